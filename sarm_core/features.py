@@ -1,0 +1,173 @@
+"""Answers as sparse feature vectors, and the exact arithmetic on them.
+
+A `FeatureMatrix` is everything the interface needs after the language model has run: the sparse
+activations z of n answers and the head w. Rewards, attributions and comparisons are sums over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from sarm_core.errors import SarmError
+
+__all__ = ["FeatureMatrix"]
+
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.floating]
+
+
+def _no_ids() -> Ids:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_values() -> npt.NDArray[np.float64]:
+    return np.zeros(0, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """Activations of n answers over a dictionary of M features, with the head that scores them.
+
+    `csr` holds z, float32 [n, M]; a stored entry is an active feature, whatever its sign (TopK keeps the k
+    largest signed values, so an active feature may be negative). `head` holds w, float32 [M].
+    `offset_ids` / `offset_values` [p] are constants added to those features in EVERY answer (a steering
+    with "+"); they shift all rewards alike and never change a difference.
+
+    The reward is sum_i w_i z_i without a bias [SARM, scoring head], so w_i z_i attributes it completely.
+    Products and sums are taken in float64 and rounded once, to float32.
+    """
+
+    csr: sparse.csr_matrix
+    head: npt.NDArray[np.float32]
+    offset_ids: Ids = field(default_factory=_no_ids)
+    offset_values: npt.NDArray[np.float64] = field(default_factory=_no_values)
+
+    def __post_init__(self) -> None:
+        if self.csr.shape[1] != self.head.shape[0]:
+            raise SarmError(
+                f"activations have {self.csr.shape[1]} features but the head has {self.head.shape[0]}: "
+                "they come from different models"
+            )
+
+    @classmethod
+    def from_topk(
+        cls,
+        indices: npt.ArrayLike,
+        values: npt.ArrayLike,
+        head: npt.ArrayLike,
+    ) -> FeatureMatrix:
+        """From `indices` int [n, k] and `values` float [n, k]; rows are stored sorted by feature id."""
+        ids = np.asarray(indices, dtype=np.int64)
+        acts = np.asarray(values, dtype=np.float32)
+        w = np.asarray(head, dtype=np.float32)
+        n, k = ids.shape
+        order = np.argsort(ids, axis=1, kind="stable")
+        csr = sparse.csr_matrix(
+            (
+                np.take_along_axis(acts, order, 1).ravel(),
+                np.take_along_axis(ids, order, 1).ravel(),
+                np.arange(0, n * k + 1, k),
+            ),
+            shape=(n, w.shape[0]),
+        )
+        return cls(csr, w)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[FeatureMatrix]) -> FeatureMatrix:
+        """Stack the answers of several matrices of one model. Raises SarmError when the heads differ."""
+        if not parts:
+            raise SarmError("nothing to concatenate: pass at least one FeatureMatrix")
+        head = parts[0].head
+        for part in parts[1:]:
+            if part.head.shape != head.shape or not np.array_equal(part.head, head):
+                raise SarmError("cannot stack answers scored by different heads")
+            if part.offset_ids.size or parts[0].offset_ids.size:
+                raise SarmError("cannot stack steered matrices: stack first, then steer")
+        csr = sparse.csr_matrix(sparse.vstack([part.csr for part in parts], format="csr"))
+        return cls(csr, head)
+
+    def __len__(self) -> int:
+        return int(self.csr.shape[0])
+
+    @property
+    def n_features(self) -> int:
+        """M, the width of the dictionary."""
+        return int(self.csr.shape[1])
+
+    @cached_property
+    def columns(self) -> sparse.csc_matrix:
+        """z by feature: CSC float32 [n, M]. Made once; a steering only touches the columns it names."""
+        return self.csr.tocsc()
+
+    @cached_property
+    def exact_rewards(self) -> npt.NDArray[np.float64]:
+        """r = sum_i w_i z_i before rounding, float64 [n]."""
+        products = self.csr.data.astype(np.float64) * self.head.astype(np.float64)[self.csr.indices]
+        sums = np.zeros(len(self), dtype=np.float64)
+        rows = np.repeat(np.arange(len(self)), np.diff(self.csr.indptr))
+        np.add.at(sums, rows, products)
+        return sums + self.offset_reward
+
+    @property
+    def offset_reward(self) -> float:
+        """The constant sum_i w_i v_i that offsets add to every answer."""
+        return float(self.head[self.offset_ids].astype(np.float64) @ self.offset_values)
+
+    @property
+    def rewards(self) -> npt.NDArray[np.float32]:
+        """Rewards, float32 [n]."""
+        return self.exact_rewards.astype(np.float32)
+
+    @property
+    def n_active(self) -> npt.NDArray[np.int64]:
+        """Number of active features per answer, [n]."""
+        return np.diff(self.csr.indptr).astype(np.int64)
+
+    def activations(self, row: int) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """Active feature ids and their z in one answer, by ascending id."""
+        start, stop = self.csr.indptr[row], self.csr.indptr[row + 1]
+        return self.csr.indices[start:stop].astype(np.int64), self.csr.data[start:stop]
+
+    def contributions(self, row: int) -> tuple[Ids, npt.NDArray[np.float64]]:
+        """Feature ids and w_i z_i of one answer, by ascending id. They sum to the reward.
+
+        Offsets of a steering are included, also on features that are silent in this answer.
+        """
+        ids, z = self.activations(row)
+        values = z.astype(np.float64) * self.head[ids].astype(np.float64)
+        if not self.offset_ids.size:
+            return ids, values
+        added = self.offset_values * self.head[self.offset_ids].astype(np.float64)
+        return _sum_by_id(np.concatenate([ids, self.offset_ids]), np.concatenate([values, added]))
+
+    def difference(self, left: int, right: int) -> tuple[Ids, npt.NDArray[np.float64]]:
+        """Feature ids active in either answer and w_i (z_left - z_right). They sum to the margin.
+
+        Offsets cancel and are left out.
+        """
+        left_ids, left_z = self.activations(left)
+        right_ids, right_z = self.activations(right)
+        ids = np.concatenate([left_ids, right_ids])
+        z = np.concatenate([left_z.astype(np.float64), -right_z.astype(np.float64)])
+        return _sum_by_id(ids, z * self.head[ids].astype(np.float64))
+
+    def column(self, feature: int) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """Rows in which `feature` is active, and its z there."""
+        csc = self.columns
+        start, stop = csc.indptr[feature], csc.indptr[feature + 1]
+        return csc.indices[start:stop].astype(np.int64), csc.data[start:stop]
+
+    def select(self, rows: npt.ArrayLike) -> FeatureMatrix:
+        """The answers `rows` (int [m]), in that order."""
+        return FeatureMatrix(self.csr[np.asarray(rows)], self.head, self.offset_ids, self.offset_values)
+
+
+def _sum_by_id(ids: Ids, values: npt.NDArray[np.float64]) -> tuple[Ids, npt.NDArray[np.float64]]:
+    unique, inverse = np.unique(ids, return_inverse=True)
+    return unique, np.bincount(inverse, weights=values, minlength=unique.size)
