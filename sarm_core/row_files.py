@@ -1,0 +1,226 @@
+"""Files of rows: JSONL read line by line, or one JSON array.
+
+Strict where leniency would hide a loss: NaN, doubled keys, halves of characters and overlong lines are
+defects of a row, reported as `RowError` with the row's number.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import numbers
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sarm_core.errors import RowError
+
+__all__ = ["MAX_ROW_BYTES", "OnError", "is_list", "kind_of", "read_rows"]
+
+MAX_ROW_BYTES = 10_000_000
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BLANK = b" \t\r\n"
+OnError = Callable[[RowError], None]
+
+
+def read_rows(path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row number, object) from a JSONL file or a file that holds one JSON array.
+
+    Row numbers count from 1: lines of JSONL (blank lines are counted, then skipped), elements of an array.
+    JSONL is read line by line, so memory is bounded by `MAX_ROW_BYTES`; an array is read whole.
+    Raises RowError naming file and row. With `on_error`, a bad row is passed to it and reading goes on;
+    a file that cannot be read, has no rows, or an array whose syntax breaks still raises.
+    """
+    try:
+        with open(path, "rb") as file:
+            yield from _rows_of(file, path, on_error)
+    except OSError as error:
+        raise RowError(f"cannot be read ({error.strerror or error})", source=path) from None
+
+
+def _rows_of(
+    file: BinaryIO, path: str | Path, on_error: OnError | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    head = file.read(4)
+    file.seek(0)
+    if head.startswith(b"\xef\xbb\xbf"):
+        raise RowError(
+            "the file starts with a byte order mark: save it as UTF-8 without BOM", source=path, row=1
+        )
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise RowError("the file is UTF-16: save it as UTF-8 without BOM", source=path, row=1)
+    rows = _array_rows if _first_character(file) == b"[" else _line_rows
+    seen = False
+    for number, row in rows(file):
+        seen = True
+        if not isinstance(row, RowError):
+            yield number, row
+            continue
+        error = row.at(path, number)
+        if on_error is None:
+            raise error
+        on_error(error)
+    if not seen:
+        raise RowError("the file has no rows: it needs one JSON object a line", source=path)
+
+
+def _first_character(file: BinaryIO) -> bytes:
+    character = file.read(1)
+    while character and character in _BLANK:
+        character = file.read(1)
+    file.seek(0)
+    return character
+
+
+def _line_rows(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    number = 0
+    while line := file.readline(MAX_ROW_BYTES + 1):
+        number += 1
+        if len(line) > MAX_ROW_BYTES:
+            size = len(line)
+            while not line.endswith(b"\n") and (line := file.readline(1 << 20)):
+                size += len(line)
+            yield number, _too_long(size)
+        elif line.strip(_BLANK):
+            try:
+                text = line.decode("utf-8")
+                yield number, _object(text, _DECODER.decode(text))
+            except RowError as error:
+                yield number, error
+            except (ValueError, RecursionError) as error:
+                yield number, _syntax(error, line)
+
+
+def _array_rows(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    """Elements one by one, so that an error names the element; the syntax between them is checked here."""
+    data = file.read()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise RowError(f"line {line} is not valid UTF-8: save the file as UTF-8", source=file.name) from None
+    position = _skip_space(text, text.index("[") + 1)
+    number = 0
+    while text[position : position + 1] != "]":
+        number += 1
+        try:
+            start = position
+            value, position = _DECODER.raw_decode(text, position)
+        except RowError as error:
+            # Which constant or key is at fault is known, but not where the element ends.
+            raise error.at(file.name, number) from None
+        except (ValueError, RecursionError) as error:
+            raise _syntax(error, b"").at(file.name, number) from None
+        element = text[start:position]
+        if len(element.encode("utf-8", "surrogatepass")) > MAX_ROW_BYTES:
+            yield number, _too_long(len(element))
+        else:
+            try:
+                yield number, _object(element, value)
+            except RowError as error:
+                yield number, error
+        position = _skip_space(text, position)
+        follows = text[position : position + 1]
+        if follows == "]":
+            break
+        if follows != ",":
+            raise RowError("no ',' or ']' after this element of the array", source=file.name, row=number)
+        position = _skip_space(text, position + 1)
+    rest = _skip_space(text, position + 1)
+    if rest != len(text):
+        raise RowError(
+            "text after the end of the array: a file is one JSON array or one JSON object a line",
+            source=file.name,
+            row=max(number, 1),
+        )
+
+
+def _skip_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def _object(text: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RowError(
+            f"not an object but {kind_of(value)}: each row must be one JSON object such as "
+            '{"prompt": "...", "response": "..."}'
+        )
+    if _SURROGATE_ESCAPE.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise RowError(
+                "a \\ud800-\\udfff escape stands alone: it is half of a character, write the text again "
+                "from its source"
+            ) from None
+    return value
+
+
+def _too_long(size: int) -> RowError:
+    return RowError(
+        f"the row is {size / 1e6:.1f} MB long, the limit is {MAX_ROW_BYTES / 1e6:.0f} MB: "
+        "is the whole file on one line?"
+    )
+
+
+def _syntax(error: Exception, line: bytes) -> RowError:
+    if isinstance(error, UnicodeDecodeError):
+        return RowError(f"not valid UTF-8 at byte {error.start + 1}: save the file as UTF-8")
+    if isinstance(error, RecursionError):
+        return RowError("not valid JSON (nested too deeply): each row must be one JSON object")
+    if line.strip(_BLANK) in (b"{", b"["):
+        return RowError("not valid JSON: an object must stand on ONE line, this one is spread over several")
+    if isinstance(error, json.JSONDecodeError):
+        reason = f"{error.msg}, column {error.colno}"
+        return RowError(f"not valid JSON ({reason}): each row must be one JSON object")
+    return RowError(f"not valid JSON ({str(error)[:80]})")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise RowError(f"{name} is not valid JSON: write null, or leave the key out")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise RowError(f"the number {digits[:20]} is too large: write it as a string, or leave the key out")
+    return number
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise RowError(f"the key {twice[:40]!r} appears twice: which of the two is meant?")
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+)
+
+
+def is_list(value: Any) -> bool:
+    """Lists and tuples, and the arrays that numpy, torch and Parquet readers give in their place."""
+    if isinstance(value, str | bytes | Mapping):
+        return False
+    return isinstance(value, Sequence) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) >= 1)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of JSON."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, numbers.Number):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if is_list(value) else f"a {type(value).__name__}"
