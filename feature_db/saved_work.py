@@ -1,0 +1,258 @@
+"""What people keep: lists and bookmarks, steering versions, sessions a link can reopen, and running jobs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feature_db.connection import Connection, microseconds
+from feature_db.errors import StoreError
+from feature_db.records import clean_text
+
+__all__ = ["BOOKMARKS", "FeatureList", "Job", "SavedWork", "SteeringVersion"]
+
+BOOKMARKS = "Bookmarks"
+"""The list that a bookmark button fills; one an owner."""
+
+_ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ"
+_LARGEST_BODY = 5_000_000
+
+
+@dataclass(frozen=True)
+class FeatureList:
+    """A named list of features."""
+
+    id: int
+    name: str
+    owner: str
+    size: int
+
+
+@dataclass(frozen=True)
+class SteeringVersion:
+    """One saved version of a named steering; `body` is the JSON text of a steering file."""
+
+    name: str
+    version: int
+    body: str
+    note: str
+    author: str
+    created: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """Long work: how far it is and where it would go on."""
+
+    id: int
+    kind: str
+    state: str
+    done: int
+    total: int | None
+    resume: dict[str, Any]
+    message: str
+    started: int
+    updated: int
+
+
+class SavedWork(Connection):
+    """Lists, steerings, sessions, jobs."""
+
+    # -- lists -------------------------------------------------------------------------------------------
+
+    def make_list(self, name: str, owner: str = "") -> int:
+        """The id of the owner's list `name`, made if need be."""
+        name = clean_text(name).strip()
+        if not name:
+            raise StoreError("a list needs a name")
+        with self.write() as conn:
+            conn.execute(
+                "INSERT OR IGNORE INTO lists (name, owner, created) VALUES (?, ?, ?)",
+                (name, clean_text(owner), microseconds()),
+            )
+            return int(
+                self.value("SELECT id FROM lists WHERE name = ? AND owner = ?", (name, clean_text(owner)))
+            )
+
+    def lists(self, owner: str | None = None) -> list[FeatureList]:
+        """All lists, or one owner's, by name."""
+        rows = self.rows(
+            "SELECT id, name, owner, (SELECT count(*) FROM list_items WHERE list = lists.id) AS size "
+            "FROM lists WHERE :owner IS NULL OR owner = :owner ORDER BY name, owner",
+            {"owner": owner},
+        )
+        return [FeatureList(*row) for row in rows]
+
+    def add_to_list(self, list_id: int, feature: int, note: str = "") -> None:
+        """Put a feature on a list; putting it there again changes its note."""
+        feature = self.check_feature(feature)
+        with self.write() as conn:
+            if self.value("SELECT 1 FROM lists WHERE id = ?", (list_id,)) is None:
+                raise StoreError(f"there is no list {list_id}")
+            if self.value("SELECT 1 FROM features WHERE id = ?", (feature,)) is None:
+                raise StoreError(f"feature {feature} was not harvested into this store")
+            conn.execute(
+                "INSERT INTO list_items (list, feature, note, added) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (list, feature) DO UPDATE SET note = excluded.note",
+                (list_id, feature, clean_text(note), microseconds()),
+            )
+
+    def remove_from_list(self, list_id: int, feature: int) -> None:
+        """Take a feature off a list; nothing happens when it is not on it."""
+        with self.write() as conn:
+            conn.execute("DELETE FROM list_items WHERE list = ? AND feature = ?", (list_id, feature))
+
+    def delete_list(self, list_id: int) -> None:
+        """Delete a list, not its features."""
+        with self.write() as conn:
+            conn.execute("DELETE FROM lists WHERE id = ?", (list_id,))
+
+    def list_items(self, list_id: int) -> list[tuple[int, str]]:
+        """(feature, note), in the order they were added."""
+        rows = self.rows(
+            "SELECT feature, note FROM list_items WHERE list = ? ORDER BY added, feature", (list_id,)
+        )
+        return [(row["feature"], row["note"]) for row in rows]
+
+    def bookmark(self, feature: int, owner: str, on: bool = True) -> None:
+        """Add a feature to the owner's bookmarks, or take it off."""
+        bookmarks = self.make_list(BOOKMARKS, owner)
+        if on:
+            self.add_to_list(bookmarks, feature)
+        else:
+            self.remove_from_list(bookmarks, feature)
+
+    def bookmarks(self, owner: str) -> list[int]:
+        """Features the owner bookmarked, oldest first."""
+        rows = self.rows(
+            "SELECT feature FROM list_items JOIN lists ON lists.id = list WHERE name = ? AND owner = ? "
+            "ORDER BY added, feature",
+            (BOOKMARKS, clean_text(owner)),
+        )
+        return [row["feature"] for row in rows]
+
+    # -- steerings ---------------------------------------------------------------------------------------
+
+    def save_steering(self, name: str, body: str, *, note: str = "", author: str = "") -> int:
+        """Keep the JSON text of a steering as the next version (1, 2, ...) of `name`; returns it."""
+        name = clean_text(name).strip()
+        if not name:
+            raise StoreError("a saved steering needs a name")
+        _as_json(body, "the steering")
+        with self.write() as conn:
+            version = conn.execute(
+                "INSERT INTO steerings (name, version, body, note, author, created) VALUES "
+                "(:name, 1 + (SELECT coalesce(max(version), 0) FROM steerings WHERE name = :name), "
+                ":body, :note, :author, :created) RETURNING version",
+                {
+                    "name": name,
+                    "body": body,
+                    "note": clean_text(note),
+                    "author": clean_text(author),
+                    "created": microseconds(),
+                },
+            ).fetchone()[0]
+        return int(version)
+
+    def steerings(self, name: str | None = None) -> list[SteeringVersion]:
+        """The latest version of each steering by name, or every version of `name`, newest first."""
+        rows = self.rows(
+            "SELECT name, version, body, note, author, created FROM steerings AS s WHERE name = :name OR "
+            "(:name IS NULL AND version = (SELECT max(version) FROM steerings WHERE name = s.name)) "
+            "ORDER BY name, version DESC",
+            {"name": name},
+        )
+        return [SteeringVersion(*row) for row in rows]
+
+    def steering(self, name: str, version: int | None = None) -> SteeringVersion:
+        """One version, the latest by default. Raises StoreError."""
+        for found in self.steerings(name):
+            if version in (None, found.version):
+                return found
+        raise StoreError(f"there is no saved steering {name!r}" + (f" version {version}" if version else ""))
+
+    # -- sessions ----------------------------------------------------------------------------------------
+
+    def save_session(self, body: Mapping[str, Any], kind: str = "comparison") -> str:
+        """Keep what a page shows; returns a short id for its link. Raises StoreError when it is too large."""
+        text = clean_text(json.dumps(dict(body), ensure_ascii=False, allow_nan=False))
+        if len(text) > _LARGEST_BODY:
+            raise StoreError("this comparison is too large for a link: keep fewer or shorter answers")
+        with self.write() as conn:
+            while True:
+                session = "".join(secrets.choice(_ID_LETTERS) for _ in range(10))
+                try:
+                    conn.execute(
+                        "INSERT INTO sessions (id, kind, body, created) VALUES (?, ?, ?, ?)",
+                        (session, kind, text, microseconds()),
+                    )
+                except sqlite3.IntegrityError:
+                    continue
+                return session
+
+    def open_session(self, session: str, kind: str = "comparison") -> dict[str, Any]:
+        """What `save_session` kept. Raises StoreError when no such session is in this store."""
+        body = self.value("SELECT body FROM sessions WHERE id = ? AND kind = ?", (clean_text(session), kind))
+        if body is None:
+            raise StoreError(
+                "this link's session is not in this store; it may belong to another model's store"
+            )
+        opened: dict[str, Any] = json.loads(body)
+        return opened
+
+    # -- jobs --------------------------------------------------------------------------------------------
+
+    def start_job(self, kind: str, total: int | None = None, resume: Mapping[str, Any] | None = None) -> int:
+        """Record that long work began; returns the job's id."""
+        now = microseconds()
+        with self.write() as conn:
+            row = conn.execute(
+                "INSERT INTO jobs (kind, state, total, resume, started, updated) "
+                "VALUES (?, 'running', ?, ?, ?, ?) RETURNING id",
+                (kind, total, json.dumps(dict(resume or {})), now, now),
+            ).fetchone()
+        return int(row[0])
+
+    def update_job(
+        self,
+        job: int,
+        *,
+        done: int | None = None,
+        state: str | None = None,
+        resume: Mapping[str, Any] | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Record progress, the point to resume from, or the end ("done", "failed", "stopped")."""
+        with self.write() as conn:
+            conn.execute(
+                "UPDATE jobs SET done = coalesce(?, done), state = coalesce(?, state), "
+                "resume = coalesce(?, resume), message = coalesce(?, message), updated = ? WHERE id = ?",
+                (
+                    done,
+                    state,
+                    None if resume is None else json.dumps(dict(resume)),
+                    message,
+                    microseconds(),
+                    job,
+                ),
+            )
+
+    def jobs(self, kind: str | None = None) -> list[Job]:
+        """Jobs, newest first."""
+        rows = self.rows(
+            "SELECT id, kind, state, done, total, resume, message, started, updated FROM jobs "
+            "WHERE :kind IS NULL OR kind = :kind ORDER BY id DESC",
+            {"kind": kind},
+        )
+        return [Job(**{**dict(row), "resume": json.loads(row["resume"])}) for row in rows]
+
+
+def _as_json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{what} is not valid JSON ({error})") from None

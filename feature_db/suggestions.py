@@ -1,0 +1,58 @@
+"""Suggested descriptions: made by a method, never shown as labels, replaced when the method runs again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from feature_db.connection import Connection
+from feature_db.errors import RowError
+from feature_db.records import SuggestionRecord, clean_text
+
+__all__ = ["Suggestions"]
+
+
+class Suggestions(Connection):
+    """Writing and reading suggestions."""
+
+    def replace_suggestions(
+        self, method: str, suggestions: Iterable[Any], *, source: str = "suggestions"
+    ) -> int:
+        """Replace all suggestions of `method` in one transaction; returns how many there are now.
+
+        Records are `SuggestionRecord`s or look-alikes; their own `method` is not read. Raises RowError.
+        """
+
+        def rows() -> Any:
+            for row, record in enumerate(suggestions, 1):
+                try:
+                    feature = self.check_feature(record.feature)
+                    evidence = json.dumps(dict(record.evidence), ensure_ascii=False, allow_nan=False)
+                except Exception as error:
+                    raise RowError(str(error), source=source, row=row) from None
+                yield feature, method, clean_text(record.text), clean_text(evidence)
+
+        with self.write() as conn:
+            conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))
+            try:
+                count = conn.executemany(
+                    "INSERT OR IGNORE INTO suggestions (feature, method, text, evidence) VALUES (?, ?, ?, ?)",
+                    rows(),
+                ).rowcount
+            except conn.IntegrityError:
+                raise RowError(
+                    "a suggestion names a feature that was not harvested into this store", source=source
+                ) from None
+            conn.execute("INSERT INTO suggestions_fts (suggestions_fts) VALUES ('rebuild')")
+        return count
+
+    def suggestions(self, method: str | None = None) -> list[SuggestionRecord]:
+        """All suggestions, or one method's, by feature."""
+        rows = self.rows(
+            "SELECT feature, method, text, evidence FROM suggestions "
+            "WHERE :method IS NULL OR method = :method "
+            "ORDER BY feature, method, id",
+            {"method": method},
+        )
+        return [SuggestionRecord(row[0], row[1], row[2], json.loads(row[3])) for row in rows]

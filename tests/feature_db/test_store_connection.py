@@ -1,0 +1,162 @@
+"""Opening, the one-model rule, and writers that meet."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import MODEL
+
+from feature_db import ModelRecord, Store, StoreError
+from feature_db.schema import migrations
+
+
+def test_another_models_store_is_refused_and_left_as_it_was(store: Store, path: Path):
+    before = store.stats()
+    with pytest.raises(StoreError, match="holds features of 'tiny'"):
+        Store.open(path, fingerprint="0" * 64)
+    with pytest.raises(StoreError, match="not of the model in use"):
+        Store.open(path, create=ModelRecord("0" * 64, "other", 40))
+    assert store.stats() == before
+    with Store.open(path, fingerprint=MODEL.fingerprint) as again:
+        assert again.model == MODEL
+
+
+def test_rows_of_a_second_model_cannot_enter_the_file(store: Store):
+    with pytest.raises(sqlite3.IntegrityError), store.write() as conn:
+        conn.execute("INSERT INTO models SELECT 2, 'x', 'x', n_features, info, created FROM models")
+    with pytest.raises(sqlite3.IntegrityError), store.write() as conn:
+        conn.execute("UPDATE features SET model = 2 WHERE id = 1")
+    # Every table that holds what a model produced names the model.
+    for table in (
+        "texts",
+        "encodings",
+        "features",
+        "examples",
+        "suggestions",
+        "steerings",
+        "sessions",
+        "jobs",
+    ):
+        assert any(row["name"] == "model" for row in store.rows(f"PRAGMA table_info({table})")), table
+
+
+def test_every_table_is_strict_and_the_promised_modes_are_on(store: Store):
+    tables = store.rows("PRAGMA table_list")
+    loose = {
+        row["name"]
+        for row in tables
+        if row["type"] == "table" and not row["strict"] and not row["name"].startswith(("sqlite_", "_sqlite"))
+    }
+    assert loose == set()
+    assert store.value("PRAGMA journal_mode") == "wal"
+    assert store.value("PRAGMA foreign_keys") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100, b"SQLite format 3\x00" + b"\xff" * 2000])
+def test_a_file_that_is_no_store_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError) as error:
+        Store.open(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert path.read_bytes() == content
+
+
+def test_a_foreign_database_is_not_taken_over(tmp_path: Path):
+    path = tmp_path / "x.db"
+    conn = sqlite3.connect(path)
+    conn.execute("CREATE TABLE mine (a)")
+    conn.commit()
+    conn.close()
+    content = path.read_bytes()
+    with pytest.raises(StoreError, match="not a SARM Explorer store"):
+        Store.open(path, create=MODEL)
+    assert path.read_bytes() == content
+
+
+def test_a_store_of_a_newer_version_is_refused(store: Store, path: Path):
+    with store.write() as conn:
+        conn.execute(
+            f"INSERT INTO {migrations.migrations_table} (migration_set, name, applied_at) "
+            "VALUES (?, 'm999', '')",
+            (migrations.name,),
+        )
+    with pytest.raises(StoreError, match="newer version"):
+        Store.open(path)
+
+
+def test_a_missing_store_is_refused_and_not_made(tmp_path: Path):
+    with pytest.raises(StoreError, match="no such store"):
+        Store.open(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_refuses_another_thread(store: Store):
+    errors: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            store.stats()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1 and "Store.open in each thread" in str(errors[0])
+
+
+def test_an_error_in_an_inner_write_undoes_the_inner_part_only(store: Store):
+    with store.write():
+        store.save_steering("a", "{}")
+        with pytest.raises(RuntimeError), store.write():
+            store.save_steering("b", "{}")
+            raise RuntimeError
+    assert [s.name for s in store.steerings()] == ["a"]
+    with pytest.raises(RuntimeError), store.write():
+        store.save_steering("c", "{}")
+        raise RuntimeError
+    assert [s.name for s in store.steerings()] == ["a"]
+
+
+def _add_one(path: str, times: int) -> None:
+    with Store.open(path) as store:
+        for _ in range(times):
+            with store.write() as conn:
+                n = store.value("SELECT n_labels FROM features WHERE id = 1")
+                conn.execute("UPDATE features SET n_labels = ? WHERE id = 1", (n + 1,))
+
+
+def test_read_modify_writes_of_threads_and_processes_are_never_lost(store: Store, path: Path):
+    context = multiprocessing.get_context("spawn")
+    workers = [threading.Thread(target=_add_one, args=(str(path), 25)) for _ in range(4)] + [
+        context.Process(target=_add_one, args=(str(path), 25)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert store.value("SELECT n_labels FROM features WHERE id = 1") == 150
+
+
+def _create(path: str) -> None:
+    Store.open(path, create=MODEL).close()
+
+
+def test_many_may_create_one_store_at_once(path: Path):
+    workers = [threading.Thread(target=_create, args=(str(path),)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    with Store.open(path) as store:
+        assert store.value("SELECT count(*) FROM models") == 1
+
+
+def test_a_kept_lock_is_reported_not_raised_as_sqlite_error(store: Store, path: Path):
+    with Store.open(path, busy_seconds=0.05) as other, store.write(), pytest.raises(StoreError, match="busy"):
+        other.save_steering("a", "{}")

@@ -1,0 +1,82 @@
+"""Lists, steering versions, sessions and jobs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from feature_db import Store, StoreError
+
+
+def test_bookmarks_belong_to_their_owner_and_go_when_taken_off(store: Store):
+    for feature in (3, 1, 2):
+        store.bookmark(feature, "ann")
+    store.bookmark(9, "bob")
+    store.bookmark(1, "ann", on=False)
+    store.bookmark(3, "ann")
+    assert store.bookmarks("ann") == [3, 2] and store.bookmarks("bob") == [9]
+    assert [(found.name, found.size) for found in store.lists("ann")] == [("Bookmarks", 2)]
+
+
+def test_a_deleted_list_takes_its_items_and_no_feature_with_it(store: Store):
+    mine = store.make_list("mine")
+    store.add_to_list(mine, 4, "why")
+    assert store.list_items(mine) == [(4, "why")]
+    store.delete_list(mine)
+    assert store.lists() == [] and store.value("SELECT count(*) FROM list_items") == 0
+    assert store.feature(4).record.id == 4
+    with pytest.raises(StoreError, match="no list"):
+        store.add_to_list(mine, 4)
+
+
+def test_saving_a_steering_again_keeps_every_version(store: Store):
+    bodies = [json.dumps({"7": ["*", factor]}) for factor in (0.5, 2.0, -1.0)]
+    assert [store.save_steering("calm", body, author="ann") for body in bodies] == [1, 2, 3]
+    assert store.save_steering("other", "{}") == 1
+    assert store.steering("calm").body == bodies[2]
+    assert store.steering("calm", 1).body == bodies[0]
+    assert [s.version for s in store.steerings("calm")] == [3, 2, 1]
+    assert [(s.name, s.version) for s in store.steerings()] == [("calm", 3), ("other", 1)]
+    for name, version in (("calm", 4), ("none", None)):
+        with pytest.raises(StoreError, match="no saved steering"):
+            store.steering(name, version)
+    with pytest.raises(StoreError, match="not valid JSON"):
+        store.save_steering("calm", "{")
+
+
+def test_versions_saved_at_once_get_different_numbers(store: Store, path: Path):
+    def save() -> None:
+        with Store.open(path) as own:
+            for _ in range(10):
+                own.save_steering("calm", "{}")
+
+    threads = [threading.Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [s.version for s in store.steerings("calm")] == list(range(40, 0, -1))
+
+
+def test_a_session_is_reopened_by_its_id_only(store: Store):
+    body = {"answers": ["a <b>", "ü"], "scale": {"7": 0.5}}
+    session = store.save_session(body)
+    assert store.open_session(session) == body
+    assert session.isalnum() and len(session) == 10
+    for unknown in ("", "' OR 1=1 --", session[:-1], "\ud800"):
+        with pytest.raises(StoreError, match="not in this store"):
+            store.open_session(unknown)
+    with pytest.raises(StoreError, match="too large"):
+        store.save_session({"text": "x" * 6_000_000})
+
+
+def test_a_job_remembers_where_to_go_on(store: Store):
+    job = store.start_job("harvest", total=10)
+    store.update_job(job, done=4, resume={"row": 400})
+    store.update_job(job, state="stopped", message="Ctrl-C")
+    (found,) = store.jobs("harvest")
+    assert (found.done, found.total, found.state, found.resume) == (4, 10, "stopped", {"row": 400})
+    assert found.updated >= found.started
