@@ -13,12 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -195,15 +193,18 @@ class Checkpoint:
         digest = hashlib.sha256(json.dumps(asdict(self.shape), sort_keys=True).encode())
         own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
         files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
-        blocks = {n: files for n in files.names() if self._takes_part(n)}
+        blocks = {n: files for n in files.names() if self.takes_part(n)}
         for name in sorted([*own, *blocks], key=lambda n: n.removeprefix("model.")):
             tensor = (own.get(name) or blocks[name]).read(name).contiguous()
             digest.update(f"{name.removeprefix('model.')} {tensor.dtype} {list(tensor.shape)}\n".encode())
             digest.update(tensor.view(torch.uint8).numpy() if tensor.ndim else str(tensor).encode())
         return digest.hexdigest()
 
-    def _takes_part(self, name: str) -> bool:
-        if name.startswith(("sae.", "score.", "lm_head.")) or re.fullmatch(r"(model\.)?\w*norm\w*\.\w+", name):
+    def takes_part(self, name: str) -> bool:
+        """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
+        if name.startswith(("sae.", "score.", "lm_head.")) or re.fullmatch(
+            r"(model\.)?\w*norm\w*\.\w+", name
+        ):
             return False
         block = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
         return block is None or int(block[1]) < self.shape.layer
@@ -241,7 +242,9 @@ def find_folder(source: str | Path) -> Path:
     if path.exists():
         raise CheckpointError(f"{path}: is a file; give the checkpoint's folder")
     if not _HUB_ID.fullmatch(str(source)):
-        raise CheckpointError(f'{source}: no such folder, and not a Hub id such as "Schrieffer/Llama-SARM-4B"')
+        raise CheckpointError(
+            f'{source}: no such folder, and not a Hub id such as "Schrieffer/Llama-SARM-4B"'
+        )
     return _hub_snapshot(str(source))
 
 
@@ -284,7 +287,9 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
         where = find_folder(str(backbone))
     scored = stated.get("scored_token", {})
     if not isinstance(scored, Mapping):
-        raise CheckpointError(f'{place}: scored_token must be an object such as {{"rule": "last-special-token"}}')
+        raise CheckpointError(
+            f'{place}: scored_token must be an object such as {{"rule": "last-special-token"}}'
+        )
     return Checkpoint(
         source,
         folder,

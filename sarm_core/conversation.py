@@ -102,7 +102,9 @@ class ChatFormat:
         """Token sequences of `conversations`, in order. Raises RowError (without a place) for a template
         that refuses the turns."""
         rendered = [None if c.messages is None else self._render(c) for c in conversations]
-        plain = [i for i, item in enumerate(rendered) if item is not None and not self._is_forged(i, conversations)]
+        plain = [
+            i for i, item in enumerate(rendered) if item is not None and not self._is_forged(i, conversations)
+        ]
         encoded = {}
         if plain:
             with self._lock:

@@ -21,7 +21,7 @@ from transformers import DynamicCache
 from sarm_core.model import SARM, position_ids_of
 from sarm_core.sae import standardise
 
-__all__ = ["Batch", "Encoder", "Progress", "hidden_at", "plan_batches", "shared_prefixes"]
+__all__ = ["Batch", "Encoder", "Progress", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
 
 Progress = Callable[[int, int], None]
 Ids = npt.NDArray[np.int32]
@@ -57,6 +57,7 @@ def shared_prefixes(sequences: Sequence[Ids], limits: Sequence[int]) -> list[tup
         min(_common_prefix(sequences[a], sequences[b]), limits[a], limits[b])
         for a, b in zip(order, order[1:], strict=False)
     ]
+
     # A stack of open runs of neighbours, by rising common prefix (the nodes of a Cartesian tree over
     # `common`). When a run closes, it becomes one group if that saves at least what its parts save.
     def close(prefix: int, parts: list[_Part]) -> _Part:
@@ -131,7 +132,7 @@ def plan_batches(
     return batches
 
 
-def _padded(rows: Sequence[Ids], *, left: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+def padded(rows: Sequence[Ids], *, left: bool, device: torch.device) -> tuple[Tensor, Tensor]:
     """Token ids and 0/1 mask, int64 [n, longest], padded on one side with token 0."""
     width = max(len(row) for row in rows)
     ids = np.zeros((len(rows), width), dtype=np.int64)
@@ -157,23 +158,21 @@ def hidden_at(
     members = batch.members
     group_of = [g for g, (_, group) in enumerate(batch.groups) for _ in group]
     if not any(prefixes):
-        ids, mask = _padded([sequences[i] for i in members], left=False, device=device)
+        ids, mask = padded([sequences[i] for i in members], left=False, device=device)
         h = model.hidden(ids, mask)
     else:
         heads = [sequences[group[0]][:prefix] for prefix, group in batch.groups]
-        ids, prefix_mask = _padded(heads, left=True, device=device)
+        ids, prefix_mask = padded(heads, left=True, device=device)
         cache = DynamicCache(config=model.config)
         model.hidden(ids, prefix_mask, position_ids_of(prefix_mask), cache)
         index = torch.tensor(group_of, device=device)
         cache.batch_select_indices(index)
-        rests = [sequences[i][prefixes[g]:] for i, g in zip(members, group_of, strict=True)]
-        ids, rest_mask = _padded(rests, left=False, device=device)
+        rests = [sequences[i][prefixes[g] :] for i, g in zip(members, group_of, strict=True)]
+        ids, rest_mask = padded(rests, left=False, device=device)
         mask = torch.cat([prefix_mask[index], rest_mask], dim=1)
         h = model.hidden(ids, mask, position_ids_of(mask)[:, prefix_mask.shape[1] :], cache)
     rows = np.repeat(np.arange(len(members)), [len(positions[i]) for i in members])
-    columns = np.concatenate(
-        [positions[i] - prefixes[g] for i, g in zip(members, group_of, strict=True)]
-    )
+    columns = np.concatenate([positions[i] - prefixes[g] for i, g in zip(members, group_of, strict=True)])
     return h[torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)]
 
 
@@ -282,7 +281,9 @@ class Encoder:
             n = codes.values.shape[0]
             ids = np.tile(np.arange(n_features, dtype=np.int32), n)
             data = codes.values.float().cpu().numpy().ravel()
-            return sparse.csr_matrix((data, ids, np.arange(0, n * n_features + 1, n_features)), (n, n_features))
+            return sparse.csr_matrix(
+                (data, ids, np.arange(0, n * n_features + 1, n_features)), (n, n_features)
+            )
         indices, order = codes.indices.sort(dim=-1)
         values = codes.values.gather(-1, order).float().cpu().numpy()
         n, k = values.shape

@@ -1,8 +1,8 @@
 """A SARM as a torch module: the first L blocks of any Hugging Face decoder, an SAE, and a linear head.
 
-    h  residual stream after block L (Hugging Face `hidden_states[L]`; the final norm is NOT applied)
-    z  TopK features of standardised h                                          (see sae.py)
-    r  sum_i w_i z_i, no bias                                                   [SARM, sec. 3.3]
+h  residual stream after block L (Hugging Face `hidden_states[L]`; the final norm is NOT applied)
+z  TopK features of standardised h                                          (see sae.py)
+r  sum_i w_i z_i, no bias                                                   [SARM, sec. 3.3]
 """
 
 from __future__ import annotations

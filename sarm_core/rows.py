@@ -15,7 +15,16 @@ from typing import Any
 from sarm_core.errors import RowError
 from sarm_core.row_files import MAX_ROW_BYTES, is_list, kind_of, read_rows
 
-__all__ = ["MAX_ROW_BYTES", "ROLES", "Conversation", "Message", "conversation_of", "pair_of", "read_rows"]
+__all__ = [
+    "MAX_ROW_BYTES",
+    "ROLES",
+    "Conversation",
+    "Message",
+    "answer_to",
+    "conversation_of",
+    "pair_of",
+    "read_rows",
+]
 
 ROLES = ("system", "user", "assistant", "tool")
 _FORMS = (
@@ -110,6 +119,14 @@ def pair_of(row: Mapping[str, Any]) -> tuple[Conversation, Conversation]:
         _completed(prompt, row["chosen"], "chosen"),
         _completed(prompt, row["rejected"], "rejected"),
     )
+
+
+def answer_to(prompt: Any, answer: Any, key: str = "answer") -> Conversation:
+    """`prompt` (a string or messages) answered by `answer` (a string, its turns, or the whole conversation).
+
+    Raises RowError that calls the answer `key`.
+    """
+    return _completed(_prompt(prompt, "prompt"), answer, key)
 
 
 def _present(row: Any) -> set[str]:

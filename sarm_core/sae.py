@@ -1,9 +1,9 @@
 """TopK sparse autoencoder over standardised residual-stream vectors [SARM, sec. 3 and eq. 1-3].
 
-    x      (h - mean(h)) / (std(h) + 1e-6), per token over d, unbiased std
-    a      W_enc (x - b_pre) + b_latent          pre-activations, one per feature
-    z      the k largest SIGNED entries of a     no ReLU: a negative value can survive
-    x_hat  W_dec z + b_pre
+x      (h - mean(h)) / (std(h) + 1e-6), per token over d, unbiased std
+a      W_enc (x - b_pre) + b_latent          pre-activations, one per feature
+z      the k largest SIGNED entries of a     no ReLU: a negative value can survive
+x_hat  W_dec z + b_pre
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A loaded SARM that scores conversations: the three-line Python door.
 
-    sarm = load_sarm("demo")
-    scored = sarm.score([{"prompt": "Is it safe?", "response": "Yes, if ..."}])
-    scored.rewards
+sarm = load_sarm("demo")
+scored = sarm.score([{"prompt": "Is it safe?", "response": "Yes, if ..."}])
+scored.rewards
 """
 
 from __future__ import annotations

@@ -108,7 +108,8 @@ class Steering:
                 features.setdefault(feature, []).append([_SYMBOLS[kind], float(value)])
         plain = not self.groups and not self.set and all(len(pairs) == 1 for pairs in features.values())
         entries = {
-            str(feature): pairs[0] if len(pairs) == 1 else pairs for feature, pairs in sorted(features.items())
+            str(feature): pairs[0] if len(pairs) == 1 else pairs
+            for feature, pairs in sorted(features.items())
         }
         if plain:
             return json.dumps(entries, indent=1)

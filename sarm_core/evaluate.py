@@ -1,0 +1,82 @@
+"""Prove what a steering does: benchmarks and plain pairs, before and after, from ONE encoded matrix.
+
+benchmark = load_benchmark("rm-bench", "total_dataset.json")
+matrix = ...                                   # benchmark.conversations encoded once, in that order
+before = evaluate(benchmark, matrix)
+after = evaluate(benchmark, matrix, steering)
+compare(before, after).scores                  # every score, its change and the interval of the change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sarm_core.errors import RowError, SarmError
+from sarm_core.evaluation.collateral import Collateral, Distribution, collateral, distribution
+from sarm_core.evaluation.comparison import Comparison, compare
+from sarm_core.evaluation.pairs import Pairs
+from sarm_core.evaluation.reward_bench2 import RewardBench2
+from sarm_core.evaluation.rm_bench import RMBench
+from sarm_core.evaluation.scores import Benchmark, Result
+from sarm_core.features import FeatureMatrix
+from sarm_core.rows import read_rows
+from sarm_core.steering import Steering
+
+__all__ = [
+    "KINDS",
+    "Benchmark",
+    "Collateral",
+    "Comparison",
+    "Distribution",
+    "Pairs",
+    "RMBench",
+    "Result",
+    "RewardBench2",
+    "collateral",
+    "compare",
+    "distribution",
+    "evaluate",
+    "load_benchmark",
+]
+
+KINDS = ("rm-bench", "rewardbench2", "pairs")
+_READERS: dict[str, type[RMBench] | type[RewardBench2] | type[Pairs]] = {
+    "rm-bench": RMBench,
+    "rewardbench2": RewardBench2,
+    "pairs": Pairs,
+}
+
+
+def load_benchmark(
+    kind: str, paths: str | Path | Iterable[str | Path], *, skip_bad: bool = False
+) -> Benchmark:
+    """Read one file or several as one benchmark of `kind` (see `KINDS`).
+
+    Raises RowError at the first bad row, SarmError for an unknown kind. With `skip_bad` bad rows are left
+    out and listed in `Benchmark.skipped`, and every result notes them; no usable row at all still raises.
+    """
+    if kind not in _READERS:
+        raise SarmError(f"unknown benchmark {kind!r}: use {', '.join(KINDS)}")
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not files:
+        raise SarmError("no benchmark file given")
+    skipped: list[RowError] = []
+    rows = [
+        (str(file), number, row)
+        for file in files
+        for number, row in read_rows(file, skipped.append if skip_bad else None)
+    ]
+    benchmark = _READERS[kind].from_rows(rows, skipped, skip_bad)
+    if not benchmark.items:
+        raise SarmError(f"{files[0]}: none of the {len(skipped)} rows can be used, the first: {skipped[0]}")
+    return benchmark
+
+
+def evaluate(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering | None = None) -> Result:
+    """Scores of the benchmark whose conversations `matrix` holds, under an optional steering.
+
+    Raises SarmError when the matrix holds another number of answers, SteeringError when the steering does
+    not fit the model.
+    """
+    return benchmark.result(matrix.rewards if steering is None else steering.rewards(matrix))

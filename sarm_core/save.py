@@ -1,0 +1,187 @@
+"""Writing checkpoints: this project's own layout, and the reference layout, with a steering folded in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sarm_core.checkpoint import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Checkpoint, Shape, TensorFiles
+from sarm_core.errors import CheckpointError
+from sarm_core.sae import TopKSAE
+from sarm_core.steering import Steering
+
+__all__ = ["Layout", "export", "new_folder", "sae_tensors", "write_own"]
+
+Layout = Literal["own", "reference"]
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+@contextmanager
+def new_folder(target: str | Path) -> Iterator[Path]:
+    """A scratch folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    Raises CheckpointError when `target` already holds files.
+    """
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target}: already exists and is not an empty folder; name another one")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if target.exists():
+            target.rmdir()
+        os.rename(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def sae_tensors(sae: TopKSAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The SAE's tensors under their checkpoint names; the two matrices in `dtype`, the biases in float32."""
+    tensors = {}
+    for name, value in sae.state_dict().items():
+        tensors[f"sae.{name}"] = (
+            value.detach().cpu().to(dtype or value.dtype) if value.ndim > 1 else value.detach().cpu()
+        )
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def write_own(
+    folder: Path,
+    *,
+    shape: Shape,
+    tensors: Mapping[str, Tensor],
+    head: npt.NDArray[np.float32],
+    backbone: str,
+    rule: str,
+    chat_template: str | None = None,
+    max_length: int | None = None,
+    name: str | None = None,
+) -> None:
+    """Write `sarm.json` and `sarm.safetensors` of the own layout into `folder`.
+
+    `backbone` is "demo", a Hub id, or the name of a subfolder that the caller fills.
+    """
+    stated = {
+        "format": FORMAT,
+        "name": name,
+        "backbone": backbone,
+        "layer": shape.layer,
+        "n_features": shape.n_features,
+        "k": shape.k,
+        "scored_token": {"rule": rule},
+        "chat_template": chat_template,
+        "max_length": max_length,
+    }
+    weights = {
+        **tensors,
+        "score.weight": torch.from_numpy(np.array(head, dtype=np.float32))[None].contiguous(),
+    }
+    save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    kept = {key: value for key, value in stated.items() if value is not None or key == "k"}
+    (folder / CONFIG_NAME).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
+def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layout: Layout = "own") -> Path:
+    """Write a complete checkpoint whose plain rewards equal the steered ones, into the new folder `target`.
+
+    Scales are folded into `score.weight`; every other tensor keeps its bytes. Raises SteeringError for what
+    a head cannot express (set, offset) and CheckpointError for a target that exists.
+    """
+    head = checkpoint.tensors.read("score.weight")[0].float().numpy()
+    folded = steering.fold(head)
+    tensors = {n: checkpoint.tensors.read(n) for n in checkpoint.tensors.names() if n.startswith("sae.")}
+    blocks = _block_tensors(checkpoint)
+    with new_folder(target) as folder:
+        if layout == "own":
+            backbone = folder / "backbone"
+            backbone.mkdir()
+            _write_backbone(checkpoint, backbone, blocks, {})
+            write_own(
+                folder,
+                shape=checkpoint.shape,
+                tensors=tensors,
+                head=folded,
+                backbone="backbone",
+                rule=checkpoint.rule,
+                chat_template=checkpoint.chat_template,
+                max_length=checkpoint.max_length,
+                name=checkpoint.name,
+            )
+        elif layout == "reference":
+            if "model.norm.weight" not in blocks:
+                blocks["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
+            named = {**blocks, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
+            _write_backbone(checkpoint, folder, named, _reference_keys(checkpoint))
+        else:
+            raise CheckpointError(f"layout {layout!r} is not known: own or reference")
+    return Path(target)
+
+
+def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The backbone's tensors up to block L, under reference names (`model.*`)."""
+    files = (
+        checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
+    )
+    out = {}
+    for name in files.names():
+        if checkpoint.takes_part(name) or (name.endswith("norm.weight") and "layers" not in name):
+            out[name if name.startswith("model.") else f"model.{name}"] = files.read(name)
+    return out
+
+
+def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
+    shape = checkpoint.shape
+    return {
+        "sarm_param": {
+            "sae_latent_size": shape.n_features,
+            "sae_k": shape.k or shape.n_features,
+            "sae_source_layer": shape.layer,
+            "sae_use_sequence_level": True,
+            "sarm_use_activation": shape.k is not None,
+        },
+        "num_labels": 1,
+    }
+
+
+def _write_backbone(
+    checkpoint: Checkpoint, folder: Path, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]
+) -> None:
+    config = json.loads((checkpoint.backbone / "config.json").read_text(encoding="utf-8"))
+    config = {**config, **extra}
+    config.pop("auto_map", None)
+    if extra:
+        config["architectures"] = [str(config["model_type"]).capitalize() + "SARM"]
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    save_file(
+        {n: t.contiguous() for n, t in tensors.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    for source in (checkpoint.backbone, checkpoint.folder):
+        for name in _TOKENIZER_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)

@@ -1,0 +1,120 @@
+"""Residual-stream activations of a corpus, computed once and kept on disk for many SAE runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoTokenizer
+
+from sarm_core.checkpoint import cut_backbone, find_folder
+from sarm_core.conversation import ChatFormat, TokenSequence, sentence_ends
+from sarm_core.encoding import Encoder
+from sarm_core.errors import SarmError
+from sarm_core.model import SARM
+from sarm_core.sae import TopKSAE
+from sarm_core.training.data import Text
+
+__all__ = ["KINDS", "Activations", "Reader", "collect"]
+
+KINDS = ("scored", "sentence", "token")
+MAX_LENGTH = 1024
+
+
+@dataclass(frozen=True)
+class Activations:
+    """h at chosen positions: `h` float16 [n, d], `kind` int8 [n] (index into KINDS), `split` int8 [n]
+    (0 train, 1 validation, 2 test)."""
+
+    h: npt.NDArray[np.float16]
+    kind: npt.NDArray[np.int8]
+    split: npt.NDArray[np.int8]
+
+
+class Reader:
+    """A cut backbone with its chat format: what both training stages read activations through."""
+
+    def __init__(self, backbone: str, layer: int, dtype: torch.dtype = torch.bfloat16):
+        if backbone == "demo":
+            from sarm_core.demo.backbone import ensure_backbone
+
+            self.folder = ensure_backbone()
+        else:
+            self.folder = find_folder(backbone)
+        self.layer = layer
+        model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
+        width = model.config.hidden_size
+        self.encoder = Encoder(SARM(model, TopKSAE(width, 1, 1)))  # only its hidden() is used
+        self.format = ChatFormat(
+            AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False), max_length=MAX_LENGTH
+        )
+
+    def scored(self, sequences: Sequence[TokenSequence]) -> npt.NDArray[np.float32]:
+        """h at the scored token of each sequence, float32 [n, d]."""
+        positions = [np.array([s.scored]) for s in sequences]
+        return self.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
+
+
+def collect(
+    reader: Reader, texts: Sequence[Text], *, tokens_per_text: int, seed: int, cache: Path
+) -> Activations:
+    """h at every scored token, every sentence end and `tokens_per_text` random answer tokens of each text.
+
+    Kept in `cache` under a name made from everything that decides the content; a later call with the same
+    inputs reads the file. Peak memory is the result: 2 d bytes a position.
+    """
+    sequences = reader.format.tokens([text.conversation for text in texts])
+    key = hashlib.sha256(
+        json.dumps([str(reader.folder.name), reader.layer, tokens_per_text, seed, MAX_LENGTH]).encode()
+        + b"".join(s.input_ids.tobytes() for s in sequences)
+    ).hexdigest()[:16]
+    path = cache / f"activations-{key}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as stored:
+            return Activations(stored["h"], stored["kind"], stored["split"])
+    rng = np.random.default_rng(seed)
+    positions, kinds, splits = [], [], []
+    for text, sequence in zip(texts, sequences, strict=True):
+        ends = sentence_ends(sequence)
+        inside = np.arange(sequence.answer_start, sequence.scored)
+        extra = np.setdiff1d(rng.permutation(inside)[:tokens_per_text], ends)
+        where = np.concatenate([ends, extra])
+        order = np.argsort(where)
+        positions.append(where[order])
+        kind = np.concatenate([np.where(ends == sequence.scored, 0, 1), np.full(len(extra), 2)])
+        kinds.append(kind[order].astype(np.int8))
+        splits.append(np.full(len(where), ("train", "validation", "test").index(text.split), dtype=np.int8))
+    h = reader.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
+    if not np.isfinite(h).all() or np.abs(h).max() > 6e4:
+        raise SarmError(f"{reader.folder}: activations exceed float16; train from another block")
+    result = Activations(h.astype(np.float16), np.concatenate(kinds), np.concatenate(splits))
+    cache.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".tmp.npz")
+    np.savez(beside, h=result.h, kind=result.kind, split=result.split)
+    os.replace(beside, path)
+    return result
+
+
+def _report():  # type: ignore[no-untyped-def]
+    """A progress callback that prints rate and time left to standard error every five seconds."""
+    started = last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 5 or done == total:
+            rate = done / max(now - started, 1e-9)
+            left = (total - done) / max(rate, 1e-9)
+            print(f"  {done:,}/{total:,} tokens  {rate:,.0f} tokens/s  {left:,.0f} s left", file=sys.stderr)
+            last = now
+
+    return progress
