@@ -12,7 +12,7 @@ import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from sarm_core.errors import RowError
 
@@ -204,7 +204,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Lists and tuples, and the arrays that numpy, torch and Parquet readers give in their place."""
     if isinstance(value, str | bytes | Mapping):
         return False

@@ -1,0 +1,1 @@
+"""Benchmarks over one encoded matrix: readers, scores, and what a steering changed."""
