@@ -259,6 +259,14 @@ class Catalogue(Connection):
         names.update({i: texts[-1] for i, texts in self._labels_of(ids).items()})
         return names
 
+    def densities_of(self, features: Sequence[int] | set[int]) -> dict[int, float]:
+        """Density of each of `features` that the store knows it of."""
+        marks = ", ".join("?" * len(features))
+        rows = self.rows(
+            f"SELECT id, density FROM features WHERE density IS NOT NULL AND id IN ({marks})", list(features)
+        )
+        return {row["id"]: row["density"] for row in rows}
+
     def _labels_of(self, ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
         found: dict[int, tuple[str, ...]] = {}
         for row in self.rows(

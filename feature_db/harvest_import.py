@@ -64,6 +64,7 @@ class HarvestImport(Connection):
         format: str = "harvest",
         header: dict[str, Any] | None = None,
         keep_examples: bool = False,
+        skip_repeated: bool = False,
     ) -> ImportCounts:
         """Take in a harvest in one transaction: all of it or, on any error, nothing.
 
@@ -73,7 +74,8 @@ class HarvestImport(Connection):
 
         A harvest replaces the statistics of the features it names (a head weight of None keeps the stored
         one) and, when it has examples, all stored examples. With `keep_examples`, for partial files, a None
-        keeps any stored number and examples replace only those of the features they name.
+        keeps any stored number and examples replace only those of the features they name. A text listed
+        twice for one feature and kind is an error or, with `skip_repeated`, left out the second time.
         Raises RowError naming `source`, the kind of record and its place (from 1).
         """
         conn = self.conn
@@ -84,7 +86,9 @@ class HarvestImport(Connection):
                 text_ids, lengths = self._import_texts(texts, source)
                 n_features = self._import_features(features, source, keep_examples)
                 n_encodings = self._import_encodings(encodings, text_ids, source)
-                n_examples = self._import_examples(examples, text_ids, lengths, source, keep_examples)
+                n_examples = self._import_examples(
+                    examples, text_ids, lengths, source, keep_examples, skip_repeated
+                )
                 self._check_references(source)
                 conn.execute(
                     "INSERT INTO imports (format, source, header, time) VALUES (?, ?, ?, ?)",
@@ -155,6 +159,7 @@ class HarvestImport(Connection):
         lengths: list[int | None],
         source: str,
         keep: bool,
+        skip_repeated: bool,
     ) -> int:
         conn = self.conn
         first = next(iter_examples := iter(examples), None)
@@ -162,6 +167,9 @@ class HarvestImport(Connection):
             return 0
         if not keep:
             conn.execute("DELETE FROM examples")
+        skip = "OR IGNORE " if skip_repeated else ""
+        index_after = not keep and not skip_repeated
+        if index_after:
             conn.execute("DROP INDEX examples_place")
         last = self.value("SELECT coalesce(max(id), 0) FROM examples")
         replaced: set[int] = set()
@@ -182,11 +190,11 @@ class HarvestImport(Connection):
 
         try:
             count = conn.executemany(
-                "INSERT INTO examples (feature, text, kind, rank, purpose, activation, peak_position, "
+                f"INSERT {skip}INTO examples (feature, text, kind, rank, purpose, activation, peak_position, "
                 "per_token, band, band_low, band_high, token) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                 rows(),
             ).rowcount
-            if not keep:
+            if index_after:
                 conn.execute(EXAMPLES_INDEX)
         except conn.IntegrityError:
             raise RowError("a text is listed twice for one feature and kind", source=source) from None

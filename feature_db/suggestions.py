@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from feature_db.connection import Connection
-from feature_db.errors import RowError
+from feature_db.errors import RowError, StoreError
 from feature_db.records import SuggestionRecord, clean_text
 
 __all__ = ["Suggestions"]
@@ -24,27 +25,40 @@ class Suggestions(Connection):
         Records are `SuggestionRecord`s or look-alikes; their own `method` is not read. Raises RowError.
         """
 
-        def rows() -> Any:
+        with self.write() as conn:
+            conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))
+            return self._insert(suggestions, method, source)
+
+    def add_suggestions(self, suggestions: Iterable[Any], *, source: str = "suggestions") -> int:
+        """Add suggestions of any methods; those already there are skipped. Returns how many were new."""
+        with self.write():
+            return self._insert(suggestions, None, source)
+
+    def _insert(self, suggestions: Iterable[Any], method: str | None, source: str) -> int:
+        def rows() -> Iterator[tuple[int, str, str, str]]:
             for row, record in enumerate(suggestions, 1):
                 try:
                     feature = self.check_feature(record.feature)
                     evidence = json.dumps(dict(record.evidence), ensure_ascii=False, allow_nan=False)
-                except Exception as error:
+                except (StoreError, TypeError, ValueError, OverflowError) as error:
                     raise RowError(str(error), source=source, row=row) from None
-                yield feature, method, clean_text(record.text), clean_text(evidence)
+                yield (
+                    feature,
+                    clean_text(method or record.method),
+                    clean_text(record.text),
+                    clean_text(evidence),
+                )
 
-        with self.write() as conn:
-            conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))
-            try:
-                count = conn.executemany(
-                    "INSERT OR IGNORE INTO suggestions (feature, method, text, evidence) VALUES (?, ?, ?, ?)",
-                    rows(),
-                ).rowcount
-            except conn.IntegrityError:
-                raise RowError(
-                    "a suggestion names a feature that was not harvested into this store", source=source
-                ) from None
-            conn.execute("INSERT INTO suggestions_fts (suggestions_fts) VALUES ('rebuild')")
+        try:
+            count = self.conn.executemany(
+                "INSERT OR IGNORE INTO suggestions (feature, method, text, evidence) VALUES (?, ?, ?, ?)",
+                rows(),
+            ).rowcount
+        except sqlite3.IntegrityError:
+            raise RowError(
+                "a suggestion names a feature that was not harvested into this store", source=source
+            ) from None
+        self.conn.execute("INSERT INTO suggestions_fts (suggestions_fts) VALUES ('rebuild')")
         return count
 
     def suggestions(self, method: str | None = None) -> list[SuggestionRecord]:
