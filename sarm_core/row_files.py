@@ -1,4 +1,4 @@
-"""Files of rows: JSONL read line by line, or one JSON array.
+"""Files of rows: JSONL read line by line, one JSON array, or Parquet.
 
 Strict where leniency would hide a loss: NaN, doubled keys, halves of characters and overlong lines are
 defects of a row, reported as `RowError` with the row's number.
@@ -26,18 +26,44 @@ OnError = Callable[[RowError], None]
 
 
 def read_rows(path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row number, object) from a JSONL file or a file that holds one JSON array.
+    """Yield (row number, object) from a JSONL file, a file that holds one JSON array, or a .parquet file.
 
-    Row numbers count from 1: lines of JSONL (blank lines are counted, then skipped), elements of an array.
+    Row numbers count from 1: lines of JSONL (blank lines are counted, then skipped), elements of an array,
+    rows of Parquet (where NaN, its word for a missing number, becomes null).
     JSONL is read line by line, so memory is bounded by `MAX_ROW_BYTES`; an array is read whole.
     Raises RowError naming file and row. With `on_error`, a bad row is passed to it and reading goes on;
     a file that cannot be read, has no rows, or an array whose syntax breaks still raises.
     """
     try:
+        if str(path).lower().endswith(".parquet"):
+            yield from _parquet_rows(path)
+            return
         with open(path, "rb") as file:
             yield from _rows_of(file, path, on_error)
     except OSError as error:
         raise RowError(f"cannot be read ({error.strerror or error})", source=path) from None
+
+
+def _parquet_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise RowError(
+            "reading Parquet needs pyarrow: pip install pyarrow, or convert to JSONL", source=path
+        ) from None
+    number = 0
+    with open(path, "rb") as file:
+        try:
+            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, {key: None if value != value else value for key, value in row.items()}
+        except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise RowError(f"not readable as Parquet ({reason})", source=path, row=number + 1) from None
+    if not number:
+        raise RowError("the file has no rows", source=path)
 
 
 def _rows_of(

@@ -9,7 +9,6 @@ Two scores a pair, both negative where the label looks wrong:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from scipy import sparse
 from sarm_core.contrast import salience
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
+from sarm_core.files import written_whole
 
 __all__ = ["concept_scores", "keep_trusted", "suspicious_pairs", "write_cleaned"]
 
@@ -107,20 +107,12 @@ def write_cleaned(rows: Iterable[Mapping[str, Any]], kept: npt.ArrayLike, path: 
     Raises SarmError when `kept` names a row that does not exist, or the file cannot be written.
     """
     wanted = {int(row) for row in np.asarray(kept).ravel()}
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    written = 0
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            for position, row in enumerate(rows):
-                if position in wanted:
-                    file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-                    written += 1
+    with written_whole(path) as file:
+        written = 0
+        for position, row in enumerate(rows):
+            if position in wanted:
+                file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+                written += 1
         if written != len(wanted):
             raise SarmError(f"{len(wanted) - written} of the rows to keep do not exist: wrong input file?")
-        os.replace(beside, path)
-    except OSError as error:
-        raise SarmError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        beside.unlink(missing_ok=True)
     return written

@@ -235,3 +235,23 @@ def test_a_missing_file_or_a_folder_is_one_line(tmp_path):
     for path in (tmp_path / "absent.jsonl", tmp_path):
         with pytest.raises(RowError, match="cannot be read"):
             next(read_rows(path))
+
+
+def test_parquet_reads_like_jsonl(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rows = [{"prompt": "a", "response": "b", "messages": None, "score": 1.0}] * 300
+    rows.append({"messages": [USER, ANSWER], "score": float("nan")})
+    path = tmp_path / "in.parquet"
+    pandas.DataFrame(rows).to_parquet(path)
+    found = list(read_rows(path))
+    assert [number for number, _ in found] == list(range(1, 302))
+    assert conversation_of(found[300][1]) == WANTED
+    assert found[300][1]["score"] is None
+    assert conversation_of(found[0][1]).answer == "b"
+
+
+def test_a_file_that_is_not_parquet_is_one_line(tmp_path):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(RowError, match="not readable as Parquet"):
+        list(read_rows(write(tmp_path / "in.parquet", "hello, this is no table")))

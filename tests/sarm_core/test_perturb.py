@@ -1,0 +1,329 @@
+"""Rewrites keep what an answer says; flips and moved features are those of plain loops."""
+
+import math
+import re
+import zlib
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sarm_core.bias_pairs import BIASES, bias_pairs, style_pairs
+from sarm_core.contrast import contrast
+from sarm_core.errors import SarmError
+from sarm_core.evaluation.rm_bench import RMBench
+from sarm_core.features import FeatureMatrix
+from sarm_core.perturb import perturb, rewritten
+from sarm_core.rewrites import _SYNONYMS, REWRITES, rewrite, sentences
+from sarm_core.rows import Conversation, Message
+
+ANSWER = """Dr. Lee says it is important. You can often begin today. Pack e.g. these:
+
+- warm socks
+- a big tent
+- `quick` matches
+
+```
+- big
+- small
+```
+
+Therefore choose well."""
+
+
+def said(text, prompt="How?"):
+    return Conversation(messages=(Message("user", prompt), Message("assistant", text)))
+
+
+WIDTH = 64
+HEAD = np.random.default_rng(0).normal(size=WIDTH).astype(np.float32)
+
+
+def words_as_features(conversations):
+    """A real, if small, encoder: each token of the answer adds to the feature its checksum picks."""
+    z = np.zeros((len(conversations), WIDTH), np.float32)
+    for row, conversation in enumerate(conversations):
+        for token in re.findall(r"\w+|[^\w\s]|\s{2,}", conversation.answer):
+            z[row, zlib.crc32(token.encode()) % WIDTH] += 0.5
+    return FeatureMatrix(sparse.csr_matrix(z), HEAD)
+
+
+# -- rewrites --------------------------------------------------------------------------------------------
+
+
+TEXT = st.lists(
+    st.sampled_from(
+        ["It is big.", "You often begin here.", "- one thing", "- a big thing", "`big`", "```\nbig. Often\n```", "",
+         "Is it quick?", "* star", "  - deeper", "1. first", "Dr. Who came.", "Many mistakes, usually.", "\n"]
+    ),
+    min_size=1,
+    max_size=8,
+).flatmap(lambda parts: st.sampled_from([" ", "\n", "\n\n"]).map(lambda gap: gap.join(parts)))  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(text=TEXT, seed=st.integers(0, 50))
+def test_each_rule_changes_only_what_it_may(text, seed):
+    new = {rule: rewrite(text, rule, seed) for rule in REWRITES}
+    assert all(version != text for version in new.values())
+    if new["whitespace"] is not None:
+        assert new["whitespace"].split() == text.split()
+    if new["greeting"] is not None:
+        assert new["greeting"].endswith(text)
+    if new["suffix"] is not None:
+        assert new["suffix"].startswith(text.rstrip())
+    if new["reordered list"] is not None:
+        assert Counter(new["reordered list"].split("\n")) == Counter(text.split("\n"))
+        moved = [
+            (a, b) for a, b in zip(text.split("\n"), new["reordered list"].split("\n"), strict=True) if a != b
+        ]
+        assert all(re.match(r"\s*[-*•+] ", line) for pair in moved for line in pair)
+    if new["synonyms"] is not None:
+        before, after = (re.findall(r"\w+|\W+", version) for version in (text, new["synonyms"]))
+        for a, b in zip(before, after, strict=True):
+            assert a == b or b.lower() == _SYNONYMS[a.lower()]
+
+
+@pytest.mark.parametrize("rule", list(REWRITES))
+def test_code_is_never_touched(rule):
+    new = rewrite(ANSWER, rule, 3)
+    assert new is not None
+    assert "```\n- big\n- small\n```" in new
+    assert "`quick`" in new
+
+
+def test_an_ordered_list_keeps_its_order():
+    assert rewrite("- First boil\n- then stir", "reordered list") is None
+    assert rewrite("- boil it\n- stir the water from the previous item", "reordered list") is None
+    assert rewrite("1. boil\n2. stir", "reordered list") is None
+    assert rewrite("- a\n- b\n  more of b", "reordered list") is None
+    assert rewrite("- a\n- b", "reordered list") == "- b\n- a"
+
+
+def test_a_greeting_or_suffix_is_not_given_twice():
+    for rule in ("greeting", "suffix"):
+        once = rewrite("Yes.", rule)
+        assert once is not None
+        assert rewrite(once, rule) is None
+
+
+def test_synonyms_keep_capitals_and_leave_other_words():
+    assert rewrite("Big BIG bigger big-hearted big", "synonyms") == "Large LARGE bigger big-hearted large"
+
+
+def test_abbreviations_do_not_end_a_sentence():
+    assert sentences("Ask Dr. Lee. He knows, e.g. Latin.  Why? Who cares") == [
+        "Ask Dr. Lee.",
+        "He knows, e.g. Latin.",
+        "Why?",
+        "Who cares",
+    ]
+
+
+# -- the check -------------------------------------------------------------------------------------------
+
+
+PAIRS = [
+    (said(a), said(b))
+    for a, b in [
+        (ANSWER, "No. It is a big mistake."),
+        ("Buy many things. Then go.", ANSWER),
+        ("- tea\n- milk\n- a quick snack", "Maybe later. It is often simple."),
+        ("Yes.", "Yes."),
+        ("Hello! I often start late.", "The whole day. Usually quickly!"),
+        ("It shows. Well.", "One. Two. Three."),
+        ("Sometimes big. Sometimes quick.", "- x\n- y"),
+    ]
+]
+
+
+def test_flips_equal_plain_loops():
+    found = perturb(PAIRS, words_as_features, seed=2)
+
+    def reward(conversation):
+        return float(words_as_features([conversation]).exact_rewards[0])
+
+    def order(a, b):
+        return (a > b) - (a < b)
+
+    wanted, questions = set(), Counter()
+    for rule in REWRITES:
+        for number, (chosen, rejected) in enumerate(PAIRS):
+            new = [rewritten(answer, rule, 2) for answer in (chosen, rejected)]
+            for side, left, right in (
+                ("both", new[0], new[1]),
+                ("chosen", new[0], rejected),
+                ("rejected", chosen, new[1]),
+            ):
+                if left is None or right is None:
+                    continue
+                questions[rule] += 1
+                if order(reward(left), reward(right)) != order(reward(chosen), reward(rejected)):
+                    wanted.add((rule, number, side))
+    assert len(wanted) > 5
+    assert {(f["rule"], f["pair"], f["side"]) for _, f in found.flips.iterrows()} == wanted
+    for _, row in found.rules.iterrows():
+        count = sum(rule == row["rule"] for rule, _, _ in wanted)
+        assert (row["flips"], row["flip_rate"]) == (count, pytest.approx(count / questions[row["rule"]]))
+
+
+def test_moved_features_account_for_the_change_of_reward():
+    found = perturb(PAIRS, words_as_features, top=WIDTH)
+    for _, row in found.rules.iterrows():
+        mine = found.features[found.features["rule"] == row["rule"]]
+        assert mine["mean_change"].sum() == pytest.approx(row["mean_change"], abs=1e-6)
+        assert (mine["mean_abs_change"].diff().dropna() <= 1e-12).all()
+
+
+def test_a_score_that_ignores_the_rewrite_flips_nothing():
+    def blind(conversations):
+        z = np.array([[len(c.messages[0].content)] for c in conversations], np.float32)
+        return FeatureMatrix(sparse.csr_matrix(z), np.ones(1, np.float32))
+
+    found = perturb([(said("Yes. It is.", "long prompt"), said("No. Not.", "short"))], blind)
+    assert found.flips.empty
+    assert found.features.empty
+    assert (found.rules["mean_abs_change"].fillna(0) == 0).all()
+
+
+def test_rewards_that_are_not_numbers_are_counted_and_in_no_rate():
+    def broken(conversations):
+        matrix = words_as_features(conversations)
+        matrix.csr.data[matrix.csr.indptr[0]] = math.nan
+        return matrix
+
+    found = perturb(PAIRS, broken, rules=["suffix"]).rules.iloc[0]
+    clean = perturb(PAIRS, words_as_features, rules=["suffix"]).rules.iloc[0]
+    asked = sum(clean[f"pairs_{side}"] for side in ("both", "chosen", "rejected"))
+    kept = sum(found[f"pairs_{side}"] for side in ("both", "chosen", "rejected"))
+    assert found["nan"] > 0
+    assert kept + found["nan"] == asked
+
+
+def test_the_model_runs_once_for_the_originals_and_once_a_rule():
+    calls = []
+
+    def counting(conversations):
+        calls.append(len(conversations))
+        return words_as_features(conversations)
+
+    perturb(PAIRS, counting, rules=["suffix", "greeting"])
+    assert len(calls) == 3
+    assert calls[0] == len({answer for pair in PAIRS for answer in pair})
+
+
+def test_bad_questions_are_refused():
+    with pytest.raises(SarmError, match="unknown rule 'rhyme'"):
+        perturb(PAIRS, words_as_features, rules=["rhyme"])
+    with pytest.raises(SarmError, match="at least one pair"):
+        perturb([], words_as_features)
+    with pytest.raises(SarmError, match="gave 1 answers"):
+        perturb(PAIRS, lambda conversations: words_as_features(conversations[:1]))
+
+
+def test_token_ids_cannot_be_rewritten_and_are_counted():
+    ids = (Conversation(input_ids=(1, 2)), Conversation(input_ids=(1, 3)))
+
+    def lengths(conversations):
+        z = np.array([[sum(c.input_ids)] for c in conversations], np.float32)
+        return FeatureMatrix(sparse.csr_matrix(z), np.ones(1, np.float32))
+
+    found = perturb([ids], lengths, rules=["suffix"])
+    assert found.rules["not_applicable"].tolist() == [2]
+
+
+# -- the bias finder -------------------------------------------------------------------------------------
+
+
+PROSE = [
+    said("It may rain. Take a coat. You might need it."),
+    said("**Bold** claim. The *second* one.\n\n# Heading\nMore text here."),
+    said("- milk is good\n- tea is fine"),
+    said("A plain answer without any doubt. It has two sentences."),
+    said("Sorry, no."),
+    Conversation(input_ids=(1, 2)),
+]
+
+
+def words(text):
+    return re.findall(r"[\w']+", text)
+
+
+@pytest.mark.parametrize("bias", list(BIASES))
+def test_pairs_stay_with_their_prompt_and_every_text_is_accounted_for(bias):
+    made = bias_pairs(PROSE, bias)
+    assert sorted([*made.origin.tolist(), *made.not_applicable]) == list(range(len(PROSE)))
+    for origin, one, two in zip(made.origin, made.with_, made.without, strict=True):
+        assert one.messages[:-1] == two.messages[:-1] == PROSE[origin].messages[:-1]
+        assert one.answer != two.answer
+
+
+@pytest.mark.parametrize("bias", ["lists", "markdown"])
+def test_form_differs_and_the_words_do_not(bias):
+    made = bias_pairs(PROSE, bias)
+    for one, two in zip(made.with_, made.without, strict=True):
+        assert words(one.answer.removeprefix("## Answer")) == words(two.answer)
+    if bias == "lists":
+        assert all(line.startswith("- ") for one in made.with_ for line in one.answer.split("\n") if line)
+        assert not any("- " in two.answer for two in made.without)
+    else:
+        assert not any(mark in two.answer for two in made.without for mark in ("**", "#", "*second*"))
+
+
+@pytest.mark.parametrize("bias", ["length", "refusal wording", "flattery"])
+def test_the_answer_is_still_there_in_full(bias):
+    made = bias_pairs(PROSE, bias)
+    for one, two in zip(made.with_, made.without, strict=True):
+        rest = iter(words(one.answer))
+        assert all(word in rest for word in words(two.answer))
+        assert len(words(one.answer)) > len(words(two.answer))
+
+
+def test_hedges_become_certain_word_by_word():
+    made = bias_pairs(PROSE[:1], "certainty")
+    assert made.with_[0].answer == "It will rain. Take a coat. You will need it."
+    assert made.without[0].answer == PROSE[0].answer
+
+
+def test_a_lone_star_or_underscore_is_no_markup():
+    text = "Use 2 * 3 * 4 and my_own_name or *args."
+    made = bias_pairs([said(text)], "markdown")
+    assert made.without[0].answer == text
+
+
+def test_contrast_finds_the_feature_behind_a_bias():
+    """End to end with the word encoder: the compliment's words are the features that stand out."""
+    made = bias_pairs([said(f"Answer number {n}. It is {n * 7}.") for n in range(30)], "flattery")
+    found = contrast(words_as_features(made.with_), words_as_features(made.without), resamples=0)
+    top = found.table.iloc[0]
+    added = {
+        zlib.crc32(w.encode()) % WIDTH for w in words("What a brilliant question you clearly have sharp mind")
+    }
+    assert int(top["feature"]) in added
+    assert (top["stability"], top["n_differing"]) == (1.0, 30)
+
+
+def test_texts_that_give_no_pair_are_an_error_not_an_empty_table():
+    with pytest.raises(SarmError, match="no pair for 'lists'"):
+        bias_pairs([said("Short.")], "lists")
+    with pytest.raises(SarmError, match="unknown bias 'height'"):
+        bias_pairs(PROSE, "height")
+
+
+def test_style_pairs_compare_the_same_content_in_two_styles():
+    row = {"prompt": "p", "chosen": ["c0", "c1", "c2"], "rejected": ["r0", "r1", "r2"], "domain": "chat"}
+    benchmark = RMBench.from_rows([("in", 1, row), ("in", 2, row | {"prompt": "q"})], [], False)
+    pairs = style_pairs(benchmark, "markdown", "plain")
+    texts = [
+        (
+            benchmark.conversations[a].answer,
+            benchmark.conversations[b].answer,
+            benchmark.conversations[a].messages[0],
+        )
+        for a, b, _ in pairs
+    ]
+    assert [(a, b) for a, b, _ in texts] == [("c2", "c1"), ("c2", "c1"), ("r2", "r1"), ("r2", "r1")]
+    assert pairs[:, 2].tolist() == [0, 1, 0, 1]
