@@ -84,10 +84,10 @@ class FeatureMatrix:
         if not parts:
             raise SarmError("nothing to concatenate: pass at least one FeatureMatrix")
         head = parts[0].head
-        for part in parts[1:]:
+        for part in parts:
             if part.head.shape != head.shape or not np.array_equal(part.head, head):
                 raise SarmError("cannot stack answers scored by different heads")
-            if part.offset_ids.size or parts[0].offset_ids.size:
+            if part.offset_ids.size:
                 raise SarmError("cannot stack steered matrices: stack first, then steer")
         csr = sparse.csr_matrix(sparse.vstack([part.csr for part in parts], format="csr"))
         return cls(csr, head)
@@ -131,6 +131,7 @@ class FeatureMatrix:
 
     def activations(self, row: int) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Active feature ids and their z in one answer, by ascending id."""
+        row = range(len(self))[row]  # counts from the end when negative, IndexError when out of range
         start, stop = self.csr.indptr[row], self.csr.indptr[row + 1]
         return self.csr.indices[start:stop].astype(np.int64), self.csr.data[start:stop]
 
@@ -160,6 +161,7 @@ class FeatureMatrix:
     def column(self, feature: int) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Rows in which `feature` is active, and its z there."""
         csc = self.columns
+        feature = range(self.n_features)[feature]
         start, stop = csc.indptr[feature], csc.indptr[feature + 1]
         return csc.indices[start:stop].astype(np.int64), csc.data[start:stop]
 

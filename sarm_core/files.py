@@ -28,7 +28,10 @@ def written_whole(path: str | Path) -> Iterator[IO[str]]:
     try:
         with file:
             yield file
-        os.replace(beside, path)
+        try:
+            os.replace(beside, path)
+        except OSError as error:  # `path` is a folder, for example
+            raise SarmError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from scipy import sparse
 
 from sarm_core.errors import SteeringError
 from sarm_core.features import FeatureMatrix
+from sarm_core.files import written_whole
 
 __all__ = ["Group", "Steering"]
 
@@ -66,8 +66,8 @@ class Steering:
         Raises SteeringError naming `source` and the entry.
         """
         try:
-            data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError, ValueError) as error:
+            data = json.loads(text, object_pairs_hook=_unique_keys)
+        except (RecursionError, ValueError) as error:
             raise SteeringError(f"{source}: not valid JSON ({error})") from None
         if not isinstance(data, dict):
             raise SteeringError(f'{source}: expected an object such as {{"16720": ["*", 2.0]}}')
@@ -120,11 +120,9 @@ class Steering:
         return json.dumps({"format": FORMAT, "features": entries, "groups": groups}, indent=1)
 
     def write(self, path: str | Path) -> None:
-        """Write the file beside its place, then rename, so a reader never sees half of it."""
-        path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        beside.write_text(self.to_json(), encoding="utf-8")
-        os.replace(beside, path)
+        """Write the file beside its place, then rename, so a reader never sees half of it. Raises SarmError."""
+        with written_whole(path) as file:
+            file.write(self.to_json())
 
     # -- what it does ----------------------------------------------------------------------------------
 
@@ -141,7 +139,7 @@ class Steering:
         """Total multiplier per feature: own scale times the scale of each group it belongs to."""
         total = dict(self.scale)
         for group in self.groups.values():
-            for feature in group.features:
+            for feature in dict.fromkeys(group.features):
                 total[feature] = total.get(feature, 1.0) * group.scale
         return total
 
@@ -210,9 +208,10 @@ class Steering:
                 f"feature {min(self.set)} is set to a value, which no head weight can express: "
                 "use scale instead, or ship the steering file beside the model"
             )
-        if any(self.offset.values()):
+        offsets = [i for i, value in self.offset.items() if value]
+        if offsets:
             raise SteeringError(
-                f"feature {min(self.offset)} has an offset, which would need a bias the model does not have: "
+                f"feature {min(offsets)} has an offset, which would need a bias the model does not have: "
                 "remove it (it cannot change a ranking anyway)"
             )
         self.check(head.shape[0])
@@ -273,6 +272,15 @@ class Steering:
         return {i: ", ".join(parts) for i, parts in out.items()}
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:40]!r} appears twice: which of the two is meant?")
+    return found
+
+
 def _read_feature(key: Any, source: str) -> int:
     if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < 2**31:
         return key
@@ -305,7 +313,7 @@ def _read_groups(data: Any, source: str) -> dict[str, Group]:
     groups = {}
     for name, entry in data.items():
         place = f"{source}: group {name[:40]!r}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("features"), Iterable):
+        if not isinstance(entry, dict) or not isinstance(entry.get("features"), list):
             raise SteeringError(f'{place}: expected {{"features": [...], "scale": number}}')
         features = tuple(dict.fromkeys(_read_feature(key, place) for key in entry["features"]))
         groups[name] = Group(features, _read_number(entry.get("scale", 1.0), place))

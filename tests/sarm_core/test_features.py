@@ -1,0 +1,126 @@
+"""A reward is a sum over active features: attributions add up to it, differences to the margin."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sarm_core.errors import SarmError
+from sarm_core.features import FeatureMatrix
+
+WIDTH = 12
+
+
+@st.composite
+def matrices(draw, n_min=1):
+    """Signed sparse activations and a signed head, some answers empty."""
+    n = draw(st.integers(n_min, 5))
+    seed = draw(st.integers(0, 2**32 - 1))
+    density = draw(st.sampled_from([0.0, 0.2, 0.6, 1.0]))
+    scale = draw(st.sampled_from([1e-3, 1.0, 1e3]))
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, WIDTH)) * (rng.random((n, WIDTH)) < density) * scale
+    head = rng.normal(size=WIDTH) * (rng.random(WIDTH) < 0.8)
+    return FeatureMatrix(sparse.csr_matrix(z.astype(np.float32)), head.astype(np.float32))
+
+
+def dense(matrix: FeatureMatrix):
+    """z and w as float64 arrays: what the oracles compute with."""
+    return matrix.csr.toarray().astype(np.float64), matrix.head.astype(np.float64)
+
+
+@given(matrices())
+def test_rewards_are_the_dense_product(matrix):
+    z, w = dense(matrix)
+    np.testing.assert_allclose(matrix.rewards, z @ w, rtol=1e-6, atol=1e-6)
+    assert matrix.rewards.dtype == np.float32
+
+
+@given(matrices())
+def test_contributions_sum_to_the_reward(matrix):
+    for row in range(len(matrix)):
+        ids, values = matrix.contributions(row)
+        assert np.float32(values.sum()) == pytest.approx(matrix.rewards[row], rel=1e-6, abs=1e-6)
+        assert list(ids) == sorted(set(ids))
+        assert len(ids) == matrix.n_active[row]
+
+
+@given(matrices(n_min=2))
+def test_differences_sum_to_the_margin_and_flip_sign_with_the_sides(matrix):
+    ids, values = matrix.difference(0, 1)
+    z, w = dense(matrix)
+    assert values.sum() == pytest.approx((z[0] - z[1]) @ w, rel=1e-6, abs=1e-6)
+    assert set(ids) == set(np.flatnonzero((z[0] != 0) | (z[1] != 0)))
+    back, opposite = matrix.difference(1, 0)
+    np.testing.assert_array_equal(back, ids)
+    np.testing.assert_allclose(opposite, -values)
+
+
+def test_an_answer_compared_with_itself_differs_in_nothing():
+    matrix = FeatureMatrix.from_topk([[3, 1]], [[2.0, -1.0]], np.ones(5))
+    assert not matrix.difference(0, 0)[1].any()
+
+
+def test_topk_codes_in_any_order_give_the_same_answer():
+    head = np.arange(8, dtype=np.float32)
+    one = FeatureMatrix.from_topk([[5, 2, 7], [0, 1, 2]], [[0.5, -2.0, 1.0], [1, 2, 3]], head)
+    other = FeatureMatrix.from_topk([[2, 7, 5], [2, 0, 1]], [[-2.0, 1.0, 0.5], [3, 1, 2]], head)
+    assert (one.csr != other.csr).nnz == 0
+    assert list(one.activations(0)[0]) == [2, 5, 7]
+    np.testing.assert_array_equal(one.activations(0)[1], np.array([-2.0, 0.5, 1.0], np.float32))
+    np.testing.assert_array_equal(one.rewards, np.array([-4 + 2.5 + 7, 0 + 2 + 6], np.float32))
+
+
+def test_an_active_feature_with_activation_zero_stays_active():
+    """TopK keeps k entries whatever their value: 'active' is a stored entry, not a nonzero one."""
+    matrix = FeatureMatrix.from_topk([[1, 4]], [[0.0, 2.0]], np.ones(6))
+    assert matrix.n_active[0] == 2
+    assert list(matrix.activations(0)[0]) == [1, 4]
+
+
+@given(matrices(n_min=2), st.lists(st.integers(0, 1), min_size=1, max_size=4))
+def test_selecting_rows_keeps_their_rewards_in_that_order(matrix, rows):
+    np.testing.assert_array_equal(matrix.select(rows).rewards, matrix.rewards[rows])
+
+
+@given(matrices())
+def test_a_column_holds_exactly_the_answers_where_the_feature_fires(matrix):
+    z, _ = dense(matrix)
+    for feature in range(WIDTH):
+        rows, values = matrix.column(feature)
+        np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(z[:, feature]))
+        np.testing.assert_array_equal(values, matrix.csr.toarray()[rows, feature])
+
+
+def test_rows_count_from_the_end_like_any_sequence_and_never_silently_miss():
+    matrix = FeatureMatrix.from_topk([[0], [1]], [[1.0], [2.0]], [1, 1])
+    assert matrix.contributions(-1)[1] == [2.0]
+    for call in (matrix.contributions, matrix.activations, matrix.column):
+        with pytest.raises(IndexError):
+            call(2)
+
+
+def test_stacking_keeps_every_answer_and_refuses_other_heads_and_steered_parts():
+    head = np.array([1.0, -1.0, 2.0], np.float32)
+    a = FeatureMatrix.from_topk([[0]], [[3.0]], head)
+    b = FeatureMatrix.from_topk([[2], [1]], [[0.5], [4.0]], head)
+    np.testing.assert_array_equal(FeatureMatrix.concatenate([a, b]).rewards, [3.0, 1.0, -4.0])
+    with pytest.raises(SarmError, match="different heads"):
+        FeatureMatrix.concatenate([a, FeatureMatrix.from_topk([[0]], [[1.0]], head * 2)])
+    steered = FeatureMatrix(a.csr, head, np.array([1]), np.array([5.0]))
+    for parts in ([steered], [steered, a], [a, steered]):
+        with pytest.raises(SarmError, match="stack first, then steer"):
+            FeatureMatrix.concatenate(parts)
+    with pytest.raises(SarmError, match="nothing to concatenate"):
+        FeatureMatrix.concatenate([])
+
+
+def test_a_head_of_another_model_is_refused():
+    with pytest.raises(SarmError, match="different models"):
+        FeatureMatrix(sparse.csr_matrix((2, 5), dtype=np.float32), np.zeros(6, np.float32))
+
+
+def test_no_answers_is_a_valid_matrix():
+    empty = FeatureMatrix(sparse.csr_matrix((0, 5), dtype=np.float32), np.ones(5, np.float32))
+    assert empty.rewards.shape == (0,) and empty.n_active.shape == (0,)
