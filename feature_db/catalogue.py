@@ -261,9 +261,10 @@ class Catalogue(Connection):
 
     def densities_of(self, features: Sequence[int] | set[int]) -> dict[int, float]:
         """Density of each of `features` that the store knows it of."""
-        marks = ", ".join("?" * len(features))
         rows = self.rows(
-            f"SELECT id, density FROM features WHERE density IS NOT NULL AND id IN ({marks})", list(features)
+            "SELECT id, density FROM features WHERE density IS NOT NULL "
+            "AND id IN (SELECT value FROM json_each(?))",
+            (str([int(feature) for feature in features]),),
         )
         return {row["id"]: row["density"] for row in rows}
 

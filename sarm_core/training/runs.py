@@ -22,12 +22,14 @@ from sarm_core.rows import Conversation
 from sarm_core.sae import TopKSAE, standardise
 from sarm_core.save import new_folder, sae_tensors, write_own
 from sarm_core.training.activations import Reader, collect
-from sarm_core.training.data import Pair, read_pairs, read_texts
+from sarm_core.training.card import card
+from sarm_core.training.data import Pair, prompt_key, read_pairs, read_texts
 from sarm_core.training.reward import PairAccuracy, RewardConfig, by_source, pick_head, train_blocks
-from sarm_core.training.sae import SAEConfig, measure, train_sae
+from sarm_core.training.sae import SAEConfig, measure, never_firing, train_sae
 
 __all__ = ["read_config", "run_reward", "run_sae"]
 
+RESAMPLES = 2000
 Config = TypeVar("Config", SAEConfig, RewardConfig)
 
 
@@ -76,7 +78,17 @@ def run_sae(config: SAEConfig) -> Path:
         tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
         save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
         (folder / "report.json").write_text(
-            json.dumps({"config": asdict(config), "reconstruction": report}, indent=1), encoding="utf-8"
+            json.dumps(
+                {
+                    "config": asdict(config),
+                    "n_texts": len(texts),
+                    "n_positions": len(activations.h),
+                    "never_firing": never_firing(sae, activations),
+                    "reconstruction": report,
+                },
+                indent=1,
+            ),
+            encoding="utf-8",
         )
     print(json.dumps(report, indent=1), file=sys.stderr)
     return Path(config.out)
@@ -97,8 +109,12 @@ def run_reward(config: RewardConfig) -> Path:
         return _run_mode_1(config, shape, sae, pairs, reader, stage1)
     stage2 = HeadStudy(reader, pairs, config)
     w, report = stage2.sarm(sae)
-    report["scalar_head"] = stage2.scalar_head()
-    report["random_encoder"] = stage2.random_encoder(shape, config.seed)
+    for name, other in (
+        ("scalar_head", stage2.scalar_head()),
+        ("random_encoder", stage2.random_encoder(shape, config.seed)),
+    ):
+        other["paired_difference"] = stage2.paired_difference(report["test_margins"], other["test_margins"])
+        report[name] = other
     with new_folder(config.out) as folder:
         write_own(
             folder,
@@ -112,7 +128,8 @@ def run_reward(config: RewardConfig) -> Path:
         )
         whole = {"stage1": stage1, "stage2": {"config": asdict(config), **report}}
         (folder / "report.json").write_text(json.dumps(whole, indent=1), encoding="utf-8")
-    print(json.dumps(report, indent=1), file=sys.stderr)
+        (folder / "README.md").write_text(card(folder / "report.json"), encoding="utf-8")
+    print((Path(config.out) / "README.md").read_text(encoding="utf-8"), file=sys.stderr)
     return Path(config.out)
 
 
@@ -166,6 +183,17 @@ class HeadStudy:
         if len(self.bench):
             report["rm_bench_chat"] = _rm_bench_result(np.asarray(representation[self.bench] @ w))
         return w, report
+
+    def paired_difference(self, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+        """Accuracy of ours minus theirs on the test pairs, with a 95 % bootstrap interval over prompts."""
+        keys = [prompt_key(self.pairs[i].chosen) for i in self.rows["test"]]
+        _, prompt = np.unique(keys, return_inverse=True)
+        better = (np.asarray(ours) > 0).astype(float) - (np.asarray(theirs) > 0)
+        total, count = np.bincount(prompt, weights=better), np.bincount(prompt)
+        rng = np.random.default_rng(self.config.seed)
+        picks = rng.integers(0, len(count), (RESAMPLES, len(count)))
+        low, high = np.percentile(total[picks].sum(1) / count[picks].sum(1), [2.5, 97.5])
+        return {"difference": float(better.mean()), "low": float(low), "high": float(high), "resamples": RESAMPLES}
 
     def sarm(self, sae: TopKSAE) -> tuple[np.ndarray, dict[str, Any]]:
         """The SARM's head on z."""

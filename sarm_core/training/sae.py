@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from sarm_core.sae import TopKSAE, standardise
 from sarm_core.training.activations import KINDS, Activations
 
-__all__ = ["SAEConfig", "SAEReport", "measure", "train_sae"]
+__all__ = ["SAEConfig", "SAEReport", "measure", "never_firing", "train_sae"]
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,13 @@ def measure(sae: TopKSAE, activations: Activations, *, split: int, kind: str) ->
     return SAEReport(n, error / variance, mse / n, int(fired.sum()))
 
 
-def as_dict(config: SAEConfig) -> dict[str, object]:
-    """The settings as plain data, for the report beside the weights."""
-    return asdict(config)
+@torch.no_grad()
+def never_firing(sae: TopKSAE, activations: Activations) -> int:
+    """How many features are active at no position at all."""
+    fired = torch.zeros(sae.n_features, dtype=torch.bool)
+    for chunk in torch.from_numpy(activations.h).split(4096):
+        fired[sae.encode(standardise(chunk)).indices.unique()] = True
+    return int((~fired).sum())
 
 
 def _batch_shares(config: SAEConfig, available: list[int]) -> list[int]:

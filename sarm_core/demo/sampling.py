@@ -1,0 +1,114 @@
+"""Let the embedded language model answer a prompt several times, so that a newcomer has answers to compare."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
+
+from sarm_core.demo.backbone import ensure_backbone
+from sarm_core.errors import SarmError
+
+__all__ = ["Sampled", "Sampler", "load_sampler"]
+
+MAX_PROMPT = 1024
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One sampled answer; `finished` is False when it ran into the token limit."""
+
+    text: str
+    finished: bool
+
+
+class _Report(StoppingCriteria):
+    """Calls `progress(tokens done, tokens at most)` after every step; a True answer stops."""
+
+    def __init__(self, progress: Callable[[int, int], bool | None], start: int, limit: int):
+        self.progress, self.start, self.limit = progress, start, limit
+
+    def __call__(self, input_ids: torch.LongTensor, scores: Any, **_: Any) -> torch.BoolTensor:
+        stop = bool(self.progress(input_ids.shape[1] - self.start, self.limit))
+        return torch.full((input_ids.shape[0],), stop, device=input_ids.device, dtype=torch.bool)  # type: ignore[return-value]
+
+
+class Sampler:
+    """The embedded backbone with all its blocks, as a chat model. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        folder = ensure_backbone()
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self.model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=_fast_dtype(), trust_remote_code=False, local_files_only=True
+        ).eval()
+        self._lock = threading.Lock()
+
+    def sample(
+        self,
+        prompt: str,
+        n: int,
+        *,
+        max_new_tokens: int = 160,
+        temperature: float = 0.9,
+        top_p: float = 0.95,
+        seed: int = 0,
+        progress: Callable[[int, int], bool | None] | None = None,
+    ) -> list[Sampled]:
+        """`n` answers to `prompt`; the same seed gives the same answers on one machine.
+
+        With temperature 0 all answers would be alike, so n is 1 then. Raises SarmError for an empty or
+        over-long prompt (the prompt keeps its first 1,024 tokens out of the model's reach otherwise).
+        """
+        if not prompt.strip():
+            raise SarmError("the prompt is empty: write a question first")
+        ids = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        )
+        start = ids["input_ids"].shape[1]
+        if start > MAX_PROMPT:
+            raise SarmError(f"the prompt has {start} tokens; the embedded model takes {MAX_PROMPT} here. Shorten it")
+        options: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            options = {
+                "do_sample": True,
+                "temperature": temperature,
+                "top_p": top_p,
+                "num_return_sequences": n,
+            }
+        criteria = StoppingCriteriaList()
+        if progress is not None:
+            criteria.append(_Report(progress, start, max_new_tokens))
+        with self._lock, torch.inference_mode(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            out = self.model.generate(
+                **ids,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                stopping_criteria=criteria,
+                **options,
+            )
+        end = self.tokenizer.eos_token_id
+        answers = []
+        for row in out[:, start:]:
+            finished = bool((row == end).any())
+            text = self.tokenizer.decode(row, skip_special_tokens=True).strip()
+            answers.append(Sampled(text, finished))
+        return answers
+
+
+@lru_cache(maxsize=1)
+def load_sampler() -> Sampler:
+    """The sampler, loaded once a process (270 MB)."""
+    return Sampler()
+
+
+def _fast_dtype() -> torch.dtype:
+    from sarm_core.scorer import native_bfloat16
+
+    return torch.bfloat16 if native_bfloat16() else torch.float32
