@@ -1,0 +1,280 @@
+import { along, decimalsFor, margin, signed, whatMoved } from "./ranking.js";
+import { arrange, icon, make, setAttribute, setStyle, setText, setTitle } from "./elements.js";
+
+/*
+ * Rows and chips lie where a transform puts them, so a new order costs no layout and a CSS transition slides
+ * each from where it is seen, also when the order changes again on the way. While the mouse is down only rows
+ * in sight are drawn. The document's own order (what a screen reader reads) follows when things have come to rest.
+ */
+const SLIDE_MS = 220;
+const MARGIN_PX = 120;
+
+/** The right panel: answers best first, and a strip of the same order for narrow windows. */
+export function createList(actions) {
+  const summary = make("span", "count");
+  const low = make("span");
+  const high = make("span");
+  const zero = make("span", "zero", { textContent: "0" });
+  const rows = make("ol", "answers");
+  const empty = make("p", "empty", { textContent: "No answers yet: sample, paste or upload some above." });
+  const axis = make("div", "axis", { "aria-hidden": "true" }, [low, zero, high]);
+  const head = make("header", "list-head", {}, [
+    make("h3", "", { textContent: "Answers, best first" }),
+    summary,
+    make("div", "axis-head", {}, [
+      make("div", "axis-title", {}, [
+        make("span", "", { textContent: "before \u2192 now" }),
+        make("span", "", { textContent: "margin to best" }),
+      ]),
+      axis,
+    ]),
+  ]);
+  const root = make("section", "list", { "aria-label": "Answers, best first" }, [make("div", "list-inner", {}, [head, empty, rows])]);
+  const strip = make("ol", "strip", { "aria-hidden": "true" });
+  const spoken = make("p", "spoken", { role: "status", "aria-live": "polite" });
+  const list = { root, strip, spoken, summary, low, zero, high, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  list.sizes = new ResizeObserver(() => measure(list));
+  return list;
+}
+
+export function destroyList(list) {
+  list.sizes.disconnect();
+  clearTimeout(list.resting);
+}
+
+export function arrangeList(list, answers, problem) {
+  list.decimals = decimalsFor(problem.before);
+  list.titles = answers.map((answer) => answer.title);
+  list.nodes = answers.map((answer) => {
+    if (!list.byId.has(answer.id)) list.byId.set(answer.id, createRow(answer.id, list));
+    const row = list.byId.get(answer.id);
+    describe(row, answer);
+    return row;
+  });
+  const kept = new Set(answers.map((answer) => answer.id));
+  for (const [id, row] of [...list.byId]) {
+    if (kept.has(id)) continue;
+    list.sizes.unobserve(row.root);
+    list.byId.delete(id);
+  }
+  list.order = null;
+  arrange(list.rows, Array.from(problem.order, (row) => list.nodes[row].root));
+  arrange(list.strip, Array.from(problem.order, (row) => list.nodes[row].chip));
+  for (const row of list.nodes) list.sizes.observe(row.root);
+  list.empty.hidden = answers.length > 0;
+  list.axis.parentNode.hidden = answers.length === 0;
+  list.strip.hidden = answers.length < 2;
+}
+
+function createRow(id, list) {
+  const rank = make("span", "rank");
+  const move = make("span", "move");
+  const title = make("span", "title");
+  const text = make("p", "text");
+  const more = make("button", "link more", { type: "button", "aria-expanded": "false" });
+  const compare = make("button", "link compare", {
+    type: "button",
+    textContent: "Compare",
+    onclick: () => list.actions.command({ name: "compare", answer: id }),
+  });
+  const whyName = make("span", "why-name");
+  const whyChange = make("span", "why-change");
+  const whyRest = make("span", "why-rest");
+  const why = make("span", "why", {}, [whyName, whyChange, whyRest]);
+  const lead = make("span", "lead");
+  const against = make("span", "against");
+  const rewards = make("span", "rewards");
+  const bar = make("div", "bar");
+  const before = make("div", "before");
+  const base = make("div", "base");
+  const root = make("li", "answer", { "data-answer": id }, [
+    make("div", "place", {}, [rank, move]),
+    make("div", "words", {}, [make("div", "said", {}, [title, text]), make("div", "under", {}, [why, more, compare])]),
+    make("div", "figures", {}, [
+      make("div", "margin", {}, [rewards, lead]),
+      make("div", "scale", {}, [base, bar, before]),
+      against,
+    ]),
+  ]);
+  more.onclick = () => {
+    setAttribute(more, "aria-expanded", root.classList.toggle("expanded"));
+    setText(more, root.classList.contains("expanded") ? "Less" : "More");
+  };
+  const chipRank = make("span", "chip-rank");
+  const chipTitle = make("span", "chip-title");
+  const chipMove = make("span", "chip-move");
+  const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
+  return { root, rank, move, title, text, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, bar, before, base, chip, chipRank, chipTitle, chipMove };
+}
+
+/** The parts of an answer that no slider changes. */
+function describe(row, answer) {
+  setText(row.title, answer.title);
+  setTitle(row.title, answer.title);
+  setText(row.text, answer.text);
+  setText(row.chipTitle, answer.title);
+  setAttribute(row.compare, "aria-label", `Compare answer ${answer.title}`);
+  setText(row.more, row.root.classList.contains("expanded") ? "Less" : "More");
+}
+
+/** Offer "More" where the preview cuts the text; asked when texts or the width change, never in a frame. */
+export function offerMore(list) {
+  const cut = list.nodes.map((row) => row.root.classList.contains("expanded") || row.text.scrollHeight > row.text.clientHeight + 1);
+  list.nodes.forEach((row, i) => {
+    row.more.hidden = !cut[i];
+  });
+}
+
+/** Heights changed (texts, width, "More", a font that arrived): lay the rows out anew. */
+function measure(list) {
+  list.heights = list.nodes.map((row) => row.root.offsetHeight);
+  list.stripShown = list.strip.offsetParent !== null;
+  if (list.order) place(list, null);
+}
+
+/** Show one frame: figures in every row in sight, and the order. */
+export function updateList(list, { problem, result, scale, sliderNames, neutral, held }) {
+  if (list.order === null) measure(list);
+  list.order = result.order;
+  const seen = held ? (list.sight ??= inSight(list)) : null;
+  if (!held) list.sight = null;
+  const shown = place(list, seen);
+  for (const row of result.order) {
+    if (shown === null || shown.has(row)) updateRow(list, row, problem, result, scale, sliderNames);
+  }
+  if (list.stripShown || !held) result.order.forEach((row, at) => updateChip(list.nodes[row], at, problem, result));
+  updateAxis(list, scale);
+  setText(list.summary, summaryOf(problem, result, neutral, list.decimals));
+  clearTimeout(list.resting);
+  if (!held) list.resting = setTimeout(() => settle(list), SLIDE_MS + 80);
+}
+
+/** The part of the list, in its own pixels, that the window shows. */
+function inSight(list) {
+  const top = list.rows.getBoundingClientRect().top;
+  return { from: -top - MARGIN_PX, to: window.innerHeight - top + MARGIN_PX };
+}
+
+/** Put every row where the order wants it. Gives the rows that are, or were until now, within `seen`. */
+function place(list, seen) {
+  const shown = seen && new Set();
+  let y = 0;
+  for (const index of list.order) {
+    const row = list.nodes[index];
+    const height = list.heights[index];
+    const near = (at) => at + height >= seen.from && at <= seen.to;
+    const visible = seen === null || near(y) || near(row.y ?? y);
+    if (shown && visible) shown.add(index);
+    setStyle(row.root, "transition", visible && row.y !== undefined ? "" : "none");
+    setStyle(row.root, "transform", `translateY(${y}px)`);
+    row.y = y;
+    y += height;
+  }
+  setStyle(list.rows, "height", `${y}px`);
+  return shown;
+}
+
+function settle(list) {
+  arrange(list.rows, Array.from(list.order, (row) => list.nodes[row].root));
+}
+
+function updateRow(list, index, problem, result, scale, sliderNames) {
+  const row = list.nodes[index];
+  const decimals = list.decimals;
+  const place = result.place[index];
+  const moved = problem.place[index] - place;
+  setText(row.rank, rankText(result, index));
+  setTitle(row.rank, result.tied[index] ? "Tied: answers with one reward keep the order they had before steering" : "");
+  showMove(row.move, moved);
+  row.root.classList.toggle("best", place === 0);
+
+  const lead = margin(result.now, result.order, index);
+  setText(row.lead, lead === null ? signed(result.now[index], decimals) : signed(lead, decimals));
+  setText(row.against, lead === null ? "reward" : place > 0 ? "" : lead === 0 ? "level with the next" : "ahead of the next");
+  setText(row.rewards, `${signed(problem.before[index], decimals)} \u2192 ${signed(result.now[index], decimals)}`);
+  drawBar(row, scale, problem.before[index], result.now[index]);
+
+  const why = whyText(whatMoved(problem, result, index), moved, list, sliderNames);
+  setText(row.whyName, why.name);
+  setText(row.whyChange, why.change);
+  setText(row.whyRest, why.rest);
+  setTitle(row.why, why.full);
+}
+
+function updateChip(row, place, problem, result) {
+  const index = result.order[place];
+  setText(row.chipRank, rankText(result, index));
+  showMove(row.chipMove, problem.place[index] - place);
+  setStyle(row.chip, "--place", String(place));
+}
+
+function rankText(result, index) {
+  return `${result.aloud[index]}${result.tied[index] ? "=" : ""}`;
+}
+
+function showMove(node, moved) {
+  if (node.shownMove === moved) return;
+  node.shownMove = moved;
+  const places = Math.abs(moved);
+  node.dataset.move = moved > 0 ? "up" : moved < 0 ? "down" : "none";
+  const words = `${moved > 0 ? "up" : "down"} ${places} ${places === 1 ? "place" : "places"}`;
+  node.title = moved ? `${words} against the ranking before steering` : "";
+  node.setAttribute("aria-label", moved ? words : "same place");
+  node.setAttribute("role", "img");
+  if (moved) node.replaceChildren(icon(moved > 0 ? "up" : "down"), String(places));
+  else node.replaceChildren("\u00b7");
+}
+
+/** A full-width bar clipped to its value: no layout while dragging. */
+function drawBar(row, scale, before, now) {
+  const base = along(scale, scale.base);
+  const end = along(scale, now);
+  const left = (Math.min(base, end) * 100).toFixed(2);
+  const right = ((1 - Math.max(base, end)) * 100).toFixed(2);
+  setStyle(row.bar, "clip-path", `inset(0 ${right}% 0 ${left}% round 2px)`);
+  setStyle(row.before, "left", `${(along(scale, before) * 100).toFixed(2)}%`);
+  setStyle(row.base, "left", `${(base * 100).toFixed(2)}%`);
+}
+
+function updateAxis(list, scale) {
+  const inside = scale.low < 0 && scale.high > 0;
+  const at = along(scale, 0);
+  setText(list.low, signed(scale.low, list.decimals));
+  setText(list.high, signed(scale.high, list.decimals));
+  list.zero.hidden = !inside || at < 0.25 || at > 0.75;
+  setStyle(list.zero, "left", `${(at * 100).toFixed(1)}%`);
+}
+
+function whyText(moved, places, list, sliderNames) {
+  if (moved === null) return { name: "", change: "", rest: "", full: "" };
+  const name = sliderNames.get(moved.slider) ?? moved.slider;
+  const word = places > 0 ? "over" : "against";
+  const parts = moved.rows.map((row, j) => `${signed(moved.changes[j], list.decimals)} ${word} ${short(list.titles[row])}`);
+  const rest = parts.length - 1;
+  return {
+    name,
+    change: `: ${parts[0]}`,
+    rest: rest > 0 ? `\u00a0and ${rest} more` : "",
+    full: `${name}\n${parts.slice(0, 20).join("\n")}${parts.length > 20 ? "\n\u2026" : ""}`,
+  };
+}
+
+function short(title) {
+  return title.length > 16 ? `${title.slice(0, 15)}\u2026` : title;
+}
+
+function summaryOf(problem, result, neutral, decimals) {
+  if (problem.n === 0) return "";
+  if (neutral) return "as the model ranks them";
+  let moved = 0;
+  for (let row = 0; row < problem.n; row += 1) if (problem.place[row] !== result.place[row]) moved += 1;
+  if (moved) return `${moved} of ${problem.n} changed places`;
+  if (result.sliders.size === 0 && result.offset !== 0) return `all moved by ${signed(result.offset, decimals)}; same order`;
+  return "same order as before";
+}
+
+/** Said aloud once a change has settled. */
+export function announce(list, result) {
+  const best = Array.from(result.order.slice(0, 3), (row, place) => `${place + 1}: ${list.titles[row]}`);
+  setText(list.spoken, best.length ? `Ranking now ${best.join(", ")}` : "");
+}

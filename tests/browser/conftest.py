@@ -1,0 +1,175 @@
+"""A real Streamlit server and a real Chromium for the browser tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+SETTLE_MS = 210
+"""Streamlit may still be about to start a run this long after an action."""
+
+AppServer = Callable[..., str]
+
+
+@contextlib.contextmanager
+def running_app(script: str | Path, folder: Path, env: dict[str, str] | None = None) -> Iterator[str]:
+    """Run `streamlit run script` on a free loopback port and give its address.
+
+    `folder` receives the server's output; a server that does not come up raises with the end of it.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = Path(folder) / f"streamlit-{port}.log"
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": port,
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "browser.gatherUsageStats": "false",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(script),
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            _wait_healthy(f"http://127.0.0.1:{port}/_stcore/health", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+
+def _wait_healthy(address: str, server: subprocess.Popen[bytes], log: Path, patience: float = 60.0) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with opener.open(address, timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    tail = log.read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"the Streamlit server did not come up ({address}):\n{tail}")
+
+
+@pytest.fixture(scope="session")
+def app_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """`app_server(script_path, env=None)` gives the address of a server for that script, one per script."""
+    with contextlib.ExitStack() as servers:
+        addresses: dict[tuple[Any, ...], str] = {}
+
+        def start(script: str | Path, env: dict[str, str] | None = None) -> str:
+            key = (str(script), *sorted((env or {}).items()))
+            if key not in addresses:
+                folder = tmp_path_factory.mktemp("server")
+                addresses[key] = servers.enter_context(running_app(script, folder, env))
+            return addresses[key]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium through Playwright; skips where either is missing."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
+    )
+    if not CHROMIUM.exists():
+        pytest.skip(
+            f"no Chromium at {CHROMIUM}: install it (Debian: apt-get install chromium) or set CHROMIUM"
+        )
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class AppPage:
+    """A browser page with what these tests watch: frames sent to the server, errors in the console."""
+
+    page: Any
+    sent: list[bytes | str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the server has answered what was done so far."""
+        self.page.wait_for_timeout(SETTLE_MS)
+        self.page.wait_for_selector(
+            "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
+            timeout=30_000,
+        )
+
+
+@pytest.fixture(scope="session")
+def contexts(browser: Any) -> Iterator[dict[str, Any]]:
+    """Browser contexts by their options: shared, so that Streamlit's own files are fetched once."""
+    made: dict[str, Any] = {}
+    yield made
+    for context in made.values():
+        context.close()
+
+
+@pytest.fixture
+def new_page(browser: Any, contexts: dict[str, Any]) -> Iterator[Callable[..., AppPage]]:
+    """`new_page(width=1280, height=900, dark=False, **context options)` gives an AppPage; closed after the test."""
+    pages = []
+
+    def make(width: int = 1280, height: int = 900, dark: bool = False, **options: Any) -> AppPage:
+        options |= {
+            "viewport": {"width": width, "height": height},
+            "color_scheme": "dark" if dark else "light",
+        }
+        key = repr(sorted(options.items()))
+        if key not in contexts:
+            contexts[key] = browser.new_context(**options)
+        app = AppPage(contexts[key].new_page())
+        pages.append(app.page)
+        app.page.on(
+            "websocket", lambda socket: socket.on("framesent", lambda payload: app.sent.append(payload))
+        )
+        app.page.on("pageerror", lambda error: app.errors.append(str(error)))
+        app.page.on("console", lambda line: app.errors.append(line.text) if line.type == "error" else None)
+        return app
+
+    yield make
+    for page in pages:
+        page.close()
