@@ -1,4 +1,4 @@
-"""The command line of the store: export, import, stats, merge, people."""
+"""The command line of the feature store."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import StoreError
+from feature_db.event_files import export_events, export_labels
 from feature_db.interchange.auto_labels import export_auto_labels, import_auto_labels
 from feature_db.interchange.contexts import export_contexts, import_contexts
 from feature_db.interchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
 from feature_db.interchange.foreign import Report, read_json
 from feature_db.interchange.neuronpedia import export_folder, import_folder
+from feature_db.merge import MergeReport, import_events, merge_store
+from feature_db.roles import ROLES, People
 from feature_db.store import Store
 
-FORMATS = ("contexts", "auto-labels", "neuronpedia", "csv", "parquet")
+FORMATS = ("contexts", "auto-labels", "neuronpedia", "csv", "parquet", "events", "labels")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +44,12 @@ def _parser() -> argparse.ArgumentParser:
         "export", help="write features, examples or labels to another program's format"
     )
     export.add_argument("store", type=Path, metavar="STORE")
-    export.add_argument("--out", type=Path, required=True, help="file, or folder for neuronpedia")
+    export.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="file (events and labels: .jsonl or .csv), or folder for neuronpedia",
+    )
     export.add_argument("--format", choices=FORMATS, required=True)
     export.add_argument("--engine", help="auto-labels: which engine's")
     export.add_argument("--model-id", default="sarm", help="neuronpedia: the folder of the model")
@@ -52,13 +60,38 @@ def _parser() -> argparse.ArgumentParser:
     imported.add_argument("store", type=Path, metavar="STORE")
     imported.add_argument("input", type=Path, metavar="IN")
     imported.add_argument("--format", choices=FORMATS, help="default: by the name and keys of IN")
+    _who(imported)
     imported.set_defaults(run=_import)
+
+    merge = commands.add_parser("merge", help="add the label events of another store of the same model")
+    merge.add_argument("store", type=Path, metavar="STORE")
+    merge.add_argument("other", type=Path, metavar="OTHER")
+    _who(merge)
+    merge.set_defaults(run=_merge)
+
+    people = commands.add_parser(
+        "people", help="list roles, or give NAME a role ('*' stands for everyone else)"
+    )
+    people.add_argument("store", type=Path, metavar="STORE")
+    people.add_argument("name", nargs="?", metavar="NAME")
+    people.add_argument("role", nargs="?", choices=ROLES)
+    people.add_argument("--as", dest="by", metavar="ADMIN", help="not needed to name the first admin")
+    people.set_defaults(run=_people)
 
     stats = commands.add_parser("stats", help="what a store holds")
     stats.add_argument("store", type=Path, metavar="STORE")
     stats.add_argument("--json", action="store_true")
     stats.set_defaults(run=_stats)
     return parser
+
+
+def _who(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--as", dest="by", metavar="ADMIN", default="", help="events: the admin who takes them in"
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="events: show what would change, change nothing"
+    )
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -72,6 +105,10 @@ def _export(arguments: argparse.Namespace) -> None:
             report = export_csv(store, out)
         elif arguments.format == "parquet":
             report = export_parquet(store, out)
+        elif arguments.format == "events":
+            report = export_events(store, out)
+        elif arguments.format == "labels":
+            report = export_labels(store, out)
         else:
             source = arguments.source_id or f"{store.model.info.get('layer', 0)}-sarm"
             report = export_folder(store, out, model_id=arguments.model_id, source_id=source)
@@ -88,13 +125,36 @@ def _import(arguments: argparse.Namespace) -> None:
     }
     format = arguments.format or _guess(arguments.input)
     with Store.open(arguments.store) as store:
-        _show(readers[format](store, arguments.input), "taken in")
+        if format in ("events", "labels"):
+            _show_merge(import_events(store, arguments.input, arguments.by, dry_run=arguments.dry_run))
+        elif arguments.dry_run:
+            raise StoreError(
+                "--dry-run is for events and labels; any other file is taken in whole or refused"
+            )
+        else:
+            _show(readers[format](store, arguments.input), "taken in")
+
+
+def _merge(arguments: argparse.Namespace) -> None:
+    with Store.open(arguments.store) as store:
+        _show_merge(merge_store(store, arguments.other, arguments.by, dry_run=arguments.dry_run))
+
+
+def _people(arguments: argparse.Namespace) -> None:
+    with Store.open(arguments.store) as store:
+        people = People(store)
+        if arguments.name is not None:
+            if arguments.role is None:
+                raise StoreError("name a role as well")
+            people.set_role(arguments.by, arguments.name, arguments.role)
+        for name, role in people.all().items():
+            print(f"{role:12} {name}")
 
 
 def _guess(path: Path) -> str:
     if not path.exists():
         raise StoreError(f"{path}: no such file or folder")
-    by_suffix = {".csv": "csv", ".parquet": "parquet", ".zip": "neuronpedia"}
+    by_suffix = {".csv": "csv", ".parquet": "parquet", ".zip": "neuronpedia", ".jsonl": "events"}
     if path.is_dir():
         return "neuronpedia"
     if path.suffix in by_suffix:
@@ -115,6 +175,16 @@ def _stats(arguments: argparse.Namespace) -> None:
     else:
         for name, value in stats.items():
             print(f"{name:16} {value:,}" if isinstance(value, int) else f"{name:16} {value}")
+
+
+def _show_merge(report: MergeReport) -> None:
+    verb = "would be added" if report.dry_run else "added"
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.new.items())) or "no event"
+    print(f"{kinds} {verb}; {report.known:,} known already")
+    for feature, (before, after) in report.changed.items():
+        print(
+            f"feature {feature}: {' | '.join(before) or 'unlabelled'} -> {' | '.join(after) or 'unlabelled'}"
+        )
 
 
 def _show(report: Report, verb: str) -> None:

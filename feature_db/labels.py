@@ -1,0 +1,336 @@
+"""Labelling: every act is an event that is added; what is current is a view of the events."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feature_db.connection import Connection, microseconds
+from feature_db.errors import StoreError
+from feature_db.events import Event, events, insert_event
+from feature_db.records import clean_text
+from feature_db.roles import People
+
+__all__ = ["CheckScore", "Labels", "categories", "set_categories"]
+
+LONGEST_TEXT = 2_000
+LONGEST_NOTE = 10_000
+LARGEST_DRAFT = 100_000
+
+
+@dataclass(frozen=True)
+class CheckScore:
+    """How a label did on unseen texts: which ones the person said would fire, and which did."""
+
+    texts: Sequence[str]
+    """Hashes of the texts"""
+    said: Sequence[bool]
+    fires: Sequence[bool]
+
+    @property
+    def correct(self) -> int:
+        """Texts judged rightly."""
+        return sum(a == b for a, b in zip(self.said, self.fires, strict=True))
+
+
+def categories(store: Connection) -> list[str]:
+    """Categories to choose from, in order."""
+    return [row[0] for row in store.rows("SELECT name FROM categories ORDER BY position, name")]
+
+
+def set_categories(store: Connection, by: str, names: Sequence[str]) -> None:
+    """Replace the list to choose from; labels keep the categories they have. Raises PermissionRefused."""
+    cleaned = list(dict.fromkeys(clean_text(name).strip() for name in names))
+    if not cleaned or not all(1 <= len(name) <= 60 for name in cleaned):
+        raise StoreError("give at least one category of 1 to 60 characters")
+    with store.write() as conn:
+        People(store).require(by, "edit categories")
+        conn.execute("DELETE FROM categories")
+        conn.executemany(
+            "INSERT INTO categories (name, position) VALUES (?, ?)",
+            [(name, place) for place, name in enumerate(cleaned)],
+        )
+
+
+class Labels:
+    """Labelling in the name of one person. Each method checks that person's role when it is called."""
+
+    def __init__(self, store: Connection, annotator: str):
+        self.store = store
+        self.annotator = annotator
+
+    # -- acts --------------------------------------------------------------------------------------------
+
+    def label(
+        self,
+        feature: int,
+        text: str,
+        *,
+        category: str | None = None,
+        verdict: int | None = None,
+        confidence: float | None = None,
+        note: str = "",
+        evidence: Sequence[str] = (),
+        check: CheckScore | None = None,
+    ) -> str:
+        """Label a feature; returns the event's uid. A person's second label on a feature edits their first.
+
+        `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts.
+        Raises PermissionRefused, or StoreError for what does not hold.
+        """
+        data: dict[str, Any] = {}
+        if evidence:
+            data["evidence"] = [str(text_hash) for text_hash in evidence]
+        if check is not None:
+            data["check"] = {
+                "texts": list(check.texts),
+                "said": [bool(x) for x in check.said],
+                "fires": [bool(x) for x in check.fires],
+                "correct": check.correct,
+            }
+        with self.store.write():
+            annotator = self._may("label")
+            own = events(self.store, "current_labels", self._feature(feature), annotator)
+            return self._add(
+                "edit" if own else "label",
+                feature,
+                text=_text(text),
+                category=self._category(category, own),
+                verdict=_verdict(verdict),
+                confidence=_confidence(confidence),
+                note=_note(note),
+                data=data,
+                supersedes=own[-1].uid if own else None,
+            )
+
+    def vote(self, label: str, agree: bool, reason: str = "") -> str:
+        """Vote on somebody else's current label; a second vote replaces the first. Votes never hide a label."""
+        with self.store.write():
+            annotator = self._may("vote")
+            target = self._current_label(label)
+            if target.annotator == annotator:
+                raise StoreError("you cannot vote on your own label; edit it instead")
+            own = [
+                e for e in events(self.store, "current_votes", target.feature, annotator) if e.about == label
+            ]
+            return self._add(
+                "vote",
+                target.feature,
+                verdict=1 if agree else -1,
+                note=_note(reason),
+                about=label,
+                supersedes=own[-1].uid if own else None,
+            )
+
+    def skip(self, feature: int, reason: str) -> str:
+        """Say why a feature was passed over."""
+        with self.store.write():
+            self._may("skip")
+            return self._add("skip", feature, note=_note(reason))
+
+    def flag(self, feature: int, reason: str, label: str | None = None) -> str:
+        """Ask others to look at a feature, or at one of its labels."""
+        with self.store.write():
+            self._may("flag")
+            if label is not None and self._current_label(label).feature != feature:
+                raise StoreError("that label is of another feature")
+            return self._add("flag", feature, note=_note(reason), about=label)
+
+    def adjudicate(
+        self,
+        feature: int,
+        *,
+        label: str | None = None,
+        text: str | None = None,
+        category: str | None = None,
+        verdict: int | None = None,
+        note: str = "",
+    ) -> str:
+        """Settle a feature: choose a current label by uid, or give a text. The labels stay as they are."""
+        with self.store.write():
+            self._may("adjudicate")
+            if (label is None) == (text is None):
+                raise StoreError("adjudicate by choosing a label or by giving a text, not both")
+            before = events(self.store, "current_adjudications", self._feature(feature))
+            if label is not None:
+                chosen = self._current_label(label)
+                if chosen.feature != feature:
+                    raise StoreError("that label is of another feature")
+                text, verdict = chosen.text, chosen.verdict if verdict is None else verdict
+                category = chosen.category if category is None else category
+            return self._add(
+                "adjudicate",
+                feature,
+                text=_text(text or ""),
+                category=self._category(category, events(self.store, "current_labels", feature)),
+                verdict=_verdict(verdict),
+                note=_note(note),
+                about=label,
+                supersedes=before[-1].uid if before else None,
+            )
+
+    def undo(self, uid: str | None = None) -> str:
+        """Take back one of your own events, the latest by default; returns the uid of what was undone.
+
+        Undoing an edit brings the former label back. An undo is final: to redo, do the thing again.
+        """
+        with self.store.write() as conn:
+            annotator = self._may("undo")
+            event = self._undoable(annotator, uid)
+            self._add("undo", event.feature, supersedes=event.uid)
+            still = events(self.store, "current_labels", event.feature, annotator)
+            if event.kind in ("label", "edit", "skip") and not still:
+                # Offered again, but to this person only as long as nobody else filled the place.
+                conn.execute(
+                    "UPDATE assignments SET state = 'released', finished = NULL "
+                    "WHERE feature = ? AND annotator = ? AND state IN ('done', 'skipped')",
+                    (event.feature, annotator),
+                )
+            return event.uid
+
+    def draft(self, feature: int, fields: Mapping[str, Any]) -> str | None:
+        """Keep what was typed so far; returns the uid, or None when nothing changed since the last draft."""
+        with self.store.write():
+            annotator = self._may("draft")
+            before = events(self.store, "current_drafts", self._feature(feature), annotator)
+            data = {str(key): clean_text(v) if isinstance(v, str) else v for key, v in fields.items()}
+            if before and before[-1].data == data:
+                return None
+            if len(str(data)) > LARGEST_DRAFT:
+                raise StoreError(f"a draft holds at most {LARGEST_DRAFT} characters")
+            return self._add("draft", feature, data=data)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def current(self, feature: int) -> list[Event]:
+        """Labels that stand, by time, whoever made them."""
+        return events(self.store, "current_labels", self._feature(feature))
+
+    def visible(self, feature: int) -> list[Event]:
+        """Labels this person may see while labelling: all once their own is in, none of others' before."""
+        standing = self.current(feature)
+        return standing if any(event.annotator == self.annotator for event in standing) else []
+
+    def votes(self, label: str) -> list[Event]:
+        """Votes that stand on one label."""
+        return self._about("current_votes", label)
+
+    def adjudication(self, feature: int) -> Event | None:
+        """What an adjudicator settled on last."""
+        found = events(self.store, "current_adjudications", self._feature(feature))
+        return found[-1] if found else None
+
+    def flags(self, feature: int | None = None) -> list[Event]:
+        """Flags that were not taken back."""
+        return events(self.store, "current_flags", feature)
+
+    def last_draft(self, feature: int) -> dict[str, Any] | None:
+        """This person's draft that nothing was submitted after."""
+        found = events(self.store, "current_drafts", self._feature(feature), self.annotator)
+        return found[-1].data if found else None
+
+    def history(self, feature: int) -> list[Event]:
+        """Everything that ever happened to a feature, drafts of other people excepted."""
+        return [
+            event
+            for event in events(self.store, feature=self._feature(feature))
+            if event.kind != "draft" or event.annotator == self.annotator
+        ]
+
+    # -- rules -------------------------------------------------------------------------------------------
+
+    def _may(self, action: str) -> str:
+        return People(self.store).require(self.annotator, action)
+
+    def _feature(self, feature: int) -> int:
+        return self.store.check_feature(feature)
+
+    def _add(self, kind: str, feature: int, **fields: Any) -> str:
+        feature = self._feature(feature)
+        if self.store.value("SELECT 1 FROM features WHERE id = ?", (feature,)) is None:
+            raise StoreError(f"feature {feature} was not harvested into this store")
+        annotator = People(self.store).require(self.annotator, "label")
+        # A clock that was set back must not put an event before what it follows.
+        last = self.store.value(
+            "SELECT max((SELECT coalesce(max(time), 0) FROM label_events WHERE feature = :feature), "
+            "(SELECT coalesce(max(time), 0) FROM label_events WHERE annotator = :annotator))",
+            {"feature": feature, "annotator": annotator},
+        )
+        event = Event(uuid.uuid4().hex, feature, annotator, kind, max(microseconds(), last + 1), **fields)
+        insert_event(self.store, event)
+        return event.uid
+
+    def _current_label(self, uid: str) -> Event:
+        found = events(self.store, "current_labels", uid=clean_text(uid))
+        if not found:
+            raise StoreError("that label no longer stands: it was edited or undone meanwhile")
+        return found[0]
+
+    def _about(self, view: str, label: str) -> list[Event]:
+        feature = self.store.value("SELECT feature FROM label_events WHERE uid = ?", (clean_text(label),))
+        if feature is None:
+            return []
+        return [event for event in events(self.store, view, feature) if event.about == label]
+
+    def _undoable(self, annotator: str, uid: str | None) -> Event:
+        if uid is None:
+            uid = self.store.value(
+                "SELECT uid FROM label_events AS e WHERE annotator = ? AND kind NOT IN ('undo', 'draft') "
+                "AND NOT EXISTS (SELECT 1 FROM label_events AS u WHERE u.supersedes = e.uid AND u.kind = 'undo') "
+                "ORDER BY time DESC LIMIT 1",
+                (annotator,),
+            )
+            if uid is None:
+                raise StoreError("there is nothing of yours to undo")
+        found = events(self.store, uid=clean_text(uid))
+        if not found or found[0].annotator != annotator:
+            raise StoreError("you can undo your own events only")
+        event = found[0]
+        if event.kind in ("undo", "draft"):
+            raise StoreError(f"a {event.kind} cannot be undone; do the thing again instead")
+        for row in self.store.rows(
+            "SELECT kind FROM label_events AS n WHERE supersedes = ? AND NOT EXISTS "
+            "(SELECT 1 FROM label_events AS u WHERE u.supersedes = n.uid AND u.kind = 'undo')",
+            (event.uid,),
+        ):
+            if row["kind"] == "undo":
+                raise StoreError("that was undone already")
+            raise StoreError(f"a later {row['kind']} replaced it; undo that one first")
+        return event
+
+    def _category(self, category: str | None, standing: Sequence[Event]) -> str | None:
+        if category is None:
+            return None
+        known = {*categories(self.store), *(event.category for event in standing)}
+        if category not in known:
+            raise StoreError(f"there is no category {clean_text(category)[:60]!r}")
+        return category
+
+
+def _text(text: str) -> str:
+    text = clean_text(text).strip()
+    if not 1 <= len(text) <= LONGEST_TEXT:
+        raise StoreError(f"a label has 1 to {LONGEST_TEXT} characters")
+    return text
+
+
+def _note(note: str) -> str:
+    note = clean_text(note)
+    if len(note) > LONGEST_NOTE:
+        raise StoreError(f"a note has at most {LONGEST_NOTE} characters")
+    return note
+
+
+def _verdict(verdict: int | None) -> int | None:
+    if verdict is not None and (isinstance(verdict, bool) or verdict not in (1, 2, 3, 4, 5)):
+        raise StoreError("a verdict is 1, 2, 3, 4 or 5")
+    return None if verdict is None else int(verdict)
+
+
+def _confidence(confidence: float | None) -> float | None:
+    if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
+        raise StoreError("a confidence lies between 0 and 1")
+    return confidence

@@ -1,0 +1,263 @@
+"""Queues of features to label: who gets which, for how long, and how far everybody is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from feature_db.catalogue import FeatureFilter
+from feature_db.connection import microseconds
+from feature_db.errors import StoreError
+from feature_db.labels import Labels
+from feature_db.records import clean_text
+from feature_db.roles import People
+from feature_db.store import Store
+
+__all__ = ["Assignment", "Progress", "Queue", "Queues"]
+
+# One statement, so two people cannot both see a place as free. First what this person still holds or held when
+# the lease ran out, then the first open place. Each half stops at its first row.
+_FREE = """
+    i.done < i.wanted
+    AND i.done + (
+        SELECT count(*) FROM assignments AS other WHERE other.queue = i.queue AND other.feature = i.feature
+        AND other.annotator <> :annotator AND other.state = 'leased' AND other.expires > :now
+    ) < i.wanted
+    AND NOT EXISTS (
+        SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND l.annotator = :annotator
+    )"""
+_CLAIM = f"""
+INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
+SELECT :queue, feature, :annotator, 'leased', :now,
+       :now + 1000000 * (SELECT lease_seconds FROM queues WHERE id = :queue)
+FROM (
+    SELECT feature FROM (
+        SELECT own.feature FROM assignments AS own
+        JOIN queue_items AS i ON i.queue = own.queue AND i.feature = own.feature
+        WHERE own.queue = :queue AND own.annotator = :annotator AND own.state = 'leased' AND {_FREE}
+        ORDER BY own.expires DESC LIMIT 1
+    )
+    UNION ALL
+    SELECT feature FROM (
+        SELECT i.feature FROM queue_items AS i
+        WHERE i.queue = :queue AND {_FREE} AND NOT EXISTS (
+            SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
+            AND own.annotator = :annotator AND own.state IN ('done', 'skipped')
+        )
+        ORDER BY i.position LIMIT 1
+    )
+    LIMIT 1
+) WHERE true
+ON CONFLICT (queue, feature, annotator) DO UPDATE
+    SET state = 'leased', leased = excluded.leased, expires = excluded.expires
+RETURNING id, feature, expires
+"""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue as it was made."""
+
+    id: int
+    name: str
+    made_from: dict[str, Any]
+    overlap: int
+    lease_seconds: int
+    made_by: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One feature, lent to one person until `expires` (microseconds since 1970 UTC)."""
+
+    id: int
+    queue: int
+    feature: int
+    expires: int
+    draft: dict[str, Any] | None
+    """What this person had typed when a lease ran out or a connection was lost."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a queue is."""
+
+    features: int
+    wanted: int
+    """Labels wanted in all: features x overlap"""
+    done: int
+    """Labels given, those beyond the overlap not counted"""
+    leased: int
+    """Places taken at this moment"""
+    own_done: int
+    own_skipped: int
+
+
+class Queues:
+    """Queues, used in the name of one person. Each method checks that person's role when it is called."""
+
+    def __init__(self, store: Store, annotator: str):
+        self.store = store
+        self.annotator = annotator
+        self.labels = Labels(store, annotator)
+
+    def make(
+        self,
+        name: str,
+        filters: FeatureFilter | None = None,
+        *,
+        sort: str = "effect",
+        limit: int = 1_000,
+        overlap: int = 1,
+        lease_seconds: int = 900,
+    ) -> int:
+        """Make a queue of the features a filter lets through now, largest `sort` first; returns its id.
+
+        `overlap` people are asked for each. Raises PermissionRefused, or StoreError when the name is taken,
+        a number is out of range or no feature is left.
+        """
+        name = clean_text(name).strip()
+        if not 1 <= len(name) <= 100:
+            raise StoreError("a queue's name has 1 to 100 characters")
+        if not 1 <= overlap <= 100 or not 10 <= lease_seconds <= 86_400 * 7 or limit < 1:
+            raise StoreError("overlap is 1 to 100, a lease 10 seconds to 7 days, and the limit at least 1")
+        filters = filters or FeatureFilter()
+        where = {key: value for key, value in asdict(filters).items() if value is not None}
+        if filters.ids is not None:
+            where["ids"] = [int(feature) for feature in filters.ids]
+        with self.store.write() as conn:
+            annotator = People(self.store).require(self.annotator, "make a queue")
+            if self.store.value("SELECT 1 FROM queues WHERE name = ?", (name,)):
+                raise StoreError(f"there is a queue named {name!r} already")
+            rows = self.store.features_page(sort, filters=filters, limit=limit).rows
+            if not rows:
+                raise StoreError("no feature is left by this filter; nothing to label")
+            queue = conn.execute(
+                "INSERT INTO queues (name, made_from, overlap, lease_seconds, made_by, made) "
+                "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    name,
+                    json.dumps({"filter": where, "sort": sort, "limit": limit}),
+                    overlap,
+                    lease_seconds,
+                    annotator,
+                    microseconds(),
+                ),
+            ).fetchone()[0]
+            conn.executemany(
+                "INSERT INTO queue_items (queue, position, feature, wanted) VALUES (?, ?, ?, ?)",
+                [(queue, position, row.id, overlap) for position, row in enumerate(rows)],
+            )
+        return int(queue)
+
+    def queues(self) -> list[Queue]:
+        """All queues, newest first."""
+        rows = self.store.rows(
+            "SELECT id, name, made_from, overlap, lease_seconds, made_by, "
+            "(SELECT count(*) FROM queue_items WHERE queue = queues.id) AS size FROM queues ORDER BY id DESC"
+        )
+        return [Queue(**{**dict(row), "made_from": json.loads(row["made_from"])}) for row in rows]
+
+    def claim(self, queue: int) -> Assignment | None:
+        """The next feature for this person, or None when nothing is left for them.
+
+        Asking again while a lease runs gives the same feature and renews the lease, so a reload loses
+        nothing. Features this person has labelled or skipped are not offered again.
+        """
+        with self.store.write() as conn:
+            annotator = People(self.store).require(self.annotator, "claim")
+            if self.store.value("SELECT 1 FROM queues WHERE id = ?", (queue,)) is None:
+                raise StoreError(f"there is no queue {queue}")
+            row = conn.execute(
+                _CLAIM, {"queue": queue, "annotator": annotator, "now": microseconds()}
+            ).fetchone()
+            if row is None:
+                return None
+            return Assignment(
+                row["id"], queue, row["feature"], row["expires"], self.labels.last_draft(row["feature"])
+            )
+
+    def renew(self, assignment: int) -> int:
+        """Extend a lease; returns when it expires. Raises StoreError when it ran out and the place is taken."""
+        now = microseconds()
+        with self.store.write() as conn:
+            annotator = People(self.store).require(self.annotator, "claim")
+            row = conn.execute(
+                "UPDATE assignments SET expires = :now + 1000000 * "
+                "(SELECT lease_seconds FROM queues WHERE id = assignments.queue) "
+                "WHERE id = :id AND annotator = :annotator AND state = 'leased' AND (expires > :now OR EXISTS "
+                "(SELECT 1 FROM queue_items AS i WHERE i.queue = assignments.queue "
+                f"AND i.feature = assignments.feature AND {_FREE})) RETURNING expires",
+                {"id": assignment, "annotator": annotator, "now": now},
+            ).fetchone()
+        if row is None:
+            raise StoreError(
+                "the time for this feature ran out and it went to somebody else; your draft is kept"
+            )
+        return int(row["expires"])
+
+    def submit(self, assignment: int, text: str, **fields: Any) -> str:
+        """Label the feature of an assignment (`Labels.label`) and finish it, in one transaction.
+
+        A label that comes after its lease ran out is kept all the same. Returns the event's uid.
+        """
+        with self.store.write():
+            feature = self._open(assignment)
+            uid = self.labels.label(feature, text, **fields)
+            self._finish(assignment, "done")
+        return uid
+
+    def skip(self, assignment: int, reason: str) -> str:
+        """Pass over the feature with a reason; it stays open for others."""
+        with self.store.write():
+            uid = self.labels.skip(self._open(assignment), reason)
+            self._finish(assignment, "skipped")
+        return uid
+
+    def release(self, assignment: int) -> None:
+        """Give a feature back unlabelled."""
+        with self.store.write():
+            self._open(assignment)
+            self._finish(assignment, "released")
+
+    def finished(self, queue: int) -> Sequence[int]:
+        """Features this person finished in a queue, latest first: the way back."""
+        rows = self.store.rows(
+            "SELECT feature FROM assignments WHERE queue = ? AND annotator = ? AND state IN ('done', 'skipped') "
+            "ORDER BY finished DESC",
+            (queue, self.annotator),
+        )
+        return [row["feature"] for row in rows]
+
+    def progress(self, queue: int) -> Progress:
+        """How far everybody, and this person, is."""
+        row = self.store.row(
+            "SELECT count(*) AS features, coalesce(sum(wanted), 0) AS wanted, "
+            "coalesce(sum(min(done, wanted)), 0) AS done, "
+            "(SELECT count(*) FROM assignments WHERE queue = :queue AND state = 'leased' AND expires > :now) "
+            "AS leased, "
+            "(SELECT count(*) FROM assignments WHERE queue = :queue AND annotator = :annotator "
+            "AND state = 'done') AS own_done, "
+            "(SELECT count(*) FROM assignments WHERE queue = :queue AND annotator = :annotator "
+            "AND state = 'skipped') AS own_skipped FROM queue_items WHERE queue = :queue",
+            {"queue": queue, "annotator": self.annotator, "now": microseconds()},
+        )
+        assert row is not None
+        return Progress(**dict(row))
+
+    def _open(self, assignment: int) -> int:
+        annotator = People(self.store).require(self.annotator, "claim")
+        row = self.store.row("SELECT feature, annotator, state FROM assignments WHERE id = ?", (assignment,))
+        if row is None or row["annotator"] != annotator:
+            raise StoreError("this is not one of your assignments")
+        if row["state"] != "leased":
+            raise StoreError(f"this assignment is {row['state']} already")
+        return int(row["feature"])
+
+    def _finish(self, assignment: int, state: str) -> None:
+        self.store.conn.execute(
+            "UPDATE assignments SET state = ?, finished = ? WHERE id = ?", (state, microseconds(), assignment)
+        )

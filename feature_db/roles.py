@@ -1,0 +1,108 @@
+"""Who may do what. Every writing call of the labelling side asks here, so going past a page gains nothing.
+
+    reader        reads, exports
+    annotator     labels, votes, skips, flags, undoes own events, works on queues
+    adjudicator   also adjudicates and makes queues
+    admin         also gives roles, edits categories, imports other people's events and merges stores
+
+Without sign-in a name is whatever was typed: roles then keep order, they do not prove identity.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from feature_db.connection import Connection, microseconds
+from feature_db.errors import PermissionRefused, StoreError
+from feature_db.records import clean_text
+
+__all__ = ["ACTIONS", "EVERYONE", "ROLES", "People", "check_name"]
+
+ROLES = ("reader", "annotator", "adjudicator", "admin")
+
+ACTIONS = {
+    "label": "annotator",
+    "vote": "annotator",
+    "skip": "annotator",
+    "flag": "annotator",
+    "undo": "annotator",
+    "draft": "annotator",
+    "claim": "annotator",
+    "adjudicate": "adjudicator",
+    "make a queue": "adjudicator",
+    "give roles": "admin",
+    "edit categories": "admin",
+    "import events": "admin",
+    "merge stores": "admin",
+}
+"""The least role that may do each."""
+
+EVERYONE = "*"
+"""Stands for whoever has no role of their own; an annotator until an admin says otherwise."""
+
+
+def check_name(name: str) -> str:
+    """`name` in one canonical form. Raises StoreError for an empty, overlong or unprintable one."""
+    name = unicodedata.normalize("NFC", clean_text(name)).strip()
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise StoreError("a name has 1 to 100 printable characters")
+    return name
+
+
+class People:
+    """People of a store and their roles."""
+
+    def __init__(self, store: Connection):
+        self.store = store
+
+    def role(self, name: str) -> str:
+        """The role of `name`: their own, else that of everyone."""
+        role = self.store.value(
+            "SELECT role FROM people WHERE name IN (?, ?) ORDER BY name = ?", (name, EVERYONE, EVERYONE)
+        )
+        return "annotator" if role is None else str(role)
+
+    def require(self, name: str, action: str) -> str:
+        """The canonical `name`. Raises PermissionRefused when their role does not allow `action`."""
+        name = check_name(name)
+        if name == EVERYONE:
+            raise PermissionRefused(f"{EVERYONE!r} is not a person; give a name")
+        role = self.role(name)
+        if ROLES.index(role) < ROLES.index(ACTIONS[action]):
+            raise PermissionRefused(
+                f"{name} is {_article(role)} here; to {action} takes {_article(ACTIONS[action])}; ask an admin"
+            )
+        return name
+
+    def all(self) -> dict[str, str]:
+        """Everybody with a role of their own, by name."""
+        return {row[0]: row[1] for row in self.store.rows("SELECT name, role FROM people ORDER BY name")}
+
+    def set_role(self, by: str | None, name: str, role: str) -> None:
+        """Give `name` a role. `by` must be an admin; None will do while the store has no admin.
+
+        Raises PermissionRefused, or StoreError for an unknown role and for taking the last admin's role.
+        """
+        name = check_name(name)
+        if role not in ROLES:
+            raise StoreError(f"there is no role {role!r}: choose one of {', '.join(ROLES)}")
+        with self.store.write() as conn:
+            admins = {row[0] for row in self.store.rows("SELECT name FROM people WHERE role = 'admin'")}
+            if by is None:
+                if admins or role != "admin":
+                    raise PermissionRefused("only an admin gives roles; name the first admin first")
+            else:
+                self.require(by, "give roles")
+            if name == EVERYONE and ROLES.index(role) > ROLES.index("annotator"):
+                raise StoreError("everyone can be reader or annotator, not more")
+            if role != "admin" and admins == {name}:
+                raise StoreError(f"{name} is the last admin; name another one first")
+            conn.execute(
+                "INSERT INTO people (name, role, added) VALUES (?, ?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET role = excluded.role",
+                (name, role, microseconds()),
+            )
+
+
+def _article(role: str) -> str:
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
