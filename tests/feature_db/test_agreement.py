@@ -1,0 +1,147 @@
+"""Agreement agrees with published figures and with independent implementations, and says where it is undefined."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import krippendorff
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_db import Store, StoreError
+from feature_db.agreement import alpha, by_pair, cohens_kappa, disagreements, over_time, percent, ratings
+from feature_db.labels import Labels
+from feature_db.roles import People
+
+# Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", the example with missing data: 4 people, 12 units.
+PUBLISHED = [
+    [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+]
+
+
+def as_ratings(rows: list[list[Any]]) -> dict[int, dict[str, Any]]:
+    rated: dict[int, dict[str, Any]] = {}
+    for person, row in enumerate(rows):
+        for feature, value in enumerate(row):
+            if value is not None:
+                rated.setdefault(feature, {})[f"p{person}"] = value
+    return rated
+
+
+def test_alpha_of_the_published_example():
+    nominal, ordinal = (alpha(as_ratings(PUBLISHED), level, resamples=50) for level in ("nominal", "ordinal"))
+    assert nominal.value == pytest.approx(0.743, abs=5e-4)
+    assert ordinal.value == pytest.approx(0.815, abs=5e-4)
+    assert (nominal.n_features, nominal.n_ratings) == (11, 40)
+
+
+def test_kappa_of_the_textbook_example():
+    # 50 proposals: both yes 20, only the first 5, only the second 10, both no 15; p_o 0.7, p_e 0.5.
+    pairs = [("y", "y")] * 20 + [("y", "n")] * 5 + [("n", "y")] * 10 + [("n", "n")] * 15
+    rated = {i: {"a": a, "b": b, **({"c": "y"} if i % 2 else {})} for i, (a, b) in enumerate(pairs)}
+    figure = cohens_kappa(rated, "a", "b", resamples=200)
+    assert figure.value == pytest.approx(0.4) and (figure.n_features, figure.n_ratings) == (50, 100)
+    assert figure.low is not None and figure.high is not None and figure.low < 0.4 < figure.high
+    assert cohens_kappa(rated, "b", "a").value == figure.value
+
+
+tables = st.lists(st.lists(st.none() | st.integers(1, 5), min_size=6, max_size=6), min_size=2, max_size=5)
+
+
+@given(tables)
+@settings(max_examples=60, deadline=None)
+def test_figures_equal_an_independent_computation(rows: list[list[int | None]]):
+    rated = as_ratings(rows)
+    pairs = [
+        (a, b)
+        for values in rated.values()
+        for i, a in enumerate(values.values())
+        for j, b in enumerate(values.values())
+        if i != j
+    ]
+    figure = percent(rated, resamples=5)
+    assert figure.value == (pytest.approx(np.mean([a == b for a, b in pairs])) if pairs else None)
+    table = np.array([[np.nan if v is None else float(v) for v in row] for row in rows])
+    for level in ("nominal", "ordinal"):
+        ours = alpha(rated, level, resamples=2).value
+        paired = table[:, (~np.isnan(table)).sum(axis=0) > 1]
+        if paired.size == 0 or np.unique(paired[~np.isnan(paired)]).size < 2:
+            assert ours is None
+        else:
+            assert ours == pytest.approx(krippendorff.alpha(paired, level_of_measurement=level), abs=1e-9)
+
+
+def test_undefined_is_said_with_its_reason():
+    for rated, reason in (
+        ({}, "no feature was rated by two"),
+        ({1: {"a": 3}, 2: {"b": 3}}, "no feature was rated by two"),
+        ({1: {"a": 3, "b": 3}, 2: {"a": 3, "b": 3}}, "one value"),
+    ):
+        figure = alpha(rated, "ordinal")
+        assert figure.value is None and reason in figure.reason and figure.low is None
+    same = cohens_kappa({1: {"a": 3, "b": 3}}, "a", "b")
+    assert same.value is None and "same one value" in same.reason
+    assert cohens_kappa({1: {"a": 3}}, "a", "b").reason == "there is no feature that both rated"
+    assert percent({1: {"a": 3, "b": 3}}).value == 1.0
+    assert percent({}).value is None
+
+
+def test_the_interval_is_repeatable_and_narrows_with_n():
+    rng = np.random.default_rng(0)
+
+    def rated(n: int) -> dict[int, dict[str, int]]:
+        values = rng.integers(1, 6, n)
+        return {
+            i: {"a": int(v), "b": int(v if rng.random() < 0.7 else rng.integers(1, 6))}
+            for i, v in enumerate(values)
+        }
+
+    few, many = rated(20), rated(500)
+    assert alpha(few, "nominal", seed=3, resamples=200) == alpha(few, "nominal", seed=3, resamples=200)
+    width = {}
+    for name, sample in (("few", few), ("many", many)):
+        figure = alpha(sample, "nominal", resamples=200)
+        assert figure.low is not None and figure.high is not None and figure.value is not None
+        assert figure.low <= figure.value <= figure.high
+        width[name] = figure.high - figure.low
+    assert width["many"] < width["few"] / 2
+
+
+def test_current_labels_are_what_is_compared(store: Store):
+    People(store).set_role(None, "judge", "admin")
+    ann, bob, eve = (Labels(store, name) for name in ("ann", "bob", "eve"))
+    for feature, (a, b) in enumerate([(1, 1), (2, 4), (5, 5), (3, 3), (2, 1)]):
+        ann.label(feature, "x", verdict=a, category="safety")
+        bob.label(feature, "y", verdict=b, category="style" if feature == 1 else "safety")
+    eve.label(1, "z", verdict=4)
+    bob.label(4, "better", verdict=2)  # edits: 2 and 2 agree now
+    eve.label(0, "gone", verdict=5)
+    eve.undo()
+    rated = ratings(store, "verdict")
+    assert rated[4] == {"ann": 2, "bob": 2} and rated[0] == {"ann": 1, "bob": 1}
+    assert percent(rated).value == pytest.approx((4 + 1) / (4 + 3))
+    pairs = by_pair(rated, resamples=10)
+    assert (
+        pairs.keys() == {("ann", "bob"), ("ann", "eve"), ("bob", "eve")}
+        and pairs["ann", "bob"].n_features == 5
+    )
+    assert [d.feature for d in disagreements(store, "category")] == [1]
+    (found,) = disagreements(store, "verdict")
+    assert found.values == {"ann": 2, "bob": 4, "eve": 4} and not found.adjudicated
+    Labels(store, "judge").adjudicate(1, text="settled", verdict=4)
+    assert disagreements(store, "verdict")[0].adjudicated
+    steps = over_time(store, "verdict", points=4, resamples=5)
+    assert steps[-1][1].value == alpha(rated, "ordinal").value
+    assert [figure.n_ratings for _, figure in steps] == sorted(figure.n_ratings for _, figure in steps)
+    with pytest.raises(StoreError, match="verdict or category"):
+        ratings(store, "text; DROP TABLE label_events")
+
+
+def test_nothing_labelled_is_undefined_everywhere(store: Store):
+    assert over_time(store, "verdict") == [] and disagreements(store, "verdict") == []
+    assert by_pair(ratings(store, "category")) == {}
