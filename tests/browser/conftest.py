@@ -125,14 +125,34 @@ class AppPage:
     page: Any
     sent: list[bytes | str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    unanswered: bool = False
+
+    def __post_init__(self) -> None:
+        self.page.on("websocket", self._watch)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
+
+    def _watch(self, socket: Any) -> None:
+        def sent(payload: bytes | str) -> None:
+            self.sent.append(payload)
+            self.unanswered = True
+
+        def received(_: bytes | str) -> None:
+            self.unanswered = False
+
+        socket.on("framesent", sent)
+        socket.on("framereceived", received)
 
     def open(self, address: str) -> None:
         self.page.goto(address)
         self.settled()
 
     def settled(self) -> None:
-        """Wait until the server has answered what was done so far."""
+        """Wait until the server has answered what was done so far; a loaded machine takes its time."""
         self.page.wait_for_timeout(SETTLE_MS)
+        deadline = time.monotonic() + 20
+        while self.unanswered and time.monotonic() < deadline:
+            self.page.wait_for_timeout(50)
         self.page.wait_for_selector(
             "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
             timeout=30_000,
@@ -163,11 +183,6 @@ def new_page(browser: Any, contexts: dict[str, Any]) -> Iterator[Callable[..., A
             contexts[key] = browser.new_context(**options)
         app = AppPage(contexts[key].new_page())
         pages.append(app.page)
-        app.page.on(
-            "websocket", lambda socket: socket.on("framesent", lambda payload: app.sent.append(payload))
-        )
-        app.page.on("pageerror", lambda error: app.errors.append(str(error)))
-        app.page.on("console", lambda line: app.errors.append(line.text) if line.type == "error" else None)
         return app
 
     yield make

@@ -2,7 +2,7 @@
 
 It keeps the steering the way a real page does: history in session state, `revision` raised by Python's own
 changes. The query string chooses what is on it:
-?answers=8&features=4&groups=1&hostile=1&empty=features|answers&ties=1&busy=seconds&density=0
+?answers=8&features=4&groups=1&hostile=1&empty=features|answers&ties=1&busy=seconds
 """
 
 from __future__ import annotations

@@ -277,6 +277,21 @@ def test_a_steering_from_python_is_taken_only_with_a_new_revision(open_page: Ope
     assert told["log"] == [], "taking over what Python sent is not an edit"
 
 
+def test_what_is_in_hand_wins_over_a_rerun_that_ends_meanwhile(open_page: Open) -> None:
+    app = open_page("busy=0.8")
+    drag(app, slider(app), 0.9)
+    app.page.mouse.up()
+    drag(app, slider(app, 33), 0.1)
+    value = box(app, 33).input_value()
+    app.settled()
+    assert app.page.get_by_role("button", name="Undo").is_enabled()
+    assert report(app)["steering"]["scale"].keys() == {"1287"}
+    assert box(app, 33).input_value() == value != "1"
+    app.page.mouse.up()
+    app.settled()
+    assert report(app)["steering"]["scale"].keys() == {"1287", "33"}
+
+
 def test_reruns_keep_nodes_and_add_no_listeners(open_page: Open) -> None:
     app = open_page()
     app.page.locator(".answer").first.evaluate("node => { node.marked = true; }")

@@ -174,6 +174,13 @@ function place(list, seen) {
   return shown;
 }
 
+/** Streamlit's bar above the strip may be see-through: once the strip sticks, it hides what scrolls by up there. */
+export function markStuck(list) {
+  if (!list.stripShown) return;
+  const sticksAt = parseFloat(getComputedStyle(list.strip).top) || 0;
+  list.strip.classList.toggle("stuck", list.strip.getBoundingClientRect().top <= sticksAt + 1);
+}
+
 function settle(list) {
   arrange(list.rows, Array.from(list.order, (row) => list.nodes[row].root));
 }

@@ -15,7 +15,7 @@ import {
 } from "./ranking.js";
 import { make } from "./elements.js";
 import { arrangePanel, createPanel, forgetShown, nameOf, updatePanel } from "./steering_panel.js";
-import { announce, arrangeList, createList, destroyList, offerMore, updateList } from "./answer_list.js";
+import { announce, arrangeList, createList, destroyList, markStuck, offerMore, updateList } from "./answer_list.js";
 
 const KEYBOARD_DELAY = 250;
 const mounted = new WeakMap();
@@ -247,10 +247,11 @@ function createApp() {
   });
   widthWatch.observe(root);
 
-  /** Scrolling while the mouse holds a slider brings rows into sight that were not drawn. */
+  /** Scrolling brings rows into sight that were not drawn while the mouse held a slider. */
   function scrolled() {
     list.sight = null;
     if (held) schedule();
+    markStuck(list);
   }
 
   root.addEventListener("keydown", shortcut);

@@ -208,6 +208,7 @@ function updateFeatureRow(row, feature, column, steering, modes, limits, n) {
   const state = stateOf(mode, given, total, steering.scale.get(column.id) ?? 1);
   setText(row.state, state.text);
   setAttribute(row.state, "data-kind", state.kind);
+  setTitle(row.state, mode === "scale" && column.groups.length ? `with its group: ${column.groups.join(", ")}` : "");
   row.reset.disabled = !MODES.some((kind) => steering[kind].has(column.id));
   updateValueEditor(row.editor, {
     range: sliderRange(mode, column, limits, value),
@@ -226,7 +227,7 @@ function updateFeatureRow(row, feature, column, steering, modes, limits, n) {
 function stateOf(mode, given, total, own) {
   if (mode === "set") return given === undefined ? { text: "not set yet", kind: "quiet" } : { text: "set", kind: "on" };
   if (mode === "offset") return given ? { text: "offset", kind: "on" } : { text: "", kind: "" };
-  if (total !== own) return { text: `\u00d7${plain(total)} with its group`, kind: total > 0 ? "on" : "warn" };
+  if (total !== own) return { text: `\u00d7${plain(total)} in total`, kind: total > 0 ? "on" : "warn" };
   if (total === 0) return { text: "silenced", kind: "warn" };
   if (total < 0) return { text: "reversed", kind: "warn" };
   return { text: "", kind: "" };
