@@ -23,6 +23,7 @@ from sarm_core.encoding import Encoder, Progress
 from sarm_core.errors import CheckpointError, RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.model import SARM
+from sarm_core.precision import native_bfloat16
 from sarm_core.rows import Conversation, conversation_of
 from sarm_core.steering import Steering
 
@@ -228,8 +229,10 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(str(name))
     except RuntimeError:
         raise CheckpointError(f"device {name!r} is not known: use cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise CheckpointError("no CUDA device is available: use --device cpu")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise CheckpointError(f"device {name!r} is not available on this machine: use cpu") from None
     return device
 
 
@@ -242,11 +245,6 @@ def _dtype(name: str | torch.dtype | None, checkpoint: Checkpoint, device: torch
             raise CheckpointError(f"dtype {name!r} is not known: use {', '.join(known)} or auto")
         return known[str(name)]
     stored = checkpoint.stored_dtype()
-    if device.type == "cpu" and stored is not torch.float32 and not _native_bfloat16():
+    if device.type == "cpu" and stored is not torch.float32 and not native_bfloat16():
         return torch.float32
     return torch.bfloat16 if device.type == "cpu" and stored is torch.float16 else stored
-
-
-def _native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; emulated, it is many times slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, 
 
 from sarm_core.demo.backbone import ensure_backbone
 from sarm_core.errors import SarmError
+from sarm_core.precision import native_bfloat16
 
 __all__ = ["Sampled", "Sampler", "load_sampler"]
 
@@ -45,7 +46,7 @@ class Sampler:
         folder = ensure_backbone()
         self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self.model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=_fast_dtype(), trust_remote_code=False, local_files_only=True
+            folder, dtype=torch.bfloat16 if native_bfloat16() else torch.float32, trust_remote_code=False, local_files_only=True
         ).eval()
         self._lock = threading.Lock()
 
@@ -106,9 +107,3 @@ class Sampler:
 def load_sampler() -> Sampler:
     """The sampler, loaded once a process (270 MB)."""
     return Sampler()
-
-
-def _fast_dtype() -> torch.dtype:
-    from sarm_core.scorer import native_bfloat16
-
-    return torch.bfloat16 if native_bfloat16() else torch.float32

@@ -7,9 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +59,54 @@ class Reader:
             AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False), max_length=MAX_LENGTH
         )
 
-    def scored(self, sequences: Sequence[TokenSequence]) -> npt.NDArray[np.float32]:
-        """h at the scored token of each sequence, float32 [n, d]."""
-        positions = [np.array([s.scored]) for s in sequences]
-        return self.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
+    def scored(self, sequences: Sequence[TokenSequence], cache: Path) -> npt.NDArray[np.float16]:
+        """h at the scored token of each sequence, float16 [n, d]; sequences seen before are not run again."""
+        known = self._remembered(cache)
+        keys = [hashlib.sha256(s.input_ids.tobytes()).hexdigest() for s in sequences]
+        new = [i for i, key in enumerate(keys) if key not in known]
+        if new:
+            fresh = [sequences[i] for i in new]
+            positions = [np.array([s.scored]) for s in fresh]
+            h = self.encoder.hidden([s.input_ids for s in fresh], positions, progress=_report())
+            self.remember(cache, {keys[i]: row for i, row in zip(new, _as_float16(h), strict=True)})
+            known = self._remembered(cache)
+        return np.stack([known[key] for key in keys])
+
+    def remember(self, cache: Path, rows: Mapping[str, npt.NDArray[np.float16]]) -> None:
+        """Keep h of scored tokens under the sha256 of their token ids."""
+        known = {**self._remembered(cache), **rows}
+        keys, h = np.array(list(known)), np.stack(list(known.values()))
+        _save(self._scored_file(cache), lambda file: np.savez(file, keys=keys, h=h))
+
+    def _remembered(self, cache: Path) -> dict[str, npt.NDArray[np.float16]]:
+        path = self._scored_file(cache)
+        if not path.exists():
+            return {}
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(zip(stored["keys"].tolist(), stored["h"], strict=True))
+
+    def _scored_file(self, cache: Path) -> Path:
+        return cache / f"scored-{_key(self, [])}.npz"
+
+
+def _as_float16(h: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    if not np.isfinite(h).all() or np.abs(h).max() > 6e4:
+        raise SarmError("activations exceed float16: train from another block")
+    return h.astype(np.float16)
+
+
+def _key(reader: Reader, sequences: Sequence[TokenSequence], *more: int) -> str:
+    """A name made from everything that decides the activations."""
+    made_from = json.dumps([reader.folder.name, reader.layer, MAX_LENGTH, *more]).encode()
+    return hashlib.sha256(made_from + b"".join(s.input_ids.tobytes() for s in sequences)).hexdigest()[:16]
+
+
+def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    with beside.open("wb") as file:
+        write(file)
+    os.replace(beside, path)
 
 
 def collect(
@@ -73,11 +118,7 @@ def collect(
     inputs reads the file. Peak memory is the result: 2 d bytes a position.
     """
     sequences = reader.format.tokens([text.conversation for text in texts])
-    key = hashlib.sha256(
-        json.dumps([str(reader.folder.name), reader.layer, tokens_per_text, seed, MAX_LENGTH]).encode()
-        + b"".join(s.input_ids.tobytes() for s in sequences)
-    ).hexdigest()[:16]
-    path = cache / f"activations-{key}.npz"
+    path = cache / f"activations-{_key(reader, sequences, tokens_per_text, seed)}.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as stored:
             return Activations(stored["h"], stored["kind"], stored["split"])
@@ -94,13 +135,11 @@ def collect(
         kinds.append(kind[order].astype(np.int8))
         splits.append(np.full(len(where), ("train", "validation", "test").index(text.split), dtype=np.int8))
     h = reader.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
-    if not np.isfinite(h).all() or np.abs(h).max() > 6e4:
-        raise SarmError(f"{reader.folder}: activations exceed float16; train from another block")
-    result = Activations(h.astype(np.float16), np.concatenate(kinds), np.concatenate(splits))
-    cache.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp.npz")
-    np.savez(beside, h=result.h, kind=result.kind, split=result.split)
-    os.replace(beside, path)
+    result = Activations(_as_float16(h), np.concatenate(kinds), np.concatenate(splits))
+    scored = result.h[result.kind == 0]
+    names = [hashlib.sha256(s.input_ids.tobytes()).hexdigest() for s in sequences]
+    reader.remember(cache, dict(zip(names, scored, strict=True)))
+    _save(path, lambda file: np.savez(file, h=result.h, kind=result.kind, split=result.split))
     return result
 
 

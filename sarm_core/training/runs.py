@@ -149,7 +149,7 @@ class HeadStudy:
         for side in bench:
             conversations.setdefault(side, len(conversations))
         sequences = reader.format.tokens(list(conversations))
-        self.x = standardise(torch.from_numpy(reader.scored(sequences)))
+        self.x = standardise(torch.from_numpy(reader.scored(sequences, Path(config.cache))))
         self.chosen = np.array([conversations[pair.chosen] for pair in self.pairs])
         self.rejected = np.array([conversations[pair.rejected] for pair in self.pairs])
         self.bench = np.array([conversations[side] for side in bench], dtype=np.int64)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sarm_core.precision import native_bfloat16
 from sarm_core.sae import TopKSAE, standardise
 from sarm_core.training.activations import KINDS, Activations
 
@@ -83,6 +84,7 @@ def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> 
     sae = _initial(h.shape[1], config, mean, generator)
     optimiser = torch.optim.Adam(sae.parameters(), lr=config.lr, betas=(0.9, 0.999))
     silent = torch.zeros(config.n_features, dtype=torch.int64)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=native_bfloat16())
     started = time.monotonic()
     for step in range(config.steps):
         for group in optimiser.param_groups:
@@ -93,9 +95,15 @@ def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> 
             if n
         ]
         x = standardise(h[torch.cat(picks)])
-        a = sae.pre_activations(x)
+        with mixed:
+            a = sae.pre_activations(x)
+        a = a.float()
         codes = sae.select(a)
-        residual = sae.decode(codes) - x
+        # Two dense products beat gathering k decoder columns here: the gather's gradient is the slow part.
+        z = torch.zeros_like(a).scatter(-1, codes.indices, codes.values)
+        with mixed:
+            x_hat = sae.decoder(z)
+        residual = x_hat.float() + sae.pre_bias - x
         variance = (x - mean).pow(2).sum()
         loss = residual.pow(2).sum() / variance
         silent += 1
