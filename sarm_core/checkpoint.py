@@ -33,11 +33,13 @@ from sarm_core.sae import TopKSAE
 
 __all__ = [
     "CONFIG_NAME",
+    "FINAL_NORM",
     "FORMAT",
     "WEIGHTS_NAME",
     "Checkpoint",
     "Shape",
     "TensorFiles",
+    "bare_name",
     "cut_backbone",
     "find_folder",
     "load_sae",
@@ -46,10 +48,24 @@ __all__ = [
 
 CONFIG_NAME = "sarm.json"
 WEIGHTS_NAME = "sarm.safetensors"
+INDEX_NAME = "model.safetensors.index.json"
 FORMAT = "sarm-explorer/1"
 DEMO_BACKBONE = "demo"
 SAE_TENSORS = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight")
+# Entries of a config that name code, kernels or files to fetch; `model_type` is given by the class.
+_NOT_FOLLOWED = (
+    "model_type",
+    "auto_map",
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+    "_experts_implementation",
+    "fusion_config",
+    "transformers_weights",
+)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
+_PREFIX = re.compile(r"^(model|transformer)\.")
 _IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
 
 
@@ -60,6 +76,12 @@ class Shape:
     layer: int
     n_features: int
     k: int | None
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k > self.n_features:
+            raise CheckpointError(
+                f"the checkpoint states k = {self.k} active features of {self.n_features}: k is too large"
+            )
 
     @classmethod
     def from_name(cls, name: str) -> Shape | None:
@@ -94,14 +116,20 @@ class TensorFiles:
 
     def __init__(self, folder: Path, weights: str | None = None):
         self.folder = folder
-        index = folder / "model.safetensors.index.json"
+        index = folder / INDEX_NAME
         if weights is not None:
             files = [folder / weights]
         elif index.exists():
-            names = _read_json(index).get("weight_map", {})
+            names = _read_json(index).get("weight_map")
+            if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
+                raise CheckpointError(f"{index}: weight_map must name a file for every tensor")
             files = [folder / Path(name).name for name in sorted(set(names.values()))]
         else:
             files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise CheckpointError(
+                f"{folder}: no .safetensors file is there; other weight files can run code and are not read"
+            )
         self.files: dict[str, Path] = {}
         for file in files:
             if not file.exists():
@@ -174,8 +202,14 @@ class Checkpoint:
         """The checkpoint's tokenizer, or None when it ships none (then only token ids can be scored)."""
         for folder in (self.folder, self.backbone):
             if any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-                with _quiet():
-                    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                try:
+                    with _quiet():
+                        return AutoTokenizer.from_pretrained(
+                            folder, trust_remote_code=False, local_files_only=True
+                        )
+                except Exception as error:  # tokenizers raises bare Exceptions
+                    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                    raise CheckpointError(f"{folder}: the tokenizer cannot be loaded ({reason})") from None
         return None
 
     def stored_dtype(self) -> torch.dtype:
@@ -194,20 +228,17 @@ class Checkpoint:
         own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
         files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
         blocks = {n: files for n in files.names() if self.takes_part(n)}
-        for name in sorted([*own, *blocks], key=lambda n: n.removeprefix("model.")):
+        for name in sorted([*own, *blocks], key=bare_name):
             tensor = (own.get(name) or blocks[name]).read(name).contiguous()
-            digest.update(f"{name.removeprefix('model.')} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(f"{bare_name(name)} {tensor.dtype} {list(tensor.shape)}\n".encode())
             digest.update(tensor.view(torch.uint8).numpy() if tensor.ndim else str(tensor).encode())
         return digest.hexdigest()
 
     def takes_part(self, name: str) -> bool:
         """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
-        if name.startswith(("sae.", "score.", "lm_head.")) or re.fullmatch(
-            r"(model\.)?\w*norm\w*\.\w+", name
-        ):
+        if name.startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
             return False
-        block = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
-        return block is None or int(block[1]) < self.shape.layer
+        return _block(name) < self.shape.layer
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:
@@ -276,6 +307,9 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
         if (value is None and optional) or (type(value) is int and value > 0):
             continue
         raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
+    for key in ("chat_template", "name"):
+        if not isinstance(stated.get(key, ""), str | None):
+            raise CheckpointError(f"{place}: {key} is {stated[key]!r}, not a text")
     backbone = stated.get("backbone", "backbone")
     if backbone == DEMO_BACKBONE:
         from sarm_core.demo.backbone import ensure_backbone
@@ -360,13 +394,21 @@ def _bare_tensors(path: Path) -> dict[str, Tensor]:
 def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read."""
     config = cut_config(_backbone_config(folder), layer)
+    source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
+    index = folder / INDEX_NAME
     with _quiet():
         try:
-            model, info = AutoModel.from_pretrained(
-                folder,
+            reader: Any = AutoModel
+            if index.exists() and "metadata" not in _read_json(index):  # Transformers needs that entry
+                with torch.device("meta"):
+                    reader = type(AutoModel.from_config(config))
+                files = TensorFiles(folder)
+                state = {name: files.read(name) for name in files.names() if _block(name) < layer}
+                source = {"pretrained_model_name_or_path": None, "state_dict": state}
+            model, info = reader.from_pretrained(
+                **source,
                 config=config,
                 dtype=dtype,
-                use_safetensors=True,
                 output_loading_info=True,
                 trust_remote_code=False,
                 local_files_only=True,
@@ -391,13 +433,24 @@ def _backbone_config(folder: Path) -> PretrainedConfig:
         kind = architecture.removesuffix("SARM").lower()
     if kind not in CONFIG_MAPPING:
         raise CheckpointError(f"{folder / 'config.json'}: model_type {kind!r} is not known to Transformers")
-    data = {key: value for key, value in data.items() if key not in ("auto_map", "model_type")}
+    data = {key: value for key, value in data.items() if key not in _NOT_FOLLOWED}
     config = CONFIG_MAPPING[kind].from_dict(data)
     files = TensorFiles(folder)
     for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
         if name in files:  # a [PAD] token may have been added after the config was written
             config.vocab_size = files.shape(name)[0]
     return config
+
+
+def bare_name(name: str) -> str:
+    """A tensor's name without the prefix that says it is a backbone's: "layers.0...", "h.0..."."""
+    return _PREFIX.sub("", name)
+
+
+def _block(name: str) -> int:
+    """Which block a tensor belongs to, from 0; -1 for one outside the blocks (embeddings, norms, heads)."""
+    found = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
+    return int(found[1]) if found else -1
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -16,8 +16,18 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import AutoModel
 
-from sarm_core.checkpoint import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Checkpoint, Shape, TensorFiles
+from sarm_core.checkpoint import (
+    CONFIG_NAME,
+    FINAL_NORM,
+    FORMAT,
+    WEIGHTS_NAME,
+    Checkpoint,
+    Shape,
+    TensorFiles,
+    bare_name,
+)
 from sarm_core.errors import CheckpointError
 from sarm_core.sae import TopKSAE
 from sarm_core.steering import Steering
@@ -132,9 +142,10 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
                 name=checkpoint.name,
             )
         elif layout == "reference":
-            if "model.norm.weight" not in blocks:
-                blocks["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
-            named = {**blocks, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
+            named = {_prefix(checkpoint) + bare_name(name): tensor for name, tensor in blocks.items()}
+            if "model.embed_tokens.weight" in named and "model.norm.weight" not in named:
+                named["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
+            named = {**named, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
             _write_backbone(checkpoint, folder, named, _reference_keys(checkpoint))
         else:
             raise CheckpointError(f"layout {layout!r} is not known: own or reference")
@@ -142,15 +153,21 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
 
 
 def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The backbone's tensors up to block L, under reference names (`model.*`)."""
+    """The backbone's tensors up to block L and its final norm, under their stored names."""
     files = (
         checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
     )
-    out = {}
-    for name in files.names():
-        if checkpoint.takes_part(name) or (name.endswith("norm.weight") and "layers" not in name):
-            out[name if name.startswith("model.") else f"model.{name}"] = files.read(name)
-    return out
+    return {
+        name: files.read(name)
+        for name in files.names()
+        if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)
+    }
+
+
+def _prefix(checkpoint: Checkpoint) -> str:
+    """What a whole model's tensor names put before its backbone's: "model." in Llama and most others."""
+    with torch.device("meta"):
+        return f"{AutoModel.from_config(checkpoint.config()).base_model_prefix}."
 
 
 def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:

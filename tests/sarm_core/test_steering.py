@@ -141,7 +141,7 @@ def test_what_a_head_cannot_express_is_refused_with_the_reason():
     head = np.ones(WIDTH, np.float32)
     with pytest.raises(SteeringError, match="feature 4 is set to a value, which no head weight can express"):
         Steering(set={4: 1.0}).fold(head)
-    with pytest.raises(SteeringError, match="feature 5 has an offset.*bias"):
+    with pytest.raises(SteeringError, match=r"feature 5 has an offset.*bias"):
         Steering(offset={2: 0.0, 5: 1.0}).fold(head)
     np.testing.assert_array_equal(Steering(offset={5: 0.0}).fold(head), head)
     with pytest.raises(SteeringError, match="feature 10 does not exist"):

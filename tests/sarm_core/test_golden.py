@@ -1,0 +1,158 @@
+"""Agreement with the reference implementation's own figures (1e-4), and with ourselves (1e-5)."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sarm_core import Steering, load_sarm
+from sarm_core.checkpoint import open_checkpoint
+from sarm_core.contrast import contrast
+from sarm_core.encoding import padded
+from sarm_core.save import export
+
+REFERENCE = {"atol": 1e-4, "rtol": 0}
+OURS = {"atol": 1e-5, "rtol": 0}
+
+
+@pytest.fixture(scope="module")
+def loaded(golden):
+    folder, expected = golden
+    return load_sarm(folder, dtype="float32"), expected
+
+
+def rows_of(expected):
+    return [{"input_ids": example["input_ids"]} for example in expected["examples"]]
+
+
+def figures(expected, key):
+    return np.array([example[key] for example in expected["examples"]])
+
+
+def test_rewards_and_active_features_are_the_reference_ones(loaded):
+    scorer, expected = loaded
+    scored = scorer.score(rows_of(expected))
+    np.testing.assert_allclose(scored.rewards, figures(expected, "reward"), **REFERENCE)
+    assert scored.matrix.n_active.tolist() == figures(expected, "n_active").tolist()
+    for row, example in enumerate(expected["examples"]):
+        ids, z = scored.matrix.activations(row)
+        mine = dict(zip(ids.tolist(), z.tolist(), strict=True))
+        wanted = {int(i): value for i, value in example["features"].items()}
+        assert set(wanted) <= set(mine)
+        if scorer.checkpoint.shape.k is not None:
+            assert set(wanted) == set(mine)
+        for i, value in wanted.items():
+            assert mine[i] == pytest.approx(value, abs=1e-4)
+            assert scored.matrix.head[i] == pytest.approx(example["head_weights"][str(i)], abs=1e-6)
+
+
+def test_steered_rewards_are_the_reference_ones(loaded, tmp_path):
+    scorer, expected = loaded
+    (tmp_path / "s.json").write_text(json.dumps(expected["steering"]))
+    steering = Steering.read(tmp_path / "s.json")
+    scored = scorer.score(rows_of(expected))
+    wanted = figures(expected, "reward_steered")
+    np.testing.assert_allclose(steering.rewards(scored.matrix), wanted, **REFERENCE)
+    np.testing.assert_allclose(scored.steered(steering).rewards, wanted, **REFERENCE)
+
+
+def test_contrast_scores_are_the_reference_ones(loaded):
+    scorer, expected = loaded
+    matrix = scorer.score(rows_of(expected)).matrix
+    sides = expected["contrast"]
+    result = contrast(matrix.select(sides["chosen"]), matrix.select(sides["rejected"]), resamples=0)
+    for feature, wanted in sides["scores"].items():
+        assert result.scores[int(feature)] == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+
+
+def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
+    scorer, expected = loaded
+    rows = rows_of(expected)
+    base = rows[0]["input_ids"]
+    rows += [{"input_ids": base[:-9] + [50 + i, 60 + i, 128009]} for i in range(4)]
+    together = scorer.score(rows).rewards
+    np.testing.assert_allclose(scorer.score(rows, share_prefixes=False).rewards, together, **OURS)
+    alone = np.concatenate([scorer.score([row]).rewards for row in rows])
+    np.testing.assert_allclose(alone, together, **OURS)
+    for left in (False, True):
+        ids, mask = padded(
+            [np.array(row["input_ids"]) for row in rows], left=left, device=torch.device("cpu")
+        )
+        with torch.inference_mode():
+            logits = scorer.model(ids, mask).logits[:, 0].numpy()
+        np.testing.assert_allclose(logits, together, **OURS)
+
+
+def test_text_is_refused_because_the_checkpoint_has_no_tokenizer(loaded):
+    scorer, _ = loaded
+    with pytest.raises(Exception, match="row 2: the checkpoint ships no tokenizer.*input_ids"):
+        scorer.score([{"input_ids": [1]}, {"prompt": "a", "response": "b"}])
+
+
+def test_the_same_weights_in_every_layout_score_the_same(golden, tmp_path):
+    folder, expected = golden
+    rows, wanted = rows_of(expected), figures(expected, "reward")
+    shape = open_checkpoint(folder).shape
+    fingerprint = load_sarm(folder).fingerprint
+
+    neutral = shutil.copytree(folder, tmp_path / "neutral")
+    config = json.loads((neutral / "config.json").read_text())
+    config["sarm_param"] = {
+        "sae_latent_size": shape.n_features,
+        "sae_k": 12,
+        "sae_source_layer": shape.layer,
+        "sae_use_sequence_level": True,
+        "sarm_use_activation": shape.k is not None,
+    }
+    config["auto_map"] = {"AutoModel": "modeling_sarm.LlamaSARM", "AutoConfig": "modeling_sarm.Config"}
+    (neutral / "modeling_sarm.py").write_text("raise SystemExit('remote code was run')")
+    (neutral / "config.json").write_text(json.dumps(config))
+
+    sharded = shutil.copytree(neutral, tmp_path / "sharded")
+    tensors = load_file(sharded / "model.safetensors")
+    (sharded / "model.safetensors").unlink()
+    names = sorted(tensors)
+    weight_map = {}
+    for part in (0, 1):
+        file = f"model-{part + 1:05d}-of-00002.safetensors"
+        save_file({n: tensors[n] for n in names[part::2]}, sharded / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(names[part::2], file)
+    (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    own = export(open_checkpoint(folder), Steering(), tmp_path / "own")
+    exported = export(open_checkpoint(folder), Steering(), tmp_path / "exported", "reference")
+    for place in (neutral, sharded, own, exported):
+        scorer = load_sarm(place, dtype="float32")
+        np.testing.assert_allclose(scorer.score(rows).rewards, wanted, **REFERENCE)
+        assert scorer.fingerprint == fingerprint, place.name
+
+
+def test_a_vocabulary_of_128257_with_the_added_padding_token_scores_the_same(golden, tmp_path):
+    folder, expected = golden
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    tensors = load_file(copy / "model.safetensors")
+    table = tensors["model.embed_tokens.weight"]
+    assert len(table) == 128_256
+    tensors["model.embed_tokens.weight"] = torch.cat([table, table.mean(0, keepdim=True)])
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "vocab_size": 128_257, "pad_token_id": 128_256}))
+    scorer = load_sarm(copy, dtype="float32")
+    np.testing.assert_allclose(
+        scorer.score(rows_of(expected)).rewards, figures(expected, "reward"), **REFERENCE
+    )
+    scorer.score([{"input_ids": [128_256]}])
+    with pytest.raises(Exception, match="outside the vocabulary of 128257"):
+        scorer.score([{"input_ids": [128_257]}])
+
+
+def test_an_exported_steering_gives_plain_rewards_equal_to_the_steered_ones(golden, tmp_path):
+    folder, expected = golden
+    steering = Steering.from_json(json.dumps(expected["steering"]))
+    for layout in ("own", "reference"):
+        place = export(open_checkpoint(folder), steering, tmp_path / layout, layout)
+        rewards = load_sarm(place, dtype="float32").score(rows_of(expected)).rewards
+        np.testing.assert_allclose(rewards, figures(expected, "reward_steered"), **REFERENCE)
