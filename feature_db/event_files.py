@@ -19,7 +19,15 @@ from typing import Any
 from feature_db.connection import Connection
 from feature_db.errors import RowError, StoreError
 from feature_db.events import EVENT_KINDS, Event, events
-from feature_db.interchange.foreign import Report, finite, json_rows, whole, written_beside
+from feature_db.interchange.foreign import (
+    Report,
+    csv_cell,
+    csv_text,
+    finite,
+    json_rows,
+    whole,
+    written_beside,
+)
 from feature_db.records import clean_text
 from feature_db.roles import check_name
 
@@ -29,8 +37,6 @@ _EVENTS, _LABELS = "sarm-label-events/1", "sarm-labels/1"
 _COLUMNS = tuple(field.name for field in fields(Event))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# A spreadsheet would run a cell that begins so; a leading apostrophe makes it text, and is taken off again.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def export_events(store: Connection, path: str | Path) -> Report:
@@ -61,7 +67,7 @@ def _write(store: Connection, path: str | Path, format: str, listed: list[Event]
             for event in listed:
                 row = {**header, **_row(event)}
                 row["data"] = json.dumps(event.data, ensure_ascii=False)
-                writer.writerow([_cell(value) for value in row.values()])
+                writer.writerow([csv_cell(value) for value in row.values()])
     return Report({"events" if format == _EVENTS else "labels": len(listed)})
 
 
@@ -69,10 +75,6 @@ def _row(event: Event) -> dict[str, Any]:
     row = {name: getattr(event, name) for name in _COLUMNS}
     row["time"] = (_EPOCH + timedelta(microseconds=event.time)).isoformat()
     return row
-
-
-def _cell(value: Any) -> Any:
-    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _suffix(path: Path) -> str:
@@ -132,7 +134,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any] | Non
                 raise StoreError(f"{path}: has no column named {', '.join(sorted(missing))}")
             for cells in reader:
                 row: dict[str, Any] = {
-                    name: cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1] in "".join(_FORMULA) else cell
+                    name: csv_text(cell)
                     for name, cell in cells.items()
                     if name is not None and isinstance(cell, str) and cell != ""
                 }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from feature_db.errors import RowError, StoreError
-from feature_db.interchange.foreign import Report, finite, whole, written_beside
+from feature_db.interchange.foreign import Report, csv_cell, finite, whole, written_beside
 from feature_db.records import FeatureRecord
 from feature_db.store import Store
 
@@ -33,9 +33,6 @@ _LISTS = (
 _READ = ("feature", *_NUMBERS, *_LISTS)
 _FOR_READERS = ("effect", "n_labels", "labels", "suggestion")
 _NOT_HELD = "examples, texts, encodings and the history of labels are not in this file"
-
-# A spreadsheet would run a cell that begins so; a leading apostrophe makes it text, and is taken off again.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def _rows(store: Store) -> Iterator[dict[str, Any]]:
@@ -77,11 +74,7 @@ def export_csv(store: Store, path: str | Path) -> Report:
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else csv_cell(value)
 
 
 def export_parquet(store: Store, path: str | Path) -> Report:

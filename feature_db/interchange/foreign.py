@@ -21,6 +21,8 @@ from feature_db.errors import RowError, StoreError
 
 __all__ = [
     "Report",
+    "csv_cell",
+    "csv_text",
     "finite",
     "json_rows",
     "member_names",
@@ -128,6 +130,20 @@ def _object(line: bytes, source: str, row: int) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RowError(f"expected an object, found {type(data).__name__}", source=source, row=row)
     return data
+
+
+# A spreadsheet would run a cell that begins so.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def csv_cell(value: Any) -> Any:
+    """`value` as a CSV cell: text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    return "'" + value if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` wrote."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
 
 
 def whole(value: Any, name: str, low: int = 0, high: int = 2**63 - 1) -> int:

@@ -160,6 +160,11 @@ def test_a_partial_import_replaces_only_the_features_it_names(store: Store, harv
     assert [e.token for e in store.examples(1, purpose=None)] == ["new"]
     record = store.feature(1).record
     assert (record.max, record.mean) == (99.0, harvest["features"][1].mean)
+    store.import_harvest([FeatureRecord(1, density=0.123)], keep_examples=True)
+    record = store.feature(1).record
+    assert record.density == record.firing_count / record.denominator, (
+        "never beside counts it does not come from"
+    )
 
 
 def test_equal_texts_are_stored_once_and_token_only_texts_are_kept_apart(store: Store):
