@@ -111,9 +111,11 @@ function createRow(id, list) {
 function describe(row, answer) {
   setText(row.title, answer.title);
   setTitle(row.title, answer.title);
+  if (row.text.shownText !== answer.text) row.root.classList.remove("expanded");
   setText(row.text, answer.text);
   setText(row.chipTitle, answer.title);
   setAttribute(row.compare, "aria-label", `Compare answer ${answer.title}`);
+  setAttribute(row.more, "aria-expanded", row.root.classList.contains("expanded"));
   setText(row.more, row.root.classList.contains("expanded") ? "Less" : "More");
 }
 
