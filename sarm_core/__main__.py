@@ -42,6 +42,21 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--skip-bad", action="store_true", help="write the good rows and list the bad ones")
     score.set_defaults(run=_score)
 
+    harvest = commands.add_parser("harvest", help="stream a corpus into a feature store")
+    harvest.add_argument("sources", type=Path, nargs="+", metavar="IN", help="JSONL or Parquet files")
+    _model_options(harvest)
+    harvest.add_argument("--db", type=Path, required=True, metavar="FILE", help="the store to write")
+    harvest.add_argument("--engine", choices=["local", "ray"], default="local")
+    harvest.add_argument("--workers", type=_count, default=1, help="actors of the Ray engine")
+    harvest.add_argument("--resume", action="store_true", help="go on with a harvest that was stopped")
+    harvest.add_argument("--positions", choices=["scored", "sentences"], default="sentences")
+    harvest.add_argument("--top", type=_count, default=20, help="strongest texts kept for each feature")
+    harvest.add_argument("--chunk", type=_count, default=256, help="texts encoded together")
+    harvest.add_argument("--seed", type=int, default=0, help="of every sample")
+    harvest.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")
+    harvest.add_argument("--skip-bad", action="store_true", help="leave bad rows out and list them")
+    harvest.set_defaults(run=_harvest)
+
     demo = commands.add_parser("demo", help="the embedded model")
     actions = demo.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="fetch and convert its backbone (once)")
@@ -98,6 +113,13 @@ def _score(options: argparse.Namespace) -> int:
     print(
         f"{written} rows written to {options.out}" + (f", {len(bad)} skipped" if bad else ""), file=sys.stderr
     )
+    return 0
+
+
+def _harvest(options: argparse.Namespace) -> int:
+    from sarm_core.harvest_store import run_command
+
+    print(run_command(options))
     return 0
 
 

@@ -1,0 +1,207 @@
+"""The `harvest` command: corpus and model in, feature store out. The only module here that knows the store."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from sarm_core.errors import SarmError
+from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest
+from sarm_core.harvesting.work import Engine
+from sarm_core.scorer import Scorer, load_sarm
+from sarm_core.suggest import Background, PeakExample, TextProfile, suggest
+
+if TYPE_CHECKING:
+    from feature_db import Store
+
+__all__ = ["METHOD", "harvest_into", "run_command", "suggest_all"]
+
+METHOD = "log-odds"
+"""Name under which suggestions are stored"""
+SCORED_SHARE = "scored_share"
+
+
+def run_command(options: argparse.Namespace) -> str:
+    """`python -m sarm_core harvest`; returns one line for the user. Raises SarmError."""
+    scorer = load_sarm(
+        options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+    )
+    engine = None
+    if options.engine == "ray":
+        from sarm_core.harvesting.ray_engine import run_on_ray
+
+        engine = run_on_ray(scorer, options.workers)
+    header = harvest_into(
+        options.db,
+        scorer,
+        options.sources,
+        HarvestSettings(
+            positions=options.positions,
+            top=options.top,
+            seed=options.seed,
+            chunk_texts=options.chunk,
+        ),
+        engine=engine,
+        resume=options.resume,
+        checkpoint_seconds=options.checkpoint_seconds,
+        skip_bad=options.skip_bad,
+    )
+    skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
+    return (
+        f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "
+        f"{header['kept_texts']} texts and {header['examples']} examples kept, "
+        f"{header['suggestions']} suggestions{skipped}"
+    )
+
+
+def harvest_into(
+    database: Path,
+    scorer: Scorer,
+    paths: Sequence[str | Path],
+    settings: HarvestSettings | None = None,
+    *,
+    engine: Engine | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 60.0,
+    skip_bad: bool = False,
+) -> dict[str, Any]:
+    """Harvest `paths` into the store `database` and suggest a description for each feature.
+
+    Returns the harvest's header with the number of suggestions. The store is written in two transactions at
+    the very end (examples, then suggestions); a process that dies before, between or in them is
+    continued by `resume`, to the same store. Raises SarmError.
+    """
+    from feature_db import ModelRecord, Store, StoreError
+
+    model = ModelRecord(
+        scorer.fingerprint,
+        scorer.checkpoint.name or scorer.checkpoint.source,
+        scorer.n_features,
+        {
+            "source": scorer.checkpoint.source,
+            "layer": scorer.checkpoint.shape.layer,
+            "k": scorer.checkpoint.shape.k,
+        },
+    )
+    workspace = Workspace(database)
+    try:
+        # Before the work: a store of another model is refused at once, not after an hour.
+        if database.exists():
+            Store.open(database, create=model).close()
+        with workspace.opened(resume=resume):
+            finished = harvest(
+                scorer,
+                paths,
+                workspace,
+                settings,
+                engine=engine,
+                checkpoint_seconds=checkpoint_seconds,
+                skip_bad=skip_bad,
+            )
+            with Store.open(database, create=model) as store:
+                header = _import(store, finished, workspace)
+                header["suggestions"] = suggest_all(store)
+            workspace.remove()
+    except StoreError as error:
+        raise SarmError(str(error)) from None
+    except sqlite3.Error as error:
+        raise SarmError(f"{database}: cannot be written ({error})") from None
+    return header
+
+
+def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> dict[str, Any]:
+    """Hand the harvest to the store, unless this very run did so before it was stopped."""
+    found = workspace.read()
+    if found is None:
+        raise SarmError(f"{workspace.folder}: its state is gone; start anew")
+    facts, arrays = found
+    last = store.value("SELECT coalesce(max(id), 0) FROM imports")
+    if facts["stage"] != "import":
+        facts = {**facts, "stage": "import", "imports_before": last}
+        workspace.write(facts, arrays)
+    run = hashlib.sha256(json.dumps(facts["identity"], sort_keys=True).encode()).hexdigest()[:16]
+    header = {**finished.header(), "run": run, SCORED_SHARE: finished.scored_share()}
+    done = store.value(
+        "SELECT count(*) FROM imports WHERE id > ? AND json_extract(header, '$.run') = ?",
+        (facts["imports_before"], run),
+    )
+    if not done:
+        examples = tqdm(
+            finished.examples(),
+            total=header["examples"],
+            desc="writing the store",
+            unit=" examples",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+            leave=False,
+        )
+        store.import_harvest(
+            finished.features(),
+            finished.texts(),
+            finished.encodings(),
+            examples,
+            source=", ".join(Path(path).name for path in finished.paths),
+            header=header,
+        )
+    return header
+
+
+@dataclass(frozen=True)
+class _Suggested:
+    feature: int
+    text: str
+    evidence: dict[str, Any]
+
+
+def suggest_all(store: Store) -> int:
+    """Replace the suggestions of all features by those their stored top texts give; returns how many.
+
+    Texts are read from the store one feature at a time and a few thousand profiles are kept, so memory
+    depends on neither the corpus nor the dictionary.
+    """
+
+    @lru_cache(maxsize=4096)
+    def text_of(text: int) -> tuple[TextProfile, list[str]]:
+        row = store.row("SELECT messages, tokens, category FROM texts WHERE id = ?", (text,))
+        assert row is not None  # a foreign key holds it
+        return TextProfile.of(json.loads(row[0]), row[2]), json.loads(row[1] or "[]")
+
+    rest = store.rows("SELECT DISTINCT text FROM examples WHERE kind = 'silent' ORDER BY text")
+    if not rest:
+        rest = store.rows("SELECT id FROM texts ORDER BY id LIMIT 2048")
+    share = store.value(
+        f"SELECT json_extract(header, '$.{SCORED_SHARE}') FROM imports "
+        "WHERE format = 'harvest' ORDER BY id DESC LIMIT 1"
+    )
+    background = Background.of((text_of(row[0])[0] for row in rest), share)
+
+    def suggestions() -> Iterator[_Suggested]:
+        current: int | None = None
+        held: list[PeakExample] = []
+        rows = store.conn.execute(
+            "SELECT feature, text, peak_position FROM examples WHERE kind = 'top' AND purpose = 'label' "
+            "AND activation > 0 ORDER BY feature, rank"
+        )
+        for feature, text, peak in [*rows, (None, None, None)]:
+            if feature != current and current is not None:
+                made = suggest(held, background)
+                if made is not None:
+                    yield _Suggested(current, made.text, made.evidence)
+                held = []
+            current = feature
+            if feature is not None and peak is not None:
+                profile, tokens = text_of(text)
+                before = "".join(tokens[max(0, peak - 100) : peak + 1])
+                held.append(PeakExample(profile, before, peak == len(tokens) - 1))
+
+    return store.replace_suggestions(METHOD, suggestions())

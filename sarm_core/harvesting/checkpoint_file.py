@@ -1,0 +1,96 @@
+"""The folder of an unfinished harvest: its state, written beside and renamed, and the traces made so far."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sarm_core.errors import SarmError
+
+__all__ = ["Workspace"]
+
+STAGES = ("encode", "trace", "import")
+
+
+class Workspace:
+    """`DB.harvest/` beside the store. A process that dies at any moment leaves it as of its last rename."""
+
+    def __init__(self, database: Path):
+        self.folder = database.with_name(database.name + ".harvest")
+        self.state_file = self.folder / "state.npz"
+
+    @contextmanager
+    def opened(self, *, resume: bool) -> Iterator[None]:
+        """Hold the folder for this process. Raises SarmError when another harvest does, or when there is
+        unfinished work and `resume` is False."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / "lock").open("w")
+        except OSError as error:
+            raise SarmError(
+                f"{self.folder}: cannot be written ({error.strerror}); choose another --db"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise SarmError(f"{self.folder}: another harvest into this store is running") from None
+            if self.state_file.exists() and not resume:
+                raise SarmError(
+                    f"{self.folder} holds an unfinished harvest: add --resume to go on with it, "
+                    "or delete the folder to start anew"
+                )
+            yield
+
+    def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """(facts, arrays) of the last checkpoint, or None. Raises SarmError for a damaged one."""
+        if not self.state_file.exists():
+            return None
+        try:
+            with np.load(self.state_file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            return json.loads(str(arrays.pop("facts"))), arrays
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise SarmError(
+                f"{self.state_file}: damaged ({str(error)[:80]}); delete {self.folder} to start anew"
+            ) from None
+
+    def write(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the checkpoint. Raises SarmError when the disk refuses."""
+        replace_file(self.state_file, {"facts": np.array(json.dumps(dict(facts))), **arrays})
+
+    def trace_file(self, number: int) -> Path:
+        """Where part `number` of the traces is, or will be."""
+        return self.folder / f"traces-{number:06d}.npy"
+
+    def clear_traces(self) -> None:
+        """Delete traces that no checkpoint knows of."""
+        for file in self.folder.glob("traces-*"):
+            file.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the folder; the state goes first, so what is left is never taken for unfinished work."""
+        self.state_file.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def replace_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as .npz beside `path` and rename. Raises SarmError."""
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise SarmError(f"{path}: cannot be written ({error.strerror}); the harvest stops here") from None
