@@ -16,6 +16,7 @@ from sarm_core.scorer import Scored
 
 __all__ = [
     "comparison",
+    "current_comparison",
     "engine",
     "open_link",
     "say",
@@ -51,6 +52,15 @@ def engine() -> Engine:
 def comparison() -> Comparison | None:
     """The prompt and answers on the page."""
     return st.session_state.get("comparison")
+
+
+def current_comparison() -> Comparison:
+    """The comparison on the page; a new session starts with the first example."""
+    now = comparison()
+    if now is None:
+        now = from_corpus(FIRST_EXAMPLE)
+        set_comparison(now)
+    return now
 
 
 def set_comparison(new: Comparison) -> None:

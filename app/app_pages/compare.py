@@ -61,12 +61,7 @@ def add_features(features: list[int]) -> None:
 
 current = session.engine()
 session.open_link(current)
-now = session.comparison()
-if now is None:
-    from app.comparison import from_corpus
-
-    now = from_corpus(session.FIRST_EXAMPLE)
-    session.set_comparison(now)
+session.current_comparison()
 
 head, model = st.columns([3, 2], vertical_alignment="bottom")
 head.title("Compare and steer", anchor=False)
@@ -79,7 +74,7 @@ model.caption(
 st.caption("Which answer does the reward model prefer, which features decide it, and what if they weighed otherwise?")
 session.show_messages()
 input_row(current)
-now = session.comparison() or now
+now = session.current_comparison()
 
 with st.container(border=True):
     st.markdown("**Prompt**")

@@ -24,14 +24,13 @@ session.show_messages()
 
 def choose() -> tuple[Comparison, int]:
     """One answer of the comparison, or a pasted one."""
-    now = session.comparison()
+    now = session.current_comparison()
+    titles = now.titles()
+    indices = list(range(len(titles)))
+    if st.session_state.get("explained") not in indices:
+        st.session_state["explained"] = 0
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if now is not None:
-            titles = now.titles()
-            indices = list(range(len(titles)))
-            if st.session_state.get("explained") not in indices:
-                st.session_state["explained"] = 0
-            st.selectbox("Answer", indices, format_func=titles.__getitem__, key="explained")
+        st.selectbox("Answer", indices, format_func=titles.__getitem__, key="explained")
         with st.popover("Paste an answer", icon=":material/content_paste:"), st.form("explain", border=False):
             prompt = st.text_area("Prompt", height=80)
             answer = st.text_area("Answer", height=160)
@@ -40,9 +39,6 @@ def choose() -> tuple[Comparison, int]:
                 if made is not None:
                     session.set_comparison(made)
                 st.rerun()
-    if now is None:
-        st.info("Paste a prompt with an answer, or open *Compare and steer* and choose an example.")
-        st.stop()
     return now, int(st.session_state["explained"])
 
 
