@@ -42,10 +42,10 @@ FROM (
     UNION ALL
     SELECT feature FROM (
         SELECT i.feature FROM queue_items AS i
-        WHERE i.queue = :queue AND {_FREE} AND NOT EXISTS (
-            SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
-            AND own.annotator = :annotator AND own.state IN ('done', 'skipped')
-        )
+        WHERE i.queue = :queue AND i.done < i.wanted AND i.feature NOT IN (
+            SELECT feature FROM assignments
+            WHERE queue = :queue AND annotator = :annotator AND state IN ('done', 'skipped')
+        ) AND {_FREE}
         ORDER BY i.position LIMIT 1
     )
     LIMIT 1
