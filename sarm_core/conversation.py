@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2.exceptions import TemplateError
 
 from sarm_core.errors import CheckpointError, RowError
 from sarm_core.rows import Conversation
@@ -23,6 +23,7 @@ from sarm_core.rows import Conversation
 __all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_ends"]
 
 SCORED_RULES = ("last-special-token", "last-token")
+_EM_SPACE = "\u2003"
 _SENTENCE_END = re.compile(r"[.!?…]+[\"')\]”’*_`]*(?=\s|$)|(?<=\S)(?=\n)|(?<=\S)$")
 
 
@@ -52,7 +53,7 @@ class TokenSequence:
     def pieces(self) -> list[str]:
         """The text of each token, in order; they join to the whole text.
 
-        Tokens that share one character (a byte-level split of an emoji) give it to the first of them.
+        Tokens that share one character (a byte-level split of an emoji) leave it to the last of them.
         For rows without text: the ids themselves.
         """
         if self.text is None or self.spans is None:
@@ -79,7 +80,8 @@ class ChatFormat:
         max_length: int = 4096,
     ):
         self.tokenizer = tokenizer
-        self.template = chat_template or tokenizer.chat_template
+        own = tokenizer.chat_template
+        self.template = chat_template or (own.get("default") if isinstance(own, dict) else own)
         if not self.template:
             raise CheckpointError(
                 f"the tokenizer of {tokenizer.name_or_path} has no chat template: "
@@ -87,7 +89,9 @@ class ChatFormat:
             )
         self.rule = rule
         self.max_length = max_length
-        self._special_ids = np.array(sorted(tokenizer.all_special_ids), dtype=np.int32)
+        ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+        unknown = {tokenizer.unk_token_id} - ends  # a character nobody knows does not end a turn
+        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids) - unknown), dtype=np.int32)
         added = getattr(tokenizer, "added_tokens_decoder", {})
         self._special_texts = [str(token) for token in added.values() if token.special]
         self._rule_id: int | None = None
@@ -121,9 +125,10 @@ class ChatFormat:
             if item is None:
                 out.append(self.from_ids(conversation.input_ids or ()))
                 continue
-            text, answer_char = item
-            ids, spans = encoded[i] if i in encoded else self._tokens_with_literal_content(conversation)
-            out.append(self._finish(ids, spans, text, answer_char))
+            if i in encoded:
+                out.append(self._finish(*encoded[i], *item))
+            else:
+                out.append(self._finish(*self._tokens_with_literal_content(conversation)))
         return out
 
     def from_ids(self, input_ids: Sequence[int]) -> TokenSequence:
@@ -144,7 +149,7 @@ class ChatFormat:
                 tokenize=False,
                 add_generation_prompt=prompt_only,
             )
-        except (TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
+        except Exception as error:  # a template is a program from the checkpoint: it may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RowError(f"the model's chat template refuses these turns ({reason})") from None
 
@@ -154,9 +159,10 @@ class ChatFormat:
         text = self._apply(messages, prompt_only=False)
         answer = messages[-1]["content"]
         if len(messages) > 1:
-            before = self._apply(messages[:-1], prompt_only=True)
-            if text.startswith(before):
-                return text, len(before)
+            with suppress(RowError):  # a template may refuse the turns before the answer on their own
+                before = self._apply(messages[:-1], prompt_only=True)
+                if text.startswith(before):
+                    return text, len(before)
         found = text.rfind(answer.strip())
         return text, max(found, 0)
 
@@ -167,22 +173,30 @@ class ChatFormat:
 
     def _tokens_with_literal_content(
         self, conversation: Conversation
-    ) -> tuple[list[int], list[tuple[int, int]]]:
+    ) -> tuple[list[int], list[tuple[int, int]], str, int]:
         """Tokenise so that special-token text inside a turn stays text: hostile input cannot fake a turn.
 
         The template is rendered around placeholders; turns are tokenised apart, with special tokens split.
+        The spaces around a placeholder show whether the template trims its turns. Returns token ids, their
+        spans, the text they cover and the character at which the last answer starts.
         """
         messages = conversation.as_dicts()
-        marks = [f"\ue000{i}\ue001" for i in range(len(messages))]
+        marks = [f"{_EM_SPACE}\ue000{i}\ue001{_EM_SPACE}" for i in range(len(messages))]
         skeleton = self._apply(
             [{**turn, "content": mark} for turn, mark in zip(messages, marks, strict=True)], prompt_only=False
         )
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
-        at = 0
-        for part in re.split("(\ue000[0-9]+\ue001)", skeleton):
-            literal = re.fullmatch("\ue000([0-9]+)\ue001", part)
-            text = messages[int(literal[1])]["content"] if literal else part
+        texts: list[str] = []
+        at = answer_char = 0
+        for part in re.split(f"({_EM_SPACE}?\ue000[0-9]+\ue001{_EM_SPACE}?)", skeleton):
+            literal = re.fullmatch(f"({_EM_SPACE}?)\ue000([0-9]+)\ue001({_EM_SPACE}?)", part)
+            text = part
+            if literal:
+                text = messages[int(literal[2])]["content"]
+                text = text if literal[1] else text.lstrip()
+                text = text if literal[3] else text.rstrip()
+                answer_char = at
             with self._lock:
                 piece = self.tokenizer(
                     text,
@@ -192,8 +206,9 @@ class ChatFormat:
                 )
             ids += piece["input_ids"]
             spans += [(at + a, at + b) for a, b in piece["offset_mapping"]]
+            texts.append(text)
             at += len(text)
-        return ids, spans
+        return ids, spans, "".join(texts), answer_char
 
     def _tokenizer_adds_bos(self) -> bool:
         bos = self.tokenizer.bos_token_id
@@ -213,15 +228,16 @@ class ChatFormat:
             if self._adds_bos and (not len(tokens) or tokens[0] != bos):
                 tokens = np.concatenate([np.array([bos], np.int32), tokens])
                 offsets = np.concatenate([np.zeros((1, 2), np.int32), offsets])
-        end = self._scored_index(tokens) + 1
-        start = int(np.searchsorted(offsets[:end, 1], answer_char, side="right"))
+        start = int(np.searchsorted(offsets[:, 1], answer_char, side="right"))
+        end = self._scored_index(tokens, start) + 1
         return cut_left(tokens[:end], self.max_length, min(start, end - 1), text, offsets[:end])
 
-    def _scored_index(self, tokens: npt.NDArray[np.int32]) -> int:
+    def _scored_index(self, tokens: npt.NDArray[np.int32], answer_start: int) -> int:
+        """The scored token, never one before the answer: a template may end turns with plain text only."""
         if self.rule == "last-token":
             return len(tokens) - 1
         wanted = tokens == self._rule_id if self._rule_id is not None else np.isin(tokens, self._special_ids)
-        found = np.flatnonzero(wanted)
+        found = np.flatnonzero(wanted[answer_start:]) + answer_start
         if not len(found):
             if self._rule_id is not None:
                 raise RowError(f"the scored token {self.rule!r} does not occur in the rendered conversation")
