@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sarm_core.commands import contrast, evaluate
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     export.add_argument("--layout", choices=["own", "reference"], default="own")
     export.set_defaults(run=_export)
+
+    contrast.add_command(commands)
+    evaluate.add_command(commands)
     return parser
 
 

@@ -1,0 +1,203 @@
+"""The two sides of a contrast, from the files people have: pairs, two files of texts, one bias, two styles."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sarm_core.bias_pairs import bias_pairs, style_pairs
+from sarm_core.contrast import Contrast, contrast
+from sarm_core.encoded import Encoded, Place, encode_once
+from sarm_core.errors import RowError
+from sarm_core.evaluate import load_benchmark
+from sarm_core.evaluation.rm_bench import RMBench
+from sarm_core.evaluation.scores import prompt_of
+from sarm_core.features import FeatureMatrix
+from sarm_core.row_files import read_rows
+from sarm_core.rows import Conversation, conversation_of, pair_of
+from sarm_core.scorer import Scorer
+
+__all__ = [
+    "Answers",
+    "Encodings",
+    "Sides",
+    "from_bias",
+    "from_pairs",
+    "from_styles",
+    "from_two_files",
+    "read_answers",
+]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Conversations with the file and row each came from."""
+
+    conversations: tuple[Conversation, ...]
+    places: tuple[Place, ...]
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    @property
+    def prompts(self) -> list[Hashable]:
+        """What precedes each answer: equal for equal prompts, the unit of the bootstrap."""
+        return [prompt_of(conversation)[0] for conversation in self.conversations]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`chosen` against `rejected`; with `paired`, row p of both belong together.
+
+    `names` says what the sides are. `rows` holds the rows of a pairs file, for a cleaned copy of it.
+    `prompts` [n] names the prompt of each pair; None takes what precedes each answer.
+    `notes` says what could not be used.
+    """
+
+    chosen: Answers
+    rejected: Answers
+    paired: bool
+    names: tuple[str, str] = ("chosen", "rejected")
+    rows: tuple[Mapping[str, Any], ...] = ()
+    prompts: tuple[Hashable, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def encode(self, scorer: Scorer, complement: Answers | None = None, **how: Any) -> Encodings:
+        """All answers in one pass (see `encode_once` for `how`). Raises RowError."""
+        parts = [self.chosen, self.rejected, *([complement] if complement else [])]
+        encoded = encode_once(
+            scorer,
+            [c for part in parts for c in part.conversations],
+            places=[place for part in parts for place in part.places],
+            **how,
+        )
+        n, m = len(self.chosen), len(self.rejected)
+        rows = np.arange(len(encoded.matrix))
+        return Encodings(
+            self,
+            encoded,
+            encoded.matrix.select(rows[:n]),
+            encoded.matrix.select(rows[n : n + m]),
+            encoded.matrix.select(rows[n + m :]) if complement else None,
+        )
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """The activations of both sides and of the complement."""
+
+    sides: Sides
+    encoded: Encoded
+    chosen: FeatureMatrix
+    rejected: FeatureMatrix
+    complement: FeatureMatrix | None
+
+    def contrast(self, **how: Any) -> Contrast:
+        """`sarm_core.contrast.contrast` of the two sides; `how`: resamples, confidence, seed, few."""
+        own = self.sides.prompts
+        return contrast(
+            self.chosen,
+            self.rejected,
+            paired=self.sides.paired,
+            prompts=self.sides.chosen.prompts if own is None else own,
+            rejected_prompts=None if self.sides.paired else self.sides.rejected.prompts,
+            complement=self.complement,
+            **how,
+        )
+
+
+def from_pairs(path: str | Path) -> Sides:
+    """Preference rows (see `rows.pair_of`). Raises RowError naming file and row."""
+    chosen, rejected, places, rows = [], [], [], []
+    for number, row in read_rows(path):
+        try:
+            one, two = pair_of(row)
+        except RowError as error:
+            raise error.at(path, number) from None
+        chosen.append(one)
+        rejected.append(two)
+        places.append((str(path), number))
+        rows.append(row)
+    where = tuple(places)
+    return Sides(Answers(tuple(chosen), where), Answers(tuple(rejected), where), True, rows=tuple(rows))
+
+
+def read_answers(paths: str | Path | Iterable[str | Path]) -> Answers:
+    """Every answer of one file or several: single rows, and both answers of preference rows; each once.
+
+    Raises RowError naming file and row.
+    """
+    found: dict[Conversation, Place] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        for number, row in read_rows(path):
+            try:
+                for conversation in _of_row(row):
+                    found.setdefault(conversation, (str(path), number))
+            except RowError as error:
+                raise error.at(path, number) from None
+    return Answers(tuple(found), tuple(found.values()))
+
+
+def _of_row(row: Mapping[str, Any]) -> Sequence[Conversation]:
+    if {"chosen", "rejected"} <= set(row) or {"chosen_input_ids", "rejected_input_ids"} <= set(row):
+        return pair_of(row)
+    return (conversation_of(row),)
+
+
+def from_two_files(one: str | Path, two: str | Path) -> Sides:
+    """Two files of answers that are not pairs: every answer of `one` against every answer of `two`."""
+    return Sides(read_answers(one), read_answers(two), False, names=(Path(one).name, Path(two).name))
+
+
+def from_bias(answers: Answers, bias: str) -> Sides:
+    """Pairs made by rule from a person's own answers, with the property against without.
+
+    Raises SarmError for an unknown bias, or when the rule fits none of the answers.
+    """
+    made = bias_pairs(answers.conversations, bias)
+    places = tuple(answers.places[i] for i in made.origin)
+    notes = ()
+    if made.not_applicable:
+        notes = (
+            f"{len(made.not_applicable)} of {len(answers)} answers were left out: the rule does not fit them",
+        )
+    return Sides(
+        Answers(made.with_, places),
+        Answers(made.without, places),
+        True,
+        names=(f"with {bias}", f"without {bias}"),
+        prompts=tuple(prompt_of(answers.conversations[i])[0] for i in made.origin),
+        notes=notes,
+    )
+
+
+def from_styles(path: str | Path, with_style: str, without_style: str) -> Sides:
+    """The same content in two styles, from an RM-Bench file: right and wrong answers alike. [SteerRM]
+
+    Raises RowError for a bad row, SarmError for an unknown style.
+    """
+    benchmark = load_benchmark("rm-bench", path)
+    assert isinstance(benchmark, RMBench)
+    pairs = style_pairs(benchmark, with_style, without_style)
+    by_item = {int(c): item for item, row in enumerate(benchmark.right) for c in row}
+    by_item |= {int(c): item for item, row in enumerate(benchmark.wrong) for c in row}
+
+    def side(numbers: npt.NDArray[np.int64]) -> Answers:
+        items = [benchmark.items[by_item[int(c)]] for c in numbers]
+        return Answers(
+            tuple(benchmark.conversations[int(c)] for c in numbers),
+            tuple((item.source, item.row) for item in items),
+        )
+
+    return Sides(
+        side(pairs[:, 0]),
+        side(pairs[:, 1]),
+        True,
+        names=(with_style, without_style),
+        prompts=tuple(int(p) for p in pairs[:, 2]),
+    )
