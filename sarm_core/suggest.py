@@ -133,10 +133,11 @@ class _Found:
 def log_odds(top: int, n_top: int, rest: float, n_rest: float) -> float:
     """Standardised log-odds ratio of presence in `top` of n_top texts against `rest` of n_rest.
 
-    The prior is Beta(PRIOR p, PRIOR (1 - p)) on both sides, p being the share overall.
+    The prior is Beta(PRIOR p, PRIOR (1 - p)) on both sides, p being the share overall; at least Jeffreys'.
     """
     p = (top + rest + 0.5) / (n_top + n_rest + 1.0)
-    a, b = PRIOR * p, PRIOR * (1 - p)
+    # Below half a text the variance 1 / a would hide even a phrase that all top texts share and no other has.
+    a, b = max(0.5, PRIOR * p), max(0.5, PRIOR * (1 - p))
     cells = (top + a, n_top - top + b, rest + a, max(0.0, n_rest - rest) + b)
     delta = math.log(cells[0] / cells[1]) - math.log(cells[2] / cells[3])
     return delta / math.sqrt(sum(1 / cell for cell in cells))
@@ -199,7 +200,7 @@ def _stand_out(
     counts = Counter(what for top in tops for what in top)
     found = []
     for what, top in counts.items():
-        if top >= max(2, least_share * n):
+        if top >= max(LEAST_EXAMPLES, least_share * n):
             z = log_odds(top, n, rest[what], n_rest)
             if z >= least_z:
                 found.append(_Found(what, top, z, rest[what] / max(1, n_rest)))
