@@ -81,30 +81,23 @@ def accuracy(margins: npt.NDArray[np.floating]) -> PairAccuracy:
 
 
 def fit_head(differences: Matrix, weights: npt.NDArray[np.floating], decay: float) -> npt.NDArray[np.float64]:
-    """w minimising sum_p v_p log(1 + exp(-D_p w)) / sum_p v_p + decay/2 sum_i s_i^2 w_i^2.
+    """w minimising sum_p v_p log(1 + exp(-D_p w)) / sum_p v_p + decay/2 |w|^2.
 
-    `differences` D = z_chosen - z_rejected, [pairs, features], dense or CSR; `weights` v [pairs]. s_i is the
-    root mean square of column i, so the decay does not depend on a feature's scale. Starts at w = 0 and
-    runs to convergence (convex). Returns w float64 [features]; 0 for features that never differ.
+    `differences` D = z_chosen - z_rejected, [pairs, features], dense or CSR; `weights` v [pairs]. Starts at
+    w = 0 and runs to convergence (convex). Returns w float64 [features]; 0 for features that never differ.
     """
     share = weights / weights.sum()
-    squared = differences.multiply(differences) if sparse.issparse(differences) else differences**2
-    scale = np.sqrt(np.asarray(squared.mean(axis=0)).ravel())
-    active = scale > 0
-    inverse = np.where(active, 1 / np.where(active, scale, 1.0), 0.0)
 
-    def objective(u: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        margins = differences @ (u * inverse)
-        loss = share @ np.logaddexp(0.0, -margins) + decay / 2 * (u @ u)
-        gradient = (
-            inverse * np.asarray(differences.T @ (-share * special.expit(-margins))).ravel() + decay * u
-        )
+    def objective(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        margins = differences @ w
+        loss = share @ np.logaddexp(0.0, -margins) + decay / 2 * (w @ w)
+        gradient = np.asarray(differences.T @ (-share * special.expit(-margins))).ravel() + decay * w
         return float(loss), gradient
 
     solved = optimize.minimize(
         objective, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}
     )
-    return solved.x * inverse
+    return solved.x
 
 
 def pick_head(
