@@ -1,6 +1,6 @@
 """Answers encoded once and kept on disk, so that the model does not run again for another steering.
 
-The cache holds parts of up to 512 answers each. A part names the model it came from and the hash of every
+The cache holds parts of up to 256 answers each. A part names the model it came from and the hash of every
 conversation in it, and carries a checksum of its arrays; all three are checked when it is read, and a part
 that fails is encoded anew. Interrupted work goes on where it stopped, at the last whole part.
 """
@@ -28,7 +28,7 @@ from sarm_core.scorer import Scorer
 
 __all__ = ["Encoded", "Place", "cache_folder", "conversation_hash", "encode_once"]
 
-PART = 512  # answers a file
+PART = 256  # answers a file: what an interruption costs
 FORMAT = 1
 Place = tuple[str, int]
 """File and row number a conversation came from, for error messages."""

@@ -1,0 +1,164 @@
+"""`python -m sarm_core contrast`: the table against plain loops and the reference figures, and its refusals."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+from tiny_models import backbone, chatml, reference_checkpoint
+
+from sarm_core import load_sarm
+from sarm_core.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny checkpoint with a ChatML tokenizer."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tokenizer = chatml()
+    return reference_checkpoint(
+        folder, model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
+    )
+
+
+def write(path, rows):
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return path
+
+
+def pairs(n, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def ids():
+        return rng.integers(2, 290, rng.integers(4, 20)).tolist()
+
+    return [{"chosen_input_ids": ids(), "rejected_input_ids": ids(), "n": i} for i in range(n)]
+
+
+def run(tmp_path, *arguments):
+    return main(["contrast", *map(str, arguments), "--cache", str(tmp_path / "cache"), "--resamples", "50"])
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return {int(row["feature"]): row for row in csv.DictReader(file)}
+
+
+def test_scores_are_the_reference_ones(golden, tmp_path):
+    folder, expected = golden
+    wanted, examples = expected["contrast"], [e["input_ids"] for e in expected["examples"]]
+    rows = [
+        {"chosen_input_ids": examples[c], "rejected_input_ids": examples[j]}
+        for c, j in zip(wanted["chosen"], wanted["rejected"], strict=True)
+    ]
+    source = write(tmp_path / "in.jsonl", rows)
+    assert run(tmp_path, source, "--model", folder, "--dtype", "float32", "--out", tmp_path / "o.csv") == 0
+    found = table(tmp_path / "o.csv")
+    for feature, score in wanted["scores"].items():
+        assert float(found[int(feature)]["s"]) == pytest.approx(score, rel=1e-3, abs=1e-4)
+
+
+def test_table_agrees_with_plain_loops_over_the_scored_answers(model, tmp_path):
+    rows = pairs(7)
+    complement = [{"input_ids": row["chosen_input_ids"]} for row in pairs(5, seed=9)]
+    source, other = write(tmp_path / "in.jsonl", rows), write(tmp_path / "c.jsonl", complement)
+    arguments = [source, "--model", model, "--complement", other, "--out", tmp_path / "o.csv"]
+    assert run(tmp_path, *arguments) == 0
+    scorer = load_sarm(model)
+
+    def z(key, of):
+        return scorer.score([{"input_ids": row[key]} for row in of]).matrix.csr.toarray().astype(float)
+
+    chosen, rejected = z("chosen_input_ids", rows), z("rejected_input_ids", rows)
+    t = z("input_ids", complement).sum(0)
+    c, j = chosen.sum(0), rejected.sum(0)
+    found = table(tmp_path / "o.csv")
+    assert set(found) == set(
+        np.flatnonzero((chosen != 0).any(0) | (rejected != 0).any(0) | (t != 0)).tolist()
+    )
+    sizes = []
+    for i, row in found.items():
+        s = (c[i] - j[i]) / (c[i] + j[i] + (c + j).mean())
+        assert float(row["s"]) == pytest.approx(s, rel=1e-4, abs=1e-6)
+        assert float(row["w"]) == pytest.approx(float(scorer.head[i]), rel=1e-6)
+        assert float(row["complement_sum"]) == pytest.approx(t[i], abs=1e-4)
+        assert float(row["freq_difference"]) == pytest.approx(
+            (chosen[:, i] != 0).mean() - (rejected[:, i] != 0).mean()
+        )
+        assert row["opposes_head"] == ("true" if s * scorer.head[i] < 0 else "false")
+        sizes.append(abs(s))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_suspicious_pairs_are_ranked_and_the_cleaned_set_is_a_part_of_the_file(model, tmp_path):
+    rows = pairs(10)
+    source = write(tmp_path / "in.jsonl", rows)
+    ranked, cleaned = tmp_path / "r.jsonl", tmp_path / "c.jsonl"
+    outputs = ["--suspicious", ranked, "--cleaned", cleaned, "--drop", "0.2", "--top", "3"]
+    assert run(tmp_path, source, "--model", model, "--out", tmp_path / "o.csv", *outputs) == 0
+    assert len(table(tmp_path / "o.csv")) == 3
+    listed = [json.loads(line) for line in ranked.read_text().splitlines()]
+    concepts = [row["suspicion"]["concept"] for row in listed]
+    assert concepts == sorted(concepts) and len(listed) == 10
+    assert all(rows[row["suspicion"]["row"] - 1]["n"] == row["n"] for row in listed)
+    kept = [json.loads(line) for line in cleaned.read_text().splitlines()]
+    dropped = {row["n"] for row in listed[:2]}
+    assert kept == [row for row in rows if row["n"] not in dropped]
+
+
+def test_two_files_one_bias_and_two_styles(model, tmp_path, capsys):
+    texts = [
+        {"prompt": f"question {i}", "response": f"Yes, it is number {i}. It may be **safe** to try."}
+        for i in range(6)
+    ]
+    source = write(tmp_path / "in.jsonl", texts)
+    other = write(tmp_path / "other.jsonl", [{**row, "response": "No!"} for row in texts[:4]])
+    common = ["--model", model, "--out"]
+    assert run(tmp_path, source, *common, tmp_path / "two.csv", "--against", other) == 0
+    assert "6 against 4 answers of 6 prompts" in capsys.readouterr().err
+    assert all(row["stability"] == "" for row in table(tmp_path / "two.csv").values())
+    assert run(tmp_path, source, *common, tmp_path / "bias.csv", "--bias", "refusal-wording") == 0
+    assert "6 pairs of 6 prompts" in capsys.readouterr().err
+    styles = [
+        {
+            "id": i,
+            "prompt": f"p{i}",
+            "chosen": ["a", "b b", f"c {i}"],
+            "rejected": ["x", "y y", "# z"],
+            "domain": "chat",
+        }
+        for i in range(3)
+    ]
+    bench = write(tmp_path / "rm.jsonl", styles)
+    assert run(tmp_path, bench, *common, tmp_path / "s.csv", "--styles", "markdown/plain") == 0
+    assert "6 pairs of 3 prompts" in capsys.readouterr().err
+
+
+def test_the_same_seed_gives_the_same_file(model, tmp_path):
+    source = write(tmp_path / "in.jsonl", pairs(6))
+    for name in ("a", "b"):
+        assert run(tmp_path, source, "--model", model, "--seed", "4", "--out", tmp_path / f"{name}.csv") == 0
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "extra", "message"),
+    [
+        ([{"prompt": "p", "chosen": "a"}], [], r"in\.jsonl, row 1: no 'rejected'"),
+        ([{"chosen_input_ids": [1], "rejected_input_ids": [999999]}], [], r"in\.jsonl, row 1: .*vocabulary"),
+        ([{"chosen_input_ids": [1], "rejected_input_ids": [2]}], ["--cleaned", "OUT"], "same name"),
+        ([{"prompt": "p", "response": "a"}], ["--bias", "lists", "--suspicious", "S"], "labels of pairs"),
+        ([{"prompt": "p", "response": "a"}], ["--styles", "plain"], "two styles as A/B"),
+        ([{"prompt": "p", "response": "a"}], ["--against", "nothing.jsonl"], "nothing.jsonl: cannot be read"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(model, tmp_path, capsys, rows, extra, message):
+    source, out = write(tmp_path / "in.jsonl", rows), tmp_path / "o.csv"
+    extra = [str(out) if word == "OUT" else word for word in extra]
+    assert run(tmp_path, source, "--model", model, "--out", out, *extra) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert re.search(message, captured.err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
