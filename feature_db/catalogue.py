@@ -235,14 +235,14 @@ class Catalogue(Connection):
     def densities(self) -> dict[str, npt.NDArray[np.generic]]:
         """All features as columns for a scatter: int64 "id", "n_labels"; float64 "head_weight", "density",
         "mean", "max", "effect" (nan where unknown); each [features in the store]."""
-        rows = self.conn.execute(
-            "SELECT id, n_labels, head_weight, density, mean, max, effect FROM features ORDER BY id"
-        ).fetchall()
-        columns = list(zip(*rows, strict=True)) or [()] * 7
         names = ("id", "n_labels", "head_weight", "density", "mean", "max", "effect")
+        cursor = self.conn.cursor()
+        cursor.row_factory = None  # plain tuples: half the time of rows with names
+        rows = cursor.execute(f"SELECT {', '.join(names)} FROM features ORDER BY id").fetchall()
+        table = np.array(rows, dtype=np.float64).reshape(-1, len(names))  # NULL becomes nan
         return {
-            name: np.asarray(column, dtype=np.int64 if place < 2 else np.float64)
-            for place, (name, column) in enumerate(zip(names, columns, strict=True))
+            name: table[:, place].astype(np.int64 if place < 2 else np.float64)
+            for place, name in enumerate(names)
         }
 
     def head(self) -> npt.NDArray[np.float32]:

@@ -10,6 +10,10 @@ from feature_db.records import clean_text
 
 __all__ = ["FeatureHit", "Search", "TextHit", "quote_query"]
 
+RANKED = 5_000
+"""Matches that are ranked. Ranking all 59,302 labels that hold one common word took 90 ms, 5,000 take 6 ms; and
+where a word is in so many labels, its rank tells them apart by little but their length."""
+
 _WORDS = re.compile(r'"([^"]*)"|([^\s"]+)')
 
 
@@ -59,23 +63,24 @@ class Search(Connection):
     """Search by word."""
 
     def search(self, query: str, limit: int = 50) -> list[FeatureHit]:
-        """Features by the words of their labels, then of their suggestions, best match first within each."""
+        """Features by the words of their labels, then of their suggestions, best match first within each.
+
+        When more than `RANKED` match, the best of the first so many are found.
+        """
         match = quote_query(query)
         if match is None:
             return []
         labels = self.rows(
-            "SELECT labels_fts.feature, labels_fts.text, e.annotator FROM labels_fts "
-            "JOIN label_events AS e ON e.seq = labels_fts.rowid "
-            "WHERE labels_fts MATCH ? ORDER BY labels_fts.rank LIMIT ?",
-            (match, limit),
+            f"SELECT e.feature, e.text, e.annotator FROM {_best('labels_fts')} AS hit "
+            "JOIN label_events AS e ON e.seq = hit.rowid ORDER BY hit.score",
+            (match, RANKED, limit),
         )
         hits = [FeatureHit(row[0], row[1], "label", row[2]) for row in labels]
         if len(hits) < limit:
             suggestions = self.rows(
-                "SELECT s.feature, s.text, s.method FROM (SELECT rowid, rank FROM suggestions_fts "
-                "WHERE suggestions_fts MATCH ? ORDER BY rank LIMIT ?) AS hit "
-                "JOIN suggestions AS s ON s.id = hit.rowid ORDER BY hit.rank",
-                (match, limit - len(hits)),
+                f"SELECT s.feature, s.text, s.method FROM {_best('suggestions_fts')} AS hit "
+                "JOIN suggestions AS s ON s.id = hit.rowid ORDER BY hit.score",
+                (match, RANKED, limit - len(hits)),
             )
             hits += [FeatureHit(row[0], row[1], "suggestion", row[2]) for row in suggestions]
         return hits
@@ -85,10 +90,20 @@ class Search(Connection):
         match = quote_query(query)
         if match is None:
             return []
+        excerpt = "snippet(texts_fts, 0, '', '', '…', 24)"
         rows = self.rows(
-            "SELECT t.id, snippet(texts_fts, 0, '', '', '…', 24) AS excerpt, t.source, t.category "
-            "FROM texts_fts JOIN texts AS t ON t.id = texts_fts.rowid "
-            "WHERE texts_fts MATCH ? ORDER BY texts_fts.rank LIMIT ?",
-            (match, limit),
+            f"SELECT t.id, hit.excerpt, t.source, t.category FROM "
+            f"(SELECT texts_fts.rowid, {excerpt} AS excerpt, best.score FROM {_best('texts_fts')} AS best "
+            "JOIN texts_fts ON texts_fts.rowid = best.rowid WHERE texts_fts MATCH ?) AS hit "
+            "JOIN texts AS t ON t.id = hit.rowid ORDER BY hit.score",
+            (match, RANKED, limit, match),
         )
         return [TextHit(*row) for row in rows]
+
+
+def _best(table: str) -> str:
+    """A subquery of rowid and score, smaller is better; its parameters are match, `RANKED` and the limit."""
+    return (
+        f"(SELECT rowid, score FROM (SELECT rowid, bm25({table}) AS score FROM {table} WHERE {table} MATCH ? "
+        "LIMIT ?) ORDER BY score LIMIT ?)"
+    )

@@ -69,3 +69,14 @@ def test_texts_are_found_with_an_excerpt_of_what_matched(store: Store):
     hits = store.search_texts("word7")
     assert [store.text(hit.text).tokens[0] for hit in hits] == ["word7"]
     assert "word7" in hits[0].excerpt
+
+
+def test_the_best_match_comes_first_and_a_cap_on_ranking_loses_no_rare_match(store: Store, monkeypatch):
+    store.replace_suggestions(
+        "words", [SuggestionRecord(i, "words", "danger " + "and so on " * (40 - i)) for i in range(40)]
+    )
+    assert [hit.feature for hit in store.search("danger", limit=3)] == [39, 38, 37]
+    monkeypatch.setattr("feature_db.search.RANKED", 10)
+    assert len(store.search("danger")) == 10
+    store.add_suggestions([SuggestionRecord(39, "words", "danger unheard")])
+    assert [hit.text for hit in store.search("danger unheard")] == ["danger unheard"]
