@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,6 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from sarm_core.model import SARM, position_ids_of
-from sarm_core.sae import standardise
 
 __all__ = ["Batch", "Encoder", "Progress", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
 
@@ -48,49 +48,75 @@ def shared_prefixes(sequences: Sequence[Ids], limits: Sequence[int]) -> list[tup
     """Split sequences into groups that share a prefix so that the fewest tokens are computed.
 
     `limits[i]` is the first position of sequence i that must not be in a shared part (a position whose
-    features are wanted). Sequences are sorted, so those with a common prefix are neighbours; every run of
-    neighbours is then either one group, or split where it shares least, whichever saves more. Returns
-    (prefix length, members); ungrouped sequences come as (0, [i]).
+    features are wanted). Returns (prefix length, members); ungrouped sequences come as (0, [i]).
+
+    Sorted by what may be shared, sequences with a common prefix are neighbours and form a tree of runs. A
+    group with prefix p and m members saves p (m - 1) tokens: p for each member, less p for computing it.
     """
-    order = sorted(range(len(sequences)), key=lambda i: sequences[i].tobytes())
-    common = [
-        min(_common_prefix(sequences[a], sequences[b]), limits[a], limits[b])
-        for a, b in zip(order, order[1:], strict=False)
-    ]
-
-    # A stack of open runs of neighbours, by rising common prefix (the nodes of a Cartesian tree over
-    # `common`). When a run closes, it becomes one group if that saves at least what its parts save.
-    def close(prefix: int, parts: list[_Part]) -> _Part:
-        size = sum(part.size for part in parts)
-        whole = prefix * (size - 1) if prefix >= MIN_SHARED else 0
-        apart = sum(part.saved for part in parts)
-        if whole >= apart and whole > 0:
-            return _Part(whole, size, [(prefix, [i for part in parts for _, m in part.groups for i in m])])
-        return _Part(apart, size, [group for part in parts for group in part.groups])
-
-    stack: list[tuple[int, list[_Part]]] = [(-1, [])]
-    for place, index in enumerate(order):
-        part = _Part(0, 1, [(0, [index])])
-        here = common[place] if place < len(common) else -1
+    parts = [s[:limit] for s, limit in zip(sequences, limits, strict=True)]
+    order = sorted(range(len(parts)), key=lambda i: parts[i].tobytes())
+    common = [_common_prefix(parts[a], parts[b]) for a, b in pairwise(order)]
+    stack: list[tuple[int, list[_Run]]] = [(0, [])]  # open runs of neighbours, by rising common prefix
+    for index, here in zip(order, [*common, 0], strict=False):
+        run = _Run(0, (), index, steps=[(0.0, 1)])
         if here > stack[-1][0]:
-            stack.append((here, [part]))
+            stack.append((here, [run]))
             continue
-        stack[-1][1].append(part)
+        stack[-1][1].append(run)
         while stack[-1][0] > here:
-            prefix, parts = stack.pop()
-            closed = close(prefix, parts)
+            prefix, runs = stack.pop()
+            closed = _closed(prefix, runs)
             if stack[-1][0] < here:
                 stack.append((here, [closed]))
                 break
             stack[-1][1].append(closed)
-    return [group for part in stack[0][1] for group in part.groups]
+    groups: list[tuple[int, list[int]]] = []
+    todo: list[tuple[_Run, int, list[int] | None]] = [(run, 0, None) for run in reversed(stack[0][1])]
+    while todo:
+        run, price, group = todo.pop()
+        if run.index is not None:
+            if group is None:
+                groups.append((0, [run.index]))
+            else:
+                group.append(run.index)
+            continue
+        if price < run.worth:
+            price, group = run.prefix, []
+            groups.append((price, group))
+        todo += [(part, price, group) for part in reversed(run.parts)]
+    return groups
 
 
 @dataclass(frozen=True)
-class _Part:
-    saved: int
-    size: int
-    groups: list[tuple[int, list[int]]]
+class _Run:
+    """Neighbours that share `prefix` tokens: one sequence (`index`), or `parts` that are runs themselves.
+
+    The best saving inside the run, if every sequence may instead join an outer group that saves `price`
+    tokens a member, is saved + sum over `steps` (at, members) of members * max(0, price - at). The run is
+    a group of its own as long as the price is below `worth`.
+    """
+
+    prefix: int
+    parts: tuple[_Run, ...]
+    index: int | None = None
+    saved: float = 0.0
+    worth: float = 0.0
+    steps: list[tuple[float, int]] = field(default_factory=list)
+
+
+def _closed(prefix: int, parts: list[_Run]) -> _Run:
+    """The run over `parts`, made a group where that saves more than its parts do."""
+    apart = sum(part.saved for part in parts)
+    steps = sorted(step for part in parts for step in part.steps)
+    grouped = apart + sum(n * max(0.0, prefix - at) for at, n in steps) - prefix
+    if prefix < MIN_SHARED or grouped <= apart:
+        return _Run(prefix, tuple(parts), None, apart, 0.0, steps)
+    price, reached, joining = 0.0, apart, 0  # walk up to the price at which going apart saves as much
+    while steps and reached + joining * (steps[0][0] - price) < grouped:
+        at, n = steps.pop(0)
+        price, reached, joining = at, reached + joining * (at - price), joining + n
+    worth = price + (grouped - reached) / joining
+    return _Run(prefix, tuple(parts), None, grouped, worth, [(worth, joining), *steps])
 
 
 def _common_prefix(a: Ids, b: Ids) -> int:
@@ -206,8 +232,9 @@ class Encoder:
         parts: list[sparse.csr_matrix] = []
         places: list[npt.NDArray[np.int64]] = []
         for batch, h in self._batches(sequences, positions, progress, share_prefixes):
-            with self._lock, torch.inference_mode():
-                parts.append(self._sparse(h))
+            if len(h):
+                with self._lock, torch.inference_mode():
+                    parts.append(self._sparse(h))
             places += [np.arange(offsets[i], offsets[i + 1]) for i in batch.members]
         n_features = self.model.sae.n_features
         if not parts:
@@ -244,12 +271,9 @@ class Encoder:
         out = []
         with self._lock, torch.inference_mode():
             for chunk in h.split(64):
-                a = sae.pre_activations(standardise(chunk))
-                z = a[:, wanted]
-                if sae.k is not None:
-                    lowest = torch.topk(a, sae.k, dim=-1).values[:, -1:]
-                    z = torch.where(z >= lowest, z, 0.0)
-                out.append(z.cpu().numpy())
+                indices, values = self.model.codes(chunk)
+                z = torch.zeros(len(chunk), sae.n_features, device=h.device).scatter_(-1, indices, values)
+                out.append(z[:, wanted].cpu().numpy())
         return np.concatenate(out)
 
     def _batches(
@@ -261,7 +285,9 @@ class Encoder:
     ) -> Iterator[tuple[Batch, Tensor]]:
         lengths = [len(s) for s in sequences]
         if share_prefixes:
-            limits = [int(p.min()) if len(p) else len(s) for s, p in zip(sequences, positions, strict=True)]
+            limits = [
+                int(p.min()) if len(p) else len(s) - 1 for s, p in zip(sequences, positions, strict=True)
+            ]
             groups = shared_prefixes(sequences, limits)
         else:
             groups = [(0, [i]) for i in range(len(sequences))]
