@@ -19,6 +19,10 @@ PAGES = {
         st.Page("app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True),
         st.Page("app_pages/explain.py", title="Explain one answer", icon=":material/search_insights:"),
     ],
+    "Understand": [
+        st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
+        st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
+    ],
     "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
 }
 

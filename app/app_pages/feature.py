@@ -1,0 +1,323 @@
+"""Feature: what one feature fires on, how often and how strongly, what it is called, and what it does here."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.activation_chart import activation_chart, shape_of
+from app.engine import Engine
+from app.example_view import CONTEXTS, Context, colour_legend, example_html
+from app.feature_view import (
+    FEATURE_PAGE,
+    FEW,
+    AnswerHit,
+    answers_where_it_fires,
+    colour_scale,
+    example_groups,
+    figures_html,
+    harvest_command,
+    labels_html,
+    marks_of,
+    read_feature,
+    wanted_feature,
+)
+from app.person import person
+from app.plain_text import cut, plain
+from feature_db import FeatureView
+from feature_db.saved_work import BOOKMARKS
+
+EXAMPLES_A_PAGE = 5
+RELATED = 8
+
+current = session.engine()
+session.open_link(current)
+me = person()
+held = session.steering()
+n_features = current.scorer.n_features
+asked = st.query_params.get("feature")
+
+
+def step(by: int) -> None:
+    """Callback: the feature before or after."""
+    now = st.session_state.get("feature")
+    now = -1 if now is None and by > 0 else now or 0
+    st.session_state["feature"] = (int(now) + by) % n_features
+
+
+def add_to_sliders(feature: int) -> None:
+    """Callback."""
+    if held.add([feature]):
+        session.say("The panel of sliders is full: remove a feature there first.", "warning")
+
+
+def set_bookmark(feature: int, on: bool) -> None:
+    """Callback."""
+
+    def change() -> None:
+        with current.store() as store:
+            store.bookmark(feature, me, on)
+
+    session.guarded(change)
+
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.title("Feature", anchor=False, width="content")
+    st.button(
+        "", on_click=step, args=(-1,), icon=":material/chevron_left:", help="The feature before", key="before"
+    )
+    number = st.number_input(
+        "Number",
+        value=None,
+        step=1,
+        format="%d",
+        key="feature",
+        bind="query-params",
+        label_visibility="collapsed",
+        placeholder=f"0 to {n_features - 1}",
+        width=150,
+    )
+    st.button(
+        "", on_click=step, args=(1,), icon=":material/chevron_right:", help="The feature after", key="after"
+    )
+    actions = st.container(horizontal=True, width="content")
+st.caption(
+    "What does this feature respond to, how far can its name be trusted, and what does it do to the reward?"
+)
+session.show_messages()
+
+if number is None:
+    if asked:
+        st.error(f"“{plain(cut(asked, 40))}” is no feature: give a number from 0 to {n_features - 1}.")
+    else:
+        st.info("Type a feature's number above, or choose one from the table.", icon=":material/info:")
+    st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
+    session.update_link(current)
+    st.stop()
+try:
+    feature = wanted_feature(number, n_features)
+    view = read_feature(current, feature)
+except session.Errors as error:
+    st.error(str(error), icon=":material/error:")
+    st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
+    session.update_link(current)
+    st.stop()
+
+
+def header(engine: Engine, view: FeatureView | None) -> None:
+    """Actions, and what the feature is called."""
+    if feature in held.panel:
+        actions.button("On the sliders", disabled=True, icon=":material/check:", key="on_sliders")
+    else:
+        actions.button(
+            "Add to sliders", on_click=add_to_sliders, args=(feature,), icon=":material/tune:", type="primary"
+        )
+    if view is None:
+        return
+    with engine.store() as store:
+        marked = feature in store.bookmarks(me)
+        on_lists = [item for item in store.lists() if feature in dict(store.list_items(item.id))]
+    actions.button(
+        "Bookmarked" if marked else "Bookmark",
+        on_click=set_bookmark,
+        args=(feature, not marked),
+        icon=":material/bookmark_added:" if marked else ":material/bookmark:",
+        help="Take the bookmark off" if marked else "Keep it on your list of bookmarks",
+        key="bookmark",
+    )
+    if view.labels or view.suggestions:
+        st.html(labels_html(view))
+    if not view.labels:
+        st.caption(
+            "Unlabelled: nobody has said yet what it means. "
+            + ("The suggestions above were made by a program from its top texts." if view.suggestions else "")
+            + " Read its examples below, the weaker bands too, before you trust a name."
+        )
+    others = [f"{item.name} ({item.owner or 'no name'})" for item in on_lists if item.name != BOOKMARKS]
+    if others:
+        st.caption("On the lists: " + plain(", ".join(others)))
+
+
+def histogram(view: FeatureView, hits: list[AnswerHit] | None) -> None:
+    shape = shape_of(view.record)
+    marks = marks_of(feature, hits)
+    st.markdown("##### How strongly it fires")
+    if shape is None:
+        st.caption("This store came without a histogram: harvest a corpus to get one.")
+        return
+    st.plotly_chart(
+        activation_chart(shape, marks),
+        key="activations",
+        config={"displayModeBar": False, "displaylogo": False},
+    )
+    words = []
+    came = next((mark for mark in marks if mark.strong), None)
+    if came is not None:
+        where = "the tall line" if came.activation > 0 else "not on this axis"
+        words.append(f"You came from {plain(cut(came.title, 60))}, z = {came.activation:.4g} ({where}).")
+    if hits:
+        words.append("Short lines: the answers on the compare page in which it fires.")
+    if shape.negative:
+        words.append(f"{shape.negative:,} activations are negative and not drawn.")
+    if shape.tiny:
+        words.append(f"{shape.tiny:,} are too close to 0 for this axis.")
+    if words:
+        st.caption(" ".join(words))
+
+
+def examples(engine: Engine, view: FeatureView) -> None:
+    """Texts with token colours, by kind and band."""
+    st.markdown("##### What it fires on")
+    with engine.store() as store:
+        found = store.examples(feature)
+    groups = example_groups(found)
+    firing = {example.text.id for example in found if example.kind != "silent"}
+    if not groups:
+        st.warning(
+            "The store keeps no examples of this feature: it holds numbers only, or was filled from a file without "
+            "texts. Harvest a corpus to see what it fires on:",
+            icon=":material/inventory_2:",
+        )
+        st.code(harvest_command(engine), language="bash", wrap_lines=True)
+        return
+    if len(firing) < FEW:
+        st.warning(
+            f"Only {len(firing)} texts show it firing: too few to tell what it means. Harvest a larger corpus before "
+            "labelling it.",
+            icon=":material/warning:",
+        )
+    titles = {group.key: group.title for group in groups}
+    helps = {group.key: group.help for group in groups}
+    if st.session_state.get("examples") not in titles:
+        st.session_state.pop("examples", None)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.pills(
+            "Examples",
+            list(titles),
+            default=groups[0].key,
+            format_func=lambda key: titles.get(key, key),
+            required=True,
+            key="examples",
+            bind="query-params",
+        )
+        context: Context = (
+            st.segmented_control(
+                "Context",
+                list(CONTEXTS),
+                default="short",
+                required=True,
+                key="context",
+                bind="query-params",
+                help="; ".join(f"{key}: {words}" for key, words in CONTEXTS.items()),
+            )
+            or "short"
+        )
+    group = next((group for group in groups if group.key == chosen), groups[0])
+    pages = max(1, -(-len(group.examples) // EXAMPLES_A_PAGE))
+    place = st.session_state.get(f"example_page_{feature}_{group.key}", 1) or 1
+    start = (min(max(1, int(place)), pages) - 1) * EXAMPLES_A_PAGE
+    scale = colour_scale(view.record, found)
+    st.caption(
+        f"{helps[group.key]}: {len(group.examples)} here. Some more are kept aside for testing labels."
+    )
+    part = group.examples[start : start + EXAMPLES_A_PAGE]
+    st.html(
+        colour_legend(scale)
+        + "".join(
+            example_html(example, context, scale=scale, place=start + i)
+            for i, example in enumerate(part, start=1)
+        )
+    )
+    if pages > 1:
+        st.pagination(pages, key=f"example_page_{feature}_{group.key}", persist_state="page")
+
+
+def answers(hits: list[AnswerHit] | None) -> None:
+    """Where it fires among the answers at hand."""
+    st.markdown("##### Answers on the compare page where it fires")
+    if hits is None:
+        st.caption("No answers are being compared.")
+    elif not hits:
+        st.caption(
+            "It is silent at the scored token of every answer being compared: it decides nothing there."
+        )
+    else:
+        steered = any(abs(hit.steered - hit.contribution) > 1e-9 for hit in hits)
+        st.dataframe(
+            {
+                "answer": [hit.title for hit in hits],
+                "z": [hit.activation for hit in hits],
+                "w z": [hit.contribution for hit in hits],
+                **({"steered": [hit.steered for hit in hits]} if steered else {}),
+            },
+            hide_index=True,
+            key="hits",
+            column_config={
+                "z": st.column_config.NumberColumn("activation z", format="%.4f"),
+                "w z": st.column_config.NumberColumn("contribution w z", format="%+.4f"),
+                "steered": st.column_config.NumberColumn("w z steered", format="%+.4f"),
+            },
+        )
+    st.page_link("app_pages/compare.py", label="Compare and steer", icon=":material/compare_arrows:")
+
+
+def related(view: FeatureView) -> None:
+    """Neighbours by decoder cosine and by firing together, as links."""
+    record, names = view.record, view.neighbour_names
+    fired = record.firing_count or 0
+    lists = [
+        (
+            "Points the same way",
+            "cosine of the decoder directions",
+            [(i, f"{cosine:+.3f}") for i, cosine in record.neighbours],
+            "The harvest lists no decoder neighbours.",
+        ),
+        (
+            "Fires together with",
+            "share of the positions where this one fires",
+            [(i, f"{count / fired:.1%}" if fired else f"{count:,}") for i, count in record.cofiring],
+            "No feature was counted as firing at the same positions.",
+        ),
+    ]
+    for title, words, items, empty in lists:
+        st.markdown(f"##### {title}")
+        st.caption(words if items else empty)
+        with st.container(gap="xxsmall"):
+            for i, value in items[:RELATED]:
+                name = plain(cut(names[i], 48)) if i in names else "unlabelled"
+                st.page_link(
+                    FEATURE_PAGE,
+                    label=f"{plain(value)} **\\#{i}** {name}",
+                    query_params={"feature": str(i)},
+                    width="stretch",
+                )
+
+
+header(current, view)
+st.html(figures_html(feature, current.scorer.head, view))
+hits = answers_where_it_fires(current, feature)
+if view is None:
+    st.warning(
+        f"Feature {feature} was not harvested into this model's store, so its density, examples and neighbours are "
+        "unknown. Run this with a file of conversations, then reload the page:",
+        icon=":material/inventory_2:",
+    )
+    st.code(harvest_command(current), language="bash", wrap_lines=True)
+    answers(hits)
+elif view.record.firing_count == 0:
+    st.warning(
+        f"Dead: feature {feature} did not fire once at {view.record.denominator or 0:,} harvested positions, so there "
+        "is nothing to read. Harvest a larger or different corpus; if it stays silent, it carries no reward.",
+        icon=":material/do_not_disturb_on:",
+    )
+    answers(hits)
+    related(view)
+else:
+    main, side = st.columns([5, 3], gap="large")
+    with main:
+        examples(current, view)
+    with side:
+        histogram(view, hits)
+        answers(hits)
+        related(view)
+session.update_link(current)

@@ -1,0 +1,171 @@
+"""The table of features: what the widgets on the page ask for, as a filter, and rows as a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app.engine import FeatureNote
+from feature_db import FeatureFilter, FeaturesPage
+from feature_db.catalogue import FeatureRow
+from sarm_core.features import FeatureMatrix
+
+__all__ = [
+    "DEAD",
+    "DENSE",
+    "DENSITIES",
+    "NAMED",
+    "PAGE_ROWS",
+    "SIGNS",
+    "SORTS",
+    "Wanted",
+    "columns_shown",
+    "firing_frame",
+    "frame",
+    "numbers",
+]
+
+PAGE_ROWS = 25
+DENSE = 0.1
+"""A feature that fires at more than this share of positions says little about any one text."""
+
+SORTS = {
+    "|w| × mean z": "effect",
+    "|w|": "abs_weight",
+    "w": "head_weight",
+    "density": "density",
+    "mean z": "mean",
+    "max z": "max",
+    "labels": "n_labels",
+    "number": "id",
+}
+DENSITIES = {"0": 0.0, "0.001 %": 1e-5, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "10 %": 0.1, "100 %": 1.0}
+SIGNS = {"any sign": None, "w > 0": 1, "w < 0": -1}
+NAMED = ("labelled or not", "labelled", "unlabelled", "only suggested", "disputed")
+DEAD = ("with dead ones", "without dead ones", "dead ones only")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the widgets say; the values are the texts on them, and may come from an address bar."""
+
+    words: str = ""
+    density: tuple[str, str] = ("0", "100 %")
+    hide_dense: bool = True
+    sign: str = "any sign"
+    named: str = NAMED[0]
+    dead: str = DEAD[0]
+    list_id: int | None = None
+    ids: tuple[int, ...] | None = None
+
+    def filters(self, *, hide_dense: bool | None = None) -> FeatureFilter:
+        """The same as a filter of the store; `hide_dense` overrides the switch."""
+        low, high = (DENSITIES.get(text, place) for place, text in enumerate(self.density))
+        if self.hide_dense if hide_dense is None else hide_dense:
+            high = min(high, DENSE)
+        dead_only = self.dead == DEAD[2]
+        return FeatureFilter(
+            ids=self.ids,
+            labelled={"labelled": True, "unlabelled": False, "only suggested": False}.get(self.named),
+            suggested=True if self.named == "only suggested" else None,
+            disputed=True if self.named == "disputed" else None,
+            # `density >= 0` leaves out features whose density nobody knows: those are not dead.
+            min_density=0.0 if dead_only else (low or None),
+            max_density=0.0 if dead_only else (high if high < 1 else None),
+            min_firing_count=1 if self.dead == DEAD[1] else None,
+            weight_sign=SIGNS.get(self.sign),
+            list_id=self.list_id,
+            query=self.words.strip() or None,
+        )
+
+
+def frame(page: FeaturesPage) -> pd.DataFrame:
+    """Rows of one page, as numbers; unknown ones are missing, never 0."""
+    return pd.DataFrame(
+        [
+            {
+                "open": f"#{row.id}",
+                "name": _name(row),
+                "by": "label" if row.labels else "suggested" if row.suggestion else "",
+                "head_weight": row.head_weight,
+                "effect": row.effect,
+                "density": row.density,
+                "mean": row.mean,
+                "max": row.max,
+                "firing_count": row.firing_count,
+                "n_labels": row.n_labels,
+            }
+            for row in page.rows
+        ]
+    )
+
+
+def _name(row: FeatureRow) -> str:
+    if row.labels:
+        return " · ".join(reversed(row.labels))
+    return row.suggestion or ""
+
+
+def columns_shown(open_row: Any) -> dict[str, Any]:
+    """Column settings for `frame` and `firing_frame`; `open_row` is called when a number is clicked."""
+    number = st.column_config.NumberColumn
+    return {
+        "open": st.column_config.ButtonColumn(
+            "feature", width=84, pinned=True, type="tertiary", on_click=open_row, key="feature_clicked"
+        ),
+        "name": st.column_config.TextColumn(
+            "called", width="medium", help="Latest label first, else a suggestion"
+        ),
+        "by": st.column_config.TextColumn("how named", width=94, help="Suggestions are made by a program"),
+        "head_weight": number("head weight w", format="%+.4f"),
+        "effect": number("|w| × mean z", format="%.3g", help="Mean over all positions, silent ones as 0"),
+        "density": number("fires in", format="percent", help="Share of the harvested positions"),
+        "mean": number("mean z", format="%.3f", help="Over the positions where it fires"),
+        "max": number("max z", format="%.3f"),
+        "firing_count": number("positions", format="localized", help="Positions where it fires"),
+        "n_labels": number("labels", width=70),
+        "activation": number("activation z", format="%.4f"),
+        "contribution": number("contribution w z", format="%+.4f"),
+    }
+
+
+def firing_frame(
+    matrix: FeatureMatrix, row: int, notes: Mapping[int, FeatureNote], *, hide_dense: bool
+) -> tuple[pd.DataFrame, int]:
+    """Features active in one answer, largest |w z| first, and how many dense ones were left out.
+
+    A feature whose density is unknown is kept.
+    """
+    ids, contributions = matrix.contributions(row)
+    z = dict(zip(*(part.tolist() for part in matrix.activations(row)), strict=True))
+    order = np.argsort(-np.abs(contributions), kind="stable")
+    rows: list[dict[str, Any]] = []
+    hidden = 0
+    for place in order.tolist():
+        feature = int(ids[place])
+        note = notes.get(feature, FeatureNote())
+        if hide_dense and note.density is not None and note.density > DENSE:
+            hidden += 1
+            continue
+        rows.append(
+            {
+                "open": f"#{feature}",
+                "name": note.name,
+                "by": ("suggested" if note.suggested else "label") if note.name else "",
+                "activation": z.get(feature, 0.0),
+                "head_weight": float(matrix.head[feature]),
+                "contribution": float(contributions[place]),
+                "density": note.density,
+            }
+        )
+    return pd.DataFrame(rows), hidden
+
+
+def numbers(shown: pd.DataFrame, rows: Sequence[int]) -> list[int]:
+    """Feature numbers of the chosen rows of a shown frame."""
+    return [int(str(shown["open"].iloc[row]).removeprefix("#")) for row in rows if 0 <= row < len(shown)]
