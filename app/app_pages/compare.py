@@ -9,6 +9,7 @@ from app import session
 from app.compare_inputs import input_row
 from app.components.rerank import as_steering, from_steering, rerank
 from app.engine import Engine, FeatureNote
+from app.plain_text import plain
 from app.why import decide, difference_chart, in_words
 from sarm_core.scorer import Scored
 
@@ -208,7 +209,7 @@ def why(base: Scored, steered: Scored) -> None:
     if left == right:
         st.info("Choose two different answers.")
         return
-    st.markdown(":material/arrow_right: " + _plain(in_words(decision, names[left], names[right], notes)))
+    st.markdown(":material/arrow_right: " + plain(in_words(decision, names[left], names[right], notes)))
     largest = float(decision.table["difference"].abs().max()) if len(decision.table) else 0.0
     default = float(decision.table["difference"].abs().iloc[min(SHOWN, len(decision.table)) - 1]) if largest else 0.0
     share = st.slider(
@@ -272,11 +273,6 @@ def _add_buttons(picked: list[int], place: str, hint: str) -> None:
             type="primary",
             icon=":material/add:",
         )
-
-
-def _plain(text: str) -> str:
-    """`text` with Markdown's special characters escaped: labels are other people's text."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()#+-.!|<>~$:" else c for c in text)
 
 
 why(scored, steered)
