@@ -23,11 +23,13 @@ from sarm_core.encoding import Encoder
 from sarm_core.errors import SarmError
 from sarm_core.model import SARM
 from sarm_core.sae import TopKSAE
+from sarm_core.training.cuts import scored_after_cuts
 from sarm_core.training.data import Text
 
-__all__ = ["KINDS", "Activations", "Reader", "collect"]
+__all__ = ["KINDS", "Activations", "Reader", "collect", "collect_cuts", "joined"]
 
-KINDS = ("scored", "sentence", "token")
+KINDS = ("scored", "sentence", "token", "cut")
+SPLITS = ("train", "validation", "test")
 MAX_LENGTH = 1024
 
 
@@ -109,6 +111,48 @@ def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
     os.replace(beside, path)
 
 
+def collect_cuts(
+    reader: Reader, texts: Sequence[Text], *, n_texts: int, cuts_per_text: int, seed: int, cache: Path
+) -> Activations:
+    """h of the scored token as if the answer had stopped at random tokens, for `n_texts` random texts."""
+    rng = np.random.default_rng(seed)
+    chosen = np.sort(rng.permutation(len(texts))[:n_texts])
+    sequences = reader.format.tokens([texts[i].conversation for i in chosen])
+    path = cache / f"cuts-{_key(reader, sequences, cuts_per_text, seed)}.npz"
+    if path.exists():
+        return _load(path)
+    cuts = [np.sort(rng.permutation(np.arange(s.answer_start, s.scored - 1))[:cuts_per_text]) for s in sequences]
+    h = scored_after_cuts(
+        reader.encoder.model,
+        [s.input_ids for s in sequences],
+        cuts,
+        token_budget=reader.encoder.token_budget,
+        progress=_report(),
+    )
+    split = np.repeat([SPLITS.index(texts[i].split) for i in chosen], [len(c) for c in cuts]).astype(np.int8)
+    result = Activations(_as_float16(h), np.full(len(h), KINDS.index("cut"), dtype=np.int8), split)
+    _store(path, result)
+    return result
+
+
+def joined(parts: Sequence[Activations]) -> Activations:
+    """All positions of several collections."""
+    return Activations(
+        np.concatenate([part.h for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.split for part in parts]),
+    )
+
+
+def _load(path: Path) -> Activations:
+    with np.load(path, allow_pickle=False) as stored:
+        return Activations(stored["h"], stored["kind"], stored["split"])
+
+
+def _store(path: Path, result: Activations) -> None:
+    _save(path, lambda file: np.savez(file, h=result.h, kind=result.kind, split=result.split))
+
+
 def collect(
     reader: Reader, texts: Sequence[Text], *, tokens_per_text: int, seed: int, cache: Path
 ) -> Activations:
@@ -120,8 +164,7 @@ def collect(
     sequences = reader.format.tokens([text.conversation for text in texts])
     path = cache / f"activations-{_key(reader, sequences, tokens_per_text, seed)}.npz"
     if path.exists():
-        with np.load(path, allow_pickle=False) as stored:
-            return Activations(stored["h"], stored["kind"], stored["split"])
+        return _load(path)
     rng = np.random.default_rng(seed)
     positions, kinds, splits = [], [], []
     for text, sequence in zip(texts, sequences, strict=True):
@@ -133,13 +176,13 @@ def collect(
         positions.append(where[order])
         kind = np.concatenate([np.where(ends == sequence.scored, 0, 1), np.full(len(extra), 2)])
         kinds.append(kind[order].astype(np.int8))
-        splits.append(np.full(len(where), ("train", "validation", "test").index(text.split), dtype=np.int8))
+        splits.append(np.full(len(where), SPLITS.index(text.split), dtype=np.int8))
     h = reader.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
     result = Activations(_as_float16(h), np.concatenate(kinds), np.concatenate(splits))
     scored = result.h[result.kind == 0]
     names = [hashlib.sha256(s.input_ids.tobytes()).hexdigest() for s in sequences]
     reader.remember(cache, dict(zip(names, scored, strict=True)))
-    _save(path, lambda file: np.savez(file, h=result.h, kind=result.kind, split=result.split))
+    _store(path, result)
     return result
 
 

@@ -62,7 +62,12 @@ def card(report_file: Path) -> str:
 
 
 def _mix(mix: Mapping[str, float]) -> str:
-    names = {"scored": "scored tokens", "sentence": "sentence ends", "token": "other answer tokens"}
+    names = {
+        "scored": "scored tokens",
+        "cut": "scored tokens of answers cut short",
+        "sentence": "sentence ends",
+        "token": "other answer tokens",
+    }
     return ", ".join(f"{share:.0%} {names[kind]}" for kind, share in mix.items())
 
 

@@ -21,7 +21,7 @@ from sarm_core.model import SARM
 from sarm_core.rows import Conversation
 from sarm_core.sae import TopKSAE, standardise
 from sarm_core.save import new_folder, sae_tensors, write_own
-from sarm_core.training.activations import Reader, collect
+from sarm_core.training.activations import Reader, collect, collect_cuts, joined
 from sarm_core.training.card import card
 from sarm_core.training.data import Pair, prompt_key, read_pairs, read_texts
 from sarm_core.training.reward import PairAccuracy, RewardConfig, by_source, pick_head, train_blocks
@@ -65,6 +65,16 @@ def run_sae(config: SAEConfig) -> Path:
     activations = collect(
         reader, texts, tokens_per_text=config.tokens_per_text, seed=config.seed, cache=Path(config.cache)
     )
+    if config.cut_texts:
+        cuts = collect_cuts(
+            reader,
+            texts,
+            n_texts=config.cut_texts,
+            cuts_per_text=config.cuts_per_text,
+            seed=config.seed,
+            cache=Path(config.cache),
+        )
+        activations = joined([activations, cuts])
     print(f"{len(activations.h):,} positions", file=sys.stderr)
     sae = train_sae(activations, config)
     report = {

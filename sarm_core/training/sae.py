@@ -39,6 +39,10 @@ class SAEConfig:
     """files of conversations or pairs"""
     tokens_per_text: int = 12
     """random answer tokens taken from each text, beside its sentence ends"""
+    cut_texts: int = 0
+    """texts whose answers are also scored as if they had stopped earlier"""
+    cuts_per_text: int = 16
+    """random places at which each of them is cut"""
     mix: dict[str, float] = field(default_factory=lambda: {"scored": 0.2, "sentence": 0.4, "token": 0.4})
     """share of each kind of position in a batch"""
     steps: int = 1500
