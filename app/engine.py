@@ -103,13 +103,14 @@ class Engine:
         """Name and density of each feature; an empty note where the store has none."""
         wanted = {int(i) for i in features}
         with self.store() as store:
-            names = store.names(wanted)
+            titles = store.titles(wanted)
             densities = store.densities_of(wanted)
         notes = {}
         for i in wanted:
-            name = names.get(i, "")
-            suggested = name.endswith(" (suggested)")
-            notes[i] = FeatureNote(name.removesuffix(" (suggested)"), suggested, densities.get(i))
+            title = titles.get(i)
+            notes[i] = FeatureNote(
+                title.text if title else "", bool(title and title.suggested), densities.get(i)
+            )
         return notes
 
 

@@ -16,7 +16,7 @@ from feature_db.errors import StoreError
 from feature_db.records import FeatureRecord
 from feature_db.search import quote_query
 
-__all__ = ["SORTS", "Catalogue", "FeatureFilter", "FeatureRow", "FeatureView", "FeaturesPage"]
+__all__ = ["SORTS", "Catalogue", "FeatureFilter", "FeatureRow", "FeatureTitle", "FeatureView", "FeaturesPage"]
 
 SORTS = ("id", "head_weight", "abs_weight", "effect", "density", "mean", "max", "n_labels")
 """Columns a table of features can be sorted by; "effect" is |w| x mean z over all positions."""
@@ -142,6 +142,14 @@ class FeatureView:
     """A current label, else a suggestion marked "(suggested)", of each neighbour and co-firing feature."""
 
 
+@dataclass(frozen=True)
+class FeatureTitle:
+    """What a feature is called, and whether that is a program's suggestion instead of a person's label."""
+
+    text: str
+    suggested: bool
+
+
 class Catalogue(Connection):
     """Reading features."""
 
@@ -252,12 +260,19 @@ class Catalogue(Connection):
             head[feature] = np.nan if weight is None else weight
         return head
 
-    def names(self, features: Sequence[int] | set[int]) -> dict[int, str]:
-        """What to call each feature that has a name: its latest label, else a suggestion marked as one."""
+    def titles(self, features: Sequence[int] | set[int]) -> dict[int, FeatureTitle]:
+        """What to call each feature that has a name: its latest label, else its first suggestion."""
         ids = [int(feature) for feature in features]
-        names = {i: f"{text} (suggested)" for i, text in self._suggestions_of(ids).items()}
-        names.update({i: texts[-1] for i, texts in self._labels_of(ids).items()})
-        return names
+        titles = {i: FeatureTitle(text, True) for i, text in self._suggestions_of(ids).items()}
+        titles.update({i: FeatureTitle(texts[-1], False) for i, texts in self._labels_of(ids).items()})
+        return titles
+
+    def names(self, features: Sequence[int] | set[int]) -> dict[int, str]:
+        """`titles` as one text each, a suggestion marked as one."""
+        return {
+            i: f"{title.text} (suggested)" if title.suggested else title.text
+            for i, title in self.titles(features).items()
+        }
 
     def densities_of(self, features: Sequence[int] | set[int]) -> dict[int, float]:
         """Density of each of `features` that the store knows it of."""
