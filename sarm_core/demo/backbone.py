@@ -34,11 +34,9 @@ CONVERSION = 1  # raise when the conversion changes what it writes
 
 def cache_folder() -> Path:
     """Where the converted backbone lives: under $SARM_CACHE, else $XDG_CACHE_HOME, else ~/.cache."""
-    root = os.environ.get("SARM_CACHE")
-    if root:
-        base = Path(root)
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sarm-explorer"
+    stated = os.environ.get("SARM_CACHE")
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sarm-explorer"
+    base = Path(stated) if stated else usual
     return base / f"smollm2-135m-instruct-{GGUF_SHA256[:8]}-v{CONVERSION}"
 
 

@@ -46,7 +46,10 @@ class Sampler:
         folder = ensure_backbone()
         self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self.model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.bfloat16 if native_bfloat16() else torch.float32, trust_remote_code=False, local_files_only=True
+            folder,
+            dtype=torch.bfloat16 if native_bfloat16() else torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
         ).eval()
         self._lock = threading.Lock()
 
