@@ -23,6 +23,10 @@ PAGES = {
         st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
         st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
     ],
+    "Change": [
+        st.Page("app_pages/find.py", title="Find features", icon=":material/manage_search:"),
+        st.Page("app_pages/evaluate.py", title="Evaluate", icon=":material/checklist:"),
+    ],
     "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
 }
 

@@ -1,0 +1,342 @@
+"""Evaluate: what a steering changes in a benchmark, and what else it moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import session
+from app.encoding_bar import encoding_bar
+from app.engine import Engine
+from app.evaluation_view import (
+    CORPUS_SETS,
+    Evaluated,
+    Outcome,
+    curve_chart,
+    distribution_chart,
+    evaluate_corpus,
+    evaluate_upload,
+    flip_comparison,
+    outcome,
+    report,
+    score_rows,
+)
+from app.plain_text import plain
+from app.steering_strip import steering_strip
+from sarm_core.errors import SarmError
+from sarm_core.evaluate import Collateral
+from sarm_core.evaluation.strength import strength_curve
+
+KINDS = {"pairs": "pairs", "RM-Bench": "rm-bench", "RewardBench 2": "rewardbench2"}
+SHOWN_FLIPS = 500
+
+current = session.engine()
+session.open_link(current)
+held = session.steering()
+st.title("Evaluate", anchor=False)
+st.caption("What does the steering win, what does it lose, and what else does it move?")
+session.show_messages()
+
+
+def choose(engine: Engine) -> None:
+    """Where the items come from; the model runs only here."""
+    source = st.segmented_control(
+        "Items",
+        ["The project's corpus", "My files"],
+        default="The project's corpus",
+        required=True,
+        key="eval_source",
+    )
+    if source == "My files":
+        from_files(engine)
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Set", list(CORPUS_SETS), key="eval_set", width=380)
+        go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
+    if go:
+        with encoding_bar() as progress:
+            keep(session.guarded(lambda: evaluate_corpus(engine, name, progress)))
+
+
+def from_files(engine: Engine) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kind = st.segmented_control("Format", list(KINDS), default="pairs", required=True, key="eval_kind")
+        with_corpus = st.toggle(
+            "Complement: this tool's corpus",
+            key="eval_complement",
+            help="Answers the steering should leave alone",
+        )
+        skip_bad = st.toggle(
+            "Leave bad rows out", key="eval_skip", help="They are counted and listed, never hidden"
+        )
+    hints = {
+        "pairs": "Rows of `prompt` + `chosen` + `rejected`, with an optional `subset`, `domain` or `source`.",
+        "RM-Bench": "Rows of `prompt` + three `chosen` + three `rejected` (concise, plain, markdown) with a `domain`.",
+        "RewardBench 2": "Rows of `prompt` + `chosen` + `rejected` lists with `num_correct` and `subset`.",
+    }
+    st.caption(hints[kind or "pairs"] + " JSONL, JSON or Parquet; several files make one benchmark.")
+    files = st.file_uploader(
+        "Files",
+        type=["jsonl", "json", "parquet"],
+        accept_multiple_files=True,
+        key="eval_files",
+        label_visibility="collapsed",
+    )
+    go = st.button(
+        "Evaluate", type="primary", icon=":material/play_arrow:", disabled=not files, key="eval_go"
+    )
+    if go:
+        given = [(file.name, file.getvalue()) for file in files]
+        with encoding_bar() as progress:
+            keep(
+                session.guarded(
+                    lambda: evaluate_upload(
+                        engine,
+                        given,
+                        KINDS[kind or "pairs"],
+                        skip_bad=skip_bad,
+                        with_corpus=with_corpus,
+                        progress=progress,
+                    )
+                )
+            )
+
+
+def keep(found: Evaluated | None) -> None:
+    if found is not None:
+        st.session_state["evaluated"] = found
+        st.session_state.pop("eval_outcome", None)
+
+
+def outcome_of(of: Evaluated) -> Outcome:
+    """Kept for the steering in force, so that choosing a row does not draw the bootstrap again."""
+    key = (id(of), held.current.to_json())
+    kept = st.session_state.get("eval_outcome")
+    if kept is None or kept[0] != key:
+        kept = (key, outcome(of, held.current))
+        st.session_state["eval_outcome"] = kept
+    return kept[1]
+
+
+def headline(found: Outcome) -> None:
+    compared = found.comparison
+    total = compared.scores[compared.scores["score"] == "total"].iloc[0]
+    steered = bool(held.current)
+    won, lost = (int((compared.flips["direction"] == name).sum()) for name in ("won", "lost"))
+    with st.container(horizontal=True):
+        st.metric("Total, plain model", _percent(total["before"]), border=True)
+        st.metric(
+            "Total, steered",
+            _percent(total["after"]) if steered else "no steering",
+            f"{100 * total['change']:+.1f} points" if steered and np.isfinite(total["change"]) else None,
+            border=True,
+        )
+        st.metric("Decisions won", f"{won:,}", border=True)
+        st.metric("Decisions lost", f"{lost:,}", border=True)
+        share = found.moved.share_flipped
+        st.metric("Pairs that changed order", _percent(share) if np.isfinite(share) else "none", border=True)
+    if steered and np.isfinite(total["low"]):
+        st.caption(
+            f":green-badge[exact] scores. The change of the total is {100 * total['change']:+.1f} points, "
+            f"{compared.confidence:.0%} interval {100 * total['low']:+.1f} to {100 * total['high']:+.1f} "
+            f"(paired bootstrap over prompts, {compared.resamples:,} resamples)."
+        )
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}" if np.isfinite(value) else "undefined"
+
+
+def notes(of: Evaluated, found: Outcome) -> None:
+    """Ties, NaN, missing subsets, cut answers: reported, never dropped silently."""
+    lines = [*found.comparison.after.notes, *of.notes]
+    if of.n_cut:
+        lines.append(f"{of.n_cut} answers were too long for the model and were cut on the left")
+    if lines:
+        st.warning("\n".join(f"- {plain(line)}" for line in lines), icon=":material/info:")
+    skipped = of.benchmark.skipped
+    if skipped:
+        with st.expander(f"{len(skipped)} rows left out"):
+            for error in skipped[:100]:
+                st.text(str(error))
+
+
+def scores(found: Outcome) -> None:
+    cells = False
+    if found.comparison.scores["score"].str.contains(">", regex=False).any():
+        cells = st.toggle("Every pair of styles", key="eval_cells")
+    table = score_rows(found, cells=cells)
+    columns = {
+        "score": st.column_config.TextColumn("score"),
+        "n": st.column_config.NumberColumn("n", format="%d", help="Values averaged"),
+        "before": st.column_config.NumberColumn("plain", format="percent"),
+        "after": st.column_config.NumberColumn("steered", format="percent"),
+        "change": st.column_config.NumberColumn("change", format="percent"),
+        "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the change"),
+        "high": st.column_config.NumberColumn("to", format="percent"),
+    }
+    if not held.current:
+        table, columns = (
+            table[["score", "n", "before"]],
+            {name: columns[name] for name in ("score", "n", "before")},
+        )
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=columns,
+        height=min(460, 38 + 35 * len(table)),
+        key="eval_scores",
+    )
+
+
+def flips(of: Evaluated, found: Outcome) -> None:
+    table = found.comparison.flips
+    if table.empty:
+        st.caption("No decision changed.")
+        return
+    which = st.segmented_control(
+        "Show",
+        ["all", "won", "lost"],
+        default="all",
+        required=True,
+        key="eval_which",
+        format_func=lambda name: (
+            f"{name} ({len(table) if name == 'all' else int((table['direction'] == name).sum())})"
+        ),
+    )
+    if which in ("won", "lost"):
+        table = table[table["direction"] == which]
+    shown = table.head(SHOWN_FLIPS).reset_index(drop=True)
+    selection = st.dataframe(
+        shown[["direction", "prompt", "subset", "case", "margin_before", "margin_after", "id"]],
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={
+            "prompt": st.column_config.TextColumn(width="large"),
+            "margin_before": st.column_config.NumberColumn("margin before", format="%+.3f"),
+            "margin_after": st.column_config.NumberColumn("margin after", format="%+.3f"),
+        },
+        height=min(420, 38 + 35 * max(len(shown), 1)),
+        key=f"eval_flips_{which}",
+    )
+    if len(table) > len(shown):
+        st.caption(f"The {len(shown)} with the largest change of {len(table):,}; the report has all.")
+    rows = selection.selection.rows
+    if st.button(
+        "Open on Compare and steer",
+        icon=":material/compare_arrows:",
+        disabled=not rows,
+        help=None if rows else "Choose a row first",
+        key="eval_open",
+    ):
+        open_flip(of, shown.iloc[rows[0]])
+
+
+def open_flip(of: Evaluated, flip: pd.Series) -> None:
+    try:
+        comparison, right, wrong = flip_comparison(of, flip)
+    except SarmError as error:
+        st.warning(str(error))
+        return
+    session.set_comparison(comparison)
+    st.session_state["left"], st.session_state["right"] = right, wrong
+    st.switch_page("app_pages/compare.py")
+
+
+def moved(of: Evaluated, found: Outcome) -> None:
+    own, other = st.columns(2)
+    with own:
+        st.markdown("**In this benchmark**")
+        _collateral(found.moved)
+        st.plotly_chart(distribution_chart(found.spread), key="eval_spread", config={"displaylogo": False})
+    with other:
+        if found.moved_elsewhere is None or found.spread_elsewhere is None:
+            st.markdown("**Elsewhere**")
+            st.caption(
+                "Switch on the complement above to see what the steering moves in answers it is not meant for."
+            )
+            return
+        st.markdown(f"**Elsewhere: {of.complement_title}**")
+        _collateral(found.moved_elsewhere)
+        st.plotly_chart(
+            distribution_chart(found.spread_elsewhere), key="eval_spread_other", config={"displaylogo": False}
+        )
+
+
+def _collateral(found: Collateral) -> None:
+    text = f"{found.n_moved:,} of {found.n:,} answers ({_percent(found.share_moved)}) changed their reward at all"
+    if found.n_moved:
+        text += f", by {found.mean_change:.3g} on average over all, {found.largest_change:.3g} at most"
+    if found.n_pairs:
+        text += f"; {found.n_flipped:,} of {found.n_pairs:,} pairs changed their order"
+    if found.n_nan:
+        text += f"; {found.n_nan:,} have no reward that is a number"
+    st.caption(text + ".")
+
+
+def curve(of: Evaluated) -> None:
+    """The trade-off, instead of one lucky point."""
+    if not held.current.can_rerank():
+        st.caption("A steering that can change an order draws its trade-off here.")
+        return
+    names = [
+        name for name in of.benchmark.result(of.matrix.rewards).scores if ">" not in name and "/" not in name
+    ]
+    wanted = st.multiselect("Scores", names, default=names[:6], key=f"eval_curve_{of.title}")
+    furthest = st.slider("Up to strength", 1.0, 5.0, 2.0, 0.5, key="eval_furthest")
+    try:
+        drawn = strength_curve(of.benchmark, of.matrix, held.current, np.linspace(0, furthest, 41).tolist())
+    except SarmError as error:
+        st.caption(plain(str(error)))
+        return
+    st.plotly_chart(curve_chart(drawn, wanted), key="eval_curve_chart", config={"displaylogo": False})
+    st.caption(
+        "Strength t replaces every multiplier m by 1 + t (m − 1). Each point is exact; choose none by luck."
+    )
+
+
+choose(current)
+session.show_messages()
+steering_strip(current)
+evaluated = st.session_state.get("evaluated")
+if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerprint:
+    try:
+        found = outcome_of(evaluated)
+    except SarmError as error:
+        st.error(plain(str(error)))
+        st.stop()
+    st.subheader(plain(evaluated.title), anchor=False)
+    headline(found)
+    notes(evaluated, found)
+    if not held.current:
+        st.info(
+            "No steering is in force, so there is nothing to compare with yet: change a box above, or put features on "
+            "the sliders on *Find features*.",
+            icon=":material/tune:",
+        )
+        scores(found)
+    else:
+        by_score, by_item, elsewhere, over = st.tabs(
+            ["Scores", "Flipped items", "What else moved", "Trade-off"]
+        )
+        with by_score:
+            scores(found)
+        with by_item:
+            flips(evaluated, found)
+        with elsewhere:
+            moved(evaluated, found)
+        with over:
+            curve(evaluated)
+    st.download_button(
+        "Report as JSON",
+        lambda: report(evaluated, held.current, current),
+        file_name="evaluation.json",
+        mime="application/json",
+        icon=":material/download:",
+        key="eval_report",
+    )
+else:
+    st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
+session.update_link(current)

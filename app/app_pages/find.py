@@ -1,0 +1,380 @@
+"""Find features: which features tell two kinds of answers apart, and does the head reward them?"""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from app import session
+from app.encoding_bar import encoding_bar
+from app.engine import Engine, FeatureNote
+from app.feature_view import open_feature
+from app.find_features import (
+    AXES,
+    STARTING_AXES,
+    Found,
+    find_in_corpus,
+    find_in_upload,
+    judged_pairs,
+    listed,
+    scatter,
+    summary,
+)
+from app.plain_text import plain
+from sarm_core.bias_pairs import BIASES
+from sarm_core.contrast_inputs import from_bias, from_pairs, from_styles, from_two_files, read_answers
+from sarm_core.demo import axes
+from sarm_core.evaluation.rm_bench import STYLES
+from sarm_core.suspicious import keep_trusted, suspicious_pairs
+
+SOURCES = (
+    "The project's corpus",
+    "My pairs",
+    "Two files of answers",
+    "A bias, in my answers",
+    "Styles of RM-Bench",
+)
+ROWS = 500
+FILE_TYPES = ["jsonl", "json", "parquet"]
+
+current = session.engine()
+session.open_link(current)
+held = session.steering()
+st.title("Find features", anchor=False)
+st.caption("Which features tell two kinds of answers apart, and does the reward pay for them?")
+session.show_messages()
+
+
+def keep(found: Found | None) -> None:
+    if found is not None:
+        st.session_state["found"] = found
+        for name in ("find_group_name", "find_picked"):
+            st.session_state.pop(name, None)
+
+
+def from_corpus_form(engine: Engine) -> None:
+    choices = [*STARTING_AXES, "another axis …"]
+    n_prompts = len({answer.prompt_id for answer in axes.answers()})
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        question = st.selectbox("Question", choices, key="find_question", width=320)
+        if question in STARTING_AXES:
+            axis, with_, without = STARTING_AXES[question]
+        else:
+            every = axes.axes()
+            axis = st.selectbox("What was varied", list(every), key="find_axis", width=180)
+            values = list(every[axis])
+            with_ = st.selectbox("Value", values, key="find_with", width=180)
+            others = [value for value in values if value != with_]
+            without = st.selectbox("against", others, key="find_without", width=180)
+        go = st.button("Find", type="primary", icon=":material/search:", key="find_go")
+    st.caption(
+        f"{len(axes.answers())} answers to {n_prompts} prompts come with this tool; what was varied in "
+        "each is known. The first question encodes them all (kept on disk), later ones are arithmetic."
+    )
+    if go:
+        with encoding_bar() as progress:
+            keep(session.guarded(lambda: find_in_corpus(engine, axis, with_, without, progress)))
+
+
+def from_files_form(engine: Engine, source: str) -> None:
+    hints = {
+        "My pairs": "Rows of `prompt` + `chosen` + `rejected` (JSONL, JSON or Parquet).",
+        "Two files of answers": "Rows of `prompt` + `response` or `messages` in each file; they need not be pairs.",
+        "A bias, in my answers": "Rows of `prompt` + `response` or `messages`. From each answer a second "
+        "one is made by rule that differs in one thing.",
+        "Styles of RM-Bench": "An RM-Bench file: the same content in three styles.",
+    }
+    st.caption(hints[source])
+    wanted = 2 if source == "Two files of answers" else 1
+    files = st.file_uploader(
+        "File" if wanted == 1 else "Two files",
+        type=FILE_TYPES,
+        accept_multiple_files=True,
+        key=f"find_files_{source}",
+        label_visibility="collapsed",
+    )
+    bias = styles = None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if source == "A bias, in my answers":
+            bias = st.selectbox("Bias", list(BIASES), key="find_bias", width=220)
+        if source == "Styles of RM-Bench":
+            pairs = [(a, b) for i, a in enumerate(STYLES) for b in STYLES[:i]][::-1]
+            styles = st.selectbox("Styles", pairs, format_func=" against ".join, key="find_styles", width=260)
+        with_corpus = st.toggle(
+            "Complement: this tool's corpus",
+            key="find_complement",
+            help="Also shows how much each feature fires in answers that have nothing to do with the question",
+        )
+        ready = len(files) == wanted
+        go = st.button("Find", type="primary", icon=":material/search:", disabled=not ready, key="find_go")
+    if files and not ready:
+        st.warning(f"{len(files)} files are chosen; this question takes {wanted}.")
+    if not go:
+        return
+    given = [(file.name, file.getvalue()) for file in files]
+    readers = {
+        "My pairs": from_pairs,
+        "Two files of answers": from_two_files,
+        "A bias, in my answers": lambda path: from_bias(read_answers(path), str(bias)),
+        "Styles of RM-Bench": lambda path: from_styles(path, *(styles or STYLES[:2])),
+    }
+    titles = {
+        "My pairs": "chosen against rejected",
+        "Two files of answers": " against ".join(name for name, _ in given),
+        "A bias, in my answers": f"with {bias} against without",
+        "Styles of RM-Bench": " against ".join(styles or ()),
+    }
+    with encoding_bar() as progress:
+        keep(
+            session.guarded(
+                lambda: find_in_upload(
+                    engine, given, readers[source], titles[source], with_corpus=with_corpus, progress=progress
+                )
+            )
+        )
+
+
+def add(features: list[int], multiplier: float | None = None) -> None:
+    """Callback: features onto the sliders, changed already when a multiplier is given."""
+    left_out = held.add(features)
+    done = [i for i in features if i not in left_out]
+    if multiplier is not None:
+        new = held.current
+        for i in done:
+            new = new.with_scale(i, multiplier)
+        session.guarded(lambda: held.change(new, by_server=True))
+    how = "" if multiplier is None else f" at ×{multiplier:g}"
+    if done:
+        session.say(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.", "success")
+    if left_out:
+        session.say(
+            f"The panel is full: {len(left_out)} features were not added. Remove one first.", "warning"
+        )
+
+
+def add_group(name: str, features: list[int]) -> None:
+    """One slider for all of them."""
+    left_out = held.add(features)
+    if left_out:
+        session.say(f"The panel is full: a group of {len(features)} does not fit.", "warning")
+        return
+    session.guarded(held.add_group, name, features)
+    session.say(f"Group “{plain(name)}” has one slider for {len(features)} features.", "success")
+
+
+def actions(picked: list[int], place: str, title: str) -> None:
+    if not picked:
+        st.caption(
+            "Tick rows to put their features on the sliders."
+            if place == "table"
+            else "Click a point, or draw a box around several, to put them on the sliders."
+        )
+        return
+    shown = ", ".join(f"#{i}" for i in picked[:6]) + (
+        f" and {len(picked) - 6} more" if len(picked) > 6 else ""
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{shown}**")
+        st.button(
+            "Add to sliders",
+            type="primary",
+            icon=":material/add:",
+            on_click=add,
+            args=(picked,),
+            key=f"find_add_{place}",
+        )
+        st.button(
+            "Add and silence (×0)",
+            icon=":material/volume_off:",
+            on_click=add,
+            args=(picked, 0.0),
+            key=f"find_silence_{place}",
+        )
+        with (
+            st.popover("One slider for all", icon=":material/group_work:"),
+            st.form(f"find_group_{place}", border=False),
+        ):
+            name = st.text_input("Name of the group", title[:40], max_chars=40)
+            if st.form_submit_button("Make group", type="primary"):
+                add_group(name, picked)
+                st.rerun()
+        st.button(
+            "Read the first", icon=":material/open_in_full:", on_click=open_feature, args=(picked[0],),
+            key=f"find_open_{place}",
+        )  # fmt: skip
+
+
+def show(found: Found, engine: Engine) -> None:
+    result = found.contrast
+    notes: dict[int, FeatureNote] = engine.notes(result.table["feature"].tolist())
+    st.subheader(plain(found.title), anchor=False)
+    st.caption(f"{summary(found)} Positive s: more active in the answers that are “{plain(found.names[0])}”.")
+    opposing, few = int(result.table["opposes_head"].sum()), int(result.table["few"].sum())
+    for note in found.notes:
+        st.info(plain(note[0].upper() + note[1:] + "."), icon=":material/info:")
+    if result.n_prompts < 20:
+        st.warning(
+            f"Only {result.n_prompts} prompts: the intervals are wide, and a feature that stands out may do so by "
+            "chance."
+        )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        sorts = {
+            name: column
+            for name, column in AXES.items()
+            if column in result.table.columns and result.table[column].notna().any()
+        }
+        sort = st.selectbox("Largest first by", list(sorts), key="find_sort", width=240)
+        hide_few = st.toggle(
+            f"Hide features that fire in fewer than 20 answers ({few:,})", True, key="find_hide_few"
+        )
+        only_opposing = st.toggle(f"Only where w opposes s ({opposing:,})", key="find_opposing")
+    table = listed(found, notes, hide_few=hide_few, only_opposing=only_opposing, sort=sorts[sort])
+    if table.empty:
+        st.info("No feature is left: switch one of the two filters off, or compare more answers.")
+        return
+    rows, picture = st.tabs(["Table", "Picture"])
+    with rows:
+        shown = table.head(ROWS)
+        selection = st.dataframe(
+            shown[[name for name in COLUMNS if name in shown.columns]],
+            hide_index=True,
+            on_select="rerun",
+            selection_mode="multi-row",
+            column_config=column_config(found),
+            height=min(560, 38 + 35 * len(shown)),
+            key=f"find_table_{found.title}_{sort}_{hide_few}_{only_opposing}",
+        )
+        if len(table) > len(shown):
+            st.caption(f"The first {len(shown)} of {len(table):,}; the download has all.")
+        actions([int(shown["feature"].iloc[i]) for i in selection.selection.rows], "table", found.title)
+    with picture:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            names = list(sorts)
+            x = st.selectbox("Across", names, key="find_x", width=240)
+            y = st.selectbox("Up", names, index=len(names) - 1, key="find_y", width=240)
+        event = st.plotly_chart(
+            scatter(table, (x, sorts[x]), (y, sorts[y]), notes),
+            key="find_scatter",
+            on_select="rerun",
+            selection_mode=("points", "box"),
+            config={"displaylogo": False, "modeBarButtonsToRemove": ["sendDataToCloud"]},
+        )
+        st.caption(
+            "Size: in how many answers the feature fires. Both s and w are exact sums over these answers."
+        )
+        points = list(dict.fromkeys(int(point["customdata"][0]) for point in event.selection.points))
+        actions(points, "picture", found.title)
+    st.download_button(
+        "Table as CSV",
+        table.to_csv(index=False),
+        file_name="contrast.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key="find_csv",
+    )
+    if held.panel:
+        st.page_link(
+            "app_pages/evaluate.py", label="Evaluate what the sliders change", icon=":material/checklist:"
+        )
+
+
+def suspicious(found: Found) -> None:
+    """Pairs whose label the features contradict, and the file without the worst of them."""
+    sides = judged_pairs(found)
+    if sides is None:
+        return
+    with st.expander("Pairs whose label looks wrong", icon=":material/flag:"):
+        st.caption(
+            "concept: what chosen and rejected answers differ in elsewhere speaks against this label (each pair is "
+            "judged by all others). margin: the head prefers the rejected answer. Neither proves a wrong label: "
+            "read the pair."
+        )
+        by = st.segmented_control(
+            "Order by", ["concept", "margin", "both"], default="concept", required=True, key="find_by"
+        )
+        table = suspicious_pairs(*sides, by=by or "concept")
+        given = found.encodings.sides
+        texts = table.head(ROWS).copy()
+        texts.insert(0, "row", [given.chosen.places[p][1] for p in texts["pair"]])
+        texts["chosen"] = [
+            (given.chosen.conversations[p].answer or "(token ids)")[:300] for p in texts["pair"]
+        ]
+        texts["rejected"] = [
+            (given.rejected.conversations[p].answer or "(token ids)")[:300] for p in texts["pair"]
+        ]
+        st.dataframe(
+            texts.drop(columns=["pair", "concept_rank", "margin_rank"]),
+            hide_index=True,
+            column_config={
+                "concept": st.column_config.NumberColumn(format="%+.3f"),
+                "margin": st.column_config.NumberColumn(format="%+.3f"),
+                "contradicted_by": st.column_config.TextColumn("contradicted by"),
+            },
+        )
+        percent = st.slider("Leave out the worst", 0.0, 30.0, 4.0, 0.5, format="%.1f %%", key="find_drop")
+        kept = keep_trusted(table, percent / 100)
+        body = "".join(json.dumps(dict(given.rows[i]), ensure_ascii=False) + "\n" for i in kept)
+        st.download_button(
+            f"Cleaned set: {len(kept):,} of {len(table):,} pairs",
+            body,
+            file_name="cleaned.jsonl",
+            mime="application/x-ndjson",
+            icon=":material/download:",
+            key="find_cleaned",
+        )
+
+
+COLUMNS = [
+    "feature", "label", "s", "s_low", "s_high", "w", "flags", "freq_difference", "freq_difference_low",
+    "freq_difference_high", "cohens_d", "stability", "n_firing", "complement_sum", "complement_freq",
+    "margin_share", "density",
+]  # fmt: skip
+
+
+def column_config(found: Found) -> dict[str, object]:
+    number = st.column_config.NumberColumn
+    return {
+        "feature": number(format="#%d"),
+        "s": number(
+            "salience s", format="%+.3f", help="(c − j) / (c + j + mean): which side it is more active in"
+        ),
+        "s_low": number("s from", format="%+.3f"),
+        "s_high": number("s to", format="%+.3f"),
+        "w": number("head weight w", format="%+.4f"),
+        "flags": st.column_config.TextColumn(
+            "look twice",
+            help="w opposes s: the head weighs it the other way; few answers: it fires in fewer than 20",
+        ),
+        "freq_difference": number("fires more often by", format="percent"),
+        "freq_difference_low": number("from", format="percent"),
+        "freq_difference_high": number("to", format="percent"),
+        "cohens_d": number("Cohen's d", format="%+.2f"),
+        "stability": number(
+            "sign stability", format="percent", help="Share of differing pairs with the common sign"
+        ),
+        "n_firing": number("fires in answers", format="%d"),
+        "complement_sum": number(
+            "total on complement", format="%.2f", help="Sum of z: what a change would also touch"
+        ),
+        "complement_freq": number("fires in complement", format="percent"),
+        "margin_share": number(
+            "w Δz", format="%+.4f", help="These sum to the difference of the mean rewards"
+        ),
+        "density": number("fires in corpus", format="percent"),
+    }
+
+
+source = st.segmented_control("Where from", SOURCES, default=SOURCES[0], required=True, key="find_source")
+if source == SOURCES[0]:
+    from_corpus_form(current)
+else:
+    from_files_form(current, source or SOURCES[1])
+session.show_messages()
+found = st.session_state.get("found")
+if isinstance(found, Found) and found.fingerprint == current.fingerprint:
+    show(found, current)
+    suspicious(found)
+else:
+    st.info("Choose a question above and press Find.", icon=":material/arrow_upward:")
+session.update_link(current)

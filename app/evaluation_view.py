@@ -1,0 +1,270 @@
+"""What the evaluate page shows: a benchmark encoded once, and everything a steering changes in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.comparison import Answer, Comparison
+from app.engine import Engine
+from app.find_features import encoded_corpus
+from app.uploads import uploaded
+from app.why import AGAINST, FOR
+from sarm_core.demo import axes
+from sarm_core.encoded import Encoded, Progress, encode_once
+from sarm_core.errors import SarmError
+from sarm_core.evaluate import (
+    Benchmark,
+    Collateral,
+    Distribution,
+    collateral,
+    compare,
+    distribution,
+    evaluate,
+    load_benchmark,
+)
+from sarm_core.evaluate_file import conversation_places, evaluation_report, pair_numbers
+from sarm_core.evaluation import comparison as changes
+from sarm_core.evaluation.pairs import Pairs
+from sarm_core.evaluation.reward_bench2 import RewardBench2
+from sarm_core.evaluation.rm_bench import STYLES, RMBench
+from sarm_core.features import FeatureMatrix
+from sarm_core.steering import Steering
+
+__all__ = [
+    "CORPUS_SETS",
+    "Evaluated",
+    "Outcome",
+    "curve_chart",
+    "distribution_chart",
+    "evaluate_corpus",
+    "evaluate_upload",
+    "flip_comparison",
+    "outcome",
+    "score_rows",
+]
+
+CORPUS_SETS = {
+    "refusals: should answer, should refuse": axes.refusal_pairs,
+    "the best answer against worse ones, by category": axes.quality_pairs,
+}
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A benchmark with its activations: all that is needed to evaluate any steering.
+
+    `complement` holds other answers, which a steering should leave alone, or None.
+    """
+
+    title: str
+    benchmark: Benchmark
+    matrix: FeatureMatrix
+    complement: FeatureMatrix | None
+    complement_title: str
+    n_cut: int
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Before and after one steering."""
+
+    comparison: changes.Comparison
+    moved: Collateral
+    spread: Distribution
+    moved_elsewhere: Collateral | None
+    spread_elsewhere: Distribution | None
+
+
+def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None) -> Evaluated:
+    """Pairs of the project's corpus (a name in `CORPUS_SETS`); its other answers are the complement."""
+    benchmark = CORPUS_SETS[name]()
+    corpus = encoded_corpus(engine, progress)
+    own = axes.positions(benchmark)
+    rest = np.setdiff1d(np.arange(len(corpus.matrix)), own)
+    return Evaluated(
+        name,
+        benchmark,
+        corpus.matrix.select(own),
+        corpus.matrix.select(rest) if rest.size else None,
+        "the corpus's other answers",
+        int((corpus.n_cut[own] > 0).sum()),
+        corpus.notes,
+        engine.fingerprint,
+    )
+
+
+def evaluate_upload(
+    engine: Engine,
+    files: Sequence[tuple[str, bytes]],
+    kind: str,
+    *,
+    skip_bad: bool = False,
+    with_corpus: bool = False,
+    progress: Progress | None = None,
+) -> Evaluated:
+    """Uploaded files as one benchmark of `kind`. Raises RowError naming the upload, SarmError."""
+    with uploaded(*files) as paths:
+        benchmark = load_benchmark(kind, paths, skip_bad=skip_bad)
+        encoded = encode_once(
+            engine.scorer, benchmark.conversations, places=conversation_places(benchmark), progress=progress
+        )
+    other: Encoded | None = encoded_corpus(engine, progress) if with_corpus else None
+    return Evaluated(
+        ", ".join(name for name, _ in files),
+        benchmark,
+        encoded.matrix,
+        None if other is None else other.matrix,
+        "this tool's corpus",
+        int((encoded.n_cut > 0).sum()),
+        (*encoded.notes, *(other.notes if other else ())),
+        engine.fingerprint,
+    )
+
+
+def outcome(of: Evaluated, steering: Steering) -> Outcome:
+    """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
+    before, after = evaluate(of.benchmark, of.matrix), evaluate(of.benchmark, of.matrix, steering)
+    own = of.matrix.rewards, steering.rewards(of.matrix)
+    elsewhere = None
+    if of.complement is not None:
+        elsewhere = of.complement.rewards, steering.rewards(of.complement)
+    return Outcome(
+        compare(before, after),
+        collateral(*own, pair_numbers(of.benchmark)),
+        distribution(*own),
+        None if elsewhere is None else collateral(*elsewhere),
+        None if elsewhere is None else distribution(*elsewhere),
+    )
+
+
+def report(of: Evaluated, steering: Steering, engine: Engine) -> str:
+    """The same as a JSON file, in the format of the command line."""
+    body = evaluation_report(of.benchmark, of.matrix, steering or None, complement=of.complement)
+    body["model"] = {"source": engine.scorer.checkpoint.source, "fingerprint": engine.fingerprint}
+    return json.dumps(body, indent=1, ensure_ascii=False)
+
+
+def score_rows(found: Outcome, *, cells: bool) -> pd.DataFrame:
+    """Score, n, before, after, change, its interval and the verdict in words; RM-Bench's cells on request."""
+    table = found.comparison.scores
+    if not cells:
+        table = table[~table["score"].str.contains(">", regex=False)]
+    table = table[["score", "n", "before", "after", "change", "low", "high"]].reset_index(drop=True)
+    table["verdict"] = [
+        "undefined" if np.isnan(row.change) else _verdict(float(row.low), float(row.high), float(row.change))
+        for row in table.itertuples()
+    ]
+    return table
+
+
+def _verdict(low: float, high: float, change: float) -> str:
+    if change == 0 and low == 0 == high:
+        return "unchanged"
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "not clear"
+
+
+def flip_comparison(of: Evaluated, flip: pd.Series) -> tuple[Comparison, int, int]:
+    """The flipped item for the compare page: its answers, and the places of the two that decided it.
+
+    Raises SarmError for token ids, which have no text to show.
+    """
+    benchmark, item = of.benchmark, int(flip["item"])
+    named = _answers_of_item(benchmark, item)
+    named |= {int(flip["right"]): named.get(int(flip["right"]), "right")}
+    named |= {int(flip["wrong"]): named.get(int(flip["wrong"]), "wrong")}
+    conversations = benchmark.conversations
+    shown = conversations[int(flip["right"])]
+    if shown.messages is None:
+        raise SarmError("this item holds token ids without text, so there is nothing to show on that page")
+    order = list(named)
+    return (
+        Comparison(
+            shown.messages[:-1],
+            tuple(Answer(conversations[i].answer or "", named[i]) for i in order),
+            f"{of.title}, {flip['id']}",
+        ),
+        order.index(int(flip["right"])),
+        order.index(int(flip["wrong"])),
+    )
+
+
+def _answers_of_item(benchmark: Benchmark, item: int) -> dict[int, str]:
+    """Conversation number -> what it is, right ones first."""
+    if isinstance(benchmark, RMBench):
+        sides = (("right", benchmark.right[item]), ("wrong", benchmark.wrong[item]))
+        return {
+            int(c): f"{side}, {style}" for side, row in sides for c, style in zip(row, STYLES, strict=True)
+        }
+    if isinstance(benchmark, RewardBench2):
+        of = benchmark.completions[item]
+        return {**dict.fromkeys(of.right, "right"), **dict.fromkeys(of.wrong, "wrong")}
+    if isinstance(benchmark, Pairs):
+        return {int(benchmark.chosen[item]): "chosen", int(benchmark.rejected[item]): "rejected"}
+    return {}
+
+
+def distribution_chart(found: Distribution) -> go.Figure:
+    """Rewards before and after on common bins."""
+    centres = (found.edges[:-1] + found.edges[1:]) / 2
+    figure = go.Figure()
+    sides: tuple[tuple[str, npt.NDArray[np.int64], str], ...] = (
+        ("before", found.counts_before, AGAINST),
+        ("after", found.counts_after, FOR),
+    )
+    for name, counts, colour in sides:
+        figure.add_bar(
+            x=centres,
+            y=counts,
+            name=name,
+            marker_color=colour,
+            opacity=0.6,
+            hovertemplate=f"{name}: %{{y}} answers around %{{x:.3g}}<extra></extra>",
+        )
+    figure.update_layout(barmode="overlay", bargap=0.02)
+    figure.update_xaxes(title="reward")
+    figure.update_yaxes(title="answers")
+    return _dressed(figure, 260)
+
+
+def curve_chart(curve: pd.DataFrame, names: Sequence[str]) -> go.Figure:
+    """Scores over the strength of the steering; 0 is the plain model, 1 the steering in force."""
+    figure = go.Figure()
+    dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+    for number, name in enumerate(names):
+        part = curve[curve["score"] == name]
+        figure.add_scatter(
+            x=part["strength"].to_numpy(),
+            y=part["value"].to_numpy(),
+            name=name.replace("<", "‹").replace(">", "›"),
+            mode="lines",
+            line={"dash": dashes[number % len(dashes)], "width": 2},
+            hovertemplate="strength %{x:.2g}: %{y:.1%}<extra></extra>",
+        )
+    for strength, text in ((0.0, "plain model"), (1.0, "in force")):
+        figure.add_vline(x=strength, line_dash="dot", line_width=1, annotation_text=text)
+    figure.update_xaxes(title="strength of the steering")
+    figure.update_yaxes(title="score", tickformat=".0%")
+    return _dressed(figure, 340)
+
+
+def _dressed(figure: go.Figure, height: int) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 24, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        uirevision="keep",
+    )
+    return figure

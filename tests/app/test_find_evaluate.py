@@ -1,0 +1,194 @@
+"""The pages Find features and Evaluate over a tiny real model: what they show is what the engine computes."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "sarm_core"))
+
+from tiny_models import backbone, chatml, reference_checkpoint  # noqa: E402
+
+from app.engine import Choice, load_engine  # noqa: E402
+from app.evaluation_view import evaluate_corpus, evaluate_upload, flip_comparison, outcome, score_rows  # noqa: E402
+from app.find_features import find_in_corpus, find_in_upload, listed  # noqa: E402
+from sarm_core.contrast_inputs import from_pairs  # noqa: E402
+from sarm_core.demo import axes  # noqa: E402
+from sarm_core.errors import RowError, SarmError  # noqa: E402
+from sarm_core.steering import Steering  # noqa: E402
+
+torch.set_num_threads(1)
+PAIR = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny checkpoint that reads text, as the app's default model, with its own store and cache."""
+    root = tmp_path_factory.mktemp("app")
+    tokenizer = chatml()
+    folder = reference_checkpoint(
+        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SARM_MODEL", str(folder))
+        patch.setenv("SARM_DATA", str(root / "data"))
+        patch.setenv("SARM_CACHE", str(root / "cache"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def engine(model):
+    return load_engine(Choice(str(model)))
+
+
+def page(name):
+    script = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
+    script.run()
+    script.switch_page(f"app_pages/{name}.py").run()
+    assert not script.exception
+    return script
+
+
+def button(script, key):
+    return next(b for b in script.button if b.key == key)
+
+
+# -- logic -------------------------------------------------------------------------------------------------
+
+
+def test_a_corpus_question_is_a_contrast_of_those_answers_and_the_rest_is_the_complement(engine):
+    found = find_in_corpus(engine, "format", "heavy", "plain")
+    sides = axes.axis_sides("format", "heavy", "plain")
+    scored = [engine.scorer.score(side.conversations).matrix for side in (sides.chosen, sides.rejected)]
+    c, j = (matrix.csr.toarray().astype(float).sum(0) for matrix in scored)
+    for row in found.contrast.table.head(20).itertuples():
+        s = (c[row.feature] - j[row.feature]) / (c[row.feature] + j[row.feature] + (c + j).mean())
+        assert row.s == pytest.approx(s, abs=1e-4)
+    used = {answer.conversation for answer in axes.answers()}
+    assert found.contrast.n_complement == len(axes.answers()) - 2 * len(sides.chosen)
+    assert set(sides.chosen.conversations) <= used
+
+
+def test_axis_pairs_answer_the_same_prompt_and_use_no_answer_twice():
+    for axis, (with_, without) in {
+        "helpfulness": ("helpful", "over-refusing"),
+        "tone": ("rude", "kind"),
+    }.items():
+        sides = axes.axis_sides(axis, with_, without)
+        varied = {answer.conversation: answer.varied for answer in axes.answers()}
+        for one, two in zip(sides.chosen.conversations, sides.rejected.conversations, strict=True):
+            assert one.messages[:-1] == two.messages[:-1]
+            assert (varied[one][axis], varied[two][axis]) == (with_, without)
+        assert len(set(sides.chosen.conversations)) == len(sides.chosen)
+        assert len(set(sides.rejected.conversations)) == len(sides.rejected)
+
+
+def test_filters_hide_what_they_say(engine):
+    found = find_in_corpus(engine, "format", "heavy", "plain")
+    every = listed(found, {}, hide_few=False, only_opposing=False, sort="s")
+    assert len(every) == len(found.contrast.table)
+    assert every["s"].abs().is_monotonic_decreasing
+    opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")
+    assert (opposing["s"] * opposing["w"] < 0).all() and not opposing["few"].any()
+    assert opposing["flags"].str.contains("w opposes s").all()
+
+
+def test_a_bad_upload_is_named_as_the_person_named_it(engine):
+    bad = PAIR + b'{"prompt": "p", "chosen": "a"}\n'
+    with pytest.raises(RowError, match=r"^mine<1>\.jsonl, row 2: no 'rejected'"):
+        find_in_upload(engine, [("mine<1>.jsonl", bad)], from_pairs, "x")
+    with pytest.raises(RowError, match=r"^\.\./\.\./b\.jsonl, row 1: "):
+        evaluate_upload(engine, [("a.jsonl", PAIR), ("../../b.jsonl", b"{}")], "pairs")
+
+
+def test_flips_are_exactly_the_pairs_whose_order_changed_and_open_with_their_texts(engine):
+    of = evaluate_corpus(engine, next(iter(evaluate_corpus.__globals__["CORPUS_SETS"])))
+    load = np.abs(of.matrix.csr.toarray() * of.matrix.head).sum(0)
+    steering = Steering(scale={int(i): -2.0 for i in np.argsort(-load)[:2]})
+    found = outcome(of, steering)
+    before, after = of.matrix.rewards, steering.rewards(of.matrix)
+    right, wrong = of.benchmark.chosen, of.benchmark.rejected
+    changed = (before[right] > before[wrong]) != (after[right] > after[wrong])
+    assert changed.any()
+    assert sorted(found.comparison.flips["item"]) == np.flatnonzero(changed).tolist()
+    for _, flip in found.comparison.flips.iterrows():
+        comparison, left, other = flip_comparison(of, flip)
+        item = int(flip["item"])
+        assert comparison.answers[left].text == of.benchmark.conversations[right[item]].answer
+        assert comparison.answers[other].text == of.benchmark.conversations[wrong[item]].answer
+        scored = engine.scorer.score(comparison.conversations())
+        margin = float(scored.rewards[left] - scored.rewards[other])
+        assert margin == pytest.approx(flip["margin_before"], abs=1e-4)
+    table = score_rows(found, cells=False).set_index("score")
+    assert table.loc["total", "after"] == pytest.approx((after[right] > after[wrong]).mean())
+
+
+def test_token_ids_cannot_be_opened_and_say_so(engine):
+    rows = (
+        b'{"chosen_input_ids": [5, 6], "rejected_input_ids": [7]}\n'
+        b'{"chosen_input_ids": [9], "rejected_input_ids": [8]}\n'
+    )
+    of = evaluate_upload(engine, [("ids.jsonl", rows)], "pairs")
+    active = np.unique(of.matrix.csr.indices)
+    found = outcome(of, Steering(scale={int(i): -1.0 for i in active}))
+    assert len(found.comparison.flips) == 2
+    with pytest.raises(SarmError, match="without text"):
+        flip_comparison(of, found.comparison.flips.iloc[0])
+
+
+# -- pages -------------------------------------------------------------------------------------------------
+
+
+def test_find_page_answers_a_question_and_a_second_one_needs_no_model(model, engine, monkeypatch):
+    script = page("find")
+    assert any("Choose a question" in box.value for box in script.info)
+    button(script, "find_go").click().run()
+    assert not script.exception and not script.error
+    (table,) = [frame.value for frame in script.dataframe if "s_low" in frame.value.columns]
+    found = script.session_state["found"]
+    assert (
+        table["feature"].tolist()
+        == listed(found, {}, hide_few=True, only_opposing=False, sort="s")["feature"].head(500).tolist()
+    )
+
+    def refuse(*_, **__):
+        raise AssertionError("the model ran")
+
+    monkeypatch.setattr(type(engine.scorer), "score", refuse)
+    script.selectbox(key="find_question").select("heavy formatting against plain").run()
+    button(script, "find_go").click().run()
+    assert not script.exception
+    assert script.session_state["found"].title == "heavy against plain"
+
+
+def test_evaluate_page_shows_before_and_after_and_what_moved(model, engine):
+    script = page("evaluate")
+    button(script, "eval_go").click().run()
+    assert not script.exception and not script.error
+    assert any("No steering is in force" in box.value for box in script.info)
+    of = script.session_state["evaluated"]
+    load = np.abs(of.matrix.csr.toarray() * of.matrix.head).sum(0)
+    strongest = int(np.argmax(load))
+    held = script.session_state["steering_state"]
+    held.add([strongest])
+    script.run()
+    (box,) = [n for n in script.number_input if n.key.startswith(f"strip_feature_{strongest}_")]
+    box.set_value(-2.0).run()
+    assert not script.exception and not script.error
+    assert script.session_state["steering_state"].current == Steering(scale={strongest: -2.0})
+    found = outcome(of, Steering(scale={strongest: -2.0}))
+    shown = {metric.label: metric.value for metric in script.metric}
+    total = found.comparison.after.total
+    assert shown["Total, steered"] == f"{total:.1%}"
+    assert shown["Decisions won"] == str(int((found.comparison.flips["direction"] == "won").sum()))
+    (scores,) = [frame.value for frame in script.dataframe if "verdict" in frame.value.columns]
+    np.testing.assert_allclose(scores["after"], score_rows(found, cells=False)["after"])
+    button(script, "strip_undo").click().run()
+    assert not script.exception
+    assert not script.session_state["steering_state"].current
+    (box,) = [n for n in script.number_input if n.key.startswith(f"strip_feature_{strongest}_")]
+    assert box.value == 1.0
