@@ -20,6 +20,8 @@ def written_whole(path: str | Path) -> Iterator[IO[str]]:
     It is written beside its place and renamed. Raises SarmError when the place cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise SarmError(f"{path}: cannot be written (it is a folder); choose another --out")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         file = beside.open("w", encoding="utf-8", newline="\n")
@@ -28,10 +30,7 @@ def written_whole(path: str | Path) -> Iterator[IO[str]]:
     try:
         with file:
             yield file
-        try:
-            os.replace(beside, path)
-        except OSError as error:  # `path` is a folder, for example
-            raise SarmError(f"{path}: cannot be written ({error.strerror}); choose another --out") from None
+        os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise

@@ -21,6 +21,8 @@ from sarm_core.steering import Steering
 __all__ = ["score_file"]
 
 CHUNK = 512  # rows held in memory at once
+_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}  # many readers split lines there
+WRITTEN = ("reward", "reward_steered", "n_active", "n_cut", "features")  # never left over from an earlier run
 
 
 def score_file(
@@ -55,7 +57,12 @@ def score_file(
                 out.write(line)
             written += len(chunk)
         if not written:
-            raise RowError("no row could be scored" if bad else "the file has no rows", source=source)
+            raise RowError(
+                f"none of its {len(bad)} rows can be scored; the first is bad because {bad[0].reason}"
+                if bad
+                else "the file has no rows",
+                source=source,
+            )
     if n_cut:
         print(
             f"{n_cut} of {written} rows were longer than {scorer.max_length} tokens and were cut on the left "
@@ -93,7 +100,8 @@ def _lines(chunk: list[dict[str, Any]], scored: Scored, steering: Steering | Non
     steered = None if steering is None else steering.rewards(scored.matrix)
     n_active = scored.matrix.n_active
     for i, row in enumerate(chunk):
-        result: dict[str, Any] = {**row, "reward": float(rewards[i])}
+        result: dict[str, Any] = {key: value for key, value in row.items() if key not in WRITTEN}
+        result["reward"] = float(rewards[i])
         if steered is not None:
             result["reward_steered"] = float(steered[i])
         result["n_active"] = int(n_active[i])
@@ -111,4 +119,4 @@ def _lines(chunk: list[dict[str, Any]], scored: Scored, steering: Steering | Non
             }
             for j in order
         ]
-        yield json.dumps(result, ensure_ascii=False) + "\n"
+        yield json.dumps(result, ensure_ascii=False).translate(_LINE_BREAKS) + "\n"

@@ -89,6 +89,8 @@ class Scorer:
     """
 
     def __init__(self, checkpoint: Checkpoint, model: SARM, max_length: int | None = None):
+        if max_length is not None and max_length < 1:
+            raise CheckpointError(f"max_length is {max_length}: at least the scored token must fit")
         self.checkpoint = checkpoint
         self.model = model
         positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_MAX_LENGTH))
@@ -165,6 +167,8 @@ class Scorer:
         csr = self.encoder.encode(
             [s.input_ids for s in sequences], progress=progress, share_prefixes=share_prefixes
         )
+        if not np.isfinite(csr.data).all():
+            raise SarmError(f"activations overflow in {self.dtype}: load the model with dtype float32")
         return Scored(FeatureMatrix(csr, self.head), tuple(sequences))
 
     def trace(self, row: Row, features: Sequence[int]) -> TokenTrace:
@@ -184,6 +188,8 @@ class Scorer:
 
     def _conversation(self, row: Row) -> Conversation:
         conversation = row if isinstance(row, Conversation) else conversation_of(row)
+        if not conversation.messages and not conversation.input_ids:
+            raise RowError("the conversation is empty: give messages or input_ids")
         if conversation.input_ids is not None:
             vocabulary = self.model.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
             if max(conversation.input_ids) >= vocabulary:
