@@ -19,9 +19,9 @@ __all__ = ["CONTEXTS", "Context", "Window", "answer_start", "colour_legend", "ex
 
 Context = Literal["short", "long", "full"]
 CONTEXTS: dict[Context, str] = {
-    "short": "around the peak",
-    "long": "the answer",
-    "full": "whole conversation",
+    "short": "short: around the peak",
+    "long": "long: the answer",
+    "full": "full conversation",
 }
 BEFORE, AFTER = 28, 12  # tokens around the peak in a short context
 FAR = 120  # on each side, where a "long" context does not know the answer's start
@@ -79,8 +79,8 @@ def colour_legend(scale: float) -> str:
     return (
         f"<style>{_CSS}</style>"
         '<div class="sarm-legend"><span>0</span><i></i>'
-        f"<span>z = {scale:.3g}, the same colour in every text of this feature; "
-        "hover a token for its z, the frame is where z was counted</span></div>"
+        f"<span>z = {scale:.3g} in every text of this feature · hover a token for its z · "
+        "framed: where z was counted</span></div>"
     )
 
 
@@ -91,7 +91,7 @@ def _facts(example: StoredExample, scale: float) -> list[str]:
     else:
         facts = [f"z = {example.activation:.4g}"]
         if scale > 0:
-            facts.append(f"{abs(example.activation) / scale:.0%} of full colour")
+            facts.append(f"{abs(example.activation) / scale:.0%} of max")
         if example.peak_position is not None:
             of = f" of {len(text.tokens)}" if text.tokens else ""
             facts.append(f"token {example.peak_position + 1}{of}")
@@ -136,6 +136,6 @@ _CSS = """
 .sarm-example .turn { white-space: pre-wrap; overflow-wrap: anywhere; margin-bottom: 0.4rem }
 .sarm-example .turn span { display: block; font-size: 0.75rem; opacity: 0.6 }
 .sarm-legend { display: flex; align-items: center; gap: 0.5rem; font-size: 0.8rem; opacity: 0.8 }
-.sarm-legend i { flex: 0 0 5.5rem; height: 0.7rem; border-radius: 3px;
+.sarm-legend i { flex: 0 0 4.5rem; height: 0.7rem; border-radius: 3px;
   background: linear-gradient(90deg, rgba(47, 125, 208, 0.05), rgba(47, 125, 208, 0.8)) }
 """

@@ -29,6 +29,12 @@ from feature_db.saved_work import BOOKMARKS
 
 EXAMPLES_A_PAGE = 5
 RELATED = 8
+# Links to other features lead to this same page, which Streamlit marks as the one that is open.
+RELATED_STYLE = """<style>
+[class*="st-key-related_"] a { background: none !important; padding-left: 0 }
+[class*="st-key-related_"] a:hover { text-decoration: underline }
+[class*="st-key-related_"] a p { font-weight: 400 !important }
+</style>"""
 
 current = session.engine()
 session.open_link(current)
@@ -187,49 +193,44 @@ def examples(engine: Engine, view: FeatureView) -> None:
             icon=":material/warning:",
         )
     titles = {group.key: group.title for group in groups}
-    helps = {group.key: group.help for group in groups}
     if st.session_state.get("examples") not in titles:
         st.session_state.pop("examples", None)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.pills(
-            "Examples",
-            list(titles),
-            default=groups[0].key,
-            format_func=lambda key: titles.get(key, key),
-            required=True,
-            key="examples",
-            bind="query-params",
-        )
-        context: Context = (
-            st.segmented_control(
-                "Context",
-                list(CONTEXTS),
-                default="short",
-                required=True,
-                key="context",
-                bind="query-params",
-                help="; ".join(f"{key}: {words}" for key, words in CONTEXTS.items()),
-            )
-            or "short"
-        )
+    chosen = st.pills(
+        "Examples",
+        list(titles),
+        default=groups[0].key,
+        format_func=lambda key: titles.get(key, key),
+        required=True,
+        wrap=True,
+        key="examples",
+        bind="query-params",
+    )
+    context: Context = st.segmented_control(
+        "Context",
+        list(CONTEXTS),
+        default="short",
+        format_func=lambda key: CONTEXTS[key],
+        required=True,
+        key="context",
+        bind="query-params",
+    )
     group = next((group for group in groups if group.key == chosen), groups[0])
     pages = max(1, -(-len(group.examples) // EXAMPLES_A_PAGE))
-    place = st.session_state.get(f"example_page_{feature}_{group.key}", 1) or 1
-    start = (min(max(1, int(place)), pages) - 1) * EXAMPLES_A_PAGE
+    body = st.container()
+    number = 1
+    if pages > 1:
+        number = st.pagination(pages, key=f"example_page_{feature}_{group.key}", persist_state="page")
+    start = (number - 1) * EXAMPLES_A_PAGE
     scale = colour_scale(view.record, found)
-    st.caption(
-        f"{helps[group.key]}: {len(group.examples)} here. Some more are kept aside for testing labels."
-    )
+    body.caption(f"{group.help} · {len(group.examples)} here, others are kept aside for testing labels")
     part = group.examples[start : start + EXAMPLES_A_PAGE]
-    st.html(
+    body.html(
         colour_legend(scale)
         + "".join(
             example_html(example, context, scale=scale, place=start + i)
             for i, example in enumerate(part, start=1)
         )
     )
-    if pages > 1:
-        st.pagination(pages, key=f"example_page_{feature}_{group.key}", persist_state="page")
 
 
 def answers(hits: list[AnswerHit] | None) -> None:
@@ -279,15 +280,16 @@ def related(view: FeatureView) -> None:
             "No feature was counted as firing at the same positions.",
         ),
     ]
-    for title, words, items, empty in lists:
+    st.html(RELATED_STYLE)
+    for place, (title, words, items, empty) in enumerate(lists):
         st.markdown(f"##### {title}")
         st.caption(words if items else empty)
-        with st.container(gap="xxsmall"):
+        with st.container(gap="xxsmall", key=f"related_{place}"):
             for i, value in items[:RELATED]:
                 name = plain(cut(names[i], 48)) if i in names else "unlabelled"
                 st.page_link(
                     FEATURE_PAGE,
-                    label=f"{plain(value)} **\\#{i}** {name}",
+                    label=f"{plain(value)}\u2002\\#{i} {name}",
                     query_params={"feature": str(i)},
                     width="stretch",
                 )

@@ -54,11 +54,12 @@ def first_page() -> None:
     st.session_state["f_page"] = 1
 
 
-def list_title(number: int | None) -> str:
+def list_title(number: int) -> str:
+    """The list's name for the menu and the address; its size changes, so it is left out."""
     found = next((item for item in lists if item.id == number), None)
     if found is None:
         return "any list"
-    return f"{found.name} ({found.owner or 'no name'}, {found.size}) #{found.id}"
+    return f"{found.name} ({found.owner or 'no name'}) #{found.id}"
 
 
 def own_text() -> Comparison | None:
@@ -153,7 +154,7 @@ if mine is None:
         )
         list_id = st.selectbox(
             "On the list",
-            [None, *(item.id for item in lists)],
+            [0, *(item.id for item in lists)],
             format_func=list_title,
             key="f_list",
             bind="query-params",
@@ -324,26 +325,30 @@ def show_all(engine: Engine) -> None:
         sign=sign,
         named=named,
         dead=dead,
-        list_id=list_id,
+        list_id=list_id or None,
         ids=None if picked is None else tuple(picked),
     )
     column, descending = SORTS[sort], order == "largest first"
-    with engine.store() as store, store.snapshot():
-        total = store.features_page(column, descending, wanted.filters(), limit=0).total
+    above, below = st.container(), st.container()
+    with engine.store() as store:
+        total = store.features_page(column, filters=wanted.filters(), limit=0).total
         dense = store.features_page(column, filters=wanted.filters(hide_dense=False), limit=0).total - total
+        # The page's number is known only once its widget is drawn, and that belongs under the table.
         pages = max(1, -(-total // PAGE_ROWS))
-        number = min(max(1, int(st.session_state.get("f_page") or 1)), pages)
-        page = store.features_page(
-            column, descending, wanted.filters(), limit=PAGE_ROWS, offset=(number - 1) * PAGE_ROWS
+        foot = below.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         )
+        number = foot.pagination(pages, key="f_page", bind="query-params")
+        first = (number - 1) * PAGE_ROWS
+        page = store.features_page(column, descending, wanted.filters(), limit=PAGE_ROWS, offset=first)
     parts = [f"{total:,} of {n_harvested:,} features"]
     if picked is not None:
         parts.append(f"{len(picked):,} in the selection on the map (double-click it to clear)")
     if dense and hide_dense and dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")
-    st.caption(" · ".join(parts))
+    above.caption(" · ".join(parts))
     if not page.rows:
-        st.info(
+        above.info(
             "No feature fits. Widen the density, clear the words, or "
             + ("switch “Hide dense features” off." if dense and hide_dense else "choose other filters."),
             icon=":material/filter_alt_off:",
@@ -351,19 +356,17 @@ def show_all(engine: Engine) -> None:
         return
     shown = frame(page)
     ids = "_".join(str(row.id) for row in page.rows)
-    selection = st.dataframe(
+    selection = above.dataframe(
         shown,
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"f_table_{hash(ids)}",
+        key=f"f_table_{ids}",
         column_config=columns_shown(open_clicked),
         height=38 + 35 * len(shown),
     )
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.pagination(pages, key="f_page", bind="query-params")
-        st.caption(f"rows {(number - 1) * PAGE_ROWS + 1:,} to {(number - 1) * PAGE_ROWS + len(shown):,}")
-    actions(numbers(shown, selection.selection.rows), list_id)
+    foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")
+    actions(numbers(shown, selection.selection.rows), list_id or None)
 
 
 if mine is not None:

@@ -1,6 +1,5 @@
 """The pages Find features and Evaluate over a tiny real model: what they show is what the engine computes."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +7,16 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.engine import Choice, load_engine
+from app.evaluation_view import evaluate_corpus, evaluate_upload, flip_comparison, outcome, score_rows
+from app.find_features import find_in_corpus, find_in_upload, listed
+from sarm_core.contrast_inputs import from_pairs
+from sarm_core.demo import axes
+from sarm_core.errors import RowError, SarmError
+from sarm_core.steering import Steering
+from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "sarm_core"))
-
-from tiny_models import backbone, chatml, reference_checkpoint  # noqa: E402
-
-from app.engine import Choice, load_engine  # noqa: E402
-from app.evaluation_view import evaluate_corpus, evaluate_upload, flip_comparison, outcome, score_rows  # noqa: E402
-from app.find_features import find_in_corpus, find_in_upload, listed  # noqa: E402
-from sarm_core.contrast_inputs import from_pairs  # noqa: E402
-from sarm_core.demo import axes  # noqa: E402
-from sarm_core.errors import RowError, SarmError  # noqa: E402
-from sarm_core.steering import Steering  # noqa: E402
 
 torch.set_num_threads(1)
 PAIR = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'

@@ -1,0 +1,68 @@
+"""A tiny real SARM with a store that was filled for it; the app runs on them as it does on real ones."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.app.store_builder import store_for
+from tests.sarm_core.tiny_models import chatml, reference_checkpoint
+
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
+N_FEATURES = 64
+
+Run = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64 features, k = 6, a ChatML tokenizer."""
+    return reference_checkpoint(
+        tmp_path_factory.mktemp("model") / "tiny", n_features=N_FEATURES, k=6, tokenizer=chatml()
+    )
+
+
+@pytest.fixture(scope="session")
+def store_template(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The filled store: copied, never written."""
+    return store_for(checkpoint, tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def store_path(store_template: Path, tmp_path: Path) -> Path:
+    """A copy of the store where the app looks for it."""
+    path = tmp_path / store_template.name
+    shutil.copy(store_template, path)
+    return path
+
+
+@pytest.fixture
+def app_env(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The app's model and data folder; the engine cached for another test's folder is dropped."""
+    from app.engine import load_engine
+
+    monkeypatch.setenv("SARM_MODEL", str(checkpoint))
+    monkeypatch.setenv("SARM_DATA", str(tmp_path))
+    load_engine.clear()
+    yield
+    load_engine.clear()
+
+
+@pytest.fixture
+def run_page(app_env: None) -> Run:
+    """`run_page("features.py", f_sort="density")` opens a page with that address; raises on any exception."""
+
+    def run(page: str, **query: str) -> AppTest:
+        test = AppTest.from_file(str(MAIN), default_timeout=60)
+        test.switch_page(f"app_pages/{page}")
+        for name, value in query.items():
+            test.query_params[name] = value
+        test.run()
+        assert not test.exception, test.exception[0].value
+        return test
+
+    return run

@@ -1,0 +1,403 @@
+"""The Features and Feature pages, run as scripts on a real model and a real store."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from streamlit.testing.v1 import AppTest
+
+from app.activation_chart import activation_chart, shape_of
+from app.engine import FeatureNote
+from app.example_view import answer_start, example_html, window
+from app.feature_map import selected_ids
+from app.feature_table import DENSE as DENSE_SHARE
+from app.feature_table import NAMED, SORTS, Wanted, firing_frame
+from app.feature_view import example_groups, wanted_feature
+from app.plain_text import plain
+from feature_db import Store, StoreError
+from feature_db.records import FeatureRecord
+from sarm_core.features import FeatureMatrix
+from tests.app.conftest import N_FEATURES, Run
+from tests.app.store_builder import DEAD, DENSE, FEW, HOSTILE, HOSTILE_FEATURE, LABELLED, POSITIONS
+
+
+def texts(test: AppTest, kind: str) -> list[str]:
+    return [element.value for element in test.get(kind)]
+
+
+def html_of(test: AppTest) -> str:
+    return "".join(element.proto.body for element in test.get("html"))
+
+
+def table(test: AppTest) -> list[int]:
+    """Feature numbers in the table, from top to bottom."""
+    return [int(name[1:]) for name in test.dataframe[0].value["open"]]
+
+
+def everything_shown(test: AppTest) -> str:
+    kinds = ("markdown", "caption", "warning", "error", "info", "text", "code")
+    return "\n".join(str(value) for kind in kinds for value in texts(test, kind)) + html_of(test)
+
+
+# -- Features --------------------------------------------------------------------------------------------------
+
+
+def oracle(path: Path) -> dict[int, dict[str, Any]]:
+    with Store.open(path) as store:
+        rows = store.rows("SELECT * FROM features")
+        return {
+            row["id"]: {**dict(row), "effect": abs(row["head_weight"] * (row["mean"] or 0) * row["density"])}
+            for row in rows
+        }
+
+
+@pytest.mark.parametrize(
+    ("sort", "key"), [("|w| × mean z", "effect"), ("density", "density"), ("max z", "max")]
+)
+def test_the_table_is_sorted_by_what_the_link_says(
+    run_page: Run, store_path: Path, sort: str, key: str
+) -> None:
+    rows = oracle(store_path)
+    wanted = sorted((i for i in rows if i != DENSE), key=lambda i: (-(rows[i][key] or 0), -i))
+    assert table(run_page("features.py", f_sort=sort)) == wanted[:25]
+
+
+def test_pages_cover_every_feature_once(run_page: Run, store_path: Path) -> None:
+    seen = [
+        i
+        for page in ("1", "2", "3")
+        for i in table(run_page("features.py", f_page=page, f_hide_dense="false"))
+    ]
+    assert sorted(seen) == list(range(N_FEATURES))
+
+
+def test_a_page_beyond_the_last_shows_rows_not_nothing(run_page: Run, store_path: Path) -> None:
+    assert table(run_page("features.py", f_page="99"))
+
+
+def test_dense_features_hide_behind_the_switch_and_are_counted(run_page: Run, store_path: Path) -> None:
+    hidden = run_page("features.py", f_sort="density")
+    assert DENSE not in table(hidden) and any(
+        "1 dense one hidden" in line for line in texts(hidden, "caption")
+    )
+    hidden.toggle(key="f_hide_dense").set_value(False).run()
+    assert table(hidden)[0] == DENSE
+
+
+def test_words_find_labels_and_suggestions_and_the_count_says_so(run_page: Run, store_path: Path) -> None:
+    test = run_page("features.py", f_words="apologies")
+    assert table(test) == [LABELLED]
+    test.text_input(key="f_words").set_value("has code").run()
+    assert table(test) == [7]
+    test.text_input(key="f_words").set_value('") OR 1=1 --').run()
+    assert not test.exception and not test.dataframe
+    assert any("No feature fits" in text for text in texts(test, "info"))
+
+
+def test_changing_a_filter_goes_back_to_the_first_page(run_page: Run, store_path: Path) -> None:
+    test = run_page("features.py", f_page="2")
+    test.selectbox(key="f_sign").select("w > 0").run()
+    rows = oracle(store_path)
+    wanted = sorted(
+        (i for i in rows if rows[i]["head_weight"] > 0 and i != DENSE), key=lambda i: (-rows[i]["effect"], -i)
+    )
+    assert table(test) == wanted[:25]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "holds"),
+    [
+        (Wanted(sign="w < 0", hide_dense=False), lambda row: row["head_weight"] < 0),
+        (Wanted(density=("0.1 %", "1 %")), lambda row: 1e-3 <= row["density"] <= 1e-2),
+        (Wanted(dead="dead ones only"), lambda row: row["firing_count"] == 0),
+        (
+            Wanted(dead="without dead ones"),
+            lambda row: row["firing_count"] > 0 and row["density"] <= DENSE_SHARE,
+        ),
+        (Wanted(named="labelled"), lambda row: row["id"] in (LABELLED, HOSTILE_FEATURE)),
+        (Wanted(named="only suggested"), lambda row: row["id"] in (0, 7)),
+        (Wanted(named="disputed"), lambda row: row["id"] == LABELLED),
+        (Wanted(ids=(3, 9), hide_dense=False), lambda row: row["id"] in (3, 9)),
+        (
+            Wanted(sign="nonsense", named="?", dead="?", density=("?", "?"), hide_dense=False),
+            lambda row: True,
+        ),
+    ],
+)
+def test_filters_let_through_exactly_what_they_say(store_path: Path, wanted: Wanted, holds: Any) -> None:
+    with Store.open(store_path) as store:
+        got = {row.id for row in store.features_page(filters=wanted.filters(), limit=1000).rows}
+    assert got == {i for i, row in oracle(store_path).items() if holds(row)}
+
+
+def test_every_sort_of_the_page_is_one_the_store_knows(store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        assert all(store.features_page(column).total == N_FEATURES for column in SORTS.values())
+    assert len(set(NAMED)) == len(NAMED)
+
+
+def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_path: Path) -> None:
+    test = run_page("features.py", f_hide_dense="false")
+    test.text_area(key="own_prompt").set_value("Is it safe?")
+    test.text_area(key="own_answer").set_value("Yes, if the room is aired.")
+    next(button for button in test.button if button.label == "Show what fires").click().run()
+    assert not test.exception
+    from sarm_core.scorer import load_sarm
+
+    scored = load_sarm(Path(str(test.session_state["choice"].source))).score(
+        [{"prompt": "Is it safe?", "response": "Yes, if the room is aired."}]
+    )
+    shown = test.dataframe[0].value
+    ids, contributions = scored.contributions(0)
+    assert set(table(test)) == set(ids.tolist())
+    assert shown["contribution"].sum() == pytest.approx(scored.rewards[0], abs=1e-4)
+    assert list(shown["contribution"].abs()) == sorted(np.abs(contributions), reverse=True)
+    # Its link opens it again in another session.
+    again = run_page("features.py", f_hide_dense="false", text="".join(test.query_params["text"]))
+    assert table(again) == table(test)
+    next(button for button in again.button if button.label == "Back to all features").click().run()
+    assert len(table(again)) == 25 and "text" not in again.query_params
+
+
+def test_dense_and_only_dense_features_of_an_own_text_are_hidden_and_counted() -> None:
+    z = sparse.csr_matrix(np.array([[2.0, 0, 1.0, 3.0]], dtype=np.float32))
+    matrix = FeatureMatrix(z, np.array([1, 1, -4, 0.5], dtype=np.float32))
+    notes = {0: FeatureNote("everywhere", density=0.9), 2: FeatureNote("rare", True, 0.001), 3: FeatureNote()}
+    shown, hidden = firing_frame(matrix, 0, notes, hide_dense=True)
+    assert list(shown["open"]) == ["#2", "#3"] and hidden == 1  # unknown density stays
+    assert list(shown["by"]) == ["suggested", ""]
+    assert len(firing_frame(matrix, 0, notes, hide_dense=False)[0]) == 3
+
+
+def test_an_empty_store_names_the_command_that_fills_it(run_page: Run) -> None:
+    test = run_page("features.py")
+    assert any("harvested" in text for text in texts(test, "warning"))
+    (command,) = texts(test, "code")
+    assert re.match(r"python -m sarm_core harvest corpus\.jsonl --model \S+ --db \S+\.db$", command)
+
+
+def test_a_box_on_the_map_selects_by_its_ranges_and_a_click_by_its_point() -> None:
+    columns = {
+        "id": np.array([4, 5, 6]),
+        "density": np.array([0.01, 0.1, np.nan]),
+        "head_weight": np.array([1.0, -1.0, 0.0]),
+    }
+    assert selected_ids(columns, {"box": [{"x": [0.2, 0.005], "y": [2, 0]}], "points": []}) == [4]
+    assert selected_ids(columns, {"box": [{"x": [0.5, 0.6], "y": [2, 0]}], "points": []}) == []
+    assert selected_ids(columns, {"box": [], "points": [{"customdata": [5]}]}) == [5]
+    assert selected_ids(columns, {"box": [], "points": []}) is None
+
+
+# -- Feature ---------------------------------------------------------------------------------------------------
+
+
+def test_the_address_chooses_the_feature_and_its_numbers_are_the_stores(
+    run_page: Run, store_path: Path
+) -> None:
+    row = oracle(store_path)[LABELLED]
+    test = run_page("feature.py", feature=str(LABELLED))
+    shown = html_of(test)
+    assert f"{row['head_weight']:+.4f}" in shown
+    assert f"{row['firing_count']:,} of {POSITIONS:,} positions" in shown
+    rank = 1 + sum(
+        abs(other["head_weight"]) > abs(row["head_weight"]) for other in oracle(store_path).values()
+    )
+    assert f"number {rank} of {N_FEATURES} by |w|" in shown
+
+
+def test_labels_keep_their_authors_apart_and_a_suggestion_is_called_one(
+    run_page: Run, store_path: Path
+) -> None:
+    shown = html_of(run_page("feature.py", feature=str(LABELLED)))
+    assert re.search(r"<i>label</i><b>refusal wording</b><span>ann · .*one meaning 4 of 5", shown)
+    assert re.search(r"<i>label</i><b>apologies</b><span>bo · .*one meaning 2 of 5", shown)
+    assert re.search(r"<i>suggested</i><b>sorry, professional; refusal</b><span>log-odds", shown)
+    unlabelled = run_page("feature.py", feature="0")
+    assert any(text.startswith("Unlabelled") for text in texts(unlabelled, "caption"))
+    assert "<i>suggested</i>" in html_of(unlabelled) and "<i>label</i>" not in html_of(unlabelled)
+
+
+def test_before_and_after_step_through_the_dictionary_and_wrap(run_page: Run, store_path: Path) -> None:
+    test = run_page("feature.py", feature=str(N_FEATURES - 1))
+    test.button(key="after").click().run()
+    assert test.number_input(key="feature").value == 0
+    test.button(key="before").click().run()
+    test.button(key="before").click().run()
+    assert test.number_input(key="feature").value == N_FEATURES - 2
+
+
+@pytest.mark.parametrize("address", ["64", "-1", "abc", "1e300", "nan"])
+def test_an_impossible_number_is_refused_with_the_range(
+    run_page: Run, store_path: Path, address: str
+) -> None:
+    test = run_page("feature.py", feature=address)
+    assert any(f"0 to {N_FEATURES - 1}" in text for text in [*texts(test, "error"), *texts(test, "info")])
+    assert "sarm-figures" not in html_of(test)
+
+
+def test_a_dead_feature_is_called_dead_and_shows_no_zeros(run_page: Run, store_path: Path) -> None:
+    test = run_page("feature.py", feature=str(DEAD))
+    assert any("Dead" in text and f"{POSITIONS:,}" in text for text in texts(test, "warning"))
+    assert "<dt>mean z</dt>" not in html_of(test) and "sarm-example" not in html_of(test)
+
+
+def test_too_few_texts_are_said_to_be_too_few(run_page: Run, store_path: Path) -> None:
+    test = run_page("feature.py", feature=str(FEW))
+    assert any("Only 2 texts" in text for text in texts(test, "warning"))
+    assert "sarm-example" in html_of(test)
+
+
+def test_without_a_harvest_weight_and_remedy_are_shown(run_page: Run) -> None:
+    test = run_page("feature.py", feature="3")
+    assert any("not harvested" in text for text in texts(test, "warning"))
+    assert "head weight w" in html_of(test) and "density" not in html_of(test)
+    assert any("sarm_core harvest" in text for text in texts(test, "code"))
+
+
+def test_hostile_labels_and_texts_stay_text(run_page: Run, store_path: Path) -> None:
+    for page, query in (("feature.py", {"feature": str(HOSTILE_FEATURE)}), ("feature.py", {"feature": "3"})):
+        shown = everything_shown(run_page(page, **query))
+        assert "<script" not in shown and "<img" not in shown
+    assert "&lt;script&gt;" in html_of(run_page("feature.py", feature=str(HOSTILE_FEATURE)))
+
+
+def test_examples_of_a_band_lie_inside_its_limits_and_the_checking_part_stays_hidden(
+    store_path: Path,
+) -> None:
+    with Store.open(store_path) as store:
+        found = store.examples(LABELLED)
+        aside = {example.id for example in store.examples(LABELLED, purpose="check")}
+    groups = example_groups(found)
+    assert [group.key for group in groups] == ["top", "band0", "band1", "band2", "random", "silent"]
+    for group in groups:
+        assert not aside & {example.id for example in group.examples}
+        for example in group.examples:
+            if group.key.startswith("band"):
+                assert example.band_low is not None and example.band_high is not None
+                assert example.band_low <= example.activation < example.band_high
+                assert f"{example.band_low:.3g}" in group.title
+
+
+def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path: Path) -> None:
+    test = run_page("feature.py", feature="9")
+    next(button for button in test.button if button.label == "Add to sliders").click().run()
+    assert test.session_state["steering_state"].panel == [9]
+    assert test.button(key="on_sliders").disabled
+
+
+def test_a_bookmark_is_kept_under_the_name_and_can_be_taken_off(run_page: Run, store_path: Path) -> None:
+    test = run_page("feature.py", feature="9")
+    test.text_input(key="person").set_value("ann").run()
+    test.button(key="bookmark").click().run()
+    with Store.open(store_path) as store:
+        assert store.bookmarks("ann") == [9] and store.bookmarks("") == []
+    listed = run_page("features.py")
+    (place,) = (
+        i
+        for i, title in enumerate(listed.selectbox(key="f_list").options)
+        if title.startswith("Bookmarks (ann)")
+    )
+    with Store.open(store_path) as store:
+        (mine,) = store.lists("ann")
+    assert place == 1
+    listed.selectbox(key="f_list").select(mine.id).run()
+    assert table(listed) == [9]
+    test.button(key="bookmark").click().run()
+    with Store.open(store_path) as store:
+        assert store.bookmarks("ann") == []
+
+
+def test_answers_where_it_fires_are_the_comparisons_own(
+    run_page: Run, store_path: Path, checkpoint: Path
+) -> None:
+    from app.comparison import from_corpus
+    from sarm_core.scorer import load_sarm
+
+    now = from_corpus("sensitive-01")
+    matrix = load_sarm(checkpoint).score(now.conversations()).matrix
+    feature = int(matrix.csr.indices[0])
+    rows, z = matrix.column(feature)
+    test = run_page("feature.py", feature=str(feature), a="example:sensitive-01")
+    shown = next(element.value for element in test.dataframe if "w z" in element.value)
+    assert sorted(shown["answer"]) == sorted(now.titles()[row] for row in rows.tolist())
+    np.testing.assert_allclose(sorted(shown["w z"]), sorted(float(matrix.head[feature]) * z), atol=1e-5)
+    silent = next(i for i in range(N_FEATURES) if not len(matrix.column(i)[0]))
+    assert any(
+        "silent at the scored token" in text
+        for text in texts(run_page("feature.py", feature=str(silent), a="example:sensitive-01"), "caption")
+    )
+
+
+# -- parts -----------------------------------------------------------------------------------------------------
+
+
+def test_windows_hold_the_peak_and_grow_with_the_context(store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        found = [example for i in range(8) if i != DEAD for example in store.examples(i)]
+    for example in found:
+        tokens = example.text.tokens or []
+        short, long, full = (window(example, context) for context in ("short", "long", "full"))
+        assert (full.start, full.stop) == (0, len(tokens))
+        start = answer_start(tokens, example.text.messages)
+        assert start is not None
+        assert "".join(tokens[start:]).startswith(str(example.text.messages[-1]["content"]))
+        assert (long.start, long.stop) == (start, len(tokens))
+        assert 0 <= short.start < short.stop <= len(tokens) and short.stop - short.start <= 41
+        if example.peak_position is not None:
+            assert short.start <= example.peak_position < short.stop
+
+
+def test_one_colour_scale_makes_equal_activations_equal_colours(store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        strong, weak = store.examples(LABELLED, "top")[:2]
+    shades = [
+        set(
+            re.findall(
+                r'rgba\(47, 125, 208, ([\d.]+)\)" title="z = 1"',
+                example_html(example, "full", scale=4.0, place=1),
+            )
+        )
+        for example in (
+            type(strong)(**{**vars(strong), "values": np.ones_like(strong.values)}),
+            type(weak)(**{**vars(weak), "values": np.ones_like(weak.values)}),
+        )
+    ]
+    assert shades[0] == shades[1] and len(shades[0]) == 1
+
+
+def test_the_histogram_draws_log_bins_and_counts_what_it_cannot_draw() -> None:
+    record = FeatureRecord(
+        0, histogram_edges=np.array([-2.0, 0.0, 0.5, 1.0, 2.0]), histogram_counts=np.array([3, 2, 5, 7])
+    )
+    shape = shape_of(record)
+    assert shape is not None and (shape.negative, shape.tiny, int(shape.counts.sum())) == (3, 2, 12)
+    bars = activation_chart(shape, []).data[0]
+    np.testing.assert_allclose(bars.x - bars.width / 2, [0.5, 1.0])
+    np.testing.assert_allclose(bars.x + bars.width / 2, [1.0, 2.0])
+    assert shape_of(FeatureRecord(0)) is None
+
+
+@pytest.mark.parametrize("value", [None, "", "12x", float("nan"), float("inf"), 10**30, 64, -1])
+def test_wanted_feature_refuses_what_is_not_a_feature(value: Any) -> None:
+    with pytest.raises(StoreError, match="0 to 63"):
+        wanted_feature(value, 64)
+
+
+def test_plain_leaves_nothing_for_markdown_to_read() -> None:
+    from markdown_it import MarkdownIt
+
+    for text in (
+        "**bold** _it_ `code` [a](javascript:x) ![i](http://x)",
+        HOSTILE,
+        "# h",
+        ":red[x] $a$ :smile:",
+        "a\n\n- b",
+    ):
+        (block, inline, _) = MarkdownIt().parse(plain(text))
+        assert block.type == "paragraph_open"
+        assert {token.type for token in inline.children or []} <= {"text", "text_special"}
