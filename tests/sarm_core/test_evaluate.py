@@ -13,8 +13,9 @@ from scipy import sparse
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import collateral, compare, distribution, evaluate, load_benchmark
+from sarm_core.evaluation.strength import at_strength, strength_curve
 from sarm_core.features import FeatureMatrix
-from sarm_core.steering import Steering
+from sarm_core.steering import Group, Steering
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 # few distinct values, so that ties are common
@@ -518,3 +519,37 @@ def test_a_distribution_counts_every_known_reward_once(values):
         assert counts.sum() == summary.n == len(known)
         assert summary.n_nan == len(rewards) - len(known)
         assert summary.mean == pytest.approx(mean(known), nan_ok=True)
+
+
+# -- strength --------------------------------------------------------------------------------------------
+
+
+@given(st.floats(-2, 3), st.floats(-2, 3), st.floats(0, 2))
+@settings(max_examples=25, deadline=None)
+def test_strength_moves_rewards_in_a_straight_line_from_plain_to_steered(one, two, strength):
+    rng = np.random.default_rng(0)
+    z = sparse.random(12, 6, 0.5, format="csr", random_state=1, dtype=np.float32)
+    matrix = FeatureMatrix(z, rng.normal(size=6).astype(np.float32))
+    steering = Steering(scale={1: one, 3: two}, groups={"g": Group((3, 4), 0.5)}, offset={0: 1.5})
+    plain, steered = matrix.exact_rewards, steering.rewards(matrix)
+    found = at_strength(steering, strength).rewards(matrix)
+    np.testing.assert_allclose(found, plain + strength * (steered - plain), atol=1e-4)
+
+
+def test_strength_curve_is_the_plain_score_at_0_and_the_steered_one_at_1(tmp_path):
+    rows = [
+        {"chosen_input_ids": [i], "rejected_input_ids": [i + 50], "subset": "ab"[i % 2]} for i in range(10)
+    ]
+    benchmark = load_benchmark("pairs", write(tmp_path, rows))
+    z = sparse.random(20, 6, 0.5, format="csr", random_state=2, dtype=np.float32)
+    matrix = FeatureMatrix(z, np.random.default_rng(0).normal(size=6).astype(np.float32))
+    steering = Steering(scale={0: -1.0, 2: 0.0})
+    curve = strength_curve(benchmark, matrix, steering, [0.0, 1.0])
+    for strength, result in (
+        (0.0, evaluate(benchmark, matrix)),
+        (1.0, evaluate(benchmark, matrix, steering)),
+    ):
+        part = curve[curve["strength"] == strength]
+        assert dict(zip(part["score"], part["value"], strict=True)) == dict(result.scores)
+    with pytest.raises(SarmError, match="no strength"):
+        strength_curve(benchmark, matrix, Steering(set={1: 2.0}), [1.0])
