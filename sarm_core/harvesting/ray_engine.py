@@ -80,7 +80,11 @@ def run_on_ray(scorer: Scorer, workers: int) -> Engine:
 
     def run(work: Work) -> Iterator[ChunkActivity | TracePart]:
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, include_dashboard=False, configure_logging=False)
+            # A place for every actor and one for the reader: with fewer, the actors wait for a reader that
+            # waits for a place. (A cluster of one's own needs them as well.)
+            ray.init(
+                num_cpus=workers + 1, log_to_driver=False, include_dashboard=False, configure_logging=False
+            )
         context = DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False

@@ -1,0 +1,180 @@
+"""A harvest that is killed -9 at any moment and resumed gives the store of one that never was."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harvest_corpus import content, write_corpus, write_model
+
+from sarm_core import load_sarm
+from sarm_core.errors import SarmError
+from sarm_core.harvest import HarvestSettings, Workspace, harvest
+from sarm_core.harvest_store import harvest_into
+from sarm_core.harvesting.work import run_here
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = HarvestSettings(top=5, chunk_texts=10)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def scorer(model):
+    return load_sarm(model, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", n=80)
+
+
+@pytest.fixture(scope="module")
+def unbroken(scorer, corpus, tmp_path_factory):
+    """(content of the store of an unbroken run, its milliseconds)"""
+    database = tmp_path_factory.mktemp("unbroken") / "store.db"
+    started = time.monotonic()
+    harvest_into(database, scorer, [corpus], SETTINGS, checkpoint_seconds=0)
+    return content(database), int(1000 * (time.monotonic() - started))
+
+
+def test_kill_9_at_random_moments_changes_nothing(model, corpus, unbroken, tmp_path):
+    wanted, milliseconds = unbroken
+    command = [sys.executable, str(Path(__file__).with_name("killed_harvest.py"))]
+    command += [str(tmp_path), str(milliseconds), "5", str(corpus), "--model", str(model)]
+    command += ["--dtype", "float32", "--top", "5", "--chunk", "10", "--checkpoint-seconds", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[-1]) >= 3, "hardly any was killed: the delays are too long"
+    for seed in range(3):
+        database = tmp_path / f"{seed}.db"
+        assert content(database) == wanted
+        assert not Workspace(database).folder.exists()
+
+
+class Stopped(Exception):
+    """Stands for a kill at an exact point."""
+
+
+def stopping_engine(scorer, n_results):
+    """The local engine, which dies after `n_results` results."""
+    left = [n_results]
+
+    def run(work):
+        for result in run_here(scorer)(work):
+            if not left[0]:
+                raise Stopped
+            left[0] -= 1
+            yield result
+
+    return run
+
+
+def test_a_stop_after_every_single_result_changes_nothing(scorer, corpus, unbroken, tmp_path):
+    wanted, _ = unbroken
+    database = tmp_path / "store.db"
+    stops = 0
+    while True:
+        try:
+            harvest_into(
+                database,
+                scorer,
+                [corpus],
+                SETTINGS,
+                engine=stopping_engine(scorer, 2),
+                resume=True,
+                checkpoint_seconds=0,
+            )
+            break
+        except Stopped:
+            stops += 1
+    assert stops > 8
+    assert content(database) == wanted
+
+
+@pytest.mark.parametrize("where", ["import", "suggestions", "removal"])
+def test_a_stop_while_the_store_is_written_changes_nothing(
+    where, scorer, corpus, unbroken, tmp_path, monkeypatch
+):
+    from feature_db import Store
+
+    wanted, _ = unbroken
+    database = tmp_path / "store.db"
+
+    def die(*_args, **_named):
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        if where == "import":
+            patched.setattr(Store, "_check_references", die)  # after all rows, before the commit
+        elif where == "suggestions":
+            patched.setattr(Store, "replace_suggestions", die)
+        else:
+            patched.setattr(Workspace, "remove", die)
+        with pytest.raises(Stopped):
+            harvest_into(database, scorer, [corpus], SETTINGS)
+    harvest_into(database, scorer, [corpus], SETTINGS, resume=True)
+    assert content(database) == wanted
+
+
+def test_unfinished_work_is_not_overwritten_nor_mixed(scorer, corpus, tmp_path):
+    database = tmp_path / "store.db"
+
+    def start(settings=SETTINGS, paths=(corpus,), **options):
+        harvest_into(
+            database,
+            scorer,
+            paths,
+            settings,
+            engine=stopping_engine(scorer, 3),
+            checkpoint_seconds=0,
+            **options,
+        )
+
+    with pytest.raises(Stopped):
+        start()
+    with pytest.raises(SarmError, match="holds an unfinished harvest: add --resume"):
+        start()
+    with pytest.raises(SarmError, match="with another settings"):
+        start(HarvestSettings(top=6, chunk_texts=10), resume=True)
+    longer = write_corpus(tmp_path / "corpus.jsonl", n=81)
+    with pytest.raises(SarmError, match="with another corpus"):
+        start(paths=[longer], resume=True)
+    assert not database.exists()
+
+
+def test_two_harvests_into_one_store_do_not_meet(scorer, corpus, tmp_path):
+    workspace = Workspace(tmp_path / "store.db")
+    with (
+        workspace.opened(resume=False),
+        pytest.raises(SarmError, match="another harvest into this store is running"),
+    ):
+        harvest_into(tmp_path / "store.db", scorer, [corpus], SETTINGS)
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line(scorer, corpus, tmp_path):
+    workspace = Workspace(tmp_path / "store.db")
+    workspace.folder.mkdir()
+    np.savez(workspace.folder / "x.npz", a=np.zeros(3))
+    whole = (workspace.folder / "x.npz").read_bytes()
+    for damaged in (b"", whole[:40], whole):
+        workspace.state_file.write_bytes(damaged)
+        with workspace.opened(resume=True), pytest.raises(SarmError, match="damaged"):
+            harvest(scorer, [corpus], workspace, SETTINGS)
+
+
+def test_traces_without_a_checkpoint_are_not_taken_for_this_harvests(scorer, corpus, unbroken, tmp_path):
+    workspace = Workspace(tmp_path / "store.db")
+    workspace.folder.mkdir()
+    np.save(workspace.trace_file(0), np.zeros(5, np.int32))
+    harvest_into(tmp_path / "store.db", scorer, [corpus], SETTINGS)
+    assert content(tmp_path / "store.db") == unbroken[0]
