@@ -84,7 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
     export.add_argument("--steering", type=Path, required=True, metavar="S.json")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    export.add_argument("--layout", choices=["own", "reference"], default="own")
+    export.add_argument(
+        "--layout",
+        choices=["own", "reference", "auto"],
+        default="own",
+        help='"auto": for AutoModelForSequenceClassification, with its small class',
+    )
     export.set_defaults(run=_export)
 
     contrast.add_command(commands)
@@ -144,7 +149,9 @@ def _fetch(options: argparse.Namespace) -> int:
 def _samples(options: argparse.Namespace) -> int:
     from sarm_core.demo.samples import write_samples
 
-    print(f"{write_samples(options.out, seed=options.seed)} answers written to {options.out}", file=sys.stderr)
+    print(
+        f"{write_samples(options.out, seed=options.seed)} answers written to {options.out}", file=sys.stderr
+    )
     return 0
 
 
@@ -161,10 +168,14 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from sarm_core.auto_model import export_auto
     from sarm_core.checkpoint import open_checkpoint
     from sarm_core.save import export
     from sarm_core.steering import Steering
 
+    if options.layout == "auto":
+        print(export_auto(open_checkpoint(options.model), Steering.read(options.steering), options.out))
+        return 0
     print(
         export(open_checkpoint(options.model), Steering.read(options.steering), options.out, options.layout)
     )

@@ -36,7 +36,8 @@ session.open_link(current)
 held = session.steering()
 st.title("Evaluate", anchor=False)
 st.caption("What does the steering win, what does it lose, and what else does it move?")
-session.show_messages()
+with st.container(key="eval_messages"):  # always there, so that a message moves no tab under the mouse
+    session.show_messages()
 
 
 def choose(engine: Engine) -> None:
@@ -125,17 +126,25 @@ def headline(found: Outcome) -> None:
     steered = bool(held.current)
     won, lost = (int((compared.flips["direction"] == name).sum()) for name in ("won", "lost"))
     with st.container(horizontal=True):
-        st.metric("Total, plain model", _percent(total["before"]), border=True)
+        st.metric("Total, plain model", _percent(total["before"]), border=True, height="stretch")
         st.metric(
             "Total, steered",
             _percent(total["after"]) if steered else "no steering",
             f"{100 * total['change']:+.1f} points" if steered and np.isfinite(total["change"]) else None,
+            delta_color="normal" if total["change"] else "off",
+            delta_arrow="auto" if total["change"] else "off",
             border=True,
+            height="stretch",
         )
-        st.metric("Decisions won", f"{won:,}", border=True)
-        st.metric("Decisions lost", f"{lost:,}", border=True)
+        st.metric("Decisions won", f"{won:,}", border=True, height="stretch")
+        st.metric("Decisions lost", f"{lost:,}", border=True, height="stretch")
         share = found.moved.share_flipped
-        st.metric("Pairs that changed order", _percent(share) if np.isfinite(share) else "none", border=True)
+        st.metric(
+            "Pairs that changed order",
+            _percent(share) if np.isfinite(share) else "none",
+            border=True,
+            height="stretch",
+        )
     if steered and np.isfinite(total["low"]):
         st.caption(
             f":green-badge[exact] scores. The change of the total is {100 * total['change']:+.1f} points, "
@@ -154,7 +163,7 @@ def notes(of: Evaluated, found: Outcome) -> None:
     if of.n_cut:
         lines.append(f"{of.n_cut} answers were too long for the model and were cut on the left")
     if lines:
-        st.warning("\n".join(f"- {plain(line)}" for line in lines), icon=":material/info:")
+        st.warning("  \n".join(plain(line[0].upper() + line[1:]) for line in lines), icon=":material/info:")
     skipped = of.benchmark.skipped
     if skipped:
         with st.expander(f"{len(skipped)} rows left out"):
@@ -208,13 +217,14 @@ def flips(of: Evaluated, found: Outcome) -> None:
     if which in ("won", "lost"):
         table = table[table["direction"] == which]
     shown = table.head(SHOWN_FLIPS).reset_index(drop=True)
+    names = ["direction", "prompt", "subset", "margin_before", "margin_after", "case", "id"]
     selection = st.dataframe(
-        shown[["direction", "prompt", "subset", "case", "margin_before", "margin_after", "id"]],
+        shown[[name for name in names if name != "case" or table["case"].nunique() > 1]],
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         column_config={
-            "prompt": st.column_config.TextColumn(width="large"),
+            "prompt": st.column_config.TextColumn(width=300),
             "margin_before": st.column_config.NumberColumn("margin before", format="%+.3f"),
             "margin_after": st.column_config.NumberColumn("margin after", format="%+.3f"),
         },
@@ -298,7 +308,8 @@ def curve(of: Evaluated) -> None:
 
 
 choose(current)
-session.show_messages()
+with st.container(key="eval_errors"):
+    session.show_messages()
 steering_strip(current)
 evaluated = st.session_state.get("evaluated")
 if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerprint:

@@ -43,7 +43,8 @@ session.open_link(current)
 held = session.steering()
 st.title("Find features", anchor=False)
 st.caption("Which features tell two kinds of answers apart, and does the reward pay for them?")
-session.show_messages()
+with st.container(key="find_messages"):  # always there, so that a message moves no tab under the mouse
+    session.show_messages()
 
 
 def keep(found: Found | None) -> None:
@@ -146,7 +147,7 @@ def add(features: list[int], multiplier: float | None = None) -> None:
         session.guarded(lambda: held.change(new, by_server=True))
     how = "" if multiplier is None else f" at ×{multiplier:g}"
     if done:
-        session.say(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.", "success")
+        session.say(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.", "toast")
     if left_out:
         session.say(
             f"The panel is full: {len(left_out)} features were not added. Remove one first.", "warning"
@@ -160,7 +161,7 @@ def add_group(name: str, features: list[int]) -> None:
         session.say(f"The panel is full: a group of {len(features)} does not fit.", "warning")
         return
     session.guarded(held.add_group, name, features)
-    session.say(f"Group “{plain(name)}” has one slider for {len(features)} features.", "success")
+    session.say(f"Group “{plain(name)}” has one slider for {len(features)} features.", "toast")
 
 
 def actions(picked: list[int], place: str, title: str) -> None:
@@ -211,8 +212,9 @@ def show(found: Found, engine: Engine) -> None:
     st.subheader(plain(found.title), anchor=False)
     st.caption(f"{summary(found)} Positive s: more active in the answers that are “{plain(found.names[0])}”.")
     opposing, few = int(result.table["opposes_head"].sum()), int(result.table["few"].sum())
-    for note in found.notes:
-        st.info(plain(note[0].upper() + note[1:] + "."), icon=":material/info:")
+    if found.notes:
+        lines = [plain(note[0].upper() + note[1:]) for note in found.notes]
+        st.info("  \n".join(lines), icon=":material/info:")
     if result.n_prompts < 20:
         st.warning(
             f"Only {result.n_prompts} prompts: the intervals are wide, and a feature that stands out may do so by "
@@ -225,9 +227,7 @@ def show(found: Found, engine: Engine) -> None:
             if column in result.table.columns and result.table[column].notna().any()
         }
         sort = st.selectbox("Largest first by", list(sorts), key="find_sort", width=240)
-        hide_few = st.toggle(
-            f"Hide features that fire in fewer than 20 answers ({few:,})", True, key="find_hide_few"
-        )
+        hide_few = st.toggle(f"Hide what fires in fewer than 20 answers ({few:,})", True, key="find_hide_few")
         only_opposing = st.toggle(f"Only where w opposes s ({opposing:,})", key="find_opposing")
     table = listed(found, notes, hide_few=hide_few, only_opposing=only_opposing, sort=sorts[sort])
     if table.empty:
@@ -261,7 +261,7 @@ def show(found: Found, engine: Engine) -> None:
             config={"displaylogo": False, "modeBarButtonsToRemove": ["sendDataToCloud"]},
         )
         st.caption(
-            "Size: in how many answers the feature fires. Both s and w are exact sums over these answers."
+            "Size: in how many answers the feature fires. The line at 0 parts what the head rewards from what it punishes."
         )
         points = list(dict.fromkeys(int(point["customdata"][0]) for point in event.selection.points))
         actions(points, "picture", found.title)
@@ -370,7 +370,8 @@ if source == SOURCES[0]:
     from_corpus_form(current)
 else:
     from_files_form(current, source or SOURCES[1])
-session.show_messages()
+with st.container(key="find_errors"):
+    session.show_messages()
 found = st.session_state.get("found")
 if isinstance(found, Found) and found.fingerprint == current.fingerprint:
     show(found, current)

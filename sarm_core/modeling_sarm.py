@@ -1,0 +1,130 @@
+"""A SARM for `AutoModelForSequenceClassification`; needs torch and transformers, nothing else.
+
+    import modeling_sarm                      # this file, from the folder; registers the model type "sarm"
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    batch = tokenizer([text], return_tensors="pt", padding=True, add_special_tokens=False)
+    reward = model(**batch).logits            # float32 [B, 1]; only differences mean anything
+
+The file may be copied freely. `add_special_tokens=False` where the chat template writes the BOS itself.
+
+    h  residual stream after the last kept block, at the scored token (the final norm is NOT applied)
+    x  (h - mean(h)) / (std(h) + 1e-6), unbiased std
+    z  the k largest signed values of W_enc (x - b_pre) + b_latent, all of them without k
+    r  sum_i w_i z_i
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig
+from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_utils import PreTrainedModel
+
+__all__ = ["SARMConfig", "SARMForSequenceClassification"]
+
+
+class SARMConfig(PreTrainedConfig):
+    """`backbone` is the cut decoder's config as a dict; `k` is None for a dictionary without TopK.
+
+    The last attended token whose id is in `scored_token_ids` is scored; with an empty list the last one.
+    """
+
+    model_type = "sarm"
+
+    def __init__(
+        self,
+        backbone: dict[str, Any] | None = None,
+        n_features: int = 0,
+        k: int | None = None,
+        scored_token_ids: list[int] | None = None,
+        **rest: Any,
+    ):
+        self.backbone = backbone or {}
+        self.n_features = n_features
+        self.k = k
+        self.scored_token_ids = scored_token_ids or []
+        super().__init__(**{"num_labels": 1, **rest})
+
+
+class _Encoder(nn.Module):
+    def __init__(self, d: int, n_features: int):
+        super().__init__()
+        self.pre_bias = nn.Parameter(torch.zeros(d))
+        self.latent_bias = nn.Parameter(torch.zeros(n_features))
+        self.encoder = nn.Linear(d, n_features, bias=False)
+
+
+class SARMForSequenceClassification(PreTrainedModel):
+    """Decoder blocks, dictionary and head. Tensor names: `model.*`, `sae.*`, `score.weight`."""
+
+    config_class = SARMConfig
+    base_model_prefix = "model"
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"sae\.decoder\.weight"]
+    # Rewards tie in half precision, so the dictionary and the head stay in float32.
+    _keep_in_fp32_modules_strict: ClassVar = ["sae", "score"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: SARMConfig):
+        super().__init__(config)
+        stated = dict(config.backbone)
+        inner = AutoConfig.for_model(stated.pop("model_type"), **stated)
+        self.model = AutoModel.from_config(inner)
+        after_blocks = False
+        for name, child in list(self.model.named_children()):
+            after_blocks |= isinstance(child, nn.ModuleList)
+            if after_blocks and "norm" in (name + type(child).__name__).lower():
+                setattr(self.model, name, nn.Identity())
+        self.sae = _Encoder(inner.hidden_size, config.n_features)
+        self.score = nn.Linear(config.n_features, 1, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The backbone's."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """The backbone's."""
+        self.model.set_input_embeddings(value)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_unused: Any
+    ) -> SequenceClassifierOutput:
+        """Rewards as `logits` float32 [B, 1] of token ids [B, T], padded on either side.
+
+        `hidden_states` holds z at the scored token, dense float32 [B, n_features].
+        """
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
+        positions = (mask.cumsum(-1) - 1).clamp_min(0)
+        h = self.model(
+            input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
+        ).last_hidden_state
+        rows = torch.arange(h.shape[0], device=h.device)
+        x = h[rows, self._scored(input_ids, mask)].float()
+        x = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6)
+        a = self.sae.encoder(x - self.sae.pre_bias) + self.sae.latent_bias
+        if self.config.k is None:
+            z = a
+        else:
+            values, indices = a.topk(self.config.k, dim=-1)
+            z = torch.zeros_like(a).scatter(-1, indices, values)
+        return SequenceClassifierOutput(logits=self.score(z), hidden_states=(z,))
+
+    def _scored(self, input_ids: Tensor, mask: Tensor) -> Tensor:
+        steps = torch.arange(mask.shape[1], device=mask.device)
+        last = (mask * steps).argmax(-1)
+        if not self.config.scored_token_ids:
+            return last
+        wanted = torch.tensor(self.config.scored_token_ids, device=input_ids.device)
+        hits = torch.isin(input_ids, wanted) & mask.bool()
+        return torch.where(hits.any(-1), (hits * (steps + 1)).argmax(-1), last)
+
+
+AutoConfig.register(SARMConfig.model_type, SARMConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(SARMConfig, SARMForSequenceClassification, exist_ok=True)
