@@ -71,7 +71,7 @@ class Sampler:
         """
         if not prompt.strip():
             raise SarmError("the prompt is empty: write a question first")
-        ids = self.tokenizer.apply_chat_template(
+        ids: Any = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True, return_tensors="pt"
         )
         start = ids["input_ids"].shape[1]
@@ -101,8 +101,8 @@ class Sampler:
         answers = []
         for row in out[:, start:]:
             finished = bool((row == end).any())
-            text = self.tokenizer.decode(row, skip_special_tokens=True).strip()
-            answers.append(Sampled(text, finished))
+            text = str(self.tokenizer.decode(row, skip_special_tokens=True))
+            answers.append(Sampled(text.strip(), finished))
         return answers
 
 

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,11 +23,12 @@ from sarm_core.conversation import ChatFormat, TokenSequence, sentence_ends
 from sarm_core.encoding import Encoder
 from sarm_core.errors import SarmError
 from sarm_core.model import SARM
+from sarm_core.rows import Conversation, Message
 from sarm_core.sae import TopKSAE
 from sarm_core.training.cuts import scored_after_cuts
 from sarm_core.training.data import Text
 
-__all__ = ["KINDS", "Activations", "Reader", "collect", "collect_cuts", "joined"]
+__all__ = ["KINDS", "Activations", "Reader", "collect", "collect_cuts", "joined", "siblings"]
 
 KINDS = ("scored", "sentence", "token", "cut")
 SPLITS = ("train", "validation", "test")
@@ -51,11 +53,13 @@ class Reader:
             from sarm_core.demo.backbone import ensure_backbone
 
             self.folder = ensure_backbone()
+            self.identity = self.folder.name  # carries the sha256 of what it was made from
         else:
             self.folder = find_folder(backbone)
+            self.identity = _digest(self.folder)
         self.layer = layer
         model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
-        width = model.config.hidden_size
+        width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.encoder = Encoder(SARM(model, TopKSAE(width, 1, 1)))  # only its hidden() is used
         self.format = ChatFormat(
             AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False), max_length=MAX_LENGTH
@@ -97,9 +101,18 @@ def _as_float16(h: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     return h.astype(np.float16)
 
 
+def _digest(folder: Path) -> str:
+    """sha256 of a backbone's weights: folders of one name may hold different ones."""
+    parts = []
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as opened:
+            parts.append(hashlib.file_digest(opened, "sha256").hexdigest())
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
 def _key(reader: Reader, sequences: Sequence[TokenSequence], *more: int) -> str:
     """A name made from everything that decides the activations."""
-    made_from = json.dumps([reader.folder.name, reader.layer, MAX_LENGTH, *more]).encode()
+    made_from = json.dumps([reader.identity, reader.layer, MAX_LENGTH, *more]).encode()
     return hashlib.sha256(made_from + b"".join(s.input_ids.tobytes() for s in sequences)).hexdigest()[:16]
 
 
@@ -121,7 +134,9 @@ def collect_cuts(
     path = cache / f"cuts-{_key(reader, sequences, cuts_per_text, seed)}.npz"
     if path.exists():
         return _load(path)
-    cuts = [np.sort(rng.permutation(np.arange(s.answer_start, s.scored - 1))[:cuts_per_text]) for s in sequences]
+    cuts = [
+        np.sort(rng.permutation(np.arange(s.answer_start, s.scored - 1))[:cuts_per_text]) for s in sequences
+    ]
     h = scored_after_cuts(
         reader.encoder.model,
         [s.input_ids for s in sequences],
@@ -133,6 +148,22 @@ def collect_cuts(
     result = Activations(_as_float16(h), np.full(len(h), KINDS.index("cut"), dtype=np.int8), split)
     _store(path, result)
     return result
+
+
+def siblings(texts: Sequence[Text], activations: Activations) -> npt.NDArray[np.int64]:
+    """Rows [p, 2] of scored tokens of two different train answers to one prompt, every such pair once.
+
+    `activations` starts with what `collect` gave for `texts`. No preference is looked at.
+    """
+    scored = np.flatnonzero(activations.kind == 0)
+    by_prompt: dict[tuple[Message, ...], dict[Conversation, int]] = {}
+    for text, row in zip(texts, scored.tolist(), strict=True):
+        if text.split == "train":
+            by_prompt.setdefault((text.conversation.messages or ())[:-1], {}).setdefault(
+                text.conversation, row
+            )
+    pairs = [pair for rows in by_prompt.values() for pair in combinations(rows.values(), 2)]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def joined(parts: Sequence[Activations]) -> Activations:

@@ -44,7 +44,11 @@ def card(report_file: Path) -> str:
         "",
         "| position | n | variance unexplained | normalised MSE (the paper's loss) | features firing |",
         "|---|---|---|---|---|",
-        *(_reconstruction(kind, stage1["reconstruction"][f"test/{kind}"]) for kind in ("scored", "sentence", "token")),
+        *(
+            _reconstruction(kind, stage1["reconstruction"][f"test/{kind}"])
+            for kind in ("scored", "sentence", "token")
+            if f"test/{kind}" in stage1["reconstruction"]
+        ),
         "",
         _dead(stage1),
         "",
@@ -56,8 +60,8 @@ def card(report_file: Path) -> str:
     ]
     if "rm_bench_chat" in stage2:
         parts += ["", "## RM-Bench, chat (never trained on)", "", *_bench(stage2)]
-    if "remarks" in report:
-        parts += ["", "## Reading these figures", "", *report["remarks"]]
+    for number, remark in enumerate(head["remarks"]):
+        parts += ["", *(["## Reading these figures", ""] if number == 0 else []), " ".join(remark.split())]
     return "\n".join(parts) + "\n"
 
 
@@ -110,8 +114,9 @@ def _accuracy(stage2: Mapping[str, Any]) -> list[str]:
 
 
 def _bench(stage2: Mapping[str, Any]) -> list[str]:
-    lines = ["| | easy | normal | hard | prompts |", "|---|---|---|---|---|"]
+    lines = ["| | easy | normal | hard | mean | prompts |", "|---|---|---|---|---|---|"]
     for name, key in _ROWS:
         row = (stage2 if key is None else stage2[key])["rm_bench_chat"]
-        lines.append(f"| {name} | {row['easy']:.3f} | {row['normal']:.3f} | {row['hard']:.3f} | {row['n']} |")
+        figures = " | ".join(f"{row[key]:.3f}" for key in ("easy", "normal", "hard", "total"))
+        lines.append(f"| {name} | {figures} | {row['n']} |")
     return lines

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from sarm_core.encoding import Progress
+from sarm_core.errors import SarmError
 from sarm_core.model import SARM
 
 __all__ = ["scored_after_cuts"]
@@ -35,6 +36,9 @@ def scored_after_cuts(
     A sequence ends with its end token; a cut is the index of the last token kept. Equal, to rounding, to
     encoding `[*sequence[: cut + 1], end]` for every cut, at the price of one pass over the sequence.
     """
+    kinds = getattr(model.config, "layer_types", None)
+    if "sliding_attention" in kinds if kinds else getattr(model.config, "sliding_window", None):
+        raise SarmError("answers can be cut only in backbones with full attention: set cut_texts to 0")
     device = next(model.parameters()).device
     out = np.zeros((sum(len(c) for c in cuts), model.sae.pre_bias.shape[0]), dtype=np.float32)
     starts = np.concatenate([[0], np.cumsum([len(c) for c in cuts])])

@@ -85,9 +85,16 @@ def read_pairs(path: str | Path) -> Iterator[Pair]:
             raise error.at(path, number) from None
 
 
+def _answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    answers = row["answers"]
+    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
+        raise RowError("'answers' must be a list of objects with text and quality")
+    return answers
+
+
 def _conversations(row: Mapping[str, Any]) -> list[Conversation]:
     if "answers" in row:
-        return [_answer(row, answer) for answer in row["answers"]]
+        return [_answer(row, answer) for answer in _answers(row)]
     if "chosen" in row:
         return list(pair_of(row))
     if "messages" in row and "response" in row:
@@ -100,12 +107,16 @@ def _answer(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Conversation:
 
 
 def _corpus_pairs(row: Mapping[str, Any]) -> Iterator[Pair]:
-    ranked = [(answer["quality"], _answer(row, answer)) for answer in row["answers"]]
+    ranked = []
+    for answer in _answers(row):
+        if type(answer.get("quality")) not in (int, float):
+            raise RowError(f"an answer's quality is {answer.get('quality')!r}, not a number")
+        ranked.append((answer["quality"], _answer(row, answer)))
     pairs = [
         (a, b) if quality_a > quality_b else (b, a)
         for (quality_a, a), (quality_b, b) in combinations(ranked, 2)
         if quality_a != quality_b
     ]
-    source = f"corpus/{row['category']}"
+    source = f"corpus/{row.get('category', 'other')}"
     for chosen, rejected in pairs:
         yield Pair(chosen, rejected, source, split_of(chosen), weight=min(1.0, 4 / len(pairs)))

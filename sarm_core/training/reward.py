@@ -53,6 +53,8 @@ class RewardConfig:
     """folder of stored activations"""
     name: str = "SARM"
     """name shown in the app"""
+    remarks: list[str] = field(default_factory=list)
+    """paragraphs for the model card: what was tried, how to read the figures"""
     out: str = "runs/sarm"
     """folder the checkpoint is written to"""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +15,18 @@ import torch
 import yaml
 from scipy import sparse
 
-from sarm_core.checkpoint import Shape, load_sae
+from sarm_core.checkpoint import Shape, cut_backbone, load_sae
 from sarm_core.errors import SarmError
+from sarm_core.evaluate import load_benchmark
 from sarm_core.features import FeatureMatrix
 from sarm_core.model import SARM
 from sarm_core.rows import Conversation
 from sarm_core.sae import TopKSAE, standardise
-from sarm_core.save import new_folder, sae_tensors, write_own
-from sarm_core.training.activations import Reader, collect, collect_cuts, joined
+from sarm_core.save import check_new, new_folder, sae_tensors, write_own
+from sarm_core.training.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
 from sarm_core.training.card import card
-from sarm_core.training.data import Pair, prompt_key, read_pairs, read_texts
-from sarm_core.training.reward import PairAccuracy, RewardConfig, by_source, pick_head, train_blocks
+from sarm_core.training.data import Pair, Text, prompt_key, read_pairs, read_texts
+from sarm_core.training.reward import PairAccuracy, RewardConfig, accuracy, by_source, pick_head, train_blocks
 from sarm_core.training.sae import SAEConfig, measure, never_firing, train_sae
 
 __all__ = ["read_config", "run_reward", "run_sae"]
@@ -37,34 +39,59 @@ def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = (
     """A config from YAML with `changes` like "k=64" applied. Raises SarmError naming file and key."""
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        if not isinstance(data, dict):
+            raise SarmError(f"{path}: expected settings, one `name: value` a line")
         for change in changes:
             key, _, value = change.partition("=")
             data[key] = yaml.safe_load(value)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SarmError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from None
     known = {field.name: field for field in fields(kind)}
-    unknown = sorted(set(data) - set(known)) if isinstance(data, dict) else ["not a mapping"]
+    unknown = sorted(str(key) for key in data if key not in known)
     if unknown:
         raise SarmError(f"{path}: unknown setting {unknown[0]!r}; known: {', '.join(known)}")
-    config = kind(**data)
     default = kind()
-    for name in known:
-        value, like = getattr(config, name), getattr(default, name)
-        if isinstance(like, bool | int | float) and not isinstance(value, int | float):
-            raise SarmError(f"{path}: {name} is {value!r}, not a number")
+    config = kind(**{name: _setting(path, name, data[name], getattr(default, name)) for name in data})
     if not config.data:
         raise SarmError(f"{path}: data is empty; list the training files")
     return config
 
 
+def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
+    """A setting's value when it is of the kind of its default. YAML reads 5e-4 (without a dot) as text."""
+    if isinstance(like, float) or (isinstance(like, list) and like and isinstance(value, list)):
+        with suppress(TypeError, ValueError):
+            return [float(v) for v in value] if isinstance(value, list) else float(value)
+    names = {int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    wanted = str if like is None else type(like)
+    texts = [value] if wanted is str else value if wanted is list and not like else []
+    if type(value) is not wanted and not (like is None and value is None):
+        raise SarmError(f"{path}: {name} is {value!r}, not {names[wanted]}")
+    if not all(isinstance(text, str | None) for text in texts):
+        raise SarmError(f"{path}: {name} is {value!r}, not a list of texts")
+    return value
+
+
+def _check_parts(items: Sequence[Text] | Sequence[Pair], what: str) -> None:
+    for part in ("train", "validation", "test"):
+        if not any(item.split == part for item in items):
+            raise SarmError(
+                f"no {what} falls in the {part} part (a tenth of all prompts each for validation and test): "
+                "give more prompts, fifty or so"
+            )
+
+
 def run_sae(config: SAEConfig) -> Path:
     """Collect activations, train, measure on the test part, and write `sae.safetensors` and `report.json`."""
+    check_new(config.out)
     texts = [text for path in config.data for text in read_texts(path)]
+    _check_parts(texts, "text")
     print(f"{len(texts):,} texts", file=sys.stderr)
     reader = Reader(config.backbone, config.layer)
     activations = collect(
         reader, texts, tokens_per_text=config.tokens_per_text, seed=config.seed, cache=Path(config.cache)
     )
+    pairs = siblings(texts, activations) if config.difference_weight else None
     if config.cut_texts:
         cuts = collect_cuts(
             reader,
@@ -76,11 +103,12 @@ def run_sae(config: SAEConfig) -> Path:
         )
         activations = joined([activations, cuts])
     print(f"{len(activations.h):,} positions", file=sys.stderr)
-    sae = train_sae(activations, config)
+    sae = train_sae(activations, config, pairs)
     report = {
         f"{part}/{kind}": asdict(measure(sae, activations, split=i, kind=kind))
         for i, part in ((1, "validation"), (2, "test"))
         for kind in ("scored", "sentence", "token")
+        if ((activations.split == i) & (activations.kind == KINDS.index(kind))).any()
     }
     from safetensors.torch import save_file
 
@@ -108,11 +136,13 @@ def run_reward(config: RewardConfig) -> Path:
     """Train the head (mode 0) or blocks and head (mode 1); write a checkpoint in the own layout, with report."""
     if config.mode not in (0, 1):
         raise SarmError(f"mode {config.mode} is not available: 0 (head) or 1 (blocks + head)")
+    check_new(config.out)
     stage1 = _stage1(Path(config.sae))
     sae_config = stage1["config"]
     shape = Shape(sae_config["layer"], sae_config["n_features"], sae_config["k"])
     sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
     pairs = [pair for path in config.data for pair in read_pairs(path)]
+    _check_parts(pairs, "pair")
     print(f"{len(pairs):,} pairs", file=sys.stderr)
     reader = Reader(sae_config["backbone"], shape.layer)
     if config.mode == 1:
@@ -131,7 +161,7 @@ def run_reward(config: RewardConfig) -> Path:
             shape=shape,
             tensors=sae_tensors(sae, torch.float16),
             head=w.astype(np.float32),
-            backbone=sae_config["backbone"],
+            backbone=_found_from_anywhere(sae_config["backbone"]),
             rule=reader.format.rule,
             chat_template=reader.format.template,
             name=config.name,
@@ -143,6 +173,11 @@ def run_reward(config: RewardConfig) -> Path:
     return Path(config.out)
 
 
+def _found_from_anywhere(backbone: str) -> str:
+    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
+    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
+
+
 class HeadStudy:
     """Three heads on the same pairs, splits and weight-decay search: SARM, scalar head on h, random encoder.
 
@@ -151,7 +186,8 @@ class HeadStudy:
 
     def __init__(self, reader: Reader, pairs: Sequence[Pair], config: RewardConfig):
         self.pairs, self.config = list(pairs), config
-        bench = _rm_bench(config.evaluate) if config.evaluate else []
+        self.rm_bench = load_benchmark("rm-bench", config.evaluate) if config.evaluate else None
+        bench = list(self.rm_bench.conversations) if self.rm_bench else []
         conversations: dict[Conversation, int] = {}
         for pair in self.pairs:
             for side in (pair.chosen, pair.rejected):
@@ -190,8 +226,10 @@ class HeadStudy:
             },
             "test_margins": [round(float(m), 5) for m in margins],
         }
-        if len(self.bench):
-            report["rm_bench_chat"] = _rm_bench_result(np.asarray(representation[self.bench] @ w))
+        if self.rm_bench is not None:
+            result = self.rm_bench.result(np.asarray(representation[self.bench] @ w))
+            report["rm_bench_chat"] = {k: result.scores[k] for k in ("easy", "normal", "hard", "total")}
+            report["rm_bench_chat"]["n"] = len(self.rm_bench.items)
         return w, report
 
     def paired_difference(self, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
@@ -203,7 +241,12 @@ class HeadStudy:
         rng = np.random.default_rng(self.config.seed)
         picks = rng.integers(0, len(count), (RESAMPLES, len(count)))
         low, high = np.percentile(total[picks].sum(1) / count[picks].sum(1), [2.5, 97.5])
-        return {"difference": float(better.mean()), "low": float(low), "high": float(high), "resamples": RESAMPLES}
+        return {
+            "difference": float(better.mean()),
+            "low": float(low),
+            "high": float(high),
+            "resamples": RESAMPLES,
+        }
 
     def sarm(self, sae: TopKSAE) -> tuple[np.ndarray, dict[str, Any]]:
         """The SARM's head on z."""
@@ -235,21 +278,6 @@ def _sparse_codes(sae: TopKSAE, x: torch.Tensor) -> sparse.csr_matrix:
     return FeatureMatrix.from_topk(indices, values, np.zeros(sae.n_features)).csr.astype(np.float64)
 
 
-def _rm_bench(path: str) -> list[Conversation]:
-    from sarm_core.evaluate import load_benchmark
-
-    return list(load_benchmark("rm-bench", path).conversations)
-
-
-def _rm_bench_result(rewards: np.ndarray) -> dict[str, float]:
-    """Easy, normal and hard accuracy from rewards ordered [prompt, chosen/rejected, style]."""
-    r = rewards.reshape(-1, 2, 3)
-    cell = np.array([[np.mean(r[:, 0, i] > r[:, 1, j]) for j in range(3)] for i in range(3)])
-    upper, lower = np.triu_indices(3, 1), np.tril_indices(3, -1)
-    out = {"hard": cell[upper].mean(), "normal": np.diag(cell).mean(), "easy": cell[lower].mean()}
-    return {k: float(v) for k, v in out.items()} | {"n": len(r)}
-
-
 def _stage1(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -266,7 +294,6 @@ def _run_mode_1(
     stage1: dict[str, Any],
 ) -> Path:
     from sarm_core.encoding import padded
-    from sarm_core.training.activations import cut_backbone
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae).to(device)
@@ -292,15 +319,13 @@ def _run_mode_1(
             (model(b[0], b[1]).logits - model(b[2], b[3]).logits)[:, 0].cpu().numpy()
             for b in batches(sides["test"])
         ]
-    from sarm_core.training.reward import accuracy
-
     held_out: PairAccuracy = accuracy(np.concatenate(margins) if margins else np.zeros(0))
     with new_folder(config.out) as folder:
         (folder / "backbone").mkdir()
         model.model.config.save_pretrained(folder / "backbone")
         from safetensors.torch import save_file
 
-        blocks = {f"model.{n}": t.detach().cpu().contiguous() for n, t in model.model.state_dict().items()}
+        blocks = {n: t.detach().cpu().contiguous() for n, t in model.model.state_dict().items()}
         save_file(blocks, folder / "backbone" / "model.safetensors", metadata={"format": "pt"})
         reader.format.tokenizer.save_pretrained(folder / "backbone")
         write_own(

@@ -2,7 +2,8 @@
 
 Differences from the paper, each because it measured better here: b_pre starts at the mean (at block 15 of
 the demo backbone the mean carries 94 % of the squared norm), the loss is the fraction of VARIANCE
-unexplained, the decoder is renormalised every step, and an auxiliary loss revives dead features.
+unexplained, the decoder is renormalised every step, an auxiliary loss revives dead features, answers are also
+scored as if they had stopped earlier (`cuts.py`), and differences between answers to one prompt count extra.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -45,6 +47,8 @@ class SAEConfig:
     """random places at which each of them is cut"""
     mix: dict[str, float] = field(default_factory=lambda: {"scored": 0.2, "sentence": 0.4, "token": 0.4})
     """share of each kind of position in a batch"""
+    difference_weight: float = 0.0
+    """weight of the loss on differences between two answers to one prompt; half of each batch is such pairs"""
     steps: int = 1500
     """optimiser steps"""
     batch: int = 1024
@@ -77,13 +81,24 @@ class SAEReport:
     """features active at least once"""
 
 
-def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> TopKSAE:
-    """Train on the train part of `activations`. Deterministic for a seed, machine and thread count."""
+def train_sae(
+    activations: Activations,
+    config: SAEConfig,
+    pairs: npt.NDArray[np.int64] | None = None,
+    log: bool = True,
+) -> TopKSAE:
+    """Train on the train part of `activations`. Deterministic for a seed, machine and thread count.
+
+    `pairs` [p, 2] are rows of two answers to one prompt; needed with `difference_weight`. What a reward
+    model says is a difference between such rows, a small part of the variance between all rows: without
+    this term the dictionary spends its features on what the prompts differ in.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     h = torch.from_numpy(activations.h)
     train = activations.split == 0
     pools = [torch.from_numpy(np.flatnonzero(train & (activations.kind == i))) for i in range(len(KINDS))]
-    shares = _batch_shares(config, [len(pool) for pool in pools])
+    n_pairs = config.batch // 4 if config.difference_weight and pairs is not None and len(pairs) else 0
+    shares = _batch_shares(config, [len(pool) for pool in pools], config.batch - 2 * n_pairs)
     mean = _mean(h, torch.from_numpy(np.flatnonzero(train)))
     sae = _initial(h.shape[1], config, mean, generator)
     optimiser = torch.optim.Adam(sae.parameters(), lr=config.lr, betas=(0.9, 0.999))
@@ -98,6 +113,9 @@ def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> 
             for pool, n in zip(pools, shares, strict=True)
             if n
         ]
+        if n_pairs and pairs is not None:
+            chosen = pairs[torch.randint(len(pairs), (n_pairs,), generator=generator).numpy()]
+            picks += [torch.from_numpy(chosen[:, 0]), torch.from_numpy(chosen[:, 1])]
         x = standardise(h[torch.cat(picks)])
         with mixed:
             a = sae.pre_activations(x)
@@ -108,12 +126,15 @@ def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> 
         with mixed:
             x_hat = sae.decoder(z)
         residual = x_hat.float() + sae.pre_bias - x
-        variance = (x - mean).pow(2).sum()
-        loss = residual.pow(2).sum() / variance
+        loss = residual.pow(2).sum() / (x - mean).pow(2).sum()
         silent += 1
         silent[codes.indices.unique()] = 0
         dead = silent > config.dead_after
         total = loss + _auxiliary(sae, a, residual.detach(), dead, config.aux_k) / 32
+        differences = torch.zeros(())
+        if n_pairs:
+            differences = _difference_loss(x, residual, n_pairs)
+            total = total + config.difference_weight * differences
         optimiser.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
@@ -122,12 +143,19 @@ def train_sae(activations: Activations, config: SAEConfig, log: bool = True) -> 
         if log and (step % 100 == 0 or step == config.steps - 1):
             rate = (step + 1) / (time.monotonic() - started)
             print(
-                f"  step {step:5d}  variance unexplained {loss.item():.4f}  dead {int(dead.sum()):5d}  "
-                f"{rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
+                f"  step {step:5d}  variance unexplained {loss.item():.4f}  of differences {differences.item():.4f}  "
+                f"dead {int(dead.sum()):5d}  {rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
     return sae.eval().requires_grad_(False)
+
+
+def _difference_loss(x: Tensor, residual: Tensor, n_pairs: int) -> Tensor:
+    """Mean over the last 2 n rows' pairs of |(x_hat_a - x_hat_b) - (x_a - x_b)|^2 / |x_a - x_b|^2."""
+    left, right = slice(-2 * n_pairs, -n_pairs), slice(-n_pairs, None)
+    wanted = (x[left] - x[right]).pow(2).sum(-1).clamp_min(1e-3)
+    return ((residual[left] - residual[right]).pow(2).sum(-1) / wanted).mean()
 
 
 @torch.no_grad()
@@ -158,12 +186,12 @@ def never_firing(sae: TopKSAE, activations: Activations) -> int:
     return int((~fired).sum())
 
 
-def _batch_shares(config: SAEConfig, available: list[int]) -> list[int]:
+def _batch_shares(config: SAEConfig, available: list[int], size: int) -> list[int]:
     wanted = [config.mix.get(kind, 0.0) if n else 0.0 for kind, n in zip(KINDS, available, strict=True)]
     total = sum(wanted)
     if total <= 0:
         raise ValueError("mix names no kind of position that the data contains")
-    return [round(config.batch * share / total) for share in wanted]
+    return [round(size * share / total) for share in wanted]
 
 
 def _mean(h: Tensor, rows: Tensor) -> Tensor:
