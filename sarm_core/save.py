@@ -32,7 +32,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.sae import TopKSAE
 from sarm_core.steering import Steering
 
-__all__ = ["Layout", "export", "new_folder", "sae_tensors", "write_own"]
+__all__ = ["Layout", "check_new", "export", "new_folder", "sae_tensors", "write_own"]
 
 Layout = Literal["own", "reference"]
 _TOKENIZER_FILES = (
@@ -53,9 +53,7 @@ def new_folder(target: str | Path) -> Iterator[Path]:
 
     Raises CheckpointError when `target` already holds files.
     """
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target}: already exists and is not an empty folder; name another one")
+    target = check_new(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -67,6 +65,14 @@ def new_folder(target: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+
+
+def check_new(target: str | Path) -> Path:
+    """`target` when nothing would be overwritten; long work asks first. Raises CheckpointError."""
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target}: already exists and is not an empty folder; name another one")
+    return target
 
 
 def sae_tensors(sae: TopKSAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
