@@ -246,8 +246,8 @@ _CSS = """
   border: 1px solid rgba(128, 140, 155, 0.5) }
 .sarm-names .label i { background: rgba(47, 125, 208, 0.16); border-color: transparent }
 .sarm-figures { display: flex; flex-wrap: wrap; gap: 0.5rem 2.2rem; margin: 0.2rem 0 0.6rem;
-  padding: 0 }
-.sarm-figures div { margin: 0; padding: 0 }
+  padding: 0 !important }
+.sarm-figures > div { margin: 0 !important; padding: 0 }
 .sarm-figures dt { font-size: 0.82rem; opacity: 0.75; font-weight: 400 }
 .sarm-figures dd { font-size: 1.4rem; margin: 0; line-height: 1.3; font-variant-numeric: tabular-nums }
 .sarm-figures small { font-size: 0.78rem; opacity: 0.65 }

@@ -69,9 +69,7 @@ def set_bookmark(feature: int, on: bool) -> None:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Feature", anchor=False, width="content")
-    st.button(
-        "", on_click=step, args=(-1,), icon=":material/chevron_left:", help="The feature before", key="before"
-    )
+    st.button("Previous", on_click=step, args=(-1,), icon=":material/chevron_left:", key="before")
     number = st.number_input(
         "Number",
         value=None,
@@ -84,7 +82,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         width=150,
     )
     st.button(
-        "", on_click=step, args=(1,), icon=":material/chevron_right:", help="The feature after", key="after"
+        "Next", on_click=step, args=(1,), icon=":material/chevron_right:", icon_position="right", key="after"
     )
     actions = st.container(horizontal=True, width="content")
 st.caption(
@@ -265,6 +263,11 @@ def answers(hits: list[AnswerHit] | None) -> None:
 def related(view: FeatureView) -> None:
     """Neighbours by decoder cosine and by firing together, as links."""
     record, names = view.record, view.neighbour_names
+    # The whole address is replaced by a link's: what else the page shows has to be in it.
+    kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
+    context = st.session_state.get("context")
+    if context in CONTEXTS and context != "short":
+        kept["context"] = CONTEXTS[context]
     fired = record.firing_count or 0
     lists = [
         (
@@ -290,7 +293,7 @@ def related(view: FeatureView) -> None:
                 st.page_link(
                     FEATURE_PAGE,
                     label=f"{plain(value)}\u2002\\#{i} {name}",
-                    query_params={"feature": str(i)},
+                    query_params={**kept, "feature": str(i)},
                     width="stretch",
                 )
 
@@ -322,4 +325,10 @@ else:
         histogram(view, hits)
         answers(hits)
         related(view)
+if st.session_state.get("feature_shown") != feature:
+    st.session_state["feature_shown"] = feature
+    if st.query_params.get("feature") == str(feature):
+        # A link from this page to itself (a neighbour) changes the feature but, in Streamlit 1.67, not the
+        # address bar; an empty update sends the address once more.
+        st.query_params.update({})
 session.update_link(current)
