@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm import trange
 
 from sarm_core.demo.sampling import load_sampler
 from sarm_core.files import written_whole
@@ -16,25 +16,33 @@ __all__ = ["CORPUS", "write_samples"]
 CORPUS = Path(__file__).parent / "corpus.jsonl"
 
 
-def write_samples(target: Path, *, per_prompt: int = 6, max_new_tokens: int = 128, seed: int = 0) -> int:
-    """Write `per_prompt` distinct answers a prompt as JSONL rows; returns how many were written.
+BATCH = 8  # prompts sampled together
 
-    Deterministic for a seed on one machine: prompt i is sampled with seed + i.
+
+def write_samples(target: Path, *, per_prompt: int = 5, max_new_tokens: int = 96, seed: int = 0) -> int:
+    """Write up to `per_prompt` distinct answers a prompt as JSONL rows; returns how many were written.
+
+    Deterministic for a seed on one machine: batch i of 8 prompts is sampled with seed + i.
     """
     sampler, written = load_sampler(), 0
+    prompts = [row for _, row in read_rows(CORPUS)]
     with written_whole(target) as out:
-        for i, (_, row) in enumerate(tqdm(list(read_rows(CORPUS)), desc="sampling", unit=" prompts")):
-            answers = sampler.sample(row["prompt"], per_prompt, max_new_tokens=max_new_tokens, seed=seed + i)
-            for number, text in enumerate(dict.fromkeys(a.text for a in answers if a.text)):
-                finished = next(a.finished for a in answers if a.text == text)
-                sample = {
-                    "id": f"{row['id']}/sample-{number}",
-                    "category": row["category"],
-                    "source": "sampled from SmolLM2-135M-Instruct",
-                    "prompt": row["prompt"],
-                    "response": text,
-                    "cut_off": not finished,
-                }
-                out.write(json.dumps(sample, ensure_ascii=False) + "\n")
-                written += 1
+        for i in trange(0, len(prompts), BATCH, desc="sampling", unit=" batches"):
+            rows = prompts[i : i + BATCH]
+            sampled = sampler.sample_each(
+                [row["prompt"] for row in rows], per_prompt, max_new_tokens=max_new_tokens, seed=seed + i
+            )
+            for row, answers in zip(rows, sampled, strict=True):
+                distinct = {answer.text: answer for answer in answers if answer.text}
+                for number, answer in enumerate(distinct.values()):
+                    sample = {
+                        "id": f"{row['id']}/sample-{number}",
+                        "category": row["category"],
+                        "source": "sampled from SmolLM2-135M-Instruct",
+                        "prompt": row["prompt"],
+                        "response": answer.text,
+                        "cut_off": not answer.finished,
+                    }
+                    out.write(json.dumps(sample, ensure_ascii=False) + "\n")
+                    written += 1
     return written

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -69,41 +69,65 @@ class Sampler:
         With temperature 0 all answers would be alike, so n is 1 then. Raises SarmError for an empty or
         over-long prompt (the prompt keeps its first 1,024 tokens out of the model's reach otherwise).
         """
-        if not prompt.strip():
-            raise SarmError("the prompt is empty: write a question first")
-        ids: Any = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=True, return_tensors="pt"
+        return self.sample_each(
+            [prompt],
+            n,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            progress=progress,
+        )[0]
+
+    def sample_each(
+        self,
+        prompts: Sequence[str],
+        n: int,
+        *,
+        max_new_tokens: int = 160,
+        temperature: float = 0.9,
+        top_p: float = 0.95,
+        seed: int = 0,
+        progress: Callable[[int, int], bool | None] | None = None,
+    ) -> list[list[Sampled]]:
+        """`n` answers to each of several prompts, in one batch; otherwise like `sample`."""
+        for prompt in prompts:
+            if not prompt.strip():
+                raise SarmError("the prompt is empty: write a question first")
+        texts = [
+            self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+            )
+            for prompt in prompts
+        ]
+        batch: Any = self.tokenizer(
+            texts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
         )
-        start = ids["input_ids"].shape[1]
+        start = batch["input_ids"].shape[1]
         if start > MAX_PROMPT:
             raise SarmError(f"the prompt has {start} tokens; the embedded model takes {MAX_PROMPT} here. Shorten it")
         options: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            options = {
-                "do_sample": True,
-                "temperature": temperature,
-                "top_p": top_p,
-                "num_return_sequences": n,
-            }
+            options = {"do_sample": True, "temperature": temperature, "top_p": top_p, "num_return_sequences": n}
         criteria = StoppingCriteriaList()
         if progress is not None:
             criteria.append(_Report(progress, start, max_new_tokens))
         with self._lock, torch.inference_mode(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             out = self.model.generate(
-                **ids,
+                **batch,
                 max_new_tokens=max_new_tokens,
                 pad_token_id=self.tokenizer.pad_token_id,
                 stopping_criteria=criteria,
                 **options,
             )
-        end = self.tokenizer.eos_token_id
-        answers = []
-        for row in out[:, start:]:
-            finished = bool((row == end).any())
-            text = str(self.tokenizer.decode(row, skip_special_tokens=True))
-            answers.append(Sampled(text.strip(), finished))
-        return answers
+        answers = [self._answer(row) for row in out[:, start:]]
+        each = len(answers) // len(prompts)
+        return [answers[i * each : (i + 1) * each] for i in range(len(prompts))]
+
+    def _answer(self, row: torch.Tensor) -> Sampled:
+        text = str(self.tokenizer.decode(row, skip_special_tokens=True))
+        return Sampled(text.strip(), bool((row == self.tokenizer.eos_token_id).any()))
 
 
 @lru_cache(maxsize=1)
