@@ -214,7 +214,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo")
     parser.add_argument("--texts", type=int, default=256, help="texts of the rate measurement")
-    parser.add_argument("--memory-texts", type=int, default=4000)
+    parser.add_argument("--memory-texts", type=int, default=2500)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "benchmark-harvest.json")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)

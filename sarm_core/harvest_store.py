@@ -41,21 +41,30 @@ def run_command(options: argparse.Namespace) -> str:
         from sarm_core.harvesting.ray_engine import run_on_ray
 
         engine = run_on_ray(scorer, options.workers)
-    header = harvest_into(
-        options.db,
-        scorer,
-        options.sources,
-        HarvestSettings(
-            positions=options.positions,
-            top=options.top,
-            seed=options.seed,
-            chunk_texts=options.chunk,
-        ),
-        engine=engine,
-        resume=options.resume,
-        checkpoint_seconds=options.checkpoint_seconds,
-        skip_bad=options.skip_bad,
+    settings = HarvestSettings(
+        positions=options.positions,
+        top=options.top,
+        per_band=options.per_band,
+        random=min(HarvestSettings.random, options.per_band),
+        silent=options.silent,
+        seed=options.seed,
+        chunk_texts=options.chunk,
     )
+    try:
+        header = harvest_into(
+            options.db,
+            scorer,
+            options.sources,
+            settings,
+            engine=engine,
+            resume=options.resume,
+            checkpoint_seconds=options.checkpoint_seconds,
+            skip_bad=options.skip_bad,
+        )
+    except KeyboardInterrupt:
+        if Workspace(options.db).state_file.exists():
+            print("stopped: the same command with --resume goes on from here", file=sys.stderr)
+        raise
     skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
     return (
         f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "

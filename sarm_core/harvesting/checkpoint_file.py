@@ -49,7 +49,11 @@ class Workspace:
                     f"{self.folder} holds an unfinished harvest: add --resume to go on with it, "
                     "or delete the folder to start anew"
                 )
-            yield
+            try:
+                yield
+            finally:
+                if not self.state_file.exists():  # nothing to go on with
+                    shutil.rmtree(self.folder, ignore_errors=True)
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """(facts, arrays) of the last checkpoint, or None. Raises SarmError for a damaged one."""
