@@ -33,7 +33,10 @@ def feature_app(tmp_path_factory: pytest.TempPathFactory, app_server: AppServer)
 def open_page(feature_app: tuple[str, Path], new_page: Callable[..., AppPage]) -> Open:
     def open_it(path: str, **options: Any) -> AppPage:
         app = new_page(**options)
-        app.open(f"{feature_app[0]}/{path}")
+        # The first page of a server waits for torch and the model: patience here, not in every test.
+        app.page.goto(f"{feature_app[0]}/{path}", timeout=120_000)
+        app.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=120_000)
+        app.settled()
         return app
 
     return open_it
