@@ -1,28 +1,31 @@
-"""The ways answers get onto the compare page: examples, paste, upload, sampling; and steering files."""
+"""The ways answers get onto the compare page: examples, paste, upload, sampling; and the link back to it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import streamlit as st
 
 from app import session
 from app.comparison import Comparison, corpus, from_corpus, from_paste, from_texts, from_upload
 from app.engine import Engine
-from sarm_core.errors import SteeringError
-from sarm_core.steering import Steering
+from app.plain_text import cut, plain
+from app.popovers import close_popover, popover
 
-__all__ = ["input_row", "load_steering_form"]
+__all__ = ["input_row"]
 
 
-def input_row(current: Engine) -> None:
-    """Example picker, paste, upload and sample, side by side."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+def input_row(current: Engine) -> Any:
+    """Example picker, paste, upload and sample, side by side; gives the popover for the link, still empty."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="inputs"):
         _examples()
-        with st.popover("Paste", icon=":material/content_paste:"):
+        with popover("paste", "Paste", icon=":material/content_paste:"):
             _paste()
-        with st.popover("Upload", icon=":material/upload_file:"):
+        with popover("upload", "Upload", icon=":material/upload_file:"):
             _upload()
-        with st.popover("Sample answers", icon=":material/casino:"):
-            _sample(current)
+        with popover("sample", "Sample answers", icon=":material/casino:"):
+            _sample()
+        return popover("link", "Link", icon=":material/link:", help="An address that opens this page again")
 
 
 def _examples() -> None:
@@ -40,108 +43,121 @@ def _examples() -> None:
     st.selectbox(
         "Example prompt",
         list(rows),
-        format_func=lambda i: f"{rows[i]['category']}: {rows[i]['prompt'][:90]}",
+        format_func=lambda i: f"{rows[i]['category']}: {cut(rows[i]['prompt'], 90)}",
         key="example",
-        placeholder="Choose one of the prompts that come with the tool",
+        placeholder="Your own answers are on the page; choose an example",
         on_change=choose,
     )
 
 
+def _show_error(key: str) -> None:
+    """What went wrong in a popover is said in it, where the person is looking."""
+    if st.session_state.get(key):
+        st.error(plain(st.session_state[key]), icon=":material/error:")
+
+
 def _paste() -> None:
+    def read() -> None:
+        try:
+            made = from_paste(st.session_state["paste_prompt"], st.session_state["paste_answers"])
+        except session.Errors as error:
+            st.session_state["paste_error"] = str(error)
+        else:
+            st.session_state.pop("paste_error", None)
+            session.set_comparison(made)
+            close_popover("paste")
+
     with st.form("paste", border=False):
-        prompt = st.text_area("Prompt", height=80, key="paste_prompt")
-        text = st.text_area(
+        st.text_area("Prompt", height=80, key="paste_prompt")
+        st.text_area(
             "Answers, separated by lines of three dashes",
             height=220,
             placeholder="First answer\n---\nSecond answer",
             key="paste_answers",
         )
-        if st.form_submit_button("Compare", type="primary"):
-            made = session.guarded(from_paste, prompt, text)
-            if made is not None:
-                session.set_comparison(made)
-            st.rerun()
+        _show_error("paste_error")
+        st.form_submit_button("Compare", type="primary", on_click=read)
 
 
 def _upload() -> None:
+    # A new key empties the box once its file is on the page.
+    key = f"upload_{st.session_state.setdefault('uploads', 0)}"
+
+    def read() -> None:
+        file = st.session_state[key]
+        st.session_state.pop("upload_error", None)
+        if file is None:
+            return
+        try:
+            found = from_upload(file.getvalue(), file.name)
+        except session.Errors as error:
+            st.session_state["upload_error"] = str(error)
+            return
+        st.session_state["upload_found"] = found
+        st.session_state["uploads"] += 1
+        session.set_comparison(found[0])
+        if len(found) == 1:
+            close_popover("upload")
+
+    def show(number: int) -> None:
+        session.set_comparison(found[number])
+        close_popover("upload")
+
     st.caption(
         "JSONL, up to 20 MB. Rows of `prompt` + `response`, `messages`, `prompt` + `chosen` + `rejected`, "
-        "or `prompt` + `answers`."
+        "or `prompt` + `answers`. Rows with one prompt are compared with each other."
     )
-    file = st.file_uploader("File", type=["jsonl", "json"], key="upload", label_visibility="collapsed")
-    if file is None:
-        return
-    key = (file.file_id, file.size)
-    if st.session_state.get("upload_read") != key:
-        st.session_state["upload_read"] = key
-        read = session.guarded(from_upload, file.getvalue(), file.name)
-        st.session_state["upload_found"] = read or []
-        if read:
-            session.set_comparison(read[0])
-        st.rerun()
+    st.file_uploader("File", type=["jsonl", "json"], key=key, label_visibility="collapsed", on_change=read)
+    _show_error("upload_error")
     found: list[Comparison] = st.session_state.get("upload_found", [])
     if len(found) > 1:
         picked = st.selectbox(
-            f"{len(found)} prompts in the file",
+            f"{len(found):,} prompts in {plain(cut(found[0].origin.removeprefix('file '), 60))}",
             range(len(found)),
-            format_func=lambda i: f"{i + 1}. {found[i].question[:80]} ({len(found[i].answers)} answers)",
+            format_func=lambda i: f"{i + 1}. {cut(found[i].question, 80)} ({len(found[i].answers)})",
+            key=f"upload_pick_{st.session_state['uploads']}",
         )
-        st.button("Compare these answers", on_click=session.set_comparison, args=(found[picked],))
+        st.button("Compare these answers", on_click=show, args=(picked,), key="upload_show", type="primary")
 
 
-def _sample(current: Engine) -> None:
+def _sample() -> None:
     st.caption("The embedded SmolLM2-135M answers your prompt several times. It is small: expect mistakes.")
     with st.form("sample", border=False):
         prompt = st.text_area("Prompt", height=80, key="sample_prompt")
         left, middle, right = st.columns(3)
-        n = left.number_input("Answers", 2, 16, 6)
-        temperature = middle.number_input("Temperature", 0.1, 2.0, 0.9, step=0.1)
-        seed = right.number_input("Seed", 0, 2**31 - 1, 0)
-        length = st.slider("Tokens at most", 32, 256, 120, step=8)
-        if not st.form_submit_button("Sample", type="primary"):
-            return
-    from sarm_core.demo.sampling import load_sampler
-
-    bar = st.progress(0.0, text="Loading the language model …")
-
-    def draw() -> Comparison:
-        sampler = load_sampler()
-        answers = sampler.sample(
-            prompt,
-            int(n),
-            max_new_tokens=int(length),
-            temperature=float(temperature),
-            seed=int(seed),
-            progress=lambda done, total: bar.progress(done / total, text=f"token {done} of at most {total}"),
-        )
-        notes = ["" if answer.finished else "cut off" for answer in answers]
-        return from_texts(
-            prompt, [answer.text for answer in answers], notes, f"sampled, seed {seed}, temperature {temperature:g}"
-        )
-
-    made = session.guarded(draw)
-    bar.empty()
-    if made is not None:
-        session.set_comparison(made)
-    st.rerun()
-
-
-def load_steering_form(current: Engine) -> None:
-    """Read a steering file; a wrong one leaves everything as it is."""
-    file = st.file_uploader("Steering file", type=["json"], key="steering_file", label_visibility="collapsed")
-    if file is None or st.session_state.get("steering_read") == file.file_id:
-        return
-    st.session_state["steering_read"] = file.file_id
-
-    def read() -> None:
+        n = left.number_input("Answers", 2, 16, 6, key="sample_n")
+        temperature = middle.number_input("Temperature", 0.1, 2.0, 0.9, step=0.1, key="sample_temperature")
+        seed = right.number_input("Seed", 0, 2**31 - 1, 0, key="sample_seed")
+        length = st.slider("Tokens at most", 32, 256, 120, step=8, key="sample_length")
+        asked = st.form_submit_button("Sample", type="primary")
+    if asked:
         try:
-            text = file.getvalue().decode("utf-8")
-        except UnicodeDecodeError:
-            raise SteeringError(f"{file.name}: is not UTF-8 text") from None
-        steering = Steering.from_json(text, file.name)
-        steering.check(current.scorer.n_features)
-        session.steering().load(steering)
-        session.say(f"{file.name}: {len(steering.features())} features steered.", "success")
+            made = _drawn(prompt, int(n), float(temperature), int(seed), int(length))
+        except session.Errors as error:
+            st.error(plain(str(error)), icon=":material/error:")
+        else:
+            session.set_comparison(made)
+            close_popover("sample")
+            st.rerun()
 
-    session.guarded(read)
-    st.rerun()
+
+def _drawn(prompt: str, n: int, temperature: float, seed: int, length: int) -> Comparison:
+    """Answers from the embedded model, with a progress bar. Raises SarmError."""
+    bar = st.progress(0.0, text="Loading the language model …")
+    try:
+        from sarm_core.demo.sampling import load_sampler
+
+        answers = load_sampler().sample(
+            prompt,
+            n,
+            max_new_tokens=length,
+            temperature=temperature,
+            seed=seed,
+            progress=lambda done, total: bar.progress(done / total, text=f"Token {done} of at most {total}"),
+        )
+        notes = {answer.text.strip(): "" if answer.finished else "cut off" for answer in answers}
+        return from_texts(
+            prompt, list(notes), list(notes.values()), f"sampled, seed {seed}, temperature {temperature:g}"
+        )
+    finally:
+        bar.empty()

@@ -14,7 +14,7 @@ from typing import Any
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.row_files import read_rows
-from sarm_core.rows import Conversation, Message, conversation_of, pair_of
+from sarm_core.rows import ROLES, Conversation, Message, conversation_of, pair_of
 
 __all__ = [
     "MAX_ANSWERS",
@@ -61,6 +61,24 @@ class Comparison:
             for i, answer in enumerate(self.answers)
         ]
 
+    def with_answer(self, text: str, note: str = "") -> tuple[Comparison, int]:
+        """This comparison with one more answer, and that answer's index; one that is there already is not doubled.
+
+        Raises SarmError when the text is empty or there is no room.
+        """
+        text = text.strip()
+        if not text:
+            raise SarmError("the answer is empty: paste the text to explain")
+        for i, answer in enumerate(self.answers):
+            if answer.text == text:
+                return self, i
+        if len(self.answers) >= MAX_ANSWERS:
+            raise SarmError(
+                f"there are {MAX_ANSWERS} answers already, which is as many as this page compares"
+            )
+        answers = (*self.answers, Answer(text, note))
+        return Comparison(self.prompt, answers, f"{self.origin} and one pasted".strip()), len(self.answers)
+
     def conversations(self) -> list[Conversation]:
         """What the model scores, one per answer."""
         return [
@@ -97,9 +115,12 @@ def from_json(data: Mapping[str, Any]) -> Comparison:
     try:
         prompt = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in data["prompt"])
         answers = tuple(Answer(str(a["text"]), str(a.get("note", ""))) for a in data["answers"])
+        origin = str(data.get("origin", ""))
     except (KeyError, TypeError, AttributeError):
         raise SarmError("the stored comparison cannot be read: it was made by another version") from None
-    return Comparison(prompt, answers, str(data.get("origin", "")))
+    if not prompt or not 1 <= len(answers) <= MAX_ANSWERS or any(turn.role not in ROLES for turn in prompt):
+        raise SarmError("the stored comparison has no prompt or no answers: it was made by another version")
+    return Comparison(prompt, answers, origin)
 
 
 def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), origin: str = "") -> Comparison:
@@ -113,7 +134,9 @@ def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), ori
     if not kept:
         raise SarmError("there is no answer: paste at least one, better two")
     if len(kept) > MAX_ANSWERS:
-        raise SarmError(f"{len(kept)} answers are more than the {MAX_ANSWERS} this page compares: leave some out")
+        raise SarmError(
+            f"{len(kept)} answers are more than the {MAX_ANSWERS} this page compares: leave some out"
+        )
     return Comparison(
         (Message("user", prompt.strip()),), tuple(Answer(t, n) for t, n in kept.items()), origin
     )
@@ -146,7 +169,7 @@ def from_upload(data: bytes, name: str) -> list[Comparison]:
         except RowError as error:
             raise RowError(error.reason, source=name, row=error.row or row) from None
     return [
-        Comparison(prompt, tuple(Answer(t, n) for t, n in answers.items()), name)
+        Comparison(prompt, tuple(Answer(t, n) for t, n in answers.items()), f"file {name}")
         for prompt, answers in found.items()
     ]
 

@@ -95,7 +95,9 @@ class Engine:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The model's store, opened for this thread. Raises StoreError."""
+        """The model's store, opened for this thread; made anew when its file was taken away. Raises StoreError."""
+        if not self.store_path.is_file():
+            _prepared_store(self.choice, self.scorer)
         with Store.open(self.store_path, self.fingerprint) as store:
             yield store
 
@@ -145,13 +147,23 @@ def load_engine(choice: Choice) -> Engine:
 def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     """The store of this model, made (or copied, for the embedded model) when it is not there yet."""
     folder = data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"{folder}: cannot be made ({reason}); set SARM_DATA to another folder") from None
     path = folder / f"{scorer.fingerprint[:16]}.db"
     if not path.exists() and choice.source == "demo" and PREBUILT.exists():
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        copyfile(PREBUILT, beside)
-        os.link(beside, path) if not path.exists() else None
-        beside.unlink()
+        try:
+            copyfile(PREBUILT, beside)
+            beside.replace(path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            reason = error.strerror or error
+            raise StoreError(
+                f"{path}: cannot be written ({reason}); set SARM_DATA to another folder"
+            ) from None
     name = scorer.checkpoint.name or scorer.checkpoint.source
     model = ModelRecord(scorer.fingerprint, name, scorer.n_features, {"source": scorer.checkpoint.source})
     try:

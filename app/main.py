@@ -12,11 +12,23 @@ if ROOT not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-st.set_page_config(page_title="SARM Explorer", page_icon=":material/tune:", layout="wide")
+from app.plain_text import plain  # noqa: E402
+from feature_db.errors import StoreError  # noqa: E402
+from sarm_core.errors import SarmError  # noqa: E402
+
+st.set_page_config(
+    page_title="SARM Explorer", page_icon=":material/tune:", layout="wide", initial_sidebar_state=230
+)
+# The wide layout's margins are 5rem; tables and bars need the room more.
+st.html(
+    "<style>@media (min-width: 640px) { .stMainBlockContainer { padding-inline: 2.5rem } }</style>",
+)
 
 PAGES = {
     "Use": [
-        st.Page("app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True),
+        st.Page(
+            "app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True
+        ),
         st.Page("app_pages/explain.py", title="Explain one answer", icon=":material/search_insights:"),
     ],
     "Understand": [
@@ -30,4 +42,8 @@ PAGES = {
     "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
 }
 
-st.navigation(PAGES).run()
+try:
+    st.navigation(PAGES).run()
+except (SarmError, StoreError) as error:
+    # A page says most errors where they arise; what is left (a store that went away, say) is one line here.
+    st.error(plain(str(error)), icon=":material/error:")

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import streamlit as st
 
-from app.comparison import Comparison, from_corpus, from_json
+from app.comparison import Comparison, corpus, from_corpus, from_json
 from app.engine import Choice, Engine, default_choice, load_engine
+from app.plain_text import plain
 from app.steering_state import SteeringState
+from app.why import separating_features
 from feature_db import StoreError
 from sarm_core.errors import SarmError
 from sarm_core.scorer import Scored
 
 __all__ = [
+    "Errors",
+    "add_features",
     "comparison",
     "current_comparison",
     "engine",
+    "guarded",
+    "link",
+    "offer_features",
     "open_link",
     "say",
     "score",
     "set_comparison",
+    "show_link",
     "show_messages",
     "steering",
     "update_link",
@@ -30,6 +40,15 @@ __all__ = [
 Errors = (SarmError, StoreError)
 T = TypeVar("T")
 FIRST_EXAMPLE = "sensitive-01"
+LINKED = {"left": "l", "right": "r", "explained": "e", "traced": "f", "at_least": "t", "basis": "u"}
+"""Widget keys that are part of a link, and their names in it. All are whole numbers but `basis`."""
+ICONS = {
+    "error": ":material/error:",
+    "warning": ":material/warning:",
+    "success": ":material/check:",
+    "info": ":material/info:",
+}
+ABOUT_ANSWERS = ("left", "right", "explained", "traced")
 
 
 def choice() -> Choice:
@@ -41,10 +60,10 @@ def engine() -> Engine:
     """The loaded engine; stops the page with one line when the model cannot be loaded."""
     wanted = choice()
     try:
-        with st.spinner(f"Loading {wanted.source} … (the first time also reads the weights from disk)"):
+        with st.spinner(f"Loading {plain(wanted.source)} … (once a start: reads the weights from disk)"):
             return load_engine(wanted)
     except Errors as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         st.page_link("app_pages/model.py", label="Choose another model", icon=":material/tune:")
         st.stop()
 
@@ -63,10 +82,16 @@ def current_comparison() -> Comparison:
     return now
 
 
-def set_comparison(new: Comparison) -> None:
-    """Put another comparison on the page; the steering stays."""
+def set_comparison(new: Comparison, *, keep_choices: bool = False) -> None:
+    """Put another comparison on the page; the steering stays, what was chosen among the old answers does not.
+
+    `keep_choices` for the same answers with one more at the end.
+    """
     st.session_state["comparison"] = new
     st.session_state.pop("comparison_saved", None)
+    if not keep_choices:
+        for name in ABOUT_ANSWERS:
+            st.session_state.pop(name, None)
 
 
 def steering() -> SteeringState:
@@ -74,15 +99,34 @@ def steering() -> SteeringState:
     return st.session_state.setdefault("steering_state", SteeringState())
 
 
+def add_features(features: Sequence[int]) -> None:
+    """Callback: put features on the panel, saying so when they do not fit."""
+    left_out = steering().add(features)
+    if left_out:
+        which = "Feature" if len(left_out) == 1 else "Features"
+        names = ", ".join(f"#{i}" for i in left_out[:6]) + (" …" if len(left_out) > 6 else "")
+        say(f"The panel is full. {which} {names} not added: remove another first.", "warning")
+
+
+def offer_features(scored: Scored, n: int = 4) -> None:
+    """Sliders to begin with, while the person has chosen none: what separates these answers most."""
+    held, offered = steering(), st.session_state.get("offered")
+    untouched = len(held.history) == 1 and not held.current and held.panel == (offered or [])
+    if untouched and (offered is None or st.session_state.get("offered_for") != comparison()):
+        held.panel = st.session_state["offered"] = separating_features(scored.matrix, n)
+        held.panel = list(held.panel)
+        st.session_state["offered_for"] = comparison()
+
+
 def say(text: str, kind: str = "error") -> None:
-    """Show one line at the top of the next run (callbacks cannot draw)."""
+    """Show one line of Markdown at the top of the next run (callbacks cannot draw); `plain` what others wrote."""
     st.session_state.setdefault("messages", []).append((kind, text))
 
 
 def show_messages() -> None:
     """Draw and forget what `say` left."""
     for kind, text in st.session_state.pop("messages", []):
-        getattr(st, kind)(text)
+        getattr(st, kind)(text, icon=ICONS[kind])
 
 
 def score(current: Engine, of: Comparison) -> Scored:
@@ -91,11 +135,20 @@ def score(current: Engine, of: Comparison) -> Scored:
     found = current.cached(key)
     if found is not None:
         return found
-    bar = st.progress(0.0, text=f"Scoring {len(of.answers)} answers …")
+    what = f"Scoring {len(of.answers)} answer{'s' if len(of.answers) > 1 else ''}"
+    bar = st.progress(0.0, text=f"{what} …")
+    started = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        spent = time.monotonic() - started
+        left = spent / max(done, 1) * (total - done)
+        rest = f", about {left:.0f} s left" if spent > 2 and left >= 1 else ""
+        bar.progress(min(1.0, done / max(total, 1)), text=f"{what}: {done:,} of {total:,} tokens{rest}")
+
     try:
-        return current.score(key, of.conversations(), lambda done, total: bar.progress(done / max(total, 1)))
+        return current.score(key, of.conversations(), show)
     except Errors as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")
         st.stop()
     finally:
         bar.empty()
@@ -106,7 +159,7 @@ def guarded(action: Callable[..., T], *args: Any) -> T | None:
     try:
         return action(*args)
     except Errors as error:
-        say(str(error))
+        say(plain(str(error)))
         return None
 
 
@@ -114,11 +167,11 @@ def guarded(action: Callable[..., T], *args: Any) -> T | None:
 
 
 def open_link(current: Engine) -> None:
-    """On the first run of a session: take comparison and steering from the address."""
+    """On the first run of a session: take comparison, steering and what is chosen from the address."""
     if st.session_state.get("link_opened"):
         return
     st.session_state["link_opened"] = True
-    answers, state = st.query_params.get("a"), st.query_params.get("s")
+    answers, state, model = (st.query_params.get(name) for name in ("a", "s", "m"))
     try:
         if answers and answers.startswith("example:"):
             set_comparison(from_corpus(answers.removeprefix("example:")))
@@ -126,22 +179,36 @@ def open_link(current: Engine) -> None:
             with current.store() as store:
                 set_comparison(from_json(store.open_session(answers)))
             st.session_state["comparison_saved"] = answers
+        if answers:
+            _open_choices()
         if state:
+            if model and not current.fingerprint.startswith(model):
+                raise SarmError("its steering was made for another model, so it was left out")
             opened = SteeringState.from_link(state)
             opened.current.check(current.scorer.n_features)
             if any(i >= current.scorer.n_features for i in opened.panel):
-                raise SarmError("the link's steering was made for another model")
+                raise SarmError("its steering was made for another model, so it was left out")
             opened.revision = 1
             st.session_state["steering_state"] = opened
     except Errors as error:
-        say(f"This link could not be opened completely: {error}", "warning")
+        say(f"This link could not be opened completely: {plain(str(error))}.", "warning")
 
 
-def update_link(current: Engine) -> None:
-    """Write comparison and steering into the address, so that it can be copied, reloaded and sent."""
+def _open_choices() -> None:
+    for key, name in LINKED.items():
+        text = st.query_params.get(name, "")
+        if key == "basis" and text:
+            st.session_state[key] = text
+        elif text.isascii() and text.isdecimal() and len(text) < 10:
+            st.session_state[key] = int(text)
+
+
+def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
+    """Write comparison, steering and the widgets named in `choices` into the address: copy, reload, send it."""
     now = comparison()
+    wanted: dict[str, str] = {}
     if now is not None:
-        if now.origin.startswith("example "):
+        if now.origin.startswith("example ") and now.origin.removeprefix("example ") in corpus():
             address = f"example:{now.origin.removeprefix('example ')}"
         else:
             address = st.session_state.get("comparison_saved")
@@ -150,14 +217,39 @@ def update_link(current: Engine) -> None:
                     with current.store() as store:
                         address = store.save_session(now.to_json())
                 except StoreError as error:
-                    st.warning(f"This page cannot be linked to: {error}")
+                    st.warning(f"This page cannot be linked to: {plain(str(error))}")
                     return
                 st.session_state["comparison_saved"] = address
-        if st.query_params.get("a") != address:
-            st.query_params["a"] = address
+        wanted["a"] = address
+        for key in choices:
+            value = st.session_state.get(key)
+            if value is not None:
+                wanted[LINKED[key]] = str(value)
     state = steering()
-    text = state.to_link() if state.panel or state.current else ""
-    if text and st.query_params.get("s") != text:
-        st.query_params["s"] = text
-    elif not text and "s" in st.query_params:
-        del st.query_params["s"]
+    if state.panel or state.current:
+        wanted["s"] = state.to_link()
+        wanted["m"] = current.fingerprint[:8]
+    # One assignment, and none when nothing changed: each is a message and a place in the browser's history.
+    mine = {"a", "s", "m", *LINKED.values()}
+    others = {name: value for name, value in st.query_params.items() if name not in mine}
+    if {**others, **wanted} != dict(st.query_params.items()):
+        st.query_params.from_dict({**others, **wanted})
+
+
+def link() -> str | None:
+    """The whole address of what is on the page, once `update_link` ran; None where the browser gives no address."""
+    base = st.context.url
+    if not base:
+        return None
+    return base.split("?")[0] + "?" + urlencode(dict(st.query_params.items()), quote_via=quote)
+
+
+def show_link(place: Any) -> None:
+    """Draw the address in `place`, with a button that copies it."""
+    address = link()
+    with place:
+        st.caption(
+            "The address bar holds the same. It opens these answers, sliders and choices again; answers that are "
+            "not an example are kept in this installation's store."
+        )
+        st.code(address or "see the address bar", language=None, wrap_lines=True)

@@ -50,6 +50,7 @@ class SteeringState:
             return
         self.history = [*self.history[: self.at + 1], steering][-MAX_HISTORY:]
         self.at = len(self.history) - 1
+        self._make_room()
 
     def undo(self) -> None:
         """One step back."""
@@ -107,19 +108,15 @@ class SteeringState:
         groups = {key: group for key, group in self.current.groups.items() if key != name}
         self.change(replace(self.current, groups=groups), by_server=True)
 
-    def load(self, steering: Steering) -> list[int]:
-        """Take over a whole steering (from a file or a link); returns features that did not fit the panel."""
-        named = [*steering.scale, *steering.set, *steering.offset]
-        for group in steering.groups.values():
-            named += group.features
-        left_out = self.add(named)
-        if left_out:
+    def load(self, steering: Steering) -> None:
+        """Take over a whole steering (from a file or a link). Raises SteeringError, changing nothing, if too large."""
+        named = _named(steering)
+        if len(named) > MAX_PANEL:
             raise SteeringError(
-                f"the steering changes {len(set(named))} features; the panel holds {MAX_PANEL}. "
+                f"the steering changes {len(named)} features; the panel holds {MAX_PANEL}. "
                 "Use the command line (score --steering) for larger ones"
             )
         self.change(steering, by_server=True)
-        return left_out
 
     def to_link(self) -> str:
         """Panel and steering as one compact JSON text for a query parameter."""
@@ -131,18 +128,33 @@ class SteeringState:
         """The state a link describes. Raises SteeringError."""
         try:
             data = json.loads(text)
-            panel = [int(i) for i in data["panel"]]
+            panel = data["panel"]
             body = json.dumps(data["steering"])
+            if not isinstance(panel, list) or not all(type(i) is int and 0 <= i < 2**31 for i in panel):
+                raise ValueError(panel)
         except (ValueError, TypeError, KeyError, RecursionError):
             raise SteeringError("the link's steering cannot be read; ask for a new link") from None
         state = cls()
-        state.add([i for i in panel if i >= 0])
+        state.add(panel)
         state.load(Steering.from_json(body, "the link's steering"))
         state.history, state.at = [state.current], 0
         return state
 
     def _show(self) -> None:
         self.revision += 1
-        now = self.current
-        named = [*now.scale, *now.set, *now.offset, *(i for g in now.groups.values() for i in g.features)]
-        self.add(named)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Every steered feature has a slider; sliders that steer nothing give way, the last first."""
+        named = _named(self.current)
+        missing = [i for i in named if i not in self.panel]
+        spare = [i for i in self.panel if i not in set(named)]
+        too_many = max(0, len(self.panel) + len(missing) - MAX_PANEL)
+        dropped = set(spare[len(spare) - too_many :]) if too_many else set()
+        self.panel = [i for i in self.panel if i not in dropped] + missing
+
+
+def _named(steering: Steering) -> list[int]:
+    """Every feature a steering mentions, once."""
+    members = (i for group in steering.groups.values() for i in group.features)
+    return list(dict.fromkeys([*steering.scale, *steering.set, *steering.offset, *members]))

@@ -1,4 +1,4 @@
-"""An answer's text with each token shaded by one feature's activation."""
+"""A conversation's text with each token shaded by one feature's activation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 __all__ = ["token_html"]
 
 STRONG, NEGATIVE = "47, 125, 208", "208, 100, 60"
+LONG_PROMPT = 120  # tokens; a longer prompt is folded away so that the answer is in sight
 
 
 def token_html(
@@ -20,34 +21,45 @@ def token_html(
     scale: float,
     scored: int | None = None,
     muted_until: int = 0,
+    fold_prompt: bool = False,
 ) -> str:
     """HTML for `pieces` [T] shaded by `activations` [T]; `scale` is the activation of full colour.
 
     The scale is given by the caller so that one feature looks alike in every text. Tokens before
-    `muted_until` (the prompt) are grey; the `scored` token is framed. All text is escaped.
+    `muted_until` (the prompt) are grey, with `fold_prompt` folded when they are many; the `scored` token is framed.
+    All text is escaped. Tokens without a mark are plain text: a long text stays small.
     """
-    spans = []
-    for i, (piece, z) in enumerate(zip(pieces, activations.tolist(), strict=True)):
-        style = ""
-        if z:
-            strength = 0.12 + 0.68 * min(1.0, abs(z) / scale) if scale > 0 else 0.5
-            style = f"background: rgba({STRONG if z > 0 else NEGATIVE}, {strength:.2f})"
-        classes = " ".join(
-            name for name, on in (("prompt", i < muted_until), ("scored", i == scored)) if on
+    spans = [
+        _token(piece, float(z), scale, i == scored)
+        for i, (piece, z) in enumerate(zip(pieces, activations.tolist(), strict=True))
+    ]
+    prompt, answer = "".join(spans[:muted_until]), "".join(spans[muted_until:])
+    if fold_prompt and muted_until > LONG_PROMPT:
+        active = int(np.count_nonzero(activations[:muted_until]))
+        prompt = (
+            f"<details><summary>Prompt, {muted_until:,} tokens, active at {active:,}</summary>"
+            f'<span class="prompt">{prompt}</span></details>'
         )
-        # Special tokens would read as tags to the eye as well: show them in angle quotes' own escapes.
-        text = html.escape(piece).replace("\n", "↵\n")
-        spans.append(
-            f'<span class="{classes}" style="{style}" title="z = {z:.4g}">{text}</span>'
-            if style or classes
-            else text
-        )
-    return f'<style>{_CSS}</style><div class="sarm-tokens">{"".join(spans)}</div>'
+    elif prompt:
+        prompt = f'<span class="prompt">{prompt}</span>'
+    return f'<style>{_CSS}</style><div class="sarm-tokens">{prompt}{answer}</div>'
+
+
+def _token(piece: str, z: float, scale: float, scored: bool) -> str:
+    text = html.escape(piece).replace("\n", "↵\n")
+    if not z and not scored:
+        return text
+    marks = ' class="scored"' if scored else ""
+    if z:
+        strength = 0.12 + 0.68 * min(1.0, abs(z) / scale) if scale > 0 else 0.5
+        marks += f' style="background: rgba({STRONG if z > 0 else NEGATIVE}, {strength:.2f})"'
+    return f'<span{marks} title="z = {z:.4g}">{text}</span>'
 
 
 _CSS = """
-.sarm-tokens { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.75; font-size: 0.95rem }
+.sarm-tokens { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.75; font-size: 0.9rem }
 .sarm-tokens span { border-radius: 3px; padding: 1px 0 }
 .sarm-tokens .prompt { opacity: 0.6 }
 .sarm-tokens .scored { outline: 1.5px solid currentColor; outline-offset: 1px }
+.sarm-tokens summary { cursor: pointer; opacity: 0.75; font-size: 0.85rem }
 """

@@ -1,21 +1,31 @@
-"""Why one answer is above another: the features that decide, as numbers, words and a chart."""
+"""Why one answer is above another: the features that decide, as numbers, words and bars."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
+from app.components.feature_bars import Bar
 from app.engine import FeatureNote
 from sarm_core.features import FeatureMatrix
 
-__all__ = ["Decision", "contribution_chart", "decide", "difference_chart", "feature_title", "in_words"]
+__all__ = [
+    "AGAINST",
+    "FOR",
+    "Decision",
+    "bars",
+    "decide",
+    "feature_title",
+    "in_words",
+    "separating_features",
+    "signed",
+]
 
-FOR, AGAINST = "#2f7dd0", "#d0643c"  # distinguishable without red and green, in light and dark
+FOR, AGAINST = "#2f7dd0", "#d0643c"
+"""Distinguishable without red and green; the light theme's blue and orange in .streamlit/config.toml."""
 
 
 @dataclass(frozen=True)
@@ -67,98 +77,82 @@ def feature_title(feature: int, note: FeatureNote | None, width: int = 34) -> st
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def in_words(decision: Decision, left: str, right: str, notes: Mapping[int, FeatureNote], top: int = 3) -> str:
+def in_words(
+    decision: Decision, left: str, right: str, notes: Mapping[int, FeatureNote], top: int = 3
+) -> str:
     """One or two sentences that name the features for and against, with their share of the margin."""
     margin = decision.margin
     if margin == 0:
         return f"{left} and {right} have exactly the same reward: what speaks for either cancels."
     above, below = (left, right) if margin > 0 else (right, left)
-    signed = decision.table["difference"] * np.sign(margin)
+    towards = decision.table["difference"] * np.sign(margin)
     ids = decision.table["feature"]
 
     def named(rows: pd.Series) -> str:
         return ", ".join(
-            f"{feature_title(int(ids[i]), notes.get(int(ids[i])))} ({value:+.3g})" for i, value in rows.items()
+            f"{feature_title(int(ids[i]), notes.get(int(ids[i])))} ({signed(value)})"
+            for i, value in rows.items()
         )
 
-    supporting = signed[signed > 0].nlargest(top)
-    opposing = signed[signed < 0].nsmallest(top)
+    supporting = towards[towards > 0].nlargest(top)
+    opposing = towards[towards < 0].nsmallest(top)
     text = f"{above} is above {below} by {abs(margin):.3g}"
     if len(supporting):
         text += f", most of all through {named(supporting)}"
     text += "."
     if len(opposing):
-        against = float(signed[signed < 0].sum())
-        text += f" Against it speak {named(opposing)}; everything against sums to {against:+.3g}."
+        against = float(towards[towards < 0].sum())
+        text += f" Against it speak {named(opposing)}; everything against sums to {signed(against)}."
     return text
 
 
-def _colours(values: Sequence[float]) -> list[str]:
-    return [FOR if value > 0 else AGAINST for value in values]
+def signed(value: float, digits: int = 3) -> str:
+    """`+0.831` or `−2.56`: a sign that is as wide as the plus."""
+    return f"{value:+.{digits}g}".replace("-", "−")
 
 
-def difference_chart(
-    table: pd.DataFrame, left: str, right: str, notes: Mapping[int, FeatureNote]
-) -> go.Figure:
-    """Left, right and difference side by side on one shared scale; one bar a feature, largest on top."""
-    rows = table.iloc[::-1]
-    titles = [feature_title(int(i), notes.get(int(i))) for i in rows["feature"]]
-    figure = make_subplots(
-        rows=1,
-        cols=3,
-        shared_yaxes=True,
-        shared_xaxes="all",
-        horizontal_spacing=0.02,
-        column_titles=[left, right, "difference"],
-    )
-    for column, name in enumerate(("left", "right", "difference"), start=1):
-        figure.add_bar(
-            x=rows[name].to_numpy(),
-            y=np.arange(len(rows)),
-            orientation="h",
-            marker_color=_colours(rows[name].tolist()),
-            customdata=rows[["feature", "z_left", "z_right", "weight"]].to_numpy(),
-            hovertemplate=(
-                "feature #%{customdata[0]:.0f}<br>w z = %{x:.4g}<br>z: %{customdata[1]:.4g} / %{customdata[2]:.4g}"
-                "<br>w = %{customdata[3]:.4g}<extra></extra>"
-            ),
-            row=1,
-            col=column,
+def separating_features(matrix: FeatureMatrix, n: int) -> list[int]:
+    """The `n` features whose contributions w z vary most over the answers, most first; fewer when fewer vary."""
+    if len(matrix) < 2:
+        return []
+    contributions = matrix.csr.multiply(matrix.head[None, :].astype(np.float64)).tocsc()
+    mean = np.asarray(contributions.mean(axis=0)).ravel()
+    square = np.asarray(contributions.multiply(contributions).mean(axis=0)).ravel()
+    spread = square - mean**2
+    # A feature that is alike everywhere has a spread of rounding errors, not of 0.
+    varies = spread > 1e-12 * np.maximum(square, 1e-30)
+    order = np.argsort(-np.where(varies, spread, 0.0), kind="stable")[:n]
+    return [int(i) for i in order if varies[i]]
+
+
+def bars(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    notes: Mapping[int, FeatureNote],
+    panel: Collection[int] = (),
+) -> list[Bar]:
+    """Rows of `decide`'s table, or of one answer's contributions, for the bars; `columns` are drawn.
+
+    The line beside a name gives activations and head weight, so that a bar can be checked by hand.
+    """
+    on_panel = set(panel)
+    found = []
+    for row in table.to_dict("records"):
+        feature = int(row["feature"])
+        note = notes.get(feature, FeatureNote())
+        activations = [row[name] for name in ("activation", "z_left", "z_right") if name in row]
+        z = " / ".join(f"{value:.3g}" for value in activations)
+        facts = f"z {z} · w {row['weight']:.3g}".replace("-", "−")
+        if note.density is not None:
+            facts += f" · fires in {100 * note.density:.3g} %"
+        found.append(
+            Bar(
+                feature,
+                note.name,
+                tuple(float(row[column]) for column in columns),
+                facts,
+                note.suggested,
+                feature in on_panel,
+            )
         )
-    figure.update_yaxes(tickmode="array", tickvals=np.arange(len(rows)), ticktext=titles, showgrid=False)
-    return _dressed(figure, len(rows))
-
-
-def contribution_chart(table: pd.DataFrame, notes: Mapping[int, FeatureNote]) -> go.Figure:
-    """Contributions w z of one answer; `table` columns feature, contribution, activation, weight."""
-    rows = table.iloc[::-1]
-    titles = [feature_title(int(i), notes.get(int(i))) for i in rows["feature"]]
-    figure = go.Figure(
-        go.Bar(
-            x=rows["contribution"].to_numpy(),
-            y=np.arange(len(rows)),
-            orientation="h",
-            marker_color=_colours(rows["contribution"].tolist()),
-            customdata=rows[["feature", "activation", "weight"]].to_numpy(),
-            hovertemplate=(
-                "feature #%{customdata[0]:.0f}<br>w z = %{x:.4g}<br>z = %{customdata[1]:.4g}"
-                "<br>w = %{customdata[2]:.4g}<extra></extra>"
-            ),
-        )
-    )
-    figure.update_yaxes(tickmode="array", tickvals=np.arange(len(rows)), ticktext=titles, showgrid=False)
-    return _dressed(figure, len(rows))
-
-
-def _dressed(figure: go.Figure, n_rows: int) -> go.Figure:
-    figure.update_xaxes(zeroline=True, zerolinewidth=1)
-    figure.update_layout(
-        height=90 + 24 * max(n_rows, 3),
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
-        bargap=0.28,
-        showlegend=False,
-        dragmode="select",
-        clickmode="event+select",
-        uirevision="keep",
-    )
-    return figure
+    return found

@@ -22,6 +22,7 @@ const ICONS = {
   remove: "m4 4 8 8m0-8-8 8",
   up: "M8 12.5v-9M4.2 7.2 8 3.4l3.8 3.8",
   down: "M8 3.5v9M4.2 8.8 8 12.6l3.8-3.8",
+  add: "M8 3.5v9M3.5 8h9",
 };
 
 /** A 16 px line drawing in the text's colour; decorative, so the button around it carries the name. */

@@ -1,0 +1,67 @@
+"""Which answer is explained: one of the comparison, or a pasted one."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.comparison import Comparison, from_texts
+from app.plain_text import plain
+from app.popovers import close_popover, popover
+
+__all__ = ["choose_answer"]
+
+
+def choose_answer() -> tuple[Comparison, int]:
+    """The comparison on the page and the index of the answer to explain."""
+    now = session.current_comparison()
+    titles = now.titles()
+    if st.session_state.get("explained") not in range(len(titles)):
+        st.session_state["explained"] = 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        index = st.selectbox(
+            "Answer",
+            range(len(titles)),
+            format_func=titles.__getitem__,
+            key="explained",
+            persist_state="session",
+        )
+        with popover("explain", "Paste an answer", icon=":material/content_paste:"):
+            _paste(now)
+    return now, int(index)
+
+
+def _paste(now: Comparison) -> None:
+    """With the prompt left as it is, the answer joins the others; a new prompt makes a new page of one."""
+    if st.session_state.get("explain_prompt_of") != now.question:
+        st.session_state["explain_prompt_of"] = now.question
+        st.session_state["explain_prompt"] = now.question
+
+    def read() -> None:
+        prompt, text = st.session_state["explain_prompt"], st.session_state["explain_answer"]
+        try:
+            if prompt.strip() == now.question.strip():
+                made, index = now.with_answer(text, "pasted")
+            else:
+                made, index = from_texts(prompt, [text], origin="pasted"), 0
+        except session.Errors as error:
+            st.session_state["explain_error"] = str(error)
+            return
+        st.session_state.pop("explain_error", None)
+        st.session_state["explain_answer"] = ""
+        session.set_comparison(made, keep_choices=index > 0)
+        st.session_state["explained"] = index
+        st.session_state.pop("traced", None)
+        close_popover("explain")
+
+    with st.form("explain", border=False):
+        st.text_area("Prompt", height=80, key="explain_prompt")
+        st.text_area(
+            "Answer",
+            height=160,
+            key="explain_answer",
+            help="With the prompt as it is, it joins the answers above.",
+        )
+        if st.session_state.get("explain_error"):
+            st.error(plain(st.session_state["explain_error"]), icon=":material/error:")
+        st.form_submit_button("Explain", type="primary", on_click=read)
