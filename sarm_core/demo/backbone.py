@@ -48,7 +48,7 @@ def is_whole(folder: Path, *, checksums: bool) -> bool:
             file = folder / name
             if file.stat().st_size != size or (checksums and _sha256(file) != digest):
                 return False
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
     return bool(files)
 
@@ -132,7 +132,9 @@ def _convert(gguf: Path, target: Path) -> None:
     state = {name: torch.as_tensor(value).to(torch.bfloat16) for name, value in tensors.items()}
     absent = set(model.state_dict()) - set(state) - {"lm_head.weight"}  # tied to the embeddings
     if absent:
-        raise SarmError(f"{gguf.name}: no tensor {min(absent)}; this version of transformers reads it differently")
+        raise SarmError(
+            f"{gguf.name}: no tensor {min(absent)}; this version of transformers reads it differently"
+        )
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.load_state_dict(state, strict=False)
     model.tie_weights()
