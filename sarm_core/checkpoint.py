@@ -231,7 +231,7 @@ class Checkpoint:
         for name in sorted([*own, *blocks], key=bare_name):
             tensor = (own.get(name) or blocks[name]).read(name).contiguous()
             digest.update(f"{bare_name(name)} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            digest.update(tensor.view(torch.uint8).numpy() if tensor.ndim else str(tensor).encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def takes_part(self, name: str) -> bool:
@@ -427,7 +427,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
 def _backbone_config(folder: Path) -> PretrainedConfig:
     """The config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed."""
     data = _read_json(folder / "config.json")
-    kind = data.get("model_type")
+    kind = str(data.get("model_type"))
     architecture = str((data.get("architectures") or [""])[0])
     if kind not in CONFIG_MAPPING and architecture.endswith("SARM"):
         kind = architecture.removesuffix("SARM").lower()

@@ -162,8 +162,8 @@ class FeatureMatrix:
         """Rows in which `feature` is active, and its z there."""
         csc = self.columns
         feature = range(self.n_features)[feature]
-        start, stop = csc.indptr[feature], csc.indptr[feature + 1]
-        return csc.indices[start:stop].astype(np.int64), csc.data[start:stop]
+        part = slice(int(csc.indptr[feature]), int(csc.indptr[feature + 1]))
+        return np.asarray(csc.indices[part], dtype=np.int64), np.asarray(csc.data[part], dtype=np.float32)
 
     def select(self, rows: npt.ArrayLike) -> FeatureMatrix:
         """The answers `rows` (int [m]), in that order."""

@@ -17,15 +17,16 @@ CORPUS = Path(__file__).parent / "corpus.jsonl"
 
 
 BATCH = 8  # prompts sampled together
+NOT_SAMPLED = "harmful"  # nothing that ships may be usable for harm, and nobody reads what a small model makes up
 
 
 def write_samples(target: Path, *, per_prompt: int = 5, max_new_tokens: int = 96, seed: int = 0) -> int:
-    """Write up to `per_prompt` distinct answers a prompt as JSONL rows; returns how many were written.
+    """Write up to `per_prompt` distinct answers a prompt as JSONL rows, harmful requests left out; returns how many.
 
     Deterministic for a seed on one machine: batch i of 8 prompts is sampled with seed + i.
     """
     sampler, written = load_sampler(), 0
-    prompts = [row for _, row in read_rows(CORPUS)]
+    prompts = [row for _, row in read_rows(CORPUS) if row["category"] != NOT_SAMPLED]
     with written_whole(target) as out:
         for i in trange(0, len(prompts), BATCH, desc="sampling", unit=" batches"):
             rows = prompts[i : i + BATCH]

@@ -2,7 +2,7 @@
 
 Mode 0 trains the head on frozen features. With nothing else moving, the loss is convex in w, so it is solved
 to convergence (L-BFGS from w = 0) and the only choice left is the weight decay, made on the validation part.
-Mode 1 trains blocks and head with the SAE frozen, by AdamW as in the paper.
+Mode 1, blocks and head with the SAE frozen, is in `blocks.py`.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from scipy import optimize, sparse, special
+from scipy import optimize, special
 
 from sarm_core.errors import SarmError
-from sarm_core.model import SARM
 from sarm_core.training.data import Pair
 
-__all__ = ["PairAccuracy", "RewardConfig", "accuracy", "fit_head", "pick_head", "train_blocks"]
+__all__ = ["PairAccuracy", "RewardConfig", "accuracy", "by_source", "fit_head", "pick_head"]
 
-Matrix = sparse.csr_matrix | npt.NDArray[np.floating]
+Matrix = Any  # scipy CSR or dense float array, [rows, features]; both know @, .T and .shape
 
 
 @dataclass(frozen=True)
@@ -127,50 +126,6 @@ def pick_head(
     if best is None:
         raise SarmError("decays is empty: give at least one weight decay")
     return best
-
-
-def train_blocks(
-    model: SARM, batches: Sequence[tuple[torch.Tensor, ...]], config: RewardConfig
-) -> list[float]:
-    """Mode 1: train blocks and head on `batches`, the SAE frozen; returns the loss of each step.
-
-    A batch is (chosen ids, chosen mask, rejected ids, rejected mask), int64 [B, T]. The head gets 100 times
-    the blocks' rate since it starts at zero. Deterministic for a seed, machine and thread count.
-    """
-    model.train().requires_grad_(True)
-    model.sae.requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in model.model.parameters() if p.requires_grad], "lr": config.lr},
-            {"params": [model.score.weight], "lr": config.lr * 100},
-        ],
-        weight_decay=config.weight_decay,
-    )
-    steps = config.epochs * len(batches)
-    warm = max(1, round(0.03 * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser,
-        lambda step: (
-            (step + 1) / warm
-            if step < warm
-            else 0.5 * (1 + np.cos(np.pi * (step - warm) / max(1, steps - warm)))
-        ),
-    )
-    generator = torch.Generator().manual_seed(config.seed)
-    losses = []
-    for _ in range(config.epochs):
-        for at in torch.randperm(len(batches), generator=generator).tolist():
-            chosen, chosen_mask, rejected, rejected_mask = batches[at]
-            margin = model(chosen, chosen_mask).logits - model(rejected, rejected_mask).logits
-            loss = torch.nn.functional.softplus(-margin).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.item())
-    model.eval().requires_grad_(False)
-    return losses
 
 
 def by_source(pairs: Sequence[Pair], margins: npt.NDArray[np.floating]) -> dict[str, PairAccuracy]:
