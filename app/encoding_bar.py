@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from sarm_core.encoded import Progress
 
@@ -14,10 +14,14 @@ __all__ = ["encoding_bar", "progress_text"]
 
 
 @contextmanager
-def encoding_bar() -> Iterator[Progress]:
-    """A bar for `encode_once`; gone when the block ends. Streamlit's own Stop button interrupts the work,
-    and what was encoded until then is kept on disk."""
-    bar = st.progress(0.0, text="Reading …")
+def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
+    """A bar for `encode_once`; gone when the block ends.
+
+    `place` is an `st.empty()` that the page draws in EVERY run: an element that comes and goes would move
+    the ones after it, and tabs that move fall back to the first. Streamlit's own Stop button interrupts
+    the work, and what was encoded until then is kept on disk.
+    """
+    bar = place.progress(0.0, text="Reading …")
     started = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
@@ -28,7 +32,7 @@ def encoding_bar() -> Iterator[Progress]:
     try:
         yield progress
     finally:
-        bar.empty()
+        place.empty()
 
 
 def progress_text(done: int, total: int, seconds: float) -> str:

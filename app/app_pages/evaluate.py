@@ -56,7 +56,7 @@ def choose(engine: Engine) -> None:
         name = st.selectbox("Set", list(CORPUS_SETS), key="eval_set", width=380)
         go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
     if go:
-        with encoding_bar() as progress:
+        with encoding_bar(working) as progress:
             keep(session.guarded(lambda: evaluate_corpus(engine, name, progress)))
 
 
@@ -89,7 +89,7 @@ def from_files(engine: Engine) -> None:
     )
     if go:
         given = [(file.name, file.getvalue()) for file in files]
-        with encoding_bar() as progress:
+        with encoding_bar(working) as progress:
             keep(
                 session.guarded(
                     lambda: evaluate_upload(
@@ -307,6 +307,7 @@ def curve(of: Evaluated) -> None:
     )
 
 
+working = st.empty()
 choose(current)
 with st.container(key="eval_errors"):
     session.show_messages()

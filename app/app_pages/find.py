@@ -74,7 +74,7 @@ def from_corpus_form(engine: Engine) -> None:
         "each is known. The first question encodes them all (kept on disk), later ones are arithmetic."
     )
     if go:
-        with encoding_bar() as progress:
+        with encoding_bar(working) as progress:
             keep(session.guarded(lambda: find_in_corpus(engine, axis, with_, without, progress)))
 
 
@@ -126,7 +126,7 @@ def from_files_form(engine: Engine, source: str) -> None:
         "A bias, in my answers": f"with {bias} against without",
         "Styles of RM-Bench": " against ".join(styles or ()),
     }
-    with encoding_bar() as progress:
+    with encoding_bar(working) as progress:
         keep(
             session.guarded(
                 lambda: find_in_upload(
@@ -147,7 +147,7 @@ def add(features: list[int], multiplier: float | None = None) -> None:
         session.guarded(lambda: held.change(new, by_server=True))
     how = "" if multiplier is None else f" at ×{multiplier:g}"
     if done:
-        session.say(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.", "toast")
+        st.toast(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.")
     if left_out:
         session.say(
             f"The panel is full: {len(left_out)} features were not added. Remove one first.", "warning"
@@ -161,7 +161,7 @@ def add_group(name: str, features: list[int]) -> None:
         session.say(f"The panel is full: a group of {len(features)} does not fit.", "warning")
         return
     session.guarded(held.add_group, name, features)
-    session.say(f"Group “{plain(name)}” has one slider for {len(features)} features.", "toast")
+    st.toast(f"Group “{plain(name)}” has one slider for {len(features)} features.")
 
 
 def actions(picked: list[int], place: str, title: str) -> None:
@@ -260,9 +260,7 @@ def show(found: Found, engine: Engine) -> None:
             selection_mode=("points", "box"),
             config={"displaylogo": False, "modeBarButtonsToRemove": ["sendDataToCloud"]},
         )
-        st.caption(
-            "Size: in how many answers the feature fires. The line at 0 parts what the head rewards from what it punishes."
-        )
+        st.caption("Size: in how many answers the feature fires. The colour compares the signs of s and w.")
         points = list(dict.fromkeys(int(point["customdata"][0]) for point in event.selection.points))
         actions(points, "picture", found.title)
     st.download_button(
@@ -365,6 +363,7 @@ def column_config(found: Found) -> dict[str, object]:
     }
 
 
+working = st.empty()
 source = st.segmented_control("Where from", SOURCES, default=SOURCES[0], required=True, key="find_source")
 if source == SOURCES[0]:
     from_corpus_form(current)

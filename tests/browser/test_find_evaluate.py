@@ -1,0 +1,80 @@
+"""Find -> slider -> evaluate in a real browser, over a tiny real model."""
+
+import re
+
+import pytest
+
+from sarm_core import load_sarm
+from sarm_core.demo import axes
+from sarm_core.encoded import encode_once
+from tests.browser.conftest import ROOT
+from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+
+pytestmark = pytest.mark.browser
+
+ROW_HEIGHT = 35
+
+
+@pytest.fixture(scope="module")
+def address(app_server, tmp_path_factory):
+    root = tmp_path_factory.mktemp("find")
+    tokenizer = chatml()
+    folder = reference_checkpoint(
+        root / "tiny",
+        model=backbone("llama", vocabulary=len(tokenizer)),
+        tokenizer=tokenizer,
+        n_features=256,
+        k=16,
+    )
+    # Encoded here, so that no step of the browser waits for the model on a loaded machine.
+    answers = [answer.conversation for answer in axes.answers()]
+    encode_once(load_sarm(folder), answers, folder=root / "cache" / "encoded")
+    env = {"SARM_MODEL": folder, "SARM_DATA": root / "data", "SARM_CACHE": root / "cache"}
+    return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
+
+
+def tick(app, table, row):
+    """The box of a row of the dataframe `table`, counted from 1."""
+    box = app.page.locator(f"{table} canvas").first.bounding_box()
+    app.page.mouse.click(box["x"] + 18, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
+    app.settled()
+
+
+def test_a_found_feature_is_silenced_and_its_effect_is_shown_and_can_be_opened(address, new_page):
+    app = new_page(width=1280, height=1500)
+    page = app.page
+    page.set_default_timeout(60_000)
+    app.open(f"{address}/find")
+    page.locator(".st-key-find_go button").click()
+    page.get_by_text("pairs of").first.wait_for(timeout=120_000)
+    app.settled()
+    for row in (1, 2, 3):
+        tick(app, "[data-testid=stDataFrame]", row)
+    page.locator(".st-key-find_silence_table button").click()
+    app.settled()
+    page.get_by_role("link", name="Evaluate what the sliders change").click()
+    app.settled()
+
+    boxes = page.locator(".st-key-strip input")
+    assert boxes.count() >= 1 and {boxes.nth(i).input_value() for i in range(boxes.count())} == {"0.00"}
+    page.locator(".st-key-eval_go button").click()
+    page.get_by_role("tab", name="Flipped items").wait_for()
+    app.settled()
+    metrics = page.locator("[data-testid=stMetric]")
+    figures = {
+        metrics.nth(i).locator("[data-testid=stMetricLabel]").inner_text(): metrics.nth(i)
+        .locator("[data-testid=stMetricValue]")
+        .inner_text()
+        for i in range(metrics.count())
+    }
+    assert int(figures["Decisions won"]) + int(figures["Decisions lost"]) > 0
+
+    page.get_by_role("tab", name="Flipped items").click()
+    app.settled()
+    tick(app, "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]", 1)
+    page.locator(".st-key-eval_open button").click()
+    app.settled()
+    page.get_by_role("heading", name="Compare and steer").wait_for()
+    assert page.locator(".answer").count() == 2
+    assert re.search("chosen", page.locator(".rerank").inner_text())
+    assert not [line for line in app.errors if "Failed to load resource" not in line]
