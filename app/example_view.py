@@ -19,9 +19,9 @@ __all__ = ["CONTEXTS", "Context", "Window", "answer_start", "colour_legend", "ex
 
 Context = Literal["short", "long", "full"]
 CONTEXTS: dict[Context, str] = {
-    "short": "short: around the peak",
-    "long": "long: the answer",
-    "full": "full conversation",
+    "short": "around the peak",
+    "long": "the whole answer",
+    "full": "the whole conversation",
 }
 BEFORE, AFTER = 28, 12  # tokens around the peak in a short context
 FAR = 120  # on each side, where a "long" context does not know the answer's start

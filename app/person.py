@@ -16,8 +16,8 @@ def person() -> str:
         "Your name",
         key="person",
         max_chars=100,
-        placeholder="for bookmarks, lists and labels",
-        help="Written beside what you keep. Anyone can type any name: it is no proof of identity.",
+        placeholder="for what you keep",
+        help="Written beside your bookmarks, lists and labels. Anyone can type any name: it is no proof of identity.",
         persist_state="session",
     )
     if not typed.strip():

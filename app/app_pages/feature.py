@@ -131,11 +131,13 @@ def header(engine: Engine, view: FeatureView | None) -> None:
     )
     if view.labels or view.suggestions:
         st.html(labels_html(view))
-    if not view.labels:
+    if not view.labels and view.record.firing_count != 0:
+        origin = (
+            "The suggestions above were made by a program from its top texts. " if view.suggestions else ""
+        )
         st.caption(
-            "Unlabelled: nobody has said yet what it means. "
-            + ("The suggestions above were made by a program from its top texts." if view.suggestions else "")
-            + " Read its examples below, the weaker bands too, before you trust a name."
+            f"Unlabelled: nobody has said yet what it means. {origin}"
+            "Read its examples below, the weaker bands too, before you trust a name."
         )
     others = [f"{item.name} ({item.owner or 'no name'})" for item in on_lists if item.name != BOOKMARKS]
     if others:
@@ -207,8 +209,8 @@ def examples(engine: Engine, view: FeatureView) -> None:
         "Context",
         list(CONTEXTS),
         default="short",
-        format_func=lambda key: CONTEXTS[key],
         required=True,
+        help="; ".join(f"{key}: {words}" for key, words in CONTEXTS.items()),
         key="context",
         bind="query-params",
     )
@@ -267,7 +269,7 @@ def related(view: FeatureView) -> None:
     kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
     context = st.session_state.get("context")
     if context in CONTEXTS and context != "short":
-        kept["context"] = CONTEXTS[context]
+        kept["context"] = context
     fired = record.firing_count or 0
     lists = [
         (

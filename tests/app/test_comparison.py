@@ -172,7 +172,7 @@ def test_a_file_without_rows_is_refused_by_name(data: bytes) -> None:
 
 def test_more_answers_than_fit_name_the_row() -> None:
     rows = [{"prompt": "p", "response": str(i)} for i in range(MAX_ANSWERS + 1)]
-    with pytest.raises(RowError, match="row 51.*more than 50"):
+    with pytest.raises(RowError, match=r"row 51.*more than 50"):
         from_upload(lines(*rows), "f.jsonl")
 
 

@@ -389,7 +389,7 @@ def test_wanted_feature_refuses_what_is_not_a_feature(value: Any) -> None:
 
 
 def test_plain_leaves_nothing_for_markdown_to_read() -> None:
-    from markdown_it import MarkdownIt
+    MarkdownIt = pytest.importorskip("markdown_it").MarkdownIt
 
     for text in (
         "**bold** _it_ `code` [a](javascript:x) ![i](http://x)",

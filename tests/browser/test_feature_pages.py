@@ -77,11 +77,11 @@ def test_a_neighbour_is_a_link_to_its_page(open_page: Open) -> None:
     wait_for_feature(app, LABELLED)
     link = app.page.locator('[class*="st-key-related_0"] a').nth(1)
     assert "#7 Python, sorted; has code (suggested)" in link.inner_text()
-    app.page.get_by_role("radio", name="full conversation").click()
+    app.page.get_by_role("radio", name="full", exact=True).click()
     app.settled()
     link.click()
     wait_for_feature(app, 7)
-    assert query(app)["feature"] == ["7"] and query(app)["context"] == ["full conversation"]
+    assert query(app)["feature"] == ["7"] and query(app)["context"] == ["full"]
     assert app.page.locator(".sarm-names .suggested b").inner_text() == "Python, sorted; has code"
 
 
@@ -89,7 +89,7 @@ def test_examples_by_band_and_context_come_back_by_link(open_page: Open) -> None
     app = open_page(f"feature?feature={LABELLED}")
     wait_for_feature(app, LABELLED)
     short = app.page.locator(".sarm-example").first.inner_text()
-    app.page.get_by_role("radio", name="full conversation").click()
+    app.page.get_by_role("radio", name="full", exact=True).click()
     app.settled()
     app.page.wait_for_function(
         "short => document.querySelector('.sarm-example').innerText.length > short", arg=len(short)
