@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfileobj
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Engine", "FeatureNote", "data_folder", "default_choice", "load_engine"]
 
 CACHED_SCORES = 64
-PREBUILT = Path(__file__).parents[1] / "sarm_core" / "demo" / "store.db"
+PREBUILT = Path(__file__).parents[1] / "sarm_core" / "demo" / "store.db.xz"
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,7 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
         raise StoreError(f"{folder}: cannot be made ({reason}); set SARM_DATA to another folder") from None
     path = folder / f"{scorer.fingerprint[:16]}.db"
     if not path.exists() and choice.source == "demo" and PREBUILT.exists():
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            copyfile(PREBUILT, beside)
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            reason = error.strerror or error
-            raise StoreError(
-                f"{path}: cannot be written ({reason}); set SARM_DATA to another folder"
-            ) from None
+        _unpack(PREBUILT, path)
     name = scorer.checkpoint.name or scorer.checkpoint.source
     model = ModelRecord(scorer.fingerprint, name, scorer.n_features, {"source": scorer.checkpoint.source})
     try:
@@ -171,3 +163,18 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     except StoreError as error:
         raise StoreError(f"{error}; or set SARM_DATA to another folder") from None
     return path
+
+
+def _unpack(packed: Path, path: Path) -> None:
+    """Unpack the harvested store that ships, whole or not at all; a store that is there first is kept."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with lzma.open(packed) as source, beside.open("wb") as target:
+            copyfileobj(source, target)
+        os.link(beside, path)
+    except FileExistsError:
+        pass
+    except (OSError, lzma.LZMAError) as error:
+        raise StoreError(f"{path}: cannot be unpacked ({error}); set SARM_DATA to another folder") from None
+    finally:
+        beside.unlink(missing_ok=True)

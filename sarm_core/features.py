@@ -172,4 +172,5 @@ class FeatureMatrix:
 
 def _sum_by_id(ids: Ids, values: npt.NDArray[np.float64]) -> tuple[Ids, npt.NDArray[np.float64]]:
     unique, inverse = np.unique(ids, return_inverse=True)
-    return unique, np.bincount(inverse, weights=values, minlength=unique.size)
+    sums = np.bincount(inverse, weights=values, minlength=unique.size)
+    return unique, np.asarray(sums, dtype=np.float64)
