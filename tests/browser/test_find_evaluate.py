@@ -7,7 +7,7 @@ import pytest
 from sarm_core import load_sarm
 from sarm_core.demo import axes
 from sarm_core.encoded import encode_once
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import ROOT, SETTLE_MS
 from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 pytestmark = pytest.mark.browser
@@ -33,33 +33,44 @@ def address(app_server, tmp_path_factory):
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
 
 
+def finished(app):
+    """Wait for a run that imports torch, loads a model or draws the bootstrap: long when others compute too."""
+    app.page.wait_for_timeout(SETTLE_MS)
+    app.page.wait_for_selector(
+        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
+        timeout=240_000,
+    )
+    app.settled()
+
+
 def tick(app, table, row):
     """The box of a row of the dataframe `table`, counted from 1."""
     box = app.page.locator(f"{table} canvas").first.bounding_box()
     app.page.mouse.click(box["x"] + 18, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
-    app.settled()
+    finished(app)
 
 
 def test_a_found_feature_is_silenced_and_its_effect_is_shown_and_can_be_opened(address, new_page):
     app = new_page(width=1280, height=1500)
     page = app.page
     page.set_default_timeout(60_000)
-    app.open(f"{address}/find")
+    page.goto(f"{address}/find")
+    finished(app)
     page.locator(".st-key-find_go button").click()
     page.get_by_text("pairs of").first.wait_for(timeout=120_000)
-    app.settled()
+    finished(app)
     for row in (1, 2, 3):
         tick(app, "[data-testid=stDataFrame]", row)
     page.locator(".st-key-find_silence_table button").click()
-    app.settled()
+    finished(app)
     page.get_by_role("link", name="Evaluate what the sliders change").click()
-    app.settled()
+    finished(app)
 
     boxes = page.locator(".st-key-strip input")
     assert boxes.count() >= 1 and {boxes.nth(i).input_value() for i in range(boxes.count())} == {"0.00"}
     page.locator(".st-key-eval_go button").click()
     page.get_by_role("tab", name="Flipped items").wait_for()
-    app.settled()
+    finished(app)
     metrics = page.locator("[data-testid=stMetric]")
     figures = {
         metrics.nth(i).locator("[data-testid=stMetricLabel]").inner_text(): metrics.nth(i)
@@ -70,10 +81,10 @@ def test_a_found_feature_is_silenced_and_its_effect_is_shown_and_can_be_opened(a
     assert int(figures["Decisions won"]) + int(figures["Decisions lost"]) > 0
 
     page.get_by_role("tab", name="Flipped items").click()
-    app.settled()
+    finished(app)
     tick(app, "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]", 1)
     page.locator(".st-key-eval_open button").click()
-    app.settled()
+    finished(app)
     page.get_by_role("heading", name="Compare and steer").wait_for()
     assert page.locator(".answer").count() == 2
     assert re.search("chosen", page.locator(".rerank").inner_text())
