@@ -35,6 +35,10 @@ PAGES = {
         st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
         st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
     ],
+    "Label": [
+        st.Page("app_pages/label.py", title="Label", icon=":material/edit_note:"),
+        st.Page("app_pages/disagreements.py", title="Disagreements", icon=":material/forum:"),
+    ],
     "Change": [
         st.Page("app_pages/find.py", title="Find features", icon=":material/manage_search:"),
         st.Page("app_pages/evaluate.py", title="Evaluate", icon=":material/checklist:"),

@@ -1,0 +1,103 @@
+"""Label: read what a feature fires on, say what it means, and go on to the next."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.feature_view import colour_scale
+from app.labelling.evidence_column import SHOWN, evidence, read_evidence
+from app.labelling.guidelines import guidelines
+from app.labelling.label_check import check_running, draw_check
+from app.labelling.label_form import label_form
+from app.labelling.queue_bar import choose_queue, make_queue, progress
+from app.labelling.standing_labels import after_submitting, history, standing_labels
+from app.labelling.who import identify
+from app.labelling.work import Work
+from app.plain_text import plain
+from feature_db.labels import Labels
+
+current = session.engine()
+me = identify(current)
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.title("Label", anchor=False, width="content")
+    queue = choose_queue(current, me)
+    make_queue(current, me)
+    if st.button("Guidelines", shortcut="G", icon=":material/menu_book:", key="label_guidelines"):
+        guidelines()
+st.caption(
+    "What does this feature mean, and how far does that hold? Your label is blind: others' appear after it."
+)
+session.show_messages()
+if not me.name:
+    st.info(
+        "Say who you are first: sign in, on the left."
+        if me.proven
+        else "Type your name in the box on the left first. It is written beside what you label; without sign-in it is "
+        "no proof of identity.",
+        icon=":material/badge:",
+    )
+    st.stop()
+if not me.may("label"):
+    st.info(f"{plain(me.name)} is a reader here: labels can be read, not written. Ask an admin.")
+    st.stop()
+work = Work(current, me, queue)
+if queue is not None:
+    progress(current, me, queue)
+try:
+    item = work.item()
+    view, found = read_evidence(current, item.feature) if item is not None else (None, [])
+except session.Errors as error:
+    st.error(plain(str(error)), icon=":material/error:")
+    st.button("To the queue", on_click=work.forward, key="label_forward")
+    st.stop()
+session.show_messages()
+st.session_state["label_shown"] = item
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader(f"Feature {item.feature}" if item else "Nothing left", anchor=False, width="content")
+    if queue is not None:
+        st.button("Back", key="label_back", shortcut="B", on_click=work.back, args=(item,))
+    st.button("Undo", key="label_undo", shortcut="U", on_click=work.undo, args=(item,))
+    if item is not None and item.assignment is None and queue is not None:
+        st.button("To the queue", on_click=work.forward, key="label_forward", shortcut="N")
+    if item is not None:
+        st.page_link(
+            "app_pages/feature.py",
+            label="Open its page (shows others' labels)",
+            query_params={"feature": str(item.feature)},
+        )
+last = st.session_state.get("label_last")
+if item is None or view is None:
+    if queue is None:
+        st.info(
+            "There is no queue yet: make one with “New queue” above.",
+            icon=":material/playlist_add:",
+        )
+    else:
+        st.success(
+            "Nothing is left for you in this queue: every feature is labelled, skipped by you, or with somebody else "
+            "now. Choose another queue, or look at the disagreements.",
+            icon=":material/check:",
+        )
+    if last is not None:
+        after_submitting(current, me, last)
+    st.stop()
+
+left, right = st.columns([5, 3], gap="large")
+with right:
+    label_form(current, me, work, item, [example for example in found if example.kind == "top"][:SHOWN])
+    if last is not None and last != item.feature:
+        after_submitting(current, me, last)
+with left:
+    if check_running(item.feature, me.name):
+        draw_check(colour_scale(view.record, found))
+    else:
+        evidence(current, view, found)
+    with current.store() as store:
+        own = bool(Labels(store, me.name).visible(item.feature))
+    if own:
+        st.markdown("##### All labels of this feature")
+        standing_labels(current, me, item.feature, "here")
+        with st.expander("History"):
+            history(current, me, item.feature)

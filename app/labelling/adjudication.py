@@ -1,0 +1,98 @@
+"""One disputed feature: its labels side by side, and what an adjudicator settles on."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.engine import Engine
+from app.labelling.guidelines import RUBRIC
+from app.labelling.standing_labels import facts_of, history, standing_labels
+from app.labelling.who import Me
+from app.plain_text import cut, plain
+from feature_db.labels import Labels, categories
+
+__all__ = ["disputed_feature", "may_see"]
+
+OWN_WORDS = "a text of my own"
+
+
+def may_see(engine: Engine, me: Me, feature: int) -> bool:
+    """Blind until submitted: who could still label a feature sees its labels only after doing so."""
+    if me.role in ("adjudicator", "admin") or (me.name and me.role == "reader"):
+        return True
+    if not me.name:
+        return False
+    with engine.store() as store:
+        return bool(Labels(store, me.name).visible(feature))
+
+
+def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
+    """Labels, votes, adjudication and history of one feature."""
+    with engine.store() as store:
+        labels = Labels(store, me.name or "-")
+        standing = labels.current(feature)
+        settled = labels.adjudication(feature)
+        known = categories(store)
+    if settled is not None:
+        st.success(f"Settled: “{plain(settled.text or '')}”  \n:small[{facts_of(settled)}]")
+        if settled.note:
+            st.caption(plain(settled.note))
+    if any(event.annotator == me.name for event in standing):
+        standing_labels(engine, me, feature, "disputed")
+    else:
+        for event in standing:
+            st.markdown(f"“{plain(event.text or '')}”  \n:small[{facts_of(event)}]")
+    if me.may("adjudicate"):
+        with st.form(f"adjudicate_{feature}"):
+            st.markdown("**Adjudicate.** The labels stay as they are; this says which one is used.")
+            options = [event.uid for event in standing]
+            names = {e.uid: f"{e.annotator}: {cut(e.text or '', 80)}" for e in standing}
+            st.radio(
+                "Settle on",
+                [*options, OWN_WORDS],
+                format_func=lambda uid: plain(names.get(uid, uid)),
+                key=f"settle_{feature}_on",
+            )
+            st.text_input("Own text", key=f"settle_{feature}_text", max_chars=2_000)
+            st.selectbox(
+                "Verdict", list(RUBRIC), index=None, key=f"settle_{feature}_verdict", placeholder="as chosen"
+            )
+            st.selectbox(
+                "Category", known, index=None, key=f"settle_{feature}_category", placeholder="as chosen"
+            )
+            st.text_input("Reason", key=f"settle_{feature}_note", max_chars=2_000)
+            st.form_submit_button(
+                "Settle",
+                type="primary",
+                on_click=_settle,
+                args=(engine, me, feature),
+                key=f"settle_{feature}_go",
+            )
+    with st.expander("History"):
+        if me.name:
+            history(engine, me, feature)
+        else:
+            st.caption("Say who you are first.")
+
+
+def _settle(engine: Engine, me: Me, feature: int) -> None:
+    held = {
+        n: st.session_state.get(f"settle_{feature}_{n}")
+        for n in ("on", "text", "verdict", "category", "note")
+    }
+    own = held["on"] == OWN_WORDS
+
+    def settle() -> None:
+        with engine.store() as store:
+            Labels(store, me.name).adjudicate(
+                feature,
+                label=None if own else held["on"],
+                text=(held["text"] or "") if own else None,
+                category=held["category"],
+                verdict=held["verdict"],
+                note=held["note"] or "",
+            )
+        session.say(f"Feature {feature} is settled.", "success")
+
+    session.guarded(settle)

@@ -1,0 +1,85 @@
+"""What a feature fires on, beside the form: figures, suggestion, texts by kind and band."""
+
+from __future__ import annotations
+
+import html
+
+import streamlit as st
+
+from app.engine import Engine
+from app.example_view import CONTEXTS, Context, colour_legend, example_html
+from app.feature_view import FEW, Group, colour_scale, example_groups, figures_html
+from feature_db import FeatureView
+from feature_db.evidence import StoredExample
+
+__all__ = ["evidence", "read_evidence", "suggestions_html"]
+
+SHOWN = 6
+
+
+def read_evidence(engine: Engine, feature: int) -> tuple[FeatureView, list[StoredExample]]:
+    """A feature and its texts, those kept for testing excepted. Raises StoreError."""
+    with engine.store() as store:
+        return store.feature(feature), store.examples(feature)
+
+
+def suggestions_html(view: FeatureView) -> str:
+    """Suggestions only: labels of others stay unseen until one's own is in."""
+    lines = "".join(
+        f"<div><i>suggested</i>{html.escape(str(item['text']))} <small>{html.escape(str(item['method']))}</small></div>"
+        for item in view.suggestions
+    )
+    return f'<style>{_CSS}</style><div class="sarm-suggested">{lines}</div>' if lines else ""
+
+
+def evidence(engine: Engine, view: FeatureView, found: list[StoredExample]) -> None:
+    """The left column."""
+    feature = view.record.id
+    st.html(figures_html(feature, engine.scorer.head, view))
+    if view.suggestions:
+        st.html(suggestions_html(view))
+    groups = example_groups(found)
+    if not groups:
+        st.warning("The store keeps no texts of this feature: skip it, or harvest a corpus.")
+        return
+    firing = {example.text.id for example in found if example.kind != "silent"}
+    if len(firing) < FEW:
+        st.warning(f"Only {len(firing)} texts show it firing: too few to tell what it means. Better skip it.")
+    titles = {group.key: group.title for group in groups}
+    if st.session_state.get("label_group") not in titles:
+        st.session_state["label_group"] = groups[0].key
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.pills(
+            "Texts",
+            list(titles),
+            format_func=lambda key: titles.get(key, key),
+            required=True,
+            key="label_group",
+        )
+        context: Context = st.segmented_control(
+            "Context",
+            list(CONTEXTS),
+            default="short",
+            format_func=lambda key: CONTEXTS[key].split(":")[0].split(" ")[0],
+            required=True,
+            key="label_context",
+        )
+    group: Group = next((group for group in groups if group.key == chosen), groups[0])
+    scale = colour_scale(view.record, found)
+    st.caption(f"{group.help} · {min(SHOWN, len(group.examples))} of {len(group.examples)} shown")
+    st.html(
+        colour_legend(scale)
+        + "".join(
+            example_html(example, context, scale=scale, place=place)
+            for place, example in enumerate(group.examples[:SHOWN], start=1)
+        )
+    )
+
+
+_CSS = """
+.sarm-suggested > div { display: flex; flex-wrap: wrap; gap: 0.1rem 0.6rem; align-items: baseline;
+  overflow-wrap: anywhere }
+.sarm-suggested i { font-style: normal; font-size: 0.75rem; padding: 0.05rem 0.45rem; border-radius: 1rem;
+  border: 1px solid rgba(128, 140, 155, 0.5) }
+.sarm-suggested small { opacity: 0.65 }
+"""

@@ -1,0 +1,37 @@
+"""The written rubric of the verdict, and how to label, in a dialog."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+__all__ = ["RUBRIC", "guidelines"]
+
+RUBRIC = {
+    1: "No pattern: the texts have nothing in common that I can name",
+    2: "Several unrelated meanings, none of them in most texts",
+    3: "One main meaning in most strong texts; the weaker bands are mixed",
+    4: "One meaning with few exceptions: at most one text in ten",
+    5: "One meaning in every text I read, the weaker bands included",
+}
+
+
+@st.dialog("How to label", width="large")
+def guidelines() -> None:
+    """The dialog."""
+    st.markdown(
+        "**What to write.** What the texts have in common *where the colour is*, so exactly that somebody else could "
+        "say of a new text whether the feature fires: “refuses and points to a professional” rather than “safety”. "
+        "Name what it reads (wording, format, topic), not what you think the reward should be.\n\n"
+        "**Read the bands.** The strongest texts often agree; a name has to hold in the weaker bands and the random "
+        "sample too. Suggested descriptions were made by a program from the strongest texts: check them, do not "
+        "trust them.\n\n"
+        "**Verdict: has the feature one meaning?**\n\n"
+        + "\n".join(f"{verdict}. {words}" for verdict, words in RUBRIC.items())
+        + "\n\n**Confidence** is how sure you are of your text, whatever the verdict.\n\n"
+        "**Test the label** on texts you have not seen before you submit: tick those in which your text says the "
+        "feature fires. The score is kept beside the label.\n\n"
+        "**Skip** what you cannot judge and say why; others still get it. **Flag** what others should look at. "
+        "You see other people's labels of a feature once yours is in.\n\n"
+        "**Keys** work while no box has the cursor: *T* goes to the text, *Esc* leaves it, *1* to *5* give the "
+        "verdict, *Ctrl+Enter* submits from anywhere."
+    )

@@ -1,0 +1,132 @@
+"""Testing a label before it is accepted: which of ten unseen texts does it predict?"""
+
+from __future__ import annotations
+
+import html
+import zlib
+
+import streamlit as st
+
+from app import session
+from app.engine import Engine
+from app.example_view import colour_legend, example_html
+from app.plain_text import plain
+from feature_db.evidence import StoredExample
+from feature_db.labels import CheckScore
+
+__all__ = ["check_of", "check_running", "draw_check", "start_check", "stop_check"]
+
+LONGEST = 1_200  # characters of an answer; what is cut is said
+STATE = "label_check"
+
+
+def start_check(engine: Engine, feature: int, name: str, text: str) -> None:
+    """Callback: draw ten texts to test `text` on; each new attempt draws others."""
+    if not text.strip():
+        session.say("Write the label first: the test asks what your words predict.", "warning")
+        return
+    before = st.session_state.get(STATE) or {}
+    attempt = before["attempt"] + 1 if before.get("of") == (feature, name) else 0
+
+    def draw() -> list[StoredExample]:
+        with engine.store() as store:
+            return store.check_examples(feature, zlib.crc32(f"{feature}:{name}".encode()) + attempt)
+
+    drawn = session.guarded(draw)
+    if drawn:
+        st.session_state[STATE] = {
+            "of": (feature, name),
+            "text": text,
+            "attempt": attempt,
+            "drawn": drawn,
+            "score": None,
+            "open": True,
+        }
+
+
+def stop_check() -> None:
+    """Callback: back to the evidence; the score stays."""
+    if STATE in st.session_state:
+        st.session_state[STATE]["open"] = False
+
+
+def check_running(feature: int, name: str) -> bool:
+    """Whether the test of this feature is on the page."""
+    state = st.session_state.get(STATE) or {}
+    return state.get("of") == (feature, name) and bool(state.get("open"))
+
+
+def check_of(feature: int, name: str, text: str) -> tuple[CheckScore | None, bool]:
+    """The score to store beside `text`, and whether there is one of an earlier wording instead."""
+    state = st.session_state.get(STATE) or {}
+    if state.get("of") != (feature, name) or state.get("score") is None:
+        return None, False
+    same = state["text"].strip() == text.strip()
+    return (state["score"], False) if same else (None, True)
+
+
+def draw_check(scale: float) -> None:
+    """The ten texts with a box each; after scoring, which were right and where the feature fires."""
+    state = st.session_state[STATE]
+    drawn: list[StoredExample] = state["drawn"]
+    score: CheckScore | None = state["score"]
+    st.markdown("##### Test of this label")
+    st.caption(f"“{plain(state['text'])}”")
+    stem = f"check_{state['of'][0]}_{state['attempt']}"
+    if score is None:
+        st.caption(
+            "Ten texts that you have not seen; the feature fires in some of them. Tick those in which your words say "
+            "it fires, going by the words alone."
+        )
+        with st.form("label_check_form", border=False):
+            for place, example in enumerate(drawn, start=1):
+                st.checkbox(f"Text {place}: the label says it fires", key=f"{stem}_{place}")
+                st.html(_unmarked(example))
+            st.form_submit_button(
+                "Score", type="primary", on_click=_score, args=(stem,), key="label_check_score"
+            )
+    else:
+        st.markdown(f"**{score.correct} of {len(drawn)} right** · guessing gets 5 on average")
+        st.html(colour_legend(scale))
+        for place, (example, said, fires) in enumerate(
+            zip(drawn, score.said, score.fires, strict=True), start=1
+        ):
+            verdict = "right" if said == fires else "wrong"
+            st.markdown(
+                f"**{verdict}** · you said it {'fires' if said else 'is silent'}, "
+                f"it {'fires' if fires else 'is silent'}"
+            )
+            st.html(example_html(example, "short", scale=scale, place=place))
+    st.button("Back to the evidence", on_click=stop_check, key="label_check_stop")
+
+
+def _score(stem: str) -> None:
+    state = st.session_state[STATE]
+    drawn: list[StoredExample] = state["drawn"]
+    said = [bool(st.session_state.get(f"{stem}_{place}")) for place in range(1, len(drawn) + 1)]
+    state["score"] = CheckScore(
+        [example.text.hash for example in drawn], said, [example.kind != "silent" for example in drawn]
+    )
+
+
+def _unmarked(example: StoredExample) -> str:
+    """Prompt and answer of firing and silent texts alike: neither colours nor the cut may tell which it is."""
+    turns = example.text.messages
+    if turns:
+        asked = str(turns[-2].get("content", "")) if len(turns) > 1 else ""
+        said = str(turns[-1].get("content", ""))
+    else:
+        asked, said = "", "".join(example.text.tokens or [])
+    rest = f" … ({len(said) - LONGEST:,} more characters)" if len(said) > LONGEST else ""
+    return (
+        f"<style>{_CSS}</style>"
+        f'<div class="sarm-unmarked"><p>{html.escape(asked[:300])}{"…" if len(asked) > 300 else ""}</p>'
+        f"{html.escape(said[:LONGEST])}{rest}</div>"
+    )
+
+
+_CSS = """
+.sarm-unmarked { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.88rem; line-height: 1.55;
+  max-height: 15rem; overflow-y: auto; padding: 0.1rem 0 0.6rem 1.8rem }
+.sarm-unmarked p { opacity: 0.6; margin: 0 0 0.3rem }
+"""

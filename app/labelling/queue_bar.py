@@ -1,0 +1,137 @@
+"""Choosing a queue, making one, and how far it is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import session
+from app.engine import Engine
+from app.labelling.who import Me
+from app.plain_text import plain
+from app.popovers import close_popover, popover
+from feature_db import FeatureFilter, StoreError
+from feature_db.queues import Queues
+from feature_db.roles import People
+
+__all__ = ["choose_queue", "make_queue", "progress"]
+
+UNLABELLED, ALL, LIST, DISPUTED, FLAGGED = (
+    "Unlabelled features",
+    "All features that fire",
+    "A named list",
+    "Disagreements",
+    "Flagged features",
+)
+
+
+def choose_queue(engine: Engine, me: Me) -> int | None:
+    """The queue in the address or chosen here; None without queues."""
+    with engine.store() as store:
+        queues = Queues(store, me.name).queues()
+    ids = [queue.id for queue in queues]
+    if not ids:
+        return None
+    by_id = {queue.id: queue for queue in queues}
+    asked = st.query_params.get("queue", "")
+    if st.session_state.get("label_queue") not in ids:
+        st.session_state["label_queue"] = int(asked) if asked.isdecimal() and int(asked) in ids else ids[0]
+    chosen: int = st.selectbox(
+        "Queue",
+        ids,
+        key="label_queue",
+        format_func=lambda i: f"{by_id[i].name} ({by_id[i].size:,})" if i in by_id else str(i),
+        on_change=lambda: st.query_params.pop("feature", None),
+        persist_state="session",
+        width=320,
+    )
+    if st.query_params.get("queue") != str(chosen):
+        st.query_params["queue"] = str(chosen)
+    return chosen
+
+
+def progress(engine: Engine, me: Me, queue: int) -> None:
+    """Own and overall progress."""
+    with engine.store() as store:
+        now = Queues(store, me.name).progress(queue)
+    done = now.done / now.wanted if now.wanted else 0.0
+    st.progress(
+        min(1.0, done),
+        text=f"{now.done:,} of {now.wanted:,} labels in · you: {now.own_done:,} labelled, {now.own_skipped:,} skipped "
+        f"· {now.leased:,} being worked on",
+    )
+
+
+def make_queue(engine: Engine, me: Me) -> None:
+    """A popover with the form; who may not make queues is told who can."""
+    with popover("queue_form", "New queue", icon=":material/playlist_add:"):
+        if not me.may("make a queue"):
+            st.caption("To make a queue takes an adjudicator or an admin.")
+            first_admin(engine, me)
+            return
+        with engine.store() as store:
+            lists = {item.id: f"{item.name} ({item.size})" for item in store.lists() if item.size}
+        kinds = [UNLABELLED, ALL, DISPUTED, FLAGGED, *([LIST] if lists else [])]
+        kind = st.selectbox("Features", kinds, key="queue_kind")
+        if kind == LIST:
+            st.selectbox("List", list(lists), format_func=lambda i: lists.get(i, str(i)), key="queue_list")
+        st.text_input("Name", key="queue_name", max_chars=100, placeholder="what others see in the list")
+        st.number_input("At most", 1, 1_000_000, 200, key="queue_limit", help="Largest |w| × mean z first")
+        st.number_input(
+            "People a feature (overlap)",
+            1,
+            100,
+            1,
+            key="queue_overlap",
+            help="Agreement can be measured where at least two people label the same feature",
+        )
+        st.number_input("Minutes a feature is held for one person", 1, 10_080, 15, key="queue_minutes")
+        st.button("Make the queue", type="primary", key="queue_make", on_click=_make, args=(engine, me, kind))
+
+
+def first_admin(engine: Engine, me: Me) -> None:
+    """A store without an admin takes its first one."""
+    if me.admins or not me.name:
+        return
+    st.caption(
+        "This store has no admin yet. The first one names the others"
+        + (". Sign-in is not configured, so anybody can take this name." if not me.proven else ".")
+    )
+    st.button(f"Make {plain(me.name)} the admin", key="first_admin", on_click=_first_admin, args=(engine, me))
+
+
+def _first_admin(engine: Engine, me: Me) -> None:
+    def make() -> None:
+        with engine.store() as store:
+            People(store).set_role(None, me.name, "admin")
+        session.say(f"{plain(me.name)} is the admin of this store.", "success")
+
+    session.guarded(make)
+
+
+def _make(engine: Engine, me: Me, kind: str) -> None:
+    state = st.session_state
+    filters = {
+        UNLABELLED: FeatureFilter(labelled=False, min_firing_count=1),
+        ALL: FeatureFilter(min_firing_count=1),
+        DISPUTED: FeatureFilter(disputed=True),
+        FLAGGED: FeatureFilter(flagged=True),
+        LIST: FeatureFilter(list_id=state.get("queue_list")),
+    }[kind]
+
+    def make() -> int:
+        if not (state.get("queue_name") or "").strip():
+            raise StoreError("give the queue a name")
+        with engine.store() as store:
+            return Queues(store, me.name).make(
+                state["queue_name"],
+                filters,
+                limit=int(state["queue_limit"]),
+                overlap=int(state["queue_overlap"]),
+                lease_seconds=60 * int(state["queue_minutes"]),
+            )
+
+    made = session.guarded(make)
+    if made is not None:
+        state["label_queue"] = made
+        st.query_params.pop("feature", None)
+        close_popover("queue_form")

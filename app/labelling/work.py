@@ -1,0 +1,178 @@
+"""What one person works on now, and the acts that end it: submit, skip, flag, undo, back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app import session
+from app.engine import Engine
+from app.labelling.label_fields import Fields
+from app.labelling.who import Me
+from app.plain_text import plain
+from feature_db import StoreError
+from feature_db.events import events
+from feature_db.labels import CheckScore, Labels
+from feature_db.queues import Queues
+
+__all__ = ["Item", "Work"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A feature to label; with `assignment` it is lent by a queue, else it was asked for by its number."""
+
+    feature: int
+    assignment: int | None = None
+
+
+class Work:
+    """Labelling by one person in one queue (None: features by number only).
+
+    A feature asked for by number stands in the address, so that a reload comes back to it; what a queue lends
+    comes back because `claim` gives the same feature until it is finished.
+    """
+
+    def __init__(self, engine: Engine, me: Me, queue: int | None):
+        self.engine, self.me, self.queue = engine, me, queue
+
+    def item(self) -> Item | None:
+        """The feature at hand, or None when nothing is left. Raises StoreError."""
+        asked = st.query_params.get("feature")
+        with self.engine.store() as store:
+            if asked is not None:
+                try:
+                    feature = store.check_feature(int(asked))
+                except ValueError:
+                    raise StoreError(
+                        f"a feature is a number from 0 to {store.model.n_features - 1}"
+                    ) from None
+                store.feature(feature)
+                return Item(feature)
+            if self.queue is None:
+                return None
+            claimed = Queues(store, self.me.name).claim(self.queue)
+        before = st.session_state.get("label_lent")
+        now = None if claimed is None else (self.me.name, self.queue, claimed.feature)
+        st.session_state["label_lent"] = now
+        if before and before[:2] == (self.me.name, self.queue) and before != now:
+            # Not finished by this session (that clears it): the lease ran out and somebody took the place.
+            session.say(
+                f"The time for feature {before[2]} ran out and it went to somebody else. Your draft is kept: it is "
+                f"there again under [feature {before[2]}](label?feature={before[2]}).",
+                "warning",
+            )
+        return None if claimed is None else Item(claimed.feature, claimed.id)
+
+    # -- callbacks ---------------------------------------------------------------------------------------
+
+    def submit(self, item: Item, fields: Fields, check: CheckScore | None, goes_on: bool = True) -> None:
+        """Send the label; the next feature comes with the next run."""
+        if st.session_state.get("label_shown") != item:
+            return  # the key was pressed twice: the first press finished this feature
+        values = fields.values()
+        if not (values["text"] or "").strip():
+            session.say("Write what the feature means first, or skip it with a reason.", "warning")
+            return
+
+        def send() -> bool:
+            with self.engine.store() as store:
+                if item.assignment is not None:
+                    Queues(store, self.me.name).submit(item.assignment, check=check, **values)
+                else:
+                    Labels(store, self.me.name).label(item.feature, check=check, **values)
+            return True
+
+        if session.guarded(send):
+            st.session_state["label_last"] = item.feature
+            fields.forget()
+            self._leave(item, goes_on)
+
+    def skip(self, item: Item, fields: Fields, reason: str) -> None:
+        """Pass over, with a reason."""
+        if st.session_state.get("label_shown") != item:
+            return
+
+        def do() -> bool:
+            with self.engine.store() as store:
+                if item.assignment is not None:
+                    Queues(store, self.me.name).skip(item.assignment, reason)
+                else:
+                    Labels(store, self.me.name).skip(item.feature, reason)
+            return True
+
+        if session.guarded(do):
+            fields.forget()
+            self._leave(item, True)
+
+    def flag(self, item: Item, reason: str) -> None:
+        """Ask others to look; the feature stays at hand."""
+
+        def add() -> None:
+            with self.engine.store() as store:
+                Labels(store, self.me.name).flag(item.feature, reason)
+            session.say(f"Flagged: {plain(reason)}. Others can filter for it.", "success")
+
+        st.session_state.pop("label_ask", None)
+        session.guarded(add)
+
+    def undo(self, item: Item | None) -> None:
+        """Take back the last act and return to its feature, with what was typed in the form again."""
+
+        def take_back() -> None:
+            with self.engine.store() as store:
+                labels, queues = Labels(store, self.me.name), Queues(store, self.me.name)
+                uid = labels.undo()
+                event = events(store, uid=uid)[0]
+                feature = event.feature
+                if event.kind in ("label", "edit"):
+                    labels.draft(
+                        feature,
+                        {
+                            "text": event.text,
+                            "category": event.category,
+                            "verdict": event.verdict,
+                            "confidence": event.confidence,
+                            "note": event.note,
+                            "evidence": event.data.get("evidence", []),
+                        },
+                    )
+                claimed = None
+                if self.queue is not None and event.kind in ("label", "skip"):
+                    if item is not None and item.assignment is not None and item.feature != feature:
+                        queues.release(item.assignment)
+                    claimed = queues.claim(self.queue)
+            st.session_state.pop("label_lent", None)
+            Fields(self.engine, self.me.name, feature).forget()
+            if claimed is not None and claimed.feature == feature:
+                st.query_params.pop("feature", None)
+            else:
+                st.query_params["feature"] = str(feature)
+            session.say(f"Taken back: your {event.kind} of feature {feature}.", "success")
+
+        session.guarded(take_back)
+
+    def back(self, item: Item | None) -> None:
+        """To the feature finished before this one; its label is edited there."""
+        assert self.queue is not None
+        with self.engine.store() as store:
+            finished = list(Queues(store, self.me.name).finished(self.queue))
+        place = finished.index(item.feature) + 1 if item is not None and item.feature in finished else 0
+        if place < len(finished):
+            st.query_params["feature"] = str(finished[place])
+        else:
+            session.say("There is nothing before this one in this queue.", "info")
+
+    def forward(self) -> None:
+        """To what the queue lends."""
+        st.query_params.pop("feature", None)
+
+    def _leave(self, item: Item, goes_on: bool) -> None:
+        st.session_state.pop("label_shown", None)
+        st.session_state.pop("label_ask", None)
+        st.session_state.pop("label_lent", None)
+        if goes_on and self.queue is not None:
+            st.query_params.pop("feature", None)
+        else:
+            st.query_params["feature"] = str(item.feature)
