@@ -144,6 +144,10 @@ def _sample() -> None:
 def _drawn(prompt: str, n: int, temperature: float, seed: int, length: int) -> Comparison:
     """Answers from the embedded model, with a progress bar. Raises SarmError."""
     bar = st.progress(0.0, text="Loading the language model …")
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / total, text=f"Token {done} of at most {total}")
+
     try:
         from sarm_core.demo.sampling import load_sampler
 
@@ -153,7 +157,7 @@ def _drawn(prompt: str, n: int, temperature: float, seed: int, length: int) -> C
             max_new_tokens=length,
             temperature=temperature,
             seed=seed,
-            progress=lambda done, total: bar.progress(done / total, text=f"Token {done} of at most {total}"),
+            progress=show,
         )
         notes = {answer.text.strip(): "" if answer.finished else "cut off" for answer in answers}
         return from_texts(

@@ -211,15 +211,14 @@ def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
         if now.origin.startswith("example ") and now.origin.removeprefix("example ") in corpus():
             address = f"example:{now.origin.removeprefix('example ')}"
         else:
-            address = st.session_state.get("comparison_saved")
-            if address is None:
+            if "comparison_saved" not in st.session_state:
                 try:
                     with current.store() as store:
-                        address = store.save_session(now.to_json())
+                        st.session_state["comparison_saved"] = store.save_session(now.to_json())
                 except StoreError as error:
                     st.warning(f"This page cannot be linked to: {plain(str(error))}")
                     return
-                st.session_state["comparison_saved"] = address
+            address = str(st.session_state["comparison_saved"])
         wanted["a"] = address
         for key in choices:
             value = st.session_state.get(key)

@@ -125,7 +125,7 @@ def _search(current: Engine, scored: Scored) -> None:
 
     def add() -> None:
         picked, st.session_state["add_search"] = st.session_state["add_search"], []
-        numbers = [str(item).strip().removeprefix("#") for item in picked]
+        numbers = [str(item).strip().lstrip("#") for item in picked]
         known = [int(i) for i in numbers if i.isascii() and i.isdecimal() and len(i) < 10]
         known = [i for i in known if i < current.scorer.n_features]
         if len(known) < len(numbers):

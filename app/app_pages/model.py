@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.engine import Choice, Engine, load_engine
+from app.model_card import card_text
 from app.plain_text import cut, plain
 
 # What a session holds about one model's features and store; the prompt and the answers stay.
@@ -53,13 +54,6 @@ def facts(engine: Engine) -> None:
     if card.is_file():
         with st.expander("Model card"):
             st.markdown(card_text(card.read_text(encoding="utf-8", errors="replace")))
-
-
-def card_text(text: str) -> str:
-    """A card as Markdown without its header, and without images: those would be fetched from elsewhere."""
-    if text.startswith("---\n") and "\n---\n" in text[4:]:
-        text = text[4:].split("\n---\n", 1)[1]
-    return text.replace("![", "\\![")
 
 
 def switch() -> None:
