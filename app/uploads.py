@@ -37,6 +37,6 @@ def uploaded(*files: tuple[str, bytes]) -> Iterator[list[Path]]:
             ) from None
         except SarmError as error:
             text = str(error)
-            for path, name in names.items():
-                text = text.replace(path, name)
+            for place, name in names.items():
+                text = text.replace(place, name)
             raise type(error)(text) from None

@@ -65,9 +65,7 @@ def main() -> None:
             ids, mask = padded([texts[i] for i in batch.members], left=False, device=scorer.device)
             model.model(input_ids=ids, attention_mask=mask, use_cache=False)
 
-    ours, backbone = in_turn(
-        lambda: encoder.encode(texts, share_prefixes=False), bare, options.rounds
-    )
+    ours, backbone = in_turn(lambda: encoder.encode(texts, share_prefixes=False), bare, options.rounds)
     prompt = rng.integers(3, vocabulary, PROMPT)
     answers = [
         np.concatenate([prompt, rng.integers(3, vocabulary, ANSWER)]).astype(np.int32) for _ in range(ANSWERS)

@@ -37,7 +37,9 @@ def main() -> None:
     steered = rng.choice(200, STEERED, replace=False)
     times = []
     for _ in range(options.rounds):
-        steering = Steering(scale={int(i): float(m) for i, m in zip(steered, rng.uniform(-1, 3, STEERED), strict=True)})
+        steering = Steering(
+            scale={int(i): float(m) for i, m in zip(steered, rng.uniform(-1, 3, STEERED), strict=True)}
+        )
         started = time.perf_counter()
         rewards = steering.rewards(matrix)
         np.argsort(-rewards, kind="stable")

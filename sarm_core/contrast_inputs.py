@@ -161,7 +161,7 @@ def from_bias(answers: Answers, bias: str) -> Sides:
     """
     made = bias_pairs(answers.conversations, bias)
     places = tuple(answers.places[i] for i in made.origin)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if made.not_applicable:
         notes = (
             f"{len(made.not_applicable)} of {len(answers)} answers were left out: the rule does not fit them",

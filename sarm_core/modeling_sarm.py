@@ -64,9 +64,9 @@ class SARMForSequenceClassification(PreTrainedModel):
 
     config_class = SARMConfig
     base_model_prefix = "model"
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r"sae\.decoder\.weight"]
+    _keys_to_ignore_on_load_unexpected: ClassVar = [r"sae\.decoder\.weight"]  # type: ignore[misc]
     # Rewards tie in half precision, so the dictionary and the head stay in float32.
-    _keep_in_fp32_modules_strict: ClassVar = ["sae", "score"]
+    _keep_in_fp32_modules_strict: ClassVar = ["sae", "score"]  # type: ignore[misc]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True

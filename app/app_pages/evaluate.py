@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -343,7 +345,7 @@ if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerp
             curve(evaluated)
     st.download_button(
         "Report as JSON",
-        lambda: report(evaluated, held.current, current),
+        partial(report, evaluated, held.current, current),
         file_name="evaluation.json",
         mime="application/json",
         icon=":material/download:",

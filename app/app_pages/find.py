@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 
@@ -23,7 +25,7 @@ from app.find_features import (
 )
 from app.plain_text import plain
 from sarm_core.bias_pairs import BIASES
-from sarm_core.contrast_inputs import from_bias, from_pairs, from_styles, from_two_files, read_answers
+from sarm_core.contrast_inputs import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
 from sarm_core.demo import axes
 from sarm_core.evaluation.rm_bench import STYLES
 from sarm_core.suspicious import keep_trusted, suspicious_pairs
@@ -114,7 +116,7 @@ def from_files_form(engine: Engine, source: str) -> None:
     if not go:
         return
     given = [(file.name, file.getvalue()) for file in files]
-    readers = {
+    readers: dict[str, Callable[..., Sides]] = {
         "My pairs": from_pairs,
         "Two files of answers": from_two_files,
         "A bias, in my answers": lambda path: from_bias(read_answers(path), str(bias)),
@@ -330,7 +332,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def column_config(found: Found) -> dict[str, object]:
+def column_config(found: Found) -> dict[str, Any]:
     number = st.column_config.NumberColumn
     return {
         "feature": number(format="#%d"),

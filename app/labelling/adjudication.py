@@ -51,7 +51,7 @@ def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
             st.radio(
                 "Settle on",
                 [*options, OWN_WORDS],
-                format_func=lambda uid: plain(names.get(uid, uid)),
+                format_func=lambda uid: plain(names.get(uid) or str(uid)),
                 key=f"settle_{feature}_on",
             )
             st.text_input("Own text", key=f"settle_{feature}_text", max_chars=2_000)

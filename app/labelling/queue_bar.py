@@ -40,7 +40,7 @@ def choose_queue(engine: Engine, me: Me) -> int | None:
         ids,
         key="label_queue",
         format_func=lambda i: f"{by_id[i].name} ({by_id[i].size:,})" if i in by_id else str(i),
-        on_change=lambda: st.query_params.pop("feature", None),
+        on_change=_leave_feature,
         persist_state="session",
         width=320,
     )
@@ -106,6 +106,11 @@ def _first_admin(engine: Engine, me: Me) -> None:
         session.say(f"{plain(me.name)} is the admin of this store.", "success")
 
     session.guarded(make)
+
+
+def _leave_feature() -> None:
+    """Callback: another queue was chosen."""
+    st.query_params.pop("feature", None)
 
 
 def _make(engine: Engine, me: Me, kind: str) -> None:

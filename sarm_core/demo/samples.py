@@ -17,7 +17,9 @@ CORPUS = Path(__file__).parent / "corpus.jsonl"
 
 
 BATCH = 8  # prompts sampled together
-NOT_SAMPLED = "harmful"  # nothing that ships may be usable for harm, and nobody reads what a small model makes up
+NOT_SAMPLED = (
+    "harmful"  # nothing that ships may be usable for harm, and nobody reads what a small model makes up
+)
 
 
 def write_samples(target: Path, *, per_prompt: int = 5, max_new_tokens: int = 96, seed: int = 0) -> int:

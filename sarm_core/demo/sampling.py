@@ -31,11 +31,11 @@ class Sampled:
 class _Report(StoppingCriteria):
     """Calls `progress(tokens done, tokens at most)` after every step; a True answer stops."""
 
-    def __init__(self, progress: Callable[[int, int], bool | None], start: int, limit: int):
+    def __init__(self, progress: Callable[[int, int], object], start: int, limit: int):
         self.progress, self.start, self.limit = progress, start, limit
 
     def __call__(self, input_ids: torch.LongTensor, scores: Any, **_: Any) -> torch.BoolTensor:
-        stop = bool(self.progress(input_ids.shape[1] - self.start, self.limit))
+        stop = self.progress(input_ids.shape[1] - self.start, self.limit) is True
         return torch.full((input_ids.shape[0],), stop, device=input_ids.device, dtype=torch.bool)  # type: ignore[return-value]
 
 
@@ -62,7 +62,7 @@ class Sampler:
         temperature: float = 0.9,
         top_p: float = 0.95,
         seed: int = 0,
-        progress: Callable[[int, int], bool | None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> list[Sampled]:
         """`n` answers to `prompt`; the same seed gives the same answers on one machine.
 
@@ -88,7 +88,7 @@ class Sampler:
         temperature: float = 0.9,
         top_p: float = 0.95,
         seed: int = 0,
-        progress: Callable[[int, int], bool | None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> list[list[Sampled]]:
         """`n` answers to each of several prompts, in one batch; otherwise like `sample`."""
         for prompt in prompts:
@@ -105,10 +105,17 @@ class Sampler:
         )
         start = batch["input_ids"].shape[1]
         if start > MAX_PROMPT:
-            raise SarmError(f"the prompt has {start} tokens; the embedded model takes {MAX_PROMPT} here. Shorten it")
+            raise SarmError(
+                f"the prompt has {start} tokens; the embedded model takes {MAX_PROMPT} here. Shorten it"
+            )
         options: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
-            options = {"do_sample": True, "temperature": temperature, "top_p": top_p, "num_return_sequences": n}
+            options = {
+                "do_sample": True,
+                "temperature": temperature,
+                "top_p": top_p,
+                "num_return_sequences": n,
+            }
         criteria = StoppingCriteriaList()
         if progress is not None:
             criteria.append(_Report(progress, start, max_new_tokens))
