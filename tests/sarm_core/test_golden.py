@@ -72,7 +72,7 @@ def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
     scorer, expected = loaded
     rows = rows_of(expected)
     base = rows[0]["input_ids"]
-    rows += [{"input_ids": base[:-9] + [50 + i, 60 + i, 128009]} for i in range(4)]
+    rows += [{"input_ids": [*base[:-9], 50 + i, 60 + i, 128009]} for i in range(4)]
     together = scorer.score(rows).rewards
     np.testing.assert_allclose(scorer.score(rows, share_prefixes=False).rewards, together, **OURS)
     alone = np.concatenate([scorer.score([row]).rewards for row in rows])
@@ -88,7 +88,7 @@ def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
 
 def test_text_is_refused_because_the_checkpoint_has_no_tokenizer(loaded):
     scorer, _ = loaded
-    with pytest.raises(Exception, match="row 2: the checkpoint ships no tokenizer.*input_ids"):
+    with pytest.raises(Exception, match=r"row 2: the checkpoint ships no tokenizer.*input_ids"):
         scorer.score([{"input_ids": [1]}, {"prompt": "a", "response": "b"}])
 
 

@@ -40,7 +40,7 @@ def test_export_of_nothing_keeps_the_fingerprint_and_only_the_first_blocks(kind,
     for layout in ("own", "reference"):
         target = open_checkpoint(export(source, Steering(), tmp_path / layout, layout))
         assert target.fingerprint() == source.fingerprint()
-        written = [p for p in (tmp_path / layout).rglob("*.safetensors")]
+        written = list((tmp_path / layout).rglob("*.safetensors"))
         assert (
             sum(p.stat().st_size for p in written)
             < (tmp_path / "source" / "model.safetensors").stat().st_size
