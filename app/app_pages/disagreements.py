@@ -37,7 +37,7 @@ with differ:
         visible = {item.feature: may_see(current, me, item.feature) for item in found[:200]}
         open_ones = sum(not item.adjudicated for item in found)
         st.caption(
-            f"{len(found):,} features, {open_ones:,} not settled"
+            f"{len(found):,} feature{'' if len(found) == 1 else 's'}, {open_ones:,} not settled"
             + (", the first 200 listed" if len(found) > 200 else "")
         )
         st.dataframe(

@@ -42,8 +42,7 @@ if not me.may("label"):
     st.info(f"{plain(me.name)} is a reader here: labels can be read, not written. Ask an admin.")
     st.stop()
 work = Work(current, me, queue)
-if queue is not None:
-    progress(current, me, queue)
+bar = st.container()
 try:
     item = work.item()
     view, found = read_evidence(current, item.feature) if item is not None else (None, [])
@@ -53,6 +52,9 @@ except session.Errors as error:
     st.stop()
 session.show_messages()
 st.session_state["label_shown"] = item
+if queue is not None:
+    with bar:  # after the claim, so that it counts
+        progress(current, me, queue)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader(f"Feature {item.feature}" if item else "Nothing left", anchor=False, width="content")

@@ -60,7 +60,7 @@ def evidence(engine: Engine, view: FeatureView, found: list[StoredExample]) -> N
             "Context",
             list(CONTEXTS),
             default="short",
-            format_func=lambda key: CONTEXTS[key].split(":")[0].split(" ")[0],
+            format_func=lambda key: CONTEXTS[key],
             required=True,
             key="label_context",
         )

@@ -17,6 +17,7 @@ from feature_db.labels import LONGEST_TEXT, categories
 
 __all__ = ["label_form"]
 
+SHORT = {1: "none", 2: "several", 3: "one mixed", 4: "nearly one", 5: "one"}
 SURE = {0.25: "guess", 0.5: "unsure", 0.75: "fairly sure", 1.0: "sure"}
 SKIPS = ("No pattern I can name", "Too few texts", "Not my field", "Text is broken or offensive")
 FLAGS = ("Two features in one", "Looks like a bug", "Text is broken or offensive", "Needs an expert")
@@ -48,6 +49,7 @@ def label_form(engine: Engine, me: Me, work: Work, item: Item, top: list[StoredE
         known + ([held] if held and held not in known else []),
         key=fields.key("category"),
         on_change=fields.save_draft,
+        wrap=True,
     )
     verdict = st.session_state.get(fields.key("verdict"))
     with st.container(gap="xsmall"):
@@ -55,7 +57,7 @@ def label_form(engine: Engine, me: Me, work: Work, item: Item, top: list[StoredE
         with st.container(horizontal=True, gap="xsmall", key="label_verdict"):
             for value, words in RUBRIC.items():
                 st.button(
-                    str(value),
+                    SHORT[value],
                     key=f"label_verdict_{value}",
                     shortcut=str(value),
                     help=words,
