@@ -33,7 +33,8 @@ RELATED = 8
 RELATED_STYLE = """<style>
 [class*="st-key-related_"] a { background: none !important; padding-left: 0 }
 [class*="st-key-related_"] a:hover { text-decoration: underline }
-[class*="st-key-related_"] a p { font-weight: 400 !important }
+[class*="st-key-related_"] a span, [class*="st-key-related_"] a p {
+  font-weight: 400 !important; white-space: normal; overflow: visible; line-height: 1.35 }
 </style>"""
 
 current = session.engine()
@@ -291,7 +292,10 @@ def related(view: FeatureView) -> None:
         st.caption(words if items else empty)
         with st.container(gap="xxsmall", key=f"related_{place}"):
             for i, value in items[:RELATED]:
-                name = plain(cut(names[i], 48)) if i in names else "unlabelled"
+                name = names.get(i, "unlabelled")
+                # What says that nobody vouches for a name must survive the cut.
+                mark = " (suggested)" if name.endswith(" (suggested)") else ""
+                name = plain(cut(name.removesuffix(mark), 40) + mark)
                 st.page_link(
                     FEATURE_PAGE,
                     label=f"{plain(value)}\u2002\\#{i} {name}",
