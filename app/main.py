@@ -16,8 +16,10 @@ from app.plain_text import plain  # noqa: E402
 from feature_db.errors import StoreError  # noqa: E402
 from sarm_core.errors import SarmError  # noqa: E402
 
+# A file of our own: browsers would fetch a Material icon for the tab from another server.
+ICON = Path(__file__).with_name("icon.svg")
 st.set_page_config(
-    page_title="SARM Explorer", page_icon=":material/tune:", layout="wide", initial_sidebar_state=230
+    page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=230
 )
 # The wide layout's margins are 5rem; tables and bars need the room more.
 st.html(

@@ -40,11 +40,11 @@ def why(current: Engine, base: Scored, steered: Scored, titles: list[str]) -> No
         )
         basis = st.segmented_control("Under", BASES, required=True, key="basis", persist_state="session")
         least = st.slider(
-            "Hide differences below, in % of the largest",
+            "Hide smaller than",
             0,
             100,
             key="at_least",
-            format="%d %%",
+            format="%d %% of the largest",
             persist_state="session",
         )
     if left == right:
