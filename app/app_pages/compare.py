@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.compare_inputs import input_row
+from app.flips_line import flips_line
 from app.plain_text import cut, plain
 from app.prompt_view import prompt_box
 from app.steering_panel import panel_tools, sliders
@@ -46,5 +47,6 @@ if cut_answers := sum(n > 0 for n in scored.n_cut):
     )
 panel_tools(current, scored)
 why(current, scored, scored.steered(held.current), now.titles())
+flips_line(current)
 session.update_link(current, ("left", "right", "at_least", "basis"))
 session.show_link(link_box)

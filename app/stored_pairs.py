@@ -1,0 +1,85 @@
+"""What a steering does to the answers in the store: which pairs of answers to one prompt change places."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from feature_db import Store
+from sarm_core.features import FeatureMatrix
+from sarm_core.steering import Steering
+
+__all__ = ["Flips", "StoredPairs"]
+
+MOST_TEXTS = 20_000
+"""Larger stores are not read for one line on a page."""
+
+
+@dataclass(frozen=True)
+class Flips:
+    """`pairs` that the model ranks at all, `turned` of them put the other way round, counted per prompt as well."""
+
+    pairs: int
+    turned: int
+    by_prompt: list[tuple[str, int, int]]
+    """(question, turned, pairs) of every prompt with a turned pair, most turned first."""
+
+
+@dataclass(frozen=True)
+class StoredPairs:
+    """Stored activations of answers, and which of them answer one prompt.
+
+    `left`, `right` [n] are rows of `matrix`, `prompt` [n] the number of their prompt in `questions`.
+    """
+
+    matrix: FeatureMatrix
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    prompt: npt.NDArray[np.int64]
+    questions: list[str]
+
+    @classmethod
+    def read(cls, store: Store, head: npt.NDArray[np.float32]) -> StoredPairs | None:
+        """All encoded texts that share a prompt with another; None for a store with none, or a very large one."""
+        ids, indptr, indices, values = store.encodings()
+        if not 2 <= len(ids) <= MOST_TEXTS:
+            return None
+        rows_of: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
+        for row, text in enumerate(ids.tolist()):
+            turns = store.text(text).messages
+            if turns:
+                rows_of[tuple((turn["role"], turn["content"]) for turn in turns[:-1])].append(row)
+        prompts = [(turns, rows) for turns, rows in rows_of.items() if turns and len(rows) > 1]
+        if not prompts:
+            return None
+        left, right, prompt = [], [], []
+        for number, (_, rows) in enumerate(prompts):
+            first, second = np.triu_indices(len(rows), 1)
+            left.append(np.asarray(rows)[first])
+            right.append(np.asarray(rows)[second])
+            prompt.append(np.full(len(first), number))
+        csr = sparse.csr_matrix((values, indices, indptr), shape=(len(ids), len(head)))
+        return cls(
+            FeatureMatrix(csr, head),
+            np.concatenate(left),
+            np.concatenate(right),
+            np.concatenate(prompt),
+            [turns[-1][1] for turns, _ in prompts],
+        )
+
+    def flips(self, steering: Steering) -> Flips:
+        """Pairs whose order is the opposite under `steering`; a pair that becomes a tie is not turned."""
+        before, after = self.matrix.rewards, steering.rewards(self.matrix)
+        was = np.sign(before[self.left] - before[self.right])
+        now = np.sign(after[self.left] - after[self.right])
+        ranked, turned = was != 0, was * now < 0
+        n = len(self.questions)
+        counts = np.bincount(self.prompt[turned], minlength=n)
+        sizes = np.bincount(self.prompt[ranked], minlength=n)
+        order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
+        by_prompt = [(self.questions[i], int(counts[i]), int(sizes[i])) for i in order]
+        return Flips(int(ranked.sum()), int(turned.sum()), by_prompt)
