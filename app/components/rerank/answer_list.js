@@ -254,11 +254,16 @@ function updateAxis(list, scale) {
   setStyle(list.zero, "left", `${(at * 100).toFixed(1)}%`);
 }
 
+// "B \u00b7 over-refusing" is B here: the line has room for a name or a note, not for both.
+function letterOf(title) {
+  return title.split(" \u00b7 ", 1)[0];
+}
+
 function whyText(moved, places, list, sliderNames) {
   if (moved === null) return { name: "", change: "", rest: "", full: "" };
   const name = sliderNames.get(moved.slider) ?? moved.slider;
   const word = places > 0 ? "over" : "against";
-  const parts = moved.rows.map((row, j) => `${signed(moved.changes[j], list.decimals)} ${word} ${short(list.titles[row])}`);
+  const parts = moved.rows.map((row, j) => `${signed(moved.changes[j], list.decimals)} ${word} ${short(letterOf(list.titles[row]))}`);
   const rest = parts.length - 1;
   return {
     name,
