@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MODEL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from feature_db.interchange.contexts import export_contexts, import_contexts
 from feature_db.interchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
 from feature_db.interchange.foreign import written_beside
 from feature_db.interchange.neuronpedia import BATCH, NOT_HELD, export_folder, import_folder
+from tests.feature_db.conftest import MODEL
 
 SCRIPT = "<script>alert(1)</script>"
 

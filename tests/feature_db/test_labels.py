@@ -272,9 +272,8 @@ class LabelMachine(RuleBasedStateMachine):
         super().__init__()
         import tempfile
 
-        from conftest import MODEL
-
         from feature_db import FeatureRecord
+        from tests.feature_db.conftest import MODEL
 
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store.open(f"{self.folder.name}/s.db", create=MODEL)

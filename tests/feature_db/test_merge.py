@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MODEL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from feature_db.events import Event, events, insert_event
 from feature_db.labels import CheckScore, Labels
 from feature_db.merge import import_events, merge_store
 from feature_db.roles import People
+from tests.feature_db.conftest import MODEL
 
 SUFFIXES = [".jsonl", ".csv"]
 

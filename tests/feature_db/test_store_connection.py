@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import MODEL
 
 from feature_db import ModelRecord, Store, StoreError
 from feature_db.schema import migrations
+from tests.feature_db.conftest import MODEL
 
 
 def test_another_models_store_is_refused_and_left_as_it_was(store: Store, path: Path):
