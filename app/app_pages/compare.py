@@ -41,8 +41,8 @@ session.offer_features(scored)
 sliders(current, now, scored)
 if cut_answers := sum(n > 0 for n in scored.n_cut):
     st.warning(
-        f"{cut_answers} of {len(now.answers)} answers, with the prompt before them, are longer than "
-        f"{current.scorer.max_length:,} tokens: the beginning was cut and had no influence.",
+        f"{cut_answers} of {len(now.answers)} answers, prompt included, passed {current.scorer.max_length:,} tokens: "
+        "the beginning was cut and had no influence.",
         icon=":material/content_cut:",
     )
 panel_tools(current, scored)
