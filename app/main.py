@@ -18,9 +18,7 @@ from sarm_core.errors import SarmError  # noqa: E402
 
 # A file of our own: browsers would fetch a Material icon for the tab from another server.
 ICON = Path(__file__).with_name("icon.svg")
-st.set_page_config(
-    page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=230
-)
+st.set_page_config(page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=230)
 # The wide layout's margins are 5rem; tables and bars need the room more.
 st.html(
     "<style>@media (min-width: 640px) { .stMainBlockContainer { padding-inline: 2.5rem } }</style>",

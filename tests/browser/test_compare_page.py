@@ -101,7 +101,7 @@ def hold(app: AppPage, number: int, share: float) -> None:
 
 def popover(app: AppPage, label: str) -> Any:
     """Open a popover by its button."""
-    app.page.locator("[data-testid=stPopover] button").filter(has_text=label).first.click()
+    app.page.locator("[data-testid=stPopover] button:visible").filter(has_text=label).first.click()
     app.settled()
     return app.page.locator("[data-testid=stPopoverBody]").first
 
