@@ -7,6 +7,7 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.engine import default_choice, load_engine
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, address, checked, demo_env, open_page, submit
 
@@ -86,9 +87,17 @@ def test_an_empty_answer_is_refused_and_nothing_is_lost(open_page: Open) -> None
     assert test.session_state["comparison"] == before
 
 
-def test_an_answer_longer_than_the_model_says_what_was_cut(open_page: Open) -> None:
-    test = explain(open_page("explain.py"), "word " * 4500, prompt="Say word.")
+def test_an_answer_longer_than_the_model_says_what_was_cut(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = open_page("explain.py")
+    scorer = load_engine(default_choice()).scorer
+    for part in (scorer, scorer.format):
+        monkeypatch.setattr(part, "max_length", 128)  # 4,096 tokens would take a busy machine half a minute
+    test = explain(test, "word " * 300, prompt="Say word.")
     cut = next(part.value for part in test.warning)
-    number = int(re.search(r"first ([\d,]+) were cut", cut.replace("\n", " "))[1].replace(",", ""))  # type: ignore[index]
-    assert number >= 400
+    number = int(re.search(r"first ([\d,]+) were cut", cut)[1].replace(",", ""))  # type: ignore[index]
+    (sequence,) = scorer.tokens(test.session_state["comparison"].conversations())
+    assert number == sequence.n_cut > 150
+    assert "128 tokens" in cut
     assert not test.error
