@@ -172,10 +172,10 @@ class _Inbox:
             ("steering", self.steering, self.on_steering),
             ("command", self.command, self.on_command),
         ):
-            raw = said.get(name)
-            value = read(raw)
-            if value is not None and _edit(raw) > seen:
-                letters.append((_edit(raw), handler, value))
+            for raw in _with_earlier(said.get(name)):
+                value = read(raw)
+                if value is not None and _edit(raw) > seen:
+                    letters.append((_edit(raw), handler, value))
         for edit, handler, value in sorted(letters, key=lambda letter: letter[0]):
             st.session_state[self.seen_key] = edit
             if handler is not None:
@@ -210,6 +210,12 @@ class _Inbox:
             if str(raw.get("feature")) in self.features
             else None
         )
+
+
+def _with_earlier(raw: Any) -> list[Any]:
+    """`raw` and the commands it carries along: the browser's messages overwrite each other while a run is on."""
+    earlier = raw.get("before") if isinstance(raw, dict) else None
+    return [*(earlier[-100:] if isinstance(earlier, list) else []), raw]
 
 
 def _edit(raw: Any) -> float:

@@ -17,6 +17,7 @@ import { make } from "./elements.js";
 import { arrangePanel, createPanel, forgetShown, nameOf, updatePanel } from "./steering_panel.js";
 import { announce, arrangeList, createList, destroyList, markStuck, offerMore, updateList } from "./answer_list.js";
 
+const RECENT = 20;
 const KEYBOARD_DELAY = 250;
 const mounted = new WeakMap();
 
@@ -119,14 +120,19 @@ function createApp() {
     make("div", "columns", {}, [list.strip, panel.root, list.root, list.spoken]),
   ]);
 
+  const recent = [];
+
   /** The server folds messages together and drops a state equal to the last one, so each gets a number. */
   function nextEdit() {
     edits = Math.max(edits + 1, Date.now());
     return edits;
   }
 
+  /** Presses that come while the server is busy overwrite each other, so each carries those before it. */
   function send(payload) {
-    component.setTriggerValue("command", { ...payload, edit: nextEdit() });
+    const command = { ...payload, edit: nextEdit() };
+    component.setTriggerValue("command", { ...command, before: recent.slice(-RECENT) });
+    recent.push(command);
   }
 
   function written() {
