@@ -231,6 +231,7 @@ def test_offset_shifts_every_reward_and_says_that_it_cannot_rerank(open_page: Op
     before = order(app)
     row = app.page.locator('[data-feature="1287"]')
     row.get_by_role("button", name="offset", exact=True).click()
+    shown(app)
     assert "cannot re-rank" in row.text_content()
     box(app).fill("4")
     box(app).press("Enter")
