@@ -21,7 +21,7 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.rewrites import REWRITES, rewrite
 from sarm_core.rows import Conversation, Message
 
-__all__ = ["Perturbation", "ScoreFunction", "perturb", "rewritten"]
+__all__ = ["Perturbation", "ScoreFunction", "perturb", "rewritten", "scores_from", "versions_of"]
 
 ScoreFunction = Callable[[Sequence[Conversation]], FeatureMatrix]
 SIDES = ("both", "chosen", "rejected")
@@ -57,6 +57,34 @@ def rewritten(conversation: Conversation, rule: str, seed: int = 0) -> Conversat
     return replace(conversation, messages=(*conversation.messages[:-1], Message(last.role, text)))
 
 
+def versions_of(
+    pairs: Sequence[tuple[Conversation, Conversation]],
+    *,
+    rules: Sequence[str] = tuple(REWRITES),
+    seed: int = 0,
+) -> tuple[list[Conversation], list[int]]:
+    """Every conversation `perturb` asks scores for, each once, originals first; and the pair each comes from.
+
+    Encoded in one go, they make the check arithmetic, also under another steering (see `scores_from`).
+    Raises SarmError for an unknown rule or no pairs.
+    """
+    _check(pairs, rules)
+    first = {answer: number for number, pair in reversed(list(enumerate(pairs))) for answer in pair}
+    found = {answer: first[answer] for pair in pairs for answer in pair}
+    for rule in rules:
+        for answer, number in list(found.items())[: len(first)]:
+            version = rewritten(answer, rule, seed)
+            if version is not None:
+                found.setdefault(version, number)
+    return list(found), list(found.values())
+
+
+def scores_from(conversations: Sequence[Conversation], matrix: FeatureMatrix) -> ScoreFunction:
+    """A score function for `perturb` that looks up what was encoded: row i of `matrix` is `conversations[i]`."""
+    number = {conversation: row for row, conversation in enumerate(conversations)}
+    return lambda wanted: matrix.select([number[conversation] for conversation in wanted])
+
+
 def perturb(
     pairs: Sequence[tuple[Conversation, Conversation]],
     score: ScoreFunction,
@@ -72,11 +100,7 @@ def perturb(
     rewards, a tie made or broken included. The same answer is rewritten alike wherever it occurs.
     Raises SarmError for an unknown rule, no pairs, or a score function that loses answers.
     """
-    unknown = [rule for rule in rules if rule not in REWRITES]
-    if unknown:
-        raise SarmError(f"unknown rule {unknown[0]!r}: use {', '.join(REWRITES)}")
-    if not pairs:
-        raise SarmError("a perturbation check needs at least one pair")
+    _check(pairs, rules)
     answers = list(dict.fromkeys(answer for pair in pairs for answer in pair))
     number = {answer: position for position, answer in enumerate(answers)}
     chosen = np.array([number[pair[0]] for pair in pairs])
@@ -107,6 +131,14 @@ def perturb(
     columns = ["rule", "pair", "side", "margin_before", "margin_after"]
     features = pd.concat(feature_tables, ignore_index=True) if feature_tables else _no_features()
     return Perturbation(pd.DataFrame(rule_rows), features, pd.DataFrame(flips, columns=columns), seed)
+
+
+def _check(pairs: Sequence[tuple[Conversation, Conversation]], rules: Sequence[str]) -> None:
+    unknown = [rule for rule in rules if rule not in REWRITES]
+    if unknown:
+        raise SarmError(f"unknown rule {unknown[0]!r}: use {', '.join(REWRITES)}")
+    if not pairs:
+        raise SarmError("a perturbation check needs at least one pair")
 
 
 def _scored(score: ScoreFunction, conversations: list[Conversation]) -> FeatureMatrix:
