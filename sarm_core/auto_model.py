@@ -14,12 +14,13 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from sarm_core.checkpoint import Checkpoint, TensorFiles
+from sarm_core.checkpoint import Checkpoint
 from sarm_core.conversation import SCORED_RULES
 from sarm_core.errors import CheckpointError
 from sarm_core.model import cut_config
 from sarm_core.save import export, new_folder
 from sarm_core.steering import Steering
+from sarm_core.tensor_files import TensorFiles
 
 __all__ = ["export_auto"]
 

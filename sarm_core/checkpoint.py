@@ -12,35 +12,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer, PretrainedConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.utils import logging as transformers_logging
+from safetensors import safe_open
+from torch import Tensor
+from transformers import PretrainedConfig
 
+from sarm_core.backbone import FINAL_NORM, backbone_config, bare_name, block_of, cut_backbone, load_tokenizer
 from sarm_core.errors import CheckpointError
-from sarm_core.model import SARM, cut_config, remove_final_norm
+from sarm_core.model import SARM, cut_config
 from sarm_core.sae import TopKSAE
+from sarm_core.tensor_files import TensorFiles, read_json
 
 __all__ = [
     "CONFIG_NAME",
-    "FINAL_NORM",
     "FORMAT",
     "WEIGHTS_NAME",
     "Checkpoint",
     "Shape",
-    "TensorFiles",
-    "bare_name",
-    "cut_backbone",
     "find_folder",
     "load_sae",
     "open_checkpoint",
@@ -48,24 +42,10 @@ __all__ = [
 
 CONFIG_NAME = "sarm.json"
 WEIGHTS_NAME = "sarm.safetensors"
-INDEX_NAME = "model.safetensors.index.json"
 FORMAT = "sarm-explorer/1"
 DEMO_BACKBONE = "demo"
 SAE_TENSORS = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight")
-# Entries of a config that name code, kernels or files to fetch; `model_type` is given by the class.
-_NOT_FOLLOWED = (
-    "model_type",
-    "auto_map",
-    "attn_implementation",
-    "_attn_implementation",
-    "experts_implementation",
-    "_experts_implementation",
-    "fusion_config",
-    "transformers_weights",
-)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
-_PREFIX = re.compile(r"^(model|transformer)\.")
 _IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
 
 
@@ -111,53 +91,6 @@ class Shape:
         return cls(layer, n_features, k if uses_topk else None)
 
 
-class TensorFiles:
-    """All tensors of a folder's safetensors files, by name, read on demand."""
-
-    def __init__(self, folder: Path, weights: str | None = None):
-        self.folder = folder
-        index = folder / INDEX_NAME
-        if weights is not None:
-            files = [folder / weights]
-        elif index.exists():
-            names = _read_json(index).get("weight_map")
-            if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
-                raise CheckpointError(f"{index}: weight_map must name a file for every tensor")
-            files = [folder / Path(name).name for name in sorted(set(names.values()))]
-        else:
-            files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            raise CheckpointError(
-                f"{folder}: no .safetensors file is there; other weight files can run code and are not read"
-            )
-        self.files: dict[str, Path] = {}
-        for file in files:
-            if not file.exists():
-                raise CheckpointError(f"{folder}: {file.name} is missing; copy the whole checkpoint folder")
-            try:
-                with safe_open(file, "pt") as opened:
-                    self.files.update(dict.fromkeys(opened.keys(), file))
-            except (SafetensorError, OSError) as error:
-                raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from None
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.files
-
-    def names(self) -> list[str]:
-        """Tensor names, sorted."""
-        return sorted(self.files)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one tensor, from the file's header."""
-        with safe_open(self.files[name], "pt") as opened:
-            return tuple(opened.get_slice(name).get_shape())
-
-    def read(self, name: str) -> Tensor:
-        """One tensor, in its stored dtype."""
-        with safe_open(self.files[name], "pt") as opened:
-            return opened.get_tensor(name)
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """A located checkpoint: what it is and where its parts are, before any large tensor is read."""
@@ -175,7 +108,7 @@ class Checkpoint:
 
     def config(self) -> PretrainedConfig:
         """The backbone's config, cut after L blocks."""
-        return cut_config(_backbone_config(self.backbone), self.shape.layer)
+        return cut_config(backbone_config(self.backbone), self.shape.layer)
 
     def build(self, *, dtype: torch.dtype, device: torch.device | str) -> SARM:
         """Read the weights: the first L blocks in `dtype`, SAE and head in float32. Raises CheckpointError."""
@@ -200,16 +133,9 @@ class Checkpoint:
 
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer, or None when it ships none (then only token ids can be scored)."""
-        for folder in (self.folder, self.backbone):
-            if any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
-                try:
-                    with _quiet():
-                        return AutoTokenizer.from_pretrained(
-                            folder, trust_remote_code=False, local_files_only=True
-                        )
-                except Exception as error:  # tokenizers raises bare Exceptions
-                    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                    raise CheckpointError(f"{folder}: the tokenizer cannot be loaded ({reason})") from None
+        for folder in dict.fromkeys((self.folder, self.backbone)):
+            if (found := load_tokenizer(folder)) is not None:
+                return found
         return None
 
     def stored_dtype(self) -> torch.dtype:
@@ -238,7 +164,7 @@ class Checkpoint:
         """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
         if name.startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
             return False
-        return _block(name) < self.shape.layer
+        return block_of(name) < self.shape.layer
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:
@@ -246,12 +172,12 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     folder = find_folder(source)
     own = folder / CONFIG_NAME
     if own.exists():
-        return _open_own(str(source), folder, _read_json(own))
+        return _open_own(str(source), folder, read_json(own))
     if not (folder / "config.json").exists():
         raise CheckpointError(
             f"{folder}: neither {CONFIG_NAME} nor config.json is there; this is not a SARM checkpoint"
         )
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
     shape = Shape.from_config(config, str(folder / "config.json")) or Shape.from_name(folder.resolve().name)
     if shape is None and _HUB_ID.fullmatch(str(source)):
         shape = Shape.from_name(str(source).split("/")[1])
@@ -389,90 +315,3 @@ def _bare_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise CheckpointError(f"{path}: expected a dictionary of tensors")
     return loaded
-
-
-def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
-    """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read."""
-    config = cut_config(_backbone_config(folder), layer)
-    source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
-    index = folder / INDEX_NAME
-    with _quiet():
-        try:
-            reader: Any = AutoModel
-            if index.exists() and "metadata" not in _read_json(index):  # Transformers needs that entry
-                with torch.device("meta"):
-                    reader = type(AutoModel.from_config(config))
-                files = TensorFiles(folder)
-                state = {name: files.read(name) for name in files.names() if _block(name) < layer}
-                source = {"pretrained_model_name_or_path": None, "state_dict": state}
-            model, info = reader.from_pretrained(
-                **source,
-                config=config,
-                dtype=dtype,
-                output_loading_info=True,
-                trust_remote_code=False,
-                local_files_only=True,
-            )
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{folder}: the backbone cannot be loaded ({reason})") from None
-    remove_final_norm(model)
-    kept = set(model.state_dict())
-    missing = sorted(name for name in info["missing_keys"] if name in kept)
-    if missing:
-        raise CheckpointError(f"{folder}: the backbone lacks {missing[0]} ({len(missing)} tensors missing)")
-    return model
-
-
-def _backbone_config(folder: Path) -> PretrainedConfig:
-    """The config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed."""
-    data = _read_json(folder / "config.json")
-    kind = str(data.get("model_type"))
-    architecture = str((data.get("architectures") or [""])[0])
-    if kind not in CONFIG_MAPPING and architecture.endswith("SARM"):
-        kind = architecture.removesuffix("SARM").lower()
-    if kind not in CONFIG_MAPPING:
-        raise CheckpointError(f"{folder / 'config.json'}: model_type {kind!r} is not known to Transformers")
-    data = {key: value for key, value in data.items() if key not in _NOT_FOLLOWED}
-    config = CONFIG_MAPPING[kind].from_dict(data)
-    files = TensorFiles(folder)
-    for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
-        if name in files:  # a [PAD] token may have been added after the config was written
-            config.vocab_size = files.shape(name)[0]
-    return config
-
-
-def bare_name(name: str) -> str:
-    """A tensor's name without the prefix that says it is a backbone's: "layers.0...", "h.0..."."""
-    return _PREFIX.sub("", name)
-
-
-def _block(name: str) -> int:
-    """Which block a tensor belongs to, from 0; -1 for one outside the blocks (embeddings, norms, heads)."""
-    found = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
-    return int(found[1]) if found else -1
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: expected a JSON object")
-    return data
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Transformers' load report: the tensors it calls unexpected are ours, and we check the rest."""
-    before = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.CRITICAL)
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        if bars:
-            transformers_logging.enable_progress_bar()

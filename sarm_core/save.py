@@ -18,19 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoModel
 
-from sarm_core.checkpoint import (
-    CONFIG_NAME,
-    FINAL_NORM,
-    FORMAT,
-    WEIGHTS_NAME,
-    Checkpoint,
-    Shape,
-    TensorFiles,
-    bare_name,
-)
+from sarm_core.backbone import FINAL_NORM, bare_name
+from sarm_core.checkpoint import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.errors import CheckpointError
 from sarm_core.sae import TopKSAE
 from sarm_core.steering import Steering
+from sarm_core.tensor_files import TensorFiles
 
 __all__ = ["Layout", "check_new", "export", "new_folder", "sae_tensors", "write_own"]
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 from transformers import AutoTokenizer
 
-from sarm_core.checkpoint import cut_backbone, find_folder
+from sarm_core.backbone import cut_backbone
+from sarm_core.checkpoint import find_folder
 from sarm_core.conversation import ChatFormat, TokenSequence, sentence_ends
 from sarm_core.encoding import Encoder
 from sarm_core.errors import SarmError

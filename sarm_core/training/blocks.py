@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sarm_core.checkpoint import Shape, cut_backbone
+from sarm_core.backbone import cut_backbone
+from sarm_core.checkpoint import Shape
 from sarm_core.encoding import padded
 from sarm_core.model import SARM
 from sarm_core.rows import Conversation

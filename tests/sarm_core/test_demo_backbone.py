@@ -19,7 +19,7 @@ from safetensors import safe_open
 from tiny_models import CHATML, chatml
 
 from sarm_core.__main__ import main
-from sarm_core.checkpoint import cut_backbone
+from sarm_core.backbone import cut_backbone
 from sarm_core.conversation import ChatFormat
 from sarm_core.demo import backbone
 from sarm_core.errors import SarmError

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, KINDS, VOCABULARY, WIDTH, backbone, random_sae, reference_checkpoint
 from transformers import AutoModel
 
-from sarm_core.checkpoint import cut_backbone
+from sarm_core.backbone import cut_backbone
 from sarm_core.errors import CheckpointError
 from sarm_core.model import SARM, cut_config, last_attended, position_ids_of, remove_final_norm
 

@@ -13,7 +13,8 @@ from tiny_models import KINDS, WIDTH, backbone, chatml, reference_checkpoint
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.checkpoint import Shape, cut_backbone, load_sae, open_checkpoint
+from sarm_core.backbone import cut_backbone
+from sarm_core.checkpoint import Shape, load_sae, open_checkpoint
 from sarm_core.errors import CheckpointError, RowError, SarmError
 from sarm_core.rows import Conversation, Message, conversation_of
 from sarm_core.training.activations import KINDS as POSITIONS

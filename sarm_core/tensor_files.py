@@ -1,0 +1,75 @@
+"""The safetensors files of a folder as one set of named tensors, and the JSON files beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from sarm_core.errors import CheckpointError
+
+__all__ = ["INDEX_NAME", "TensorFiles", "read_json"]
+
+INDEX_NAME = "model.safetensors.index.json"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises CheckpointError."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{path}: expected a JSON object")
+    return data
+
+
+class TensorFiles:
+    """All tensors of a folder's safetensors files, by name, read on demand."""
+
+    def __init__(self, folder: Path, weights: str | None = None):
+        self.folder = folder
+        index = folder / INDEX_NAME
+        if weights is not None:
+            files = [folder / weights]
+        elif index.exists():
+            names = read_json(index).get("weight_map")
+            if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names.values()):
+                raise CheckpointError(f"{index}: weight_map must name a file for every tensor")
+            files = [folder / Path(name).name for name in sorted(set(names.values()))]
+        else:
+            files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise CheckpointError(
+                f"{folder}: no .safetensors file is there; other weight files can run code and are not read"
+            )
+        self.files: dict[str, Path] = {}
+        for file in files:
+            if not file.exists():
+                raise CheckpointError(f"{folder}: {file.name} is missing; copy the whole checkpoint folder")
+            try:
+                with safe_open(file, "pt") as opened:
+                    self.files.update(dict.fromkeys(opened.keys(), file))
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files
+
+    def names(self) -> list[str]:
+        """Tensor names, sorted."""
+        return sorted(self.files)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one tensor, from the file's header."""
+        with safe_open(self.files[name], "pt") as opened:
+            return tuple(opened.get_slice(name).get_shape())
+
+    def read(self, name: str) -> Tensor:
+        """One tensor, in its stored dtype."""
+        with safe_open(self.files[name], "pt") as opened:
+            return opened.get_tensor(name)
