@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sarm_core.commands import contrast, evaluate, perturb
+from sarm_core.commands import contrast, evaluate, perturb, report
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     contrast.add_command(commands)
     evaluate.add_command(commands)
     perturb.add_command(commands)
+    report.add_command(commands)
     return parser
 
 
