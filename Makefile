@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test setup fetch browser-test lint format types check clean
+.PHONY: app test setup fetch demo-store browser-test lint format types check clean
 
 app: setup fetch
 	$(BIN)/streamlit run app/main.py
@@ -29,6 +29,13 @@ $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/pytho
 
 fetch: setup
 	$(BIN)/python -m sarm_core demo fetch
+
+# The feature store that comes with the embedded model, from its corpus and its sampled answers.
+demo-store: setup fetch
+	mkdir -p runs
+	$(BIN)/python -m sarm_core harvest sarm_core/demo/corpus.jsonl sarm_core/demo/samples.jsonl --model demo --db runs/demo-store.db
+	xz -9 -T1 -c runs/demo-store.db > sarm_core/demo/store.db.xz.new
+	mv sarm_core/demo/store.db.xz.new sarm_core/demo/store.db.xz
 
 browser-test: setup-dev fetch
 	$(BIN)/python -m pytest -m browser
