@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import RowError
+from sarm_core.evaluation.reading import NumberedRow, usable
 from sarm_core.evaluation.scores import (
     ConversationList,
     Decisions,
@@ -42,18 +43,12 @@ class Pairs:
     kind: str = "pairs"
 
     @classmethod
-    def from_rows(cls, rows: Sequence[tuple[str, int, dict]], skipped: list[RowError], skip: bool) -> Pairs:
+    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> Pairs:
         """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
         collected, items, pairs, keys = ConversationList(), [], [], []
-        for source, number, row in rows:
-            try:
-                chosen, rejected = pair_of(row)
-            except RowError as error:
-                placed = error.at(source, number)
-                if not skip:
-                    raise placed from None
-                skipped.append(placed)
-                continue
+        for (source, number, row), (chosen, rejected) in usable(
+            rows, lambda row, _: pair_of(row), skipped, skip
+        ):
             key, prompt = prompt_of(chosen)
             subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
             items.append(Item(identity(row, number), subset, prompt, source, number))

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import RowError
+from sarm_core.evaluation.reading import NumberedRow, usable
 from sarm_core.evaluation.scores import (
     Composite,
     ConversationList,
@@ -76,24 +77,19 @@ class RewardBench2:
     kind: str = "rewardbench2"
 
     @classmethod
-    def from_rows(
-        cls, rows: Sequence[tuple[str, int, dict]], skipped: list[RowError], skip: bool
-    ) -> RewardBench2:
+    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> RewardBench2:
         """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
         collected, items, completions, keys = ConversationList(), [], [], []
         seen: set[tuple[str, int]] = set()
         disagreeing = 0
-        for source, number, row in rows:
-            try:
-                subset = _subset(row)
-                tie = _tie(row, seen) if subset == "Ties" else None
-                answers, n_right, agrees = _answers(row)
-            except RowError as error:
-                placed = error.at(source, number)
-                if not skip:
-                    raise placed from None
-                skipped.append(placed)
-                continue
+
+        def read(row: dict[str, Any], _: str) -> tuple[str, Any, Any]:
+            subset = _subset(row)
+            return subset, _tie(row, seen) if subset == "Ties" else None, _answers(row)
+
+        for (source, number, row), (subset, tie, (answers, n_right, agrees)) in usable(
+            rows, read, skipped, skip
+        ):
             if tie is not None:
                 seen.add(tie)
             disagreeing += not agrees

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import RowError
+from sarm_core.evaluation.reading import NumberedRow, usable
 from sarm_core.evaluation.scores import (
     Composite,
     ConversationList,
@@ -100,20 +101,15 @@ class RMBench:
     kind: str = "rm-bench"
 
     @classmethod
-    def from_rows(cls, rows: Sequence[tuple[str, int, dict]], skipped: list[RowError], skip: bool) -> RMBench:
+    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> RMBench:
         """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
         collected, items, keys = ConversationList(), [], []
         index: list[list[list[int]]] = []
-        for source, number, row in rows:
-            try:
-                pool = pool_of(row, source)
-                answers = [_three(row, key) for key in ("chosen", "rejected")]
-            except RowError as error:
-                placed = error.at(source, number)
-                if not skip:
-                    raise placed from None
-                skipped.append(placed)
-                continue
+
+        def read(row: dict[str, Any], source: str) -> tuple[str, list[list[Conversation]]]:
+            return pool_of(row, source), [_three(row, key) for key in ("chosen", "rejected")]
+
+        for (source, number, row), (pool, answers) in usable(rows, read, skipped, skip):
             key, prompt = prompt_of(answers[0][0])
             items.append(Item(identity(row, number), pool, prompt, source, number))
             index.append([[collected.add(answer) for answer in side] for side in answers])
