@@ -22,12 +22,21 @@ from sarm_core.encoded import Progress, encode_once
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.scores import Benchmark
 from sarm_core.features import FeatureMatrix
-from sarm_core.rows import Conversation
 from sarm_core.row_files import read_rows
 from sarm_core.scorer import Scorer
 from sarm_core.steering import Steering
 
-__all__ = ["ITEMS", "MULTIPLIERS", "RULE", "Found", "corpus_matrix", "find", "held_out", "matched_draws", "outcome"]
+__all__ = [
+    "ITEMS",
+    "MULTIPLIERS",
+    "RULE",
+    "Found",
+    "corpus_matrix",
+    "find",
+    "held_out",
+    "matched_draws",
+    "outcome",
+]
 
 ITEMS = Path(__file__).with_name("items.jsonl")
 MULTIPLIERS = tuple(round(2.0 - 0.1 * step, 1) for step in range(31))
@@ -46,7 +55,7 @@ REFUSING, ANSWERING = ("over-refusing", "refusing"), ("helpful", "complying")
 
 @dataclass(frozen=True)
 class Found:
-    """What `find` found: the whole table, and the features that follow the rule, the largest share of the margin first."""
+    """The whole table, and the features that follow the rule, those with the largest share of the margin first."""
 
     contrast: Contrast
     features: tuple[int, ...]
@@ -62,7 +71,9 @@ class Found:
         return Steering(scale=dict.fromkeys(self.features, multiplier))
 
 
-def corpus_matrix(scorer: Scorer, progress: Progress | None = None, folder: Path | None = None) -> FeatureMatrix:
+def corpus_matrix(
+    scorer: Scorer, progress: Progress | None = None, folder: Path | None = None
+) -> FeatureMatrix:
     """Every answer of the project's corpus, encoded once."""
     conversations = [answer.conversation for answer in axes.answers()]
     return encode_once(scorer, conversations, folder=folder, progress=progress).matrix
@@ -104,13 +115,17 @@ def held_out(items: Path = ITEMS) -> Pairs:
         answers, refusals = (item["answer"], item["answer_2"]), (item["refusal"], item["refusal_2"])
         for a, answer in enumerate(answers, 1):
             for r, refusal in enumerate(refusals, 1):
-                chosen, rejected = (answer, refusal) if item["subset"] == "should answer" else (refusal, answer)
+                chosen, rejected = (
+                    (answer, refusal) if item["subset"] == "should answer" else (refusal, answer)
+                )
                 row = {"id": f"{item['id']}:{a}{r}", "prompt": item["prompt"], "subset": item["subset"]}
                 rows.append((items.name, number, {**row, "chosen": chosen, "rejected": rejected}))
     return Pairs.from_rows(rows, [], False)
 
 
-def outcome(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering) -> dict[str, tuple[int, int, int]]:
+def outcome(
+    benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering
+) -> dict[str, tuple[int, int, int]]:
     """For each subset (pairs, won, lost) by the steering."""
     before, after = benchmark.result(matrix.rewards), benchmark.result(steering.rewards(matrix))
     changed = after.decisions.credit - before.decisions.credit
@@ -136,7 +151,9 @@ def matched_draws(
     weight = np.abs(corpus.csr).mean(axis=0).A1 * np.abs(corpus.head.astype(np.float64))
     allowed = np.setdiff1d(np.flatnonzero((weight > 0) & (corpus.head > 0)), features)
     if len(allowed) < near:
-        raise ValueError(f"{len(allowed)} features with w > 0 fire in the corpus: too few to draw controls from")
+        raise ValueError(
+            f"{len(allowed)} features with w > 0 fire in the corpus: too few to draw controls from"
+        )
     rng = np.random.default_rng(seed)
     drawn = np.empty((draws, len(features)), dtype=np.int64)
     for row in drawn:
@@ -145,8 +162,3 @@ def matched_draws(
             nearest = free[np.argsort(np.abs(weight[free] - weight[feature]), kind="stable")[:near]]
             row[place] = rng.choice(nearest)
     return drawn
-
-
-def conversations(benchmark: Benchmark) -> tuple[Conversation, ...]:
-    """What has to be encoded."""
-    return benchmark.conversations
