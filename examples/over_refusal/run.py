@@ -124,7 +124,8 @@ def run(options: argparse.Namespace) -> None:
         evaluation,
     )
     command(
-        "report", "--evaluation", evaluation, "--contrast", contrasted, "--title", "Over-refusal", "--question", QUESTION,
+        "report", "--evaluation", evaluation, "--contrast", contrasted, "--title", "Over-refusal",
+        "--question", QUESTION,
         "--out", out / "report.html",
     )  # fmt: skip
     error = shipped(options, out, steering, benchmark, matrix)
