@@ -24,7 +24,12 @@ __all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_ends"]
 
 SCORED_RULES = ("last-special-token", "last-token")
 _EM_SPACE = "\u2003"
-_SENTENCE_END = re.compile(r"[.!?…]+[\"')\]”’*_`]*(?=\s|$)|(?<=\S)(?=\n)|(?<=\S)$")
+# Chinese and Japanese put no space after a sentence, so its mark alone ends one.
+_SENTENCE_END = re.compile(
+    r"[.!?…]*[。！？｡][.!?…。！？｡]*[\"')\]”’」』）】》*_`]*"
+    r"|[.!?…]+[\"')\]”’*_`]*(?=\s|$)"
+    r"|(?<=\S)(?=\n)|(?<=\S)$"
+)
 
 
 @dataclass(frozen=True)
@@ -272,6 +277,10 @@ def sentence_ends(sequence: TokenSequence) -> npt.NDArray[np.int64]:
     last = int(sequence.spans[scored, 0])
     answer = sequence.text[first:last]
     chars = np.array([first + m.end() for m in _SENTENCE_END.finditer(answer) if m.end() > 0], dtype=np.int64)
-    tokens = np.searchsorted(sequence.spans[:, 1], chars, side="left")
+    ends = sequence.spans[:, 1]
+    tokens = np.minimum(np.searchsorted(ends, chars, side="left"), scored)
+    # The bytes of one character may be several tokens: the sentence is over with the last of them.
+    last_bytes = np.searchsorted(ends, ends[tokens], side="right") - 1
+    tokens = np.where(sequence.spans[last_bytes, 0] < ends[last_bytes], last_bytes, tokens)
     inside = tokens[(tokens >= sequence.answer_start) & (tokens < scored)]
     return np.unique(np.append(inside, scored))

@@ -265,6 +265,10 @@ def test_a_template_that_refuses_the_prompt_alone_still_scores_the_conversation(
         ("3.14 is pi.", ["3.14 is pi."]),
         ("Wait... what?", ["Wait...", " what?"]),
         ("no end", ["no end"]),
+        ("你好。今天很好！你呢？", ["你好。", "今天很好！", "你呢？"]),
+        ("「行。」他说。好", ["「行。」", "他说。", "好"]),
+        ("真的？！Yes. はい", ["真的？！", "Yes.", " はい"]),
+        ("Well… it is “so”. Yes é", ["Well…", " it is “so”.", " Yes é"]),
     ],
 )
 def test_sentence_ends_are_the_last_tokens_of_sentences_and_lines(named, answer, ends):
