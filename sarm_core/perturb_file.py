@@ -35,11 +35,6 @@ def run(options: argparse.Namespace) -> int:
     rules = list(dict.fromkeys(rules))
     benchmark = load_benchmark("pairs", options.files, skip_bad=options.skip_bad)
     assert isinstance(benchmark, Pairs)
-    if not benchmark.items:
-        raise SarmError(
-            f"{options.files[0]}: no pair is left of {len(benchmark.skipped)} bad rows: "
-            "run without --skip-bad to see the first"
-        )
     files = [_file(path) for path in options.files]
     scorer = loaded(options)
     if steering is not None:
