@@ -10,6 +10,7 @@ from app import session
 from app.answer_choice import choose_answer
 from app.components.feature_bars import feature_bars
 from app.engine import Engine
+from app.occlusion_view import which_words
 from app.prompt_view import prompt_box
 from app.token_view import token_html
 from app.why import bars, feature_title
@@ -160,4 +161,7 @@ with text_side:
         )
     else:
         st.info("No feature is active at the scored token of this answer.", icon=":material/info:")
+if choices:
+    st.divider()
+    which_words(current, now.conversations()[index], feature)
 session.update_link(current, ("explained", "traced"))
