@@ -11,7 +11,6 @@ import streamlit as st
 from app import session
 from app.encoding_bar import encoding_bar
 from app.engine import Engine, FeatureNote
-from app.feature_view import open_feature
 from app.find_features import (
     AXES,
     STARTING_AXES,
@@ -24,6 +23,8 @@ from app.find_features import (
     summary,
 )
 from app.plain_text import plain
+from app.rewrites_section import rewrites_section
+from app.slider_actions import slider_actions
 from sarm_core.bias_pairs import BIASES
 from sarm_core.contrast_inputs import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
 from sarm_core.demo import axes
@@ -36,6 +37,7 @@ SOURCES = (
     "Two files of answers",
     "A bias, in my answers",
     "Styles of RM-Bench",
+    "Harmless rewrites",
 )
 ROWS = 500
 FILE_TYPES = ["jsonl", "json", "parquet"]
@@ -138,76 +140,6 @@ def from_files_form(engine: Engine, source: str) -> None:
         )
 
 
-def add(features: list[int], multiplier: float | None = None) -> None:
-    """Callback: features onto the sliders, changed already when a multiplier is given."""
-    left_out = held.add(features)
-    done = [i for i in features if i not in left_out]
-    if multiplier is not None:
-        new = held.current
-        for i in done:
-            new = new.with_scale(i, multiplier)
-        session.guarded(lambda: held.change(new, by_server=True))
-    how = "" if multiplier is None else f" at ×{multiplier:g}"
-    if done:
-        st.toast(f"{len(done)} feature{'s' if len(done) > 1 else ''} on the sliders{how}.")
-    if left_out:
-        session.say(
-            f"The panel is full: {len(left_out)} features were not added. Remove one first.", "warning"
-        )
-
-
-def add_group(name: str, features: list[int]) -> None:
-    """One slider for all of them."""
-    left_out = held.add(features)
-    if left_out:
-        session.say(f"The panel is full: a group of {len(features)} does not fit.", "warning")
-        return
-    session.guarded(held.add_group, name, features)
-    st.toast(f"Group “{plain(name)}” has one slider for {len(features)} features.")
-
-
-def actions(picked: list[int], place: str, title: str) -> None:
-    if not picked:
-        st.caption(
-            "Tick rows to put their features on the sliders."
-            if place == "table"
-            else "Click a point, or draw a box around several, to put them on the sliders."
-        )
-        return
-    shown = ", ".join(f"#{i}" for i in picked[:6]) + (
-        f" and {len(picked) - 6} more" if len(picked) > 6 else ""
-    )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{shown}**")
-        st.button(
-            "Add to sliders",
-            type="primary",
-            icon=":material/add:",
-            on_click=add,
-            args=(picked,),
-            key=f"find_add_{place}",
-        )
-        st.button(
-            "Add and silence (×0)",
-            icon=":material/volume_off:",
-            on_click=add,
-            args=(picked, 0.0),
-            key=f"find_silence_{place}",
-        )
-        with (
-            st.popover("One slider for all", icon=":material/group_work:"),
-            st.form(f"find_group_{place}", border=False),
-        ):
-            name = st.text_input("Name of the group", title[:40], max_chars=40)
-            if st.form_submit_button("Make group", type="primary"):
-                add_group(name, picked)
-                st.rerun()
-        st.button(
-            "Read the first", icon=":material/open_in_full:", on_click=open_feature, args=(picked[0],),
-            key=f"find_open_{place}",
-        )  # fmt: skip
-
-
 def show(found: Found, engine: Engine) -> None:
     result = found.contrast
     notes: dict[int, FeatureNote] = engine.notes(result.table["feature"].tolist())
@@ -249,7 +181,9 @@ def show(found: Found, engine: Engine) -> None:
         )
         if len(table) > len(shown):
             st.caption(f"The first {len(shown)} of {len(table):,}; the download has all.")
-        actions([int(shown["feature"].iloc[i]) for i in selection.selection.rows], "table", found.title)
+        slider_actions(
+            [int(shown["feature"].iloc[i]) for i in selection.selection.rows], "find_table", found.title
+        )
     with picture:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             names = list(sorts)
@@ -264,7 +198,12 @@ def show(found: Found, engine: Engine) -> None:
         )
         st.caption("Size: in how many answers the feature fires. The colour compares the signs of s and w.")
         points = list(dict.fromkeys(int(point["customdata"][0]) for point in event.selection.points))
-        actions(points, "picture", found.title)
+        slider_actions(
+            points,
+            "find_picture",
+            found.title,
+            hint="Click a point, or draw a box around several, to put them on the sliders.",
+        )
     st.download_button(
         "Table as CSV",
         table.to_csv(index=False),
@@ -367,14 +306,18 @@ def column_config(found: Found) -> dict[str, Any]:
 
 working = st.empty()
 source = st.segmented_control("Where from", SOURCES, default=SOURCES[0], required=True, key="find_source")
-if source == SOURCES[0]:
+if source == "Harmless rewrites":
+    rewrites_section(current, working)
+elif source == SOURCES[0]:
     from_corpus_form(current)
 else:
     from_files_form(current, source or SOURCES[1])
 with st.container(key="find_errors"):
     session.show_messages()
 found = st.session_state.get("found")
-if isinstance(found, Found) and found.fingerprint == current.fingerprint:
+if source == "Harmless rewrites":
+    pass
+elif isinstance(found, Found) and found.fingerprint == current.fingerprint:
     show(found, current)
     suspicious(found)
 else:

@@ -1,0 +1,216 @@
+"""Does a harmless rewrite change the order? Pairs and their rewrites encoded once, checked under any steering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from app.comparison import Answer, Comparison
+from app.engine import Engine, FeatureNote
+from app.evaluation_view import CORPUS_SETS
+from app.plain_text import cut
+from app.uploads import uploaded
+from sarm_core.encoded import Place, Progress, encode_once
+from sarm_core.errors import SarmError
+from sarm_core.evaluate import load_benchmark
+from sarm_core.evaluation.pairs import Pairs
+from sarm_core.features import FeatureMatrix
+from sarm_core.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
+from sarm_core.rows import Conversation
+from sarm_core.steering import Steering
+
+__all__ = [
+    "RULES",
+    "SEED",
+    "SIDES",
+    "Rewritten",
+    "check_corpus",
+    "check_upload",
+    "flip_comparison",
+    "flip_rows",
+    "moved_rows",
+    "outcome",
+    "rule_rows",
+    "totals",
+]
+
+RULES = {
+    "whitespace": "two spaces after a sentence, one blank line more between paragraphs",
+    "greeting": "a greeting before the first word",
+    "reordered list": "the items of an unordered list in another order",
+    "synonyms": "words of a small table replaced by synonyms",
+    "suffix": "a polite last sentence",
+}
+SIDES = {"both": "both rewritten", "chosen": "only chosen rewritten", "rejected": "only rejected rewritten"}
+SEED = 0
+TOP = 30
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """Pairs with every rewrite of their answers, encoded: `matrix` row i holds z of `conversations[i]`.
+
+    `names` [pairs] says where each pair comes from. `n_all` pairs were there to choose from.
+    """
+
+    title: str
+    pairs: tuple[tuple[Conversation, Conversation], ...]
+    names: tuple[str, ...]
+    n_all: int
+    rules: tuple[str, ...]
+    conversations: tuple[Conversation, ...]
+    matrix: FeatureMatrix
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+def check_corpus(
+    engine: Engine, name: str, rules: Sequence[str], most: int, progress: Progress | None = None
+) -> Rewritten:
+    """Pairs of the project's corpus (a name in `CORPUS_SETS`), `most` of them, evenly spread over the set."""
+    return _encoded(engine, name, CORPUS_SETS[name](), rules, most, progress)
+
+
+def check_upload(
+    engine: Engine,
+    file: tuple[str, bytes],
+    rules: Sequence[str],
+    most: int,
+    progress: Progress | None = None,
+) -> Rewritten:
+    """Pairs of an uploaded file. Raises RowError naming the upload and the row, SarmError."""
+    with uploaded(file) as (path,):
+        benchmark = load_benchmark("pairs", path)
+        assert isinstance(benchmark, Pairs)
+        return _encoded(engine, file[0], benchmark, rules, most, progress)
+
+
+def _encoded(
+    engine: Engine, title: str, of: Pairs, rules: Sequence[str], most: int, progress: Progress | None
+) -> Rewritten:
+    if not rules:
+        raise SarmError("choose at least one rewrite to check")
+    n = len(of.items)
+    kept = np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int)).tolist() if n else []
+    pairs = tuple((of.conversations[of.chosen[i]], of.conversations[of.rejected[i]]) for i in kept)
+    conversations, origin = versions_of(pairs, rules=rules, seed=SEED)
+    places: list[Place] = [(of.items[kept[pair]].source, of.items[kept[pair]].row) for pair in origin]
+    encoded = encode_once(engine.scorer, conversations, places=places, progress=progress)
+    notes = list(encoded.notes)
+    if (n_cut := int((encoded.n_cut > 0).sum())) > 0:
+        notes.append(f"{n_cut} texts were too long for the model and were cut on the left")
+    return Rewritten(
+        title,
+        pairs,
+        tuple(of.items[i].id for i in kept),
+        n,
+        tuple(rules),
+        tuple(conversations),
+        encoded.matrix,
+        tuple(notes),
+        engine.fingerprint,
+    )
+
+
+def outcome(of: Rewritten, steering: Steering) -> Perturbation:
+    """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
+    matrix = steering.apply(of.matrix) if steering else of.matrix
+    return perturb(of.pairs, scores_from(of.conversations, matrix), rules=of.rules, top=TOP, seed=SEED)
+
+
+def rule_rows(plain_model: Perturbation, steered: Perturbation | None) -> pd.DataFrame:
+    """One row a rule: what it does, answers rewritten, orders asked (n), changed, and their share, before and after."""
+    rows = []
+    after = {} if steered is None else {row["rule"]: row for row in steered.rules.to_dict("records")}
+    for row in plain_model.rules.to_dict("records"):
+        line = {
+            "rule": row["rule"],
+            "what": RULES[row["rule"]],
+            "answers": row["answers"],
+            "not_applicable": row["not_applicable"],
+            "n": _asked(row),
+            "flips": _count(row, "flips"),
+            "flip_rate": row.get("flip_rate", np.nan),
+        }
+        if after:
+            other = after[row["rule"]]
+            line |= {"flips_steered": _count(other, "flips"), "rate_steered": other.get("flip_rate", np.nan)}
+            row = other
+        line |= {name: row.get(name, np.nan) for name in ("mean_change", "mean_abs_change")}
+        line["nan"] = _count(row, "nan")
+        rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def totals(found: Perturbation) -> tuple[int, int]:
+    """Orders that changed and orders asked, over all rules."""
+    rows = found.rules.to_dict("records")
+    return sum(_count(row, "flips") for row in rows), sum(_asked(row) for row in rows)
+
+
+def _asked(row: Mapping[object, float]) -> int:
+    return sum(_count(row, f"pairs_{side}") for side in SIDES)
+
+
+def _count(row: Mapping[object, float], name: str) -> int:
+    value = row.get(name, 0)
+    return 0 if np.isnan(value) else int(value)
+
+
+def moved_rows(found: Perturbation, rule: str, notes: Mapping[int, FeatureNote]) -> pd.DataFrame:
+    """Features whose w z the rule moved most, with labels; "all rules": summed over the rules that apply."""
+    table = found.features
+    if rule != "all rules":
+        table = table[table["rule"] == rule]
+    # Means over each rule's own answers, so the sum weighs every rule alike.
+    table = table.groupby("feature", sort=False, as_index=False).agg(
+        w=("w", "first"),
+        mean_change=("mean_change", "sum"),
+        mean_abs_change=("mean_abs_change", "sum"),
+        share_changed=("share_changed", "max"),
+        rules=("rule", ", ".join),
+    )
+    table = table.sort_values("mean_abs_change", ascending=False, kind="stable").head(TOP)
+    ids = table["feature"].tolist()
+    table.insert(1, "label", [notes[i].name if i in notes else "" for i in ids])
+    return table.reset_index(drop=True)
+
+
+def flip_rows(of: Rewritten, found: Perturbation) -> pd.DataFrame:
+    """Every flip with its prompt, largest change of the margin first."""
+    table = found.flips.copy()
+    size = (table["margin_after"] - table["margin_before"]).abs()
+    table = table.iloc[np.argsort(-size.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
+    prompts = [
+        (messages[-2].content if len(messages) > 1 else "")
+        if (messages := of.pairs[pair][0].messages)
+        else ""
+        for pair in table["pair"]
+    ]
+    table["prompt"] = [cut(text, 160) for text in prompts]
+    table["id"] = [of.names[pair] for pair in table["pair"]]
+    return table
+
+
+def flip_comparison(of: Rewritten, rule: str, pair: int, side: str) -> tuple[Comparison, int, int]:
+    """Both answers, and the rewrites that changed their order, for the compare page; and the two to compare.
+
+    Raises SarmError when they have no text, or do not answer the same turns.
+    """
+    chosen, rejected = of.pairs[pair]
+    if chosen.messages is None or rejected.messages is None:
+        raise SarmError("this pair holds token ids without text, so there is nothing to show on that page")
+    if chosen.messages[:-1] != rejected.messages[:-1]:
+        raise SarmError("the two answers follow different turns, so that page cannot show them side by side")
+    answers = [Answer(chosen.answer or "", "chosen"), Answer(rejected.answer or "", "rejected")]
+    shown = [0, 1]
+    for number, (name, answer) in enumerate((("chosen", chosen), ("rejected", rejected))):
+        version = rewritten(answer, rule, SEED) if side in (name, "both") else None
+        if version is not None:
+            shown[number] = len(answers)
+            answers.append(Answer(version.answer or "", f"{name}, {rule}"))
+    origin = f"{of.title}, {of.names[pair]}"
+    return Comparison(chosen.messages[:-1], tuple(answers), origin), shown[0], shown[1]
