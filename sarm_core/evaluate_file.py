@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from sarm_core.commands.options import encoding_of, loaded
 from sarm_core.contrast_inputs import Answers, read_answers
+from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Place, encode_once
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import Benchmark, collateral, compare, distribution, evaluate, load_benchmark
@@ -23,51 +25,146 @@ from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import RMBench
 from sarm_core.evaluation.scores import json_number
+from sarm_core.evaluation.steered_features import item_pairs, steered_features
+from sarm_core.evaluation.strength import strength_curve
 from sarm_core.features import FeatureMatrix
 from sarm_core.files import written_whole
+from sarm_core.provenance import file_facts, model_facts, versions
+from sarm_core.reporting.evaluation_json import FORMAT
 from sarm_core.row_files import read_rows
 from sarm_core.rows import pair_of
 from sarm_core.scorer import Scorer
 from sarm_core.steering import Steering
 
-__all__ = ["conversation_places", "evaluation_report", "pair_numbers", "run"]
+__all__ = ["FORMAT", "command_line", "conversation_places", "evaluation_report", "pair_numbers", "run"]
 
-FORMAT = "sarm-evaluation/1"
+CORPUS_SETS = {"refusals": axes.refusal_pairs, "quality": axes.quality_pairs}
+STRENGTHS = tuple(step / 10 for step in range(21))
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Activations of the benchmark's conversations and of the complement's, and where both came from."""
+
+    matrix: FeatureMatrix
+    n_cut: np.ndarray
+    encoded: tuple[Encoded, ...]
+    files: list[dict[str, str]]
+    complement: FeatureMatrix | None = None
+    complement_pairs: np.ndarray | None = None
+    complement_file: dict[str, str] | None = None
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command with its parsed options (see `commands.evaluate`). Raises SarmError."""
     steering = Steering.read(options.steering) if options.steering else None
-    benchmark = load_benchmark(options.kind, options.files, skip_bad=options.skip_bad)
-    other = read_answers(options.complement) if options.complement else None
+    if options.kind == "corpus":
+        benchmark: Benchmark = _corpus_set(options)
+        other = None
+    else:
+        benchmark = load_benchmark(options.kind, options.files, skip_bad=options.skip_bad)
+        other = _complement(options.complement) if options.complement else None
     scorer = loaded(options)
     if steering is not None:
         steering.check(scorer.n_features)
-    with encoding_of(options) as how:
-        encoded = encode_once(scorer, benchmark.conversations, places=conversation_places(benchmark), **how)
-    beside = None
-    if other is not None:
-        with encoding_of(options) as how:
-            beside = encode_once(scorer, other.conversations, places=other.places, **how)
+    if isinstance(benchmark, Pairs) and options.kind == "corpus":
+        answers = _from_corpus(options, scorer, benchmark)
+    else:
+        answers = _from_files(options, scorer, benchmark, other)
     report = evaluation_report(
         benchmark,
-        encoded.matrix,
+        answers.matrix,
         steering,
-        complement=None if beside is None else beside.matrix,
-        complement_pairs=_pairs_of(options.complement, other) if other is not None else None,
+        complement=answers.complement,
+        complement_pairs=answers.complement_pairs,
         resamples=options.resamples,
         seed=options.seed,
     )
-    report["model"] = _model(scorer)
-    report["files"] = [_file(path) for path in options.files]
-    report["cut_answers"] = int((encoded.n_cut > 0).sum())
-    if options.complement:
-        report["complement"]["file"] = _file(options.complement)
+    report["model"] = model_facts(scorer)
+    report["files"] = answers.files
+    report["cut_answers"] = int((answers.n_cut > 0).sum())
+    if answers.complement_file is not None:
+        report["complement"]["file"] = answers.complement_file
+    report["versions"] = versions()
+    report["command"] = command_line(options, report["model"]["dtype"])
     with written_whole(options.out) as file:
         json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
-    _say(report, [encoded, *([beside] if beside else [])], options.out, scorer)
+    _say(report, answers.encoded, options.out, scorer)
     return 0
+
+
+def _corpus_set(options: argparse.Namespace) -> Pairs:
+    names = [str(file) for file in options.files]
+    if len(names) != 1 or names[0] not in CORPUS_SETS:
+        raise SarmError(f"evaluate corpus {' '.join(names)}: name one of {', '.join(CORPUS_SETS)}")
+    if options.complement:
+        raise SarmError("evaluate corpus has a complement of its own, the corpus's other answers")
+    return CORPUS_SETS[names[0]]()
+
+
+def _from_corpus(options: argparse.Namespace, scorer: Scorer, benchmark: Pairs) -> _Answers:
+    """The whole corpus is encoded, as the pages do, so that one encoding serves every set and the complement."""
+    with encoding_of(options) as how:
+        encoded = encode_once(scorer, [answer.conversation for answer in axes.answers()], **how)
+    own = axes.positions(benchmark)
+    rest = np.setdiff1d(np.arange(len(encoded.matrix)), own)
+    file = file_facts(axes.CORPUS)
+    return _Answers(
+        encoded.matrix.select(own),
+        encoded.n_cut[own],
+        (encoded,),
+        [file],
+        encoded.matrix.select(rest) if rest.size else None,
+        complement_file=file if rest.size else None,
+    )
+
+
+def _from_files(
+    options: argparse.Namespace, scorer: Scorer, benchmark: Benchmark, other: Answers | None
+) -> _Answers:
+    with encoding_of(options) as how:
+        encoded = encode_once(scorer, benchmark.conversations, places=conversation_places(benchmark), **how)
+    files = [file_facts(path) for path in options.files]
+    if other is None:
+        return _Answers(encoded.matrix, encoded.n_cut, (encoded,), files)
+    with encoding_of(options) as how:
+        beside = encode_once(scorer, other.conversations, places=other.places, **how)
+    return _Answers(
+        encoded.matrix,
+        encoded.n_cut,
+        (encoded, beside),
+        files,
+        beside.matrix,
+        None if _is_corpus(options.complement) else _pairs_of(options.complement, other),
+        file_facts(axes.CORPUS if _is_corpus(options.complement) else options.complement),
+    )
+
+
+def _is_corpus(path: Path) -> bool:
+    """The word "corpus" stands for the project's own, unless there is such a file."""
+    return str(path) == "corpus" and not path.exists()
+
+
+def _complement(path: Path) -> Answers:
+    if not _is_corpus(path):
+        return read_answers(path)
+    every = axes.answers()
+    return Answers(tuple(a.conversation for a in every), tuple((axes.CORPUS.name, a.row) for a in every))
+
+
+def command_line(options: argparse.Namespace, dtype: str) -> str:
+    """The command that gives these figures again; `dtype` is what "auto" came to on this machine."""
+    words = ["python", "-m", "sarm_core", "evaluate", options.kind, *map(str, options.files)]
+    words += ["--model", str(options.model), "--dtype", dtype]
+    for name in ("device", "max_length", "steering", "complement"):
+        value = getattr(options, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.skip_bad:
+        words.append("--skip-bad")
+    words += ["--resamples", str(options.resamples), "--seed", str(options.seed), "--out", str(options.out)]
+    return shlex.join(words)
 
 
 def evaluation_report(
@@ -85,8 +182,10 @@ def evaluation_report(
 
     `matrix` holds benchmark.conversations. Without a steering: `scores` with `intervals` and what was
     unusual. With one, in addition `scores_steered`, `change` (per score, with a paired bootstrap interval),
-    `flips` (with the texts), `collateral` and `distribution` of the benchmark's own answers. `complement`
-    holds other answers, of which the same two are reported; `complement_pairs` int [p, 2] names its pairs.
+    `flips` (with the texts), `collateral` and `distribution` of the benchmark's own answers,
+    `steered_features` (see `steered_features`) and, when it can re-rank and has a strength, `curve`: every
+    score over strengths 0 to 2 with its interval. `complement` holds other answers, of which collateral and
+    distribution are reported; `complement_pairs` int [p, 2] names its pairs.
     """
     before = evaluate(benchmark, matrix)
     after = before if steering is None else evaluate(benchmark, matrix, steering)
@@ -109,6 +208,9 @@ def evaluation_report(
     own = matrix.rewards, steering.rewards(matrix)
     report["collateral"] = collateral(*own, pair_numbers(benchmark)).to_dict()
     report["distribution"] = _distribution(distribution(*own))
+    report["steered_features"] = steered_features(benchmark, matrix, steering)
+    if steering.can_rerank() and not steering.set:
+        report["curve"] = _curve(benchmark, matrix, steering, resamples, confidence, seed)
     if complement is not None:
         there = complement.rewards, steering.rewards(complement)
         report["complement"] = {
@@ -120,19 +222,8 @@ def evaluation_report(
 
 def pair_numbers(benchmark: Benchmark) -> np.ndarray:
     """Every right against every wrong answer of each item, int [pairs, 2], each pair once."""
-    if isinstance(benchmark, Pairs):
-        pairs = np.stack([benchmark.chosen, benchmark.rejected], axis=1)
-    elif isinstance(benchmark, RMBench):
-        right, wrong = np.repeat(benchmark.right, 3, axis=1), np.tile(benchmark.wrong, 3)
-        pairs = np.stack([right.ravel(), wrong.ravel()], axis=1)
-    elif isinstance(benchmark, RewardBench2):
-        pairs = np.array(
-            [(r, w) for each in benchmark.completions for r in each.right for w in each.wrong], np.int64
-        ).reshape(-1, 2)
-    else:
-        decisions = benchmark.result(np.zeros(len(benchmark.conversations))).decisions
-        pairs = np.stack([decisions.right, decisions.wrong], axis=1)
-    return np.unique(pairs, axis=0)
+    _, right, wrong = item_pairs(benchmark)
+    return np.unique(np.stack([right, wrong], axis=1), axis=0)
 
 
 def conversation_places(benchmark: Benchmark) -> list[Place]:
@@ -200,25 +291,30 @@ def _distribution(found: Distribution, *, steered: bool = True) -> dict[str, Any
     return out
 
 
-def _model(scorer: Scorer) -> dict[str, Any]:
+def _curve(
+    benchmark: Benchmark,
+    matrix: FeatureMatrix,
+    steering: Steering,
+    resamples: int,
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    table = strength_curve(
+        benchmark, matrix, steering, STRENGTHS, resamples=resamples, confidence=confidence, seed=seed
+    )
+    columns = [
+        name for name in ("value", "low", "high", "change_low", "change_high") if name in table.columns
+    ]
     return {
-        "source": scorer.checkpoint.source,
-        "name": scorer.checkpoint.name,
-        "fingerprint": scorer.fingerprint,
-        "dtype": str(scorer.dtype).removeprefix("torch."),
-        "max_length": scorer.max_length,
+        "strengths": list(STRENGTHS),
+        "scores": {
+            str(name): {column: [json_number(v) for v in part[column]] for column in columns}
+            for name, part in table.groupby("score", sort=False)
+        },
     }
 
 
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise SarmError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _say(report: Mapping[str, Any], encoded: list[Encoded], path: Path, scorer: Scorer) -> None:
+def _say(report: Mapping[str, Any], encoded: Sequence[Encoded], path: Path, scorer: Scorer) -> None:
     total = report["scores"]["total"]
     line = f"{report['benchmark']}: total {_figure(total)} over {report['items']} items"
     if "change" in report:

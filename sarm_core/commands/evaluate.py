@@ -10,14 +10,20 @@ from sarm_core.commands.options import add_encoding_options, whole_number
 
 __all__ = ["add_command"]
 
-KIND_NAMES = ("rm-bench", "rewardbench2", "pairs")
+KIND_NAMES = ("rm-bench", "rewardbench2", "pairs", "corpus")
 
 
 def add_command(commands: Any) -> None:
     """Add `evaluate` to the subparsers of the command line."""
     parser = commands.add_parser("evaluate", help="score a benchmark, before and after a steering")
     parser.add_argument("kind", choices=KIND_NAMES, metavar="|".join(KIND_NAMES))
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="JSONL, JSON array or Parquet")
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="JSONL, JSON array or Parquet; after `corpus` the set: refusals or quality",
+    )
     add_encoding_options(parser)
     parser.add_argument("--steering", type=Path, metavar="S.json", help="also score under this steering")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
@@ -25,7 +31,7 @@ def add_command(commands: Any) -> None:
         "--complement",
         type=Path,
         metavar="FILE",
-        help="answers or pairs that the steering should leave alone",
+        help='answers or pairs that the steering should leave alone, or "corpus" for the project\'s own',
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave bad rows out and list them in the output"

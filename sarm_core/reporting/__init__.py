@@ -1,0 +1,1 @@
+"""The parts of the HTML report: reading its inputs, words, charts, sections."""
