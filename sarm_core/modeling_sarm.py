@@ -64,6 +64,7 @@ class SARMForSequenceClassification(PreTrainedModel):
 
     config_class = SARMConfig
     base_model_prefix = "model"
+    supports_gradient_checkpointing = True  # the backbone's blocks do it; trainers ask this class
     _keys_to_ignore_on_load_unexpected: ClassVar = [r"sae\.decoder\.weight"]  # type: ignore[misc]
     # Rewards tie in half precision, so the dictionary and the head stay in float32.
     _keep_in_fp32_modules_strict: ClassVar = ["sae", "score"]  # type: ignore[misc]
