@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from feature_db.blindness import hidden_from
 from feature_db.connection import Connection, microseconds
 from feature_db.errors import StoreError
 from feature_db.events import Event, events, insert_event
@@ -78,7 +79,8 @@ class Labels:
     ) -> str:
         """Label a feature; returns the event's uid. A person's second label on a feature edits their first.
 
-        `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts.
+        `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts. Counts in every
+        queue that has the feature, whether it was lent, skipped or asked for by its number.
         Raises PermissionRefused, or StoreError for what does not hold.
         """
         data: dict[str, Any] = {}
@@ -94,7 +96,7 @@ class Labels:
         with self.store.write():
             annotator = self._may("label")
             own = events(self.store, "current_labels", self._feature(feature), annotator)
-            return self._add(
+            uid = self._add(
                 "edit" if own else "label",
                 feature,
                 text=_text(text),
@@ -105,6 +107,8 @@ class Labels:
                 data=data,
                 supersedes=own[-1].uid if own else None,
             )
+            self._finish_assignments(feature, annotator)
+            return uid
 
     def vote(self, label: str, agree: bool, reason: str = "") -> str:
         """Vote on somebody else's current label; a second vote replaces the first. Votes never hide a label."""
@@ -177,18 +181,13 @@ class Labels:
 
         Undoing an edit brings the former label back. An undo is final: to redo, do the thing again.
         """
-        with self.store.write() as conn:
+        with self.store.write():
             annotator = self._may("undo")
             event = self._undoable(annotator, uid)
             self._add("undo", event.feature, supersedes=event.uid)
             still = events(self.store, "current_labels", event.feature, annotator)
             if event.kind in ("label", "edit", "skip") and not still:
-                # Offered again, but to this person only as long as nobody else filled the place.
-                conn.execute(
-                    "UPDATE assignments SET state = 'released', finished = NULL "
-                    "WHERE feature = ? AND annotator = ? AND state IN ('done', 'skipped')",
-                    (event.feature, annotator),
-                )
+                self._reopen_assignments(event.feature, annotator)
             return event.uid
 
     def draft(self, feature: int, fields: Mapping[str, Any]) -> str | None:
@@ -213,6 +212,11 @@ class Labels:
         """Labels this person may see while labelling: all once their own is in, none of others' before."""
         standing = self.current(feature)
         return standing if any(event.annotator == self.annotator for event in standing) else []
+
+    def hidden(self, feature: int) -> str | None:
+        """Why this person must not read the labels of a feature yet (see `blindness`), or None."""
+        feature = self._feature(feature)
+        return hidden_from(self.store, self.annotator, [feature]).get(feature)
 
     def votes(self, label: str) -> list[Event]:
         """Votes that stand on one label."""
@@ -262,6 +266,39 @@ class Labels:
         event = Event(uuid.uuid4().hex, feature, annotator, kind, max(microseconds(), last + 1), **fields)
         insert_event(self.store, event)
         return event.uid
+
+    def _finish_assignments(self, feature: int, annotator: str) -> None:
+        now = microseconds()
+        who = {"feature": feature, "annotator": annotator, "now": now}
+        # First a row for each queue that never lent it to them, then one update: its trigger counts the label.
+        self.store.conn.execute(
+            "INSERT INTO assignments (queue, feature, annotator, state, leased, expires) "
+            "SELECT i.queue, i.feature, :annotator, 'released', :now, :now FROM queues AS q "
+            "JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature WHERE true "
+            "ON CONFLICT (queue, feature, annotator) DO NOTHING",
+            who,
+        )
+        self.store.conn.execute(
+            "UPDATE assignments SET state = 'done', finished = :now WHERE state <> 'done' AND annotator = :annotator "
+            "AND feature = :feature AND queue IN (SELECT id FROM queues)",
+            who,
+        )
+
+    def _reopen_assignments(self, feature: int, annotator: str) -> None:
+        # Offered again, but to this person only as long as nobody else filled the place. Who had skipped the
+        # feature before they labelled it has still skipped it.
+        skipped = (
+            "EXISTS (SELECT 1 FROM label_events AS e WHERE e.feature = assignments.feature "
+            "AND e.annotator = assignments.annotator AND e.kind = 'skip' AND e.time >= assignments.leased "
+            "AND NOT EXISTS (SELECT 1 FROM label_events AS u WHERE u.supersedes = e.uid AND u.kind = 'undo'))"
+        )
+        self.store.conn.execute(
+            f"UPDATE assignments SET state = iif({skipped}, 'skipped', 'released'), "
+            f"finished = iif({skipped}, finished, NULL) "
+            "WHERE feature = ? AND annotator = ? AND state IN ('done', 'skipped') "
+            "AND queue IN (SELECT id FROM queues)",
+            (feature, annotator),
+        )
 
     def _current_label(self, uid: str) -> Event:
         found = events(self.store, "current_labels", uid=clean_text(uid))

@@ -54,6 +54,27 @@ ON CONFLICT (queue, feature, annotator) DO UPDATE
     SET state = 'leased', leased = excluded.leased, expires = excluded.expires
 RETURNING id, feature, expires
 """
+# The same for one feature, in whichever queue has a place: first one that lends it to this person already.
+_TAKE = f"""
+INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
+SELECT i.queue, i.feature, :annotator, 'leased', :now, :now + 1000000 * q.lease_seconds
+FROM queues AS q JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature
+WHERE {_FREE}
+ORDER BY EXISTS (
+    SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
+    AND own.annotator = :annotator AND own.state = 'leased'
+) DESC, i.queue DESC LIMIT 1
+ON CONFLICT (queue, feature, annotator) DO UPDATE
+    SET state = 'leased', leased = excluded.leased, expires = excluded.expires
+RETURNING id, queue, feature, expires
+"""
+_LENT = """
+SELECT min(a.expires) FROM queues AS q
+JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature AND i.done < i.wanted
+JOIN assignments AS a ON a.queue = q.id AND a.feature = i.feature
+WHERE a.annotator <> :annotator AND a.state = 'leased' AND a.expires > :now
+AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND l.annotator = :annotator)
+"""
 
 
 @dataclass(frozen=True)
@@ -179,6 +200,30 @@ class Queues:
             return Assignment(
                 row["id"], queue, row["feature"], row["expires"], self.labels.last_draft(row["feature"])
             )
+
+    def take(self, feature: int) -> Assignment | None:
+        """The place of one feature in a queue, also one this person had skipped; renews a lease they hold.
+
+        None when no queue waits for their label of it: then it is labelled by its number. Raises StoreError when
+        every place is lent to somebody else.
+        """
+        feature = self.store.check_feature(feature)
+        with self.store.write() as conn:
+            annotator = People(self.store).require(self.annotator, "claim")
+            who = {"feature": feature, "annotator": annotator, "now": microseconds()}
+            row = conn.execute(_TAKE, who).fetchone()
+            if row is not None:
+                return Assignment(
+                    row["id"], row["queue"], feature, row["expires"], self.labels.last_draft(feature)
+                )
+            until = self.store.value(_LENT, who)
+        if until is not None:
+            minutes = max(1, -(-(until - who["now"]) // 60_000_000))
+            raise StoreError(
+                f"somebody else is labelling feature {feature} now; unless they finish, it is free again in "
+                f"{minutes} minute{'' if minutes == 1 else 's'}"
+            )
+        return None
 
     def renew(self, assignment: int) -> int:
         """Extend a lease; returns when it expires. Raises StoreError when it ran out and the place is taken."""

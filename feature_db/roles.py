@@ -78,6 +78,25 @@ class People:
         """Everybody with a role of their own, by name."""
         return {row[0]: row[1] for row in self.store.rows("SELECT name, role FROM people ORDER BY name")}
 
+    def become_first_admin(self, name: str) -> None:
+        """Make `name` admin of a store that has none; of several who try at once, one succeeds.
+
+        One statement, so that nothing can come between looking and writing. Raises PermissionRefused when there
+        is an admin, and StoreError for what is no person's name.
+        """
+        name = check_name(name)
+        if name == EVERYONE:
+            raise StoreError(f"{EVERYONE!r} is not a person; give a name")
+        with self.store.write() as conn:
+            made = conn.execute(
+                "INSERT INTO people (name, role, added) SELECT ?, 'admin', ? "
+                "WHERE NOT EXISTS (SELECT 1 FROM people WHERE role = 'admin') "
+                "ON CONFLICT (name) DO UPDATE SET role = excluded.role RETURNING name",
+                (name, microseconds()),
+            ).fetchone()
+        if made is None:
+            raise PermissionRefused("this store has an admin already; ask them for a role")
+
     def set_role(self, by: str | None, name: str, role: str) -> None:
         """Give `name` a role. `by` must be an admin; None will do while the store has no admin.
 

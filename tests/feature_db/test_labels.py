@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import sqlite3
+import threading
 from typing import Any
 
 import pytest
@@ -260,6 +262,42 @@ def test_a_role_taken_away_counts_at_once_and_the_last_admin_stays(store: Store,
     for name in ("", "  ", "x" * 101, "a\nb", "*"):
         with pytest.raises(StoreError):
             Labels(store, name).label(3, "b")
+
+
+def become_admin(path: str, name: str, start: Any, done: Any) -> None:
+    with Store.open(path) as store:
+        start.wait()
+        try:
+            People(store).become_first_admin(name)
+            done.put(name)
+        except PermissionRefused as error:
+            done.put(str(error))
+
+
+def test_of_many_who_become_the_first_admin_at_once_one_does(store: Store):
+    context = multiprocessing.get_context("spawn")
+    done, start = context.Queue(), context.Barrier(6)
+    people = [
+        context.Process(target=become_admin, args=(str(store.path), f"p{i}", start, done)) for i in range(3)
+    ]
+    people += [
+        threading.Thread(target=become_admin, args=(str(store.path), f"t{i}", start, done)) for i in range(3)
+    ]
+    for person in people:
+        person.start()
+    said = [done.get(timeout=60) for _ in people]
+    for person in people:
+        person.join()
+    (winner,) = [line for line in said if len(line) == 2]
+    assert People(store).all() == {winner: "admin"}
+    assert all("has an admin already" in line for line in said if line != winner)
+
+
+def test_no_first_admin_without_a_persons_name(store: Store):
+    for name in ("", "  ", "*", "a\nb"):
+        with pytest.raises(StoreError):
+            People(store).become_first_admin(name)
+    assert People(store).all() == {}
 
 
 # -- any order of acts ---------------------------------------------------------------------------------------

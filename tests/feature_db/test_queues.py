@@ -142,6 +142,98 @@ def test_a_failed_submit_changes_neither_label_nor_assignment(store: Store, root
     ann.submit(lent.id, "x", verdict=5)
 
 
+def states(store: Store, feature: int, annotator: str) -> list[str]:
+    return [
+        row["state"]
+        for row in store.rows(
+            "SELECT state FROM assignments WHERE feature = ? AND annotator = ? ORDER BY queue",
+            (feature, annotator),
+        )
+    ]
+
+
+def test_who_skips_comes_back_and_labels_has_labelled(store: Store, root: Queues):
+    queue = root.make("q", limit=2)
+    ann = Queues(store, "ann")
+    lent = ann.claim(queue)
+    assert lent is not None
+    ann.skip(lent.id, "unclear")
+    ann.labels.label(lent.feature, "after all")
+    progress = ann.progress(queue)
+    assert (progress.done, progress.own_done, progress.own_skipped) == (1, 1, 0)
+    bob = Queues(store, "bob").claim(queue)
+    assert bob is not None and bob.feature != lent.feature, "the one label that was wanted is there"
+    # What is taken back uncovers what was before it: the skip, then the open place.
+    ann.labels.undo()
+    assert states(store, lent.feature, "ann") == ["skipped"] and ann.progress(queue).done == 0
+    ann.labels.undo()
+    assert states(store, lent.feature, "ann") == ["released"]
+    again = ann.claim(queue)
+    assert again is not None and again.feature == lent.feature
+
+
+def test_a_label_counts_in_every_queue_that_has_the_feature_and_not_in_others(store: Store, root: Queues):
+    first = root.make("one", FeatureFilter(ids=[3, 4]), sort="id", overlap=2)
+    second = root.make("two", FeatureFilter(ids=[3]), sort="id")
+    third = root.make("three", FeatureFilter(ids=[4]), sort="id")
+    Labels(store, "ann").label(3, "by its number")
+    Labels(store, "ann").label(3, "an edit counts once")
+    assert [root.progress(queue).done for queue in (first, second, third)] == [1, 1, 0]
+    assert Queues(store, "bob").claim(second) is None
+    Labels(store, "ann").undo()
+    assert [root.progress(queue).done for queue in (first, second, third)] == [1, 1, 0]
+    Labels(store, "ann").undo()
+    assert [root.progress(queue).done for queue in (first, second, third)] == [0, 0, 0]
+
+
+def test_one_feature_is_taken_from_the_queue_that_has_a_place(store: Store, root: Queues, clock: Clock):
+    queue = root.make("q", FeatureFilter(ids=[3, 4]), sort="id", lease_seconds=120)
+    ann, bob = Queues(store, "ann"), Queues(store, "bob")
+    first = ann.claim(queue)
+    assert first is not None and first.feature == 4
+    clock.wait(1)
+    taken = ann.take(3)
+    assert taken is not None and (taken.queue, taken.feature) == (queue, 3)
+    at_hand = ann.claim(queue)
+    assert at_hand is not None and at_hand.feature == 3, "what was asked for comes before what was at hand"
+    for feature in (3, 4):
+        with pytest.raises(StoreError, match=r"somebody else is labelling .* 2 minutes"):
+            bob.take(feature)
+    ann.submit(taken.id, "x")
+    assert bob.take(3) is None, "a queue that has its labels asks for no more"
+    assert ann.take(3) is None and bob.take(5) is None
+    clock.wait(121)
+    his = bob.take(4)
+    assert his is not None and his.expires == (clock.now + 120) * 1_000_000
+    bob.skip(his.id, "unclear")
+    again = bob.take(4)
+    assert again is not None, "who skipped may ask for it again"
+    with pytest.raises(StoreError, match="there is no feature"):
+        bob.take(400)
+
+
+def test_two_who_take_one_feature_at_once_get_one_place(store: Store, path: Path, root: Queues):
+    root.make("q", FeatureFilter(ids=[3]), sort="id")
+    got: list[str] = []
+    start = threading.Barrier(6)
+
+    def take(name: str) -> None:
+        with Store.open(path) as opened:
+            start.wait()
+            try:
+                assert Queues(opened, name).take(3) is not None
+                got.append(name)
+            except StoreError:
+                pass
+
+    threads = [threading.Thread(target=take, args=(f"t{i}",)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+
+
 @given(
     overlap=st.integers(1, 3),
     seed=st.integers(0, 10_000),

@@ -1,0 +1,85 @@
+"""Blind until submitted: whose labels a person must not read yet, and what features are called without them.
+
+The rule. What others said of a feature is hidden from a person without a standing label on it
+
+    "lease"   while a queue lends it to them,
+    "draft"   while they have a draft of it that nothing was submitted after,
+    "queue"   while a queue still wants labels of it, and they are one of those it asks: an annotator.
+
+Adjudicators and admins run the queues and settle what differs, so of them only the first two are asked; readers
+cannot label, so nothing is hidden from them. Nobody (the name "") has the role of everyone: taking one's name off
+shows no more. A skip does not lift the rule, as who skipped may come back and label.
+
+It is a rule for the pages, kept here so that all of them keep the same one. It guards against forming an opinion
+after reading somebody else's, not against a person who wants to read: the file, an export and another typed name
+hold everything. That a feature has labels, and how many, is no opinion and is shown to everybody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from feature_db.catalogue import Catalogue, FeatureTitle
+from feature_db.connection import Connection, microseconds
+from feature_db.roles import EVERYONE, People
+
+__all__ = ["hidden_from", "titles_for"]
+
+_HIDDEN = """
+SELECT f.id AS feature, CASE
+    WHEN EXISTS (
+        SELECT 1 FROM queues AS q JOIN assignments AS a ON a.queue = q.id AND a.feature = f.id
+        WHERE a.annotator = :name AND a.state = 'leased' AND a.expires > :now
+    ) THEN 'lease'
+    WHEN EXISTS (SELECT 1 FROM current_drafts AS d WHERE d.feature = f.id AND d.annotator = :name) THEN 'draft'
+    WHEN :asked AND EXISTS (
+        SELECT 1 FROM queues AS q JOIN queue_items AS i ON i.queue = q.id AND i.feature = f.id
+        WHERE i.done < i.wanted
+    ) THEN 'queue'
+END AS why
+FROM features AS f
+WHERE f.id IN (SELECT value FROM json_each(:features)) AND why IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = f.id AND l.annotator = :name)
+"""
+
+
+def hidden_from(store: Connection, name: str, features: Iterable[int]) -> dict[int, str]:
+    """Those of `features` whose labels `name` ("" for nobody) must not read yet, each with the reason.
+
+    Reasons are "lease", "draft" and "queue"; see the module. Cost: a few index look-ups a feature and queue.
+    """
+    role = People(store).role(name or EVERYONE)
+    if role == "reader":
+        return {}
+    rows = store.rows(
+        _HIDDEN,
+        {
+            "name": name,
+            "now": microseconds(),
+            "asked": role == "annotator",
+            "features": json.dumps([int(feature) for feature in features]),
+        },
+    )
+    return {row["feature"]: row["why"] for row in rows}
+
+
+def titles_for(store: Catalogue, name: str, features: Iterable[int]) -> dict[int, FeatureTitle]:
+    """`Catalogue.titles` for the eyes of `name`: a hidden label counts as none, so a suggestion takes its place.
+
+    Lists and charts use this, so that a name seen in passing does not undo what a page hides. Only features with
+    a label are asked about: where nobody labelled, it costs no more than the titles.
+    """
+    titles = store.titles({int(feature) for feature in features})
+    labelled = [feature for feature, title in titles.items() if not title.suggested]
+    hidden = hidden_from(store, name, labelled) if labelled else {}
+    for feature in hidden:
+        del titles[feature]
+    if hidden:
+        for row in store.rows(
+            "SELECT feature, text FROM suggestions WHERE feature IN (SELECT value FROM json_each(?)) "
+            "ORDER BY id DESC",
+            (json.dumps(list(hidden)),),
+        ):
+            titles[row["feature"]] = FeatureTitle(row["text"], True)
+    return titles
