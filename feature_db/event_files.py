@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from feature_db.connection import Connection
+from feature_db.connection import Connection, microseconds
 from feature_db.errors import RowError, StoreError
 from feature_db.events import EVENT_KINDS, Event, events
 from feature_db.interchange.foreign import (
@@ -28,14 +28,19 @@ from feature_db.interchange.foreign import (
     whole,
     written_beside,
 )
+from feature_db.labels import LONGEST_NOTE, LONGEST_TEXT
 from feature_db.records import clean_text
 from feature_db.roles import check_name
 
-__all__ = ["export_events", "export_labels", "read_events"]
+__all__ = ["checked_event", "export_events", "export_labels", "read_events"]
 
 _EVENTS, _LABELS = "sarm-label-events/1", "sarm-labels/1"
 _COLUMNS = tuple(field.name for field in fields(Event))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_AHEAD = timedelta(days=1) // timedelta(microseconds=1)
+DEEPEST = 20
+"""Levels of an event's data; this program's own has three."""
 _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -97,7 +102,7 @@ def read_events(store: Connection, path: str | Path) -> Iterator[tuple[int, Even
             header = found
         if row is not None:
             try:
-                yield line, _event(store, row)
+                yield line, checked_event(store, row, _time(row.get("time")))
             except RowError as error:
                 raise error.at(path, line) from None
             except StoreError as error:
@@ -152,14 +157,20 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any] | Non
         csv.field_size_limit(previous)
 
 
-def _event(store: Connection, row: dict[str, Any]) -> Event:
+def checked_event(store: Connection, row: dict[str, Any], time: Any) -> Event:
+    """`row` (columns by name, `data` as an object) as an event that this store can hold, at `time` (microseconds).
+
+    Raises RowError, or StoreError for a feature or name that cannot be.
+    """
     kind, data = row.get("kind"), row.get("data") or {}
     if kind not in EVENT_KINDS:
         raise RowError(f"kind must be one of {', '.join(EVENT_KINDS)}, not {str(kind)[:40]!r}")
     if not isinstance(data, dict):
         raise RowError("data must be an object")
+    if _deeper(data, DEEPEST):
+        raise RowError(f"data is nested more than {DEEPEST} deep")
     try:
-        json.dumps(data, allow_nan=False)
+        data = json.loads(clean_text(json.dumps(data, ensure_ascii=False, allow_nan=False)))
     except ValueError:
         raise RowError("data holds a number that is not finite or too long") from None
     verdict, confidence = row.get("verdict"), row.get("confidence")
@@ -169,7 +180,7 @@ def _event(store: Connection, row: dict[str, Any]) -> Event:
         store.check_feature(whole(row.get("feature"), "feature", 0, store.model.n_features - 1)),
         check_name(_string(row, "annotator") or ""),
         kind,
-        _time(row.get("time")),
+        _possible(time),
         _string(row, "text"),
         _string(row, "category"),
         None if verdict is None else whole(verdict, "verdict", low, high),
@@ -179,6 +190,9 @@ def _event(store: Connection, row: dict[str, Any]) -> Event:
         None if row.get("about") is None else _uid(row["about"], "about"),
         None if row.get("supersedes") is None else _uid(row["supersedes"], "supersedes"),
     )
+    for name, text, most in (("text", event.text or "", LONGEST_TEXT), ("note", event.note, LONGEST_NOTE)):
+        if len(text) > most:
+            raise RowError(f"{name} has {len(text):,} characters; {most:,} is the most")
     if event.confidence is not None and not 0 <= event.confidence <= 1:
         raise RowError("confidence must lie between 0 and 1")
     if kind in ("label", "edit") and not event.text:
@@ -188,6 +202,15 @@ def _event(store: Connection, row: dict[str, Any]) -> Event:
     if kind in ("edit", "undo") and event.supersedes is None:
         raise RowError(f"an {kind} needs the event it supersedes")
     return event
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if levels == 0:
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return any(_deeper(part, levels - 1) for part in parts)
 
 
 def _uid(value: Any, name: str) -> str:
@@ -201,6 +224,15 @@ def _string(row: dict[str, Any], name: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise RowError(f"{name} must be a string")
     return None if value is None else clean_text(value)
+
+
+def _possible(time: Any) -> int:
+    # Later events follow the latest one: a time far ahead would push everything after it ahead too.
+    if isinstance(time, bool) or not isinstance(time, int):
+        raise RowError("time must be a whole number of microseconds")
+    if not _EARLIEST <= time <= microseconds() + _AHEAD:
+        raise RowError("its time lies in the future, or before all calendars; was the clock set wrong?")
+    return time
 
 
 def _time(value: Any) -> int:

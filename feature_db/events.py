@@ -10,9 +10,9 @@ from typing import Any
 from feature_db.connection import Connection
 from feature_db.labelling_schema import EVENT_KINDS
 
-__all__ = ["EVENT_KINDS", "Event", "events", "insert_event"]
+__all__ = ["EVENT_COLUMNS", "EVENT_KINDS", "Event", "events", "insert_event"]
 
-_COLUMNS = (
+EVENT_COLUMNS = (
     "uid, feature, annotator, kind, text, category, verdict, confidence, note, data, about, supersedes, time"
 )
 
@@ -48,8 +48,8 @@ def insert_event(store: Connection, event: Event) -> None:
     """Add one event; call inside `store.write()`."""
     values = asdict(event)
     values["data"] = json.dumps(event.data, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    marks = ", ".join(f":{name}" for name in _COLUMNS.split(", "))
-    store.conn.execute(f"INSERT INTO label_events ({_COLUMNS}) VALUES ({marks})", values)
+    marks = ", ".join(f":{name}" for name in EVENT_COLUMNS.split(", "))
+    store.conn.execute(f"INSERT INTO label_events ({EVENT_COLUMNS}) VALUES ({marks})", values)
 
 
 def events(
@@ -61,7 +61,7 @@ def events(
 ) -> list[Event]:
     """Events of `label_events` or of one of its views, in order of time."""
     rows = store.rows(
-        f"SELECT {_COLUMNS} FROM {table} WHERE {_where(feature, annotator, uid)} ORDER BY time, uid",
+        f"SELECT {EVENT_COLUMNS} FROM {table} WHERE {_where(feature, annotator, uid)} ORDER BY time, uid",
         {"feature": feature, "annotator": annotator, "uid": uid},
     )
     return [_event(row) for row in rows]

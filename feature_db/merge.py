@@ -10,6 +10,7 @@ from pathlib import Path
 from feature_db.errors import RowError, StoreError
 from feature_db.event_files import read_events
 from feature_db.events import Event, events, insert_event
+from feature_db.foreign_store import foreign_events
 from feature_db.roles import People
 from feature_db.store import Store
 
@@ -47,12 +48,13 @@ def import_events(store: Store, path: str | Path, by: str, *, dry_run: bool = Fa
 def merge_store(store: Store, other: str | Path, by: str, *, dry_run: bool = False) -> MergeReport:
     """Add the events of another store of the same model; both histories are kept, the other file is unchanged.
 
-    Raises PermissionRefused, or StoreError when `other` is no store of this model.
+    Events only: roles, queues and lists stay each store's own. The other file is not trusted (`foreign_store`).
+    Raises PermissionRefused, or StoreError when `other` is damaged, no store or not of this model.
     """
     if Path(other).resolve() == store.path.resolve():
         raise StoreError("a store cannot be merged with itself")
-    with Store.open(other, fingerprint=store.model.fingerprint) as opened, opened.snapshot():
-        return _add(store, enumerate(events(opened), 1), str(other), by, "merge stores", dry_run)
+    People(store).require(by, "merge stores")
+    return _add(store, foreign_events(store, other), str(other), by, "merge stores", dry_run)
 
 
 def _add(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import json
+import sqlite3
+import struct
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -106,7 +109,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
             feature=st.integers(0, 39),
             annotator=st.sampled_from(["ann", "Zoë", "=x", "a,b"]),
             kind=st.sampled_from(["label", "skip", "flag", "adjudicate", "draft"]),
-            time=st.integers(0, 10**16),
+            time=st.integers(-(10**16), 10**15),
             text=words.map(lambda t: "x" + t) | st.sampled_from(["=1", "'=1", "''", "'"]),
             category=st.none() | words.filter(bool),
             verdict=st.none() | st.integers(1, 5),
@@ -185,6 +188,197 @@ def test_stores_and_files_of_another_model_are_refused(busy: Store, tmp_path: Pa
         merge_store(busy, busy.path, "root")
 
 
+# -- stores that somebody else made -----------------------------------------------------------------------
+
+
+def hostile(path: Path, *statements: str) -> None:
+    """Change a store file behind the program's back."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        for statement in statements:
+            conn.execute(statement)
+
+
+def refuses(store: Store, path: Path, message: str) -> None:
+    """One line that names the file, nothing changed here or there."""
+    before, there = list(store.conn.iterdump()), path.read_bytes()
+    with pytest.raises(StoreError, match=message) as error:
+        merge_store(store, path, "root")
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+    assert list(store.conn.iterdump()) == before and path.read_bytes() == there
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Path:
+    """Another store of the same model with a label, closed."""
+    with another(tmp_path, "far.db") as store:
+        Labels(store, "far").label(7, "there", verdict=3)
+    return tmp_path / "far.db"
+
+
+def test_a_store_in_use_elsewhere_is_merged_with_what_is_in_its_log(busy: Store, far: Path):
+    with Store.open(far) as open_there:
+        Labels(open_there, "far").label(8, "not in the file yet")
+        assert far.with_name("far.db-wal").stat().st_size > 0
+        merge_store(busy, far, "root")
+    assert [e.text for e in Labels(busy, "x").current(8)] == ["not in the file yet"]
+
+
+def test_triggers_and_views_of_a_foreign_store_do_nothing(busy: Store, far: Path):
+    hostile(
+        far,
+        "CREATE TABLE heard (what TEXT)",
+        "CREATE VIEW current_labels_too AS SELECT * FROM label_events",
+        "CREATE TRIGGER listening AFTER INSERT ON label_events BEGIN INSERT INTO heard VALUES ('x'); END",
+        "DROP VIEW current_labels",
+        "CREATE VIEW current_labels AS SELECT load_extension('/tmp/x.so') AS uid",
+        "DELETE FROM people",
+    )
+    before = far.read_bytes()
+    assert merge_store(busy, far, "root").new == {"label": 1}
+    assert far.read_bytes() == before and not far.with_name("far.db-wal").exists()
+    assert People(busy).role("root") == "admin"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [
+            "CREATE TABLE kept AS SELECT * FROM label_events",
+            "DROP TABLE label_events",
+            "CREATE VIEW label_events AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+            "SELECT i AS seq, * FROM n, kept",
+        ],
+        ["DROP TABLE label_events"],
+        ["DROP TABLE label_events", "CREATE VIRTUAL TABLE label_events USING fts5(uid, feature, text)"],
+        ["ALTER TABLE label_events ADD COLUMN more TEXT AS (upper(text))"],
+        [
+            "DROP TABLE models",
+            "CREATE TABLE models (id INTEGER, fingerprint TEXT, name TEXT, n_features INTEGER, info TEXT, created)",
+        ],
+    ],
+    ids=["view", "none", "virtual", "computed", "models"],
+)
+def test_a_table_that_is_not_ours_is_refused_before_it_is_read(busy: Store, far: Path, statements: list[str]):
+    hostile(far, "PRAGMA foreign_keys = OFF", "PRAGMA legacy_alter_table = ON", *statements)
+    refuses(busy, far, "not as this version makes it")
+
+
+def test_a_table_disguised_as_ours_does_not_get_its_rows_in(busy: Store, far: Path):
+    """The text of the definition is ours, the rows were written under another one."""
+    ours = busy.value("SELECT sql FROM sqlite_master WHERE name = 'label_events'")
+    loose = (
+        "CREATE TABLE label_events (seq INTEGER PRIMARY KEY, uid, feature, annotator, kind, text, category, "
+        "verdict, confidence, note, data, about, supersedes, time, model)"
+    )
+    with contextlib.closing(sqlite3.connect(far, isolation_level=None)) as conn:
+        for (name,) in conn.execute(
+            "SELECT name FROM sqlite_master WHERE tbl_name = 'label_events' AND type IN ('index', 'trigger') AND sql "
+            "IS NOT NULL"
+        ).fetchall():
+            conn.execute(f"DROP {'TRIGGER' if 'no_' in name or 'state' in name else 'INDEX'} {name}")
+        conn.execute("DROP TABLE label_events")
+        conn.execute(loose)
+        conn.execute(
+            "INSERT INTO label_events VALUES (1, 'u1', 3, 'eve', 'label', x'00ff', NULL, 99, 7.5, 5, '{', NULL, NULL, "
+            "9223372036854775807, 1)"
+        )
+        conn.execute("PRAGMA writable_schema = ON")
+        conn.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'label_events'", (ours,))
+    refuses(busy, far, "damaged|row 1")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"time": 2**62}, "future"),
+        ({"feature": 10**6}, "feature"),
+        ({"annotator": "a\nb"}, "printable"),
+        ({"uid": "../../etc"}, "uid"),
+        ({"data": '{"check": ' + "[" * 900 + "]" * 900 + "}"}, "row 2"),
+        ({"data": '{"a": 1e999}'}, "not finite"),
+        ({"data": "[1]"}, "object"),
+        ({"text": "x" * 100_000}, "characters"),
+        ({"text": "x" * (5 * 2**20)}, "damaged"),
+        ({"about": "nowhere"}, "neither in this file"),
+        ({"supersedes": "nowhere"}, "neither in this file"),
+    ],
+)
+def test_a_row_that_no_page_could_write_refuses_the_store(
+    busy: Store, far: Path, columns: dict[str, Any], message: str
+):
+    row = {"uid": "evil", "feature": 1, "annotator": "eve", "kind": "label", "text": "x", "time": 5} | columns
+    with contextlib.closing(sqlite3.connect(far, isolation_level=None)) as conn:
+        conn.execute("PRAGMA foreign_keys = OFF")
+        conn.execute("DROP TRIGGER label_events_state")
+        marks = ", ".join("?" * len(row))
+        conn.execute(f"INSERT INTO label_events ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+    refuses(busy, far, message)
+
+
+def test_what_is_no_store_is_refused_in_one_line(busy: Store, far: Path, tmp_path: Path):
+    whole = far.read_bytes()
+    for name, content in (
+        ("empty.db", b""),
+        ("text.db", b"uid,feature\n1,2\n"),
+        ("header.db", whole[:16]),
+        ("cut.db", whole[: len(whole) // 2 // 4096 * 4096]),
+        ("scrambled.db", whole[:100] + bytes(b ^ 0x5A for b in whole[100:])),
+    ):
+        (tmp_path / name).write_bytes(content)
+        refuses(busy, tmp_path / name, "no store|damaged|not a SQLite")
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as conn:
+        conn.execute("CREATE TABLE label_events (uid)")
+    refuses(busy, tmp_path / "other.db", "not a SARM Explorer store")
+    with pytest.raises(StoreError, match="no such store"):
+        merge_store(busy, tmp_path / "absent.db", "root")
+    assert not (tmp_path / "absent.db").exists()
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+def test_a_file_with_bytes_turned_over_is_taken_or_refused_and_never_anything_else(
+    busy: Store, far: Path, data: st.DataObject
+):
+    content = bytearray(far.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=40)):
+        content[place] ^= data.draw(st.integers(1, 255))
+    path = far.with_name("turned.db")
+    path.write_bytes(content)
+    try:
+        merge_store(busy, path, "root", dry_run=True)
+    except StoreError as error:
+        assert "\n" not in str(error)
+
+
+def test_a_tree_that_leads_in_circles_ends(busy: Store, far: Path):
+    """Interior pages whose every pointer leads to the same leaf: 400 pointers on each of 4 levels."""
+    with contextlib.closing(sqlite3.connect(far, isolation_level=None)) as conn:
+        conn.execute("PRAGMA journal_mode = DELETE")
+        root = conn.execute("SELECT rootpage FROM sqlite_master WHERE name = 'label_events'").fetchone()[0]
+        size = conn.execute("PRAGMA page_size").fetchone()[0]
+    content = bytearray(far.read_bytes())
+    pages = len(content) // size
+    leaf = bytes(content[(root - 1) * size : root * size])
+    levels = [root, pages + 1, pages + 2, pages + 3]
+    for level, page in enumerate(levels):
+        child = levels[level + 1] if level < 3 else pages + 4
+        cells = 400
+        body = bytearray(size)
+        body[0:12] = struct.pack(">BHHHBI", 5, 0, cells, size - 5 * cells, 0, child)
+        for cell in range(cells):
+            at = size - 5 * (cell + 1)
+            body[at : at + 5] = struct.pack(">IB", child, min(cell, 127))
+            body[12 + 2 * cell : 14 + 2 * cell] = struct.pack(">H", at)
+        if page <= pages:
+            content[(page - 1) * size : page * size] = body
+        else:
+            content += body
+    content += leaf
+    content[28:32] = struct.pack(">I", len(content) // size)
+    far.write_bytes(content)
+    refuses(busy, far, "damaged")
+
+
 GOOD = {
     "uid": "a1",
     "feature": 1,
@@ -212,6 +406,10 @@ BAD = [
     {"time": "yesterday"},
     {"time": 5},
     {"time": "2026-01-31T12:00:00"},
+    {"time": "9999-12-31T23:59:59+00:00"},
+    {"time": "0001-01-01T00:00:00+00:00"},
+    {"text": "x" * 2_001},
+    {"note": "x" * 10_001},
     {"data": [1]},
     {"data": {"a": float("inf")}},
     {"kind": "vote", "verdict": 1},
