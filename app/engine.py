@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app.person import whoever
 from feature_db import ModelRecord, Store, StoreError
+from feature_db.blindness import titles_for
 from sarm_core.rows import Conversation
 
 if TYPE_CHECKING:
@@ -103,10 +105,15 @@ class Engine:
             yield store
 
     def notes(self, features: Sequence[int]) -> dict[int, FeatureNote]:
-        """Name and density of each feature; an empty note where the store has none."""
+        """Name and density of each feature; an empty note where the store has none.
+
+        For the eyes of the person at the keyboard: a label they must not read yet (`feature_db.blindness`) counts
+        as none, so the chart or table says what it says of an unlabelled feature, a suggestion if there is one.
+        Putting "hidden" in its place would need a word in every chart and tell no more.
+        """
         wanted = {int(i) for i in features}
         with self.store() as store:
-            titles = store.titles(wanted)
+            titles = titles_for(store, whoever(), wanted)
             densities = store.densities_of(wanted)
         notes = {}
         for i in wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -33,6 +33,7 @@ __all__ = [
     "open_feature",
     "read_feature",
     "wanted_feature",
+    "without_labels",
 ]
 
 FEATURE_PAGE = "app_pages/feature.py"
@@ -89,8 +90,16 @@ def read_feature(engine: Engine, feature: int) -> FeatureView | None:
             return None
 
 
-def labels_html(view: FeatureView) -> str:
-    """Labels, each with its author, then suggestions, each with its method. Nothing is averaged or merged."""
+def without_labels(view: FeatureView) -> FeatureView:
+    """A feature for whoever must not read its labels yet: suggestions stay, they are nobody's opinion."""
+    return replace(view, labels=[])
+
+
+def labels_html(view: FeatureView, tests: Mapping[str, str] | None = None) -> str:
+    """Labels, each with its author and test, then suggestions, each with its method. Nothing is averaged or merged.
+
+    `tests` are words about a label's test by the label's uid.
+    """
     lines = []
     for label in view.labels:
         facts = [str(label["annotator"]), _day(label["time"])]
@@ -100,6 +109,8 @@ def labels_html(view: FeatureView) -> str:
             facts.append(str(label["category"]))
         if label["confidence"] is not None:
             facts.append(f"confidence {label['confidence']:.0%}")
+        if test := (tests or {}).get(label["uid"]):
+            facts.append(test)
         lines.append(_line("label", str(label["text"]), facts, str(label["note"] or "")))
     for suggestion in view.suggestions:
         lines.append(_line("suggested", str(suggestion["text"]), [str(suggestion["method"])], ""))

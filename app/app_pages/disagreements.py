@@ -5,12 +5,16 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
-from app.labelling.adjudication import disputed_feature, may_see
+from app.labelling.adjudication import disputed_feature
 from app.labelling.agreement_view import agreement
+from app.labelling.blind import withheld
 from app.labelling.people_section import people_section
 from app.labelling.transfer import export_section, import_section
 from app.labelling.who import identify
 from feature_db.agreement import MEASURES, disagreements
+from feature_db.blindness import hidden_from
+
+MOST = 200
 
 current = session.engine()
 me = identify(current)
@@ -34,44 +38,36 @@ with differ:
         )
     else:
         by_id = {item.feature: item for item in found}
-        visible = {item.feature: may_see(current, me, item.feature) for item in found[:200]}
+        listed = [item.feature for item in found[:MOST]]
+        with current.store() as store:
+            hidden = hidden_from(store, me.name, listed)
         open_ones = sum(not item.adjudicated for item in found)
         st.caption(
             f"{len(found):,} feature{'' if len(found) == 1 else 's'}, {open_ones:,} not settled"
-            + (", the first 200 listed" if len(found) > 200 else "")
+            + (f", the first {MOST} listed" if len(found) > MOST else "")
         )
         st.dataframe(
             {
-                "feature": list(visible),
-                "people": [len(by_id[i].values) for i in visible],
+                "feature": listed,
+                "people": [len(by_id[i].values) for i in listed],
                 measure: [
-                    " · ".join(f"{who}: {value}" for who, value in by_id[i].values.items())
-                    if seen
-                    else "hidden until yours is in"
-                    for i, seen in visible.items()
+                    "hidden until yours is in"
+                    if i in hidden
+                    else " · ".join(f"{who}: {value}" for who, value in by_id[i].values.items())
+                    for i in listed
                 ],
-                "settled": [by_id[i].adjudicated for i in visible],
+                "settled": [by_id[i].adjudicated for i in listed],
             },
             hide_index=True,
-            height=min(320, 38 + 35 * len(visible)),
+            height=min(320, 38 + 35 * len(listed)),
         )
-        if st.session_state.get("dispute_feature") not in visible:
-            st.session_state["dispute_feature"] = next(iter(visible))
-        chosen = st.selectbox("Feature", list(visible), key="dispute_feature", width=200)
-        if visible[chosen]:
-            disputed_feature(current, me, chosen)
+        if st.session_state.get("dispute_feature") not in listed:
+            st.session_state["dispute_feature"] = listed[0]
+        chosen = st.selectbox("Feature", listed, key="dispute_feature", width=200)
+        if chosen in hidden:
+            withheld(chosen, hidden[chosen])
         else:
-            st.info(
-                "You have not labelled this feature, so its labels stay hidden: an opinion formed after reading "
-                "theirs is not a second opinion.",
-                icon=":material/visibility_off:",
-            )
-            st.page_link(
-                "app_pages/label.py",
-                label=f"Label feature {chosen}",
-                query_params={"feature": str(chosen)},
-                icon=":material/edit_note:",
-            )
+            disputed_feature(current, me, chosen)
 with figures:
     of = st.segmented_control("Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of")
     agreement(current, of)

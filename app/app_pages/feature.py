@@ -21,8 +21,11 @@ from app.feature_view import (
     marks_of,
     read_feature,
     wanted_feature,
+    without_labels,
 )
-from app.person import person
+from app.labelling.blind import withheld
+from app.labelling.feature_labels import label_button, names_for, read_said, what_people_said
+from app.labelling.who import identify
 from app.plain_text import cut, plain
 from feature_db import FeatureView
 from feature_db.saved_work import BOOKMARKS
@@ -39,7 +42,7 @@ RELATED_STYLE = """<style>
 
 current = session.engine()
 session.open_link(current)
-me = person()
+me = identify(current)
 held = session.steering()
 n_features = current.scorer.n_features
 asked = st.query_params.get("feature")
@@ -63,7 +66,7 @@ def set_bookmark(feature: int, on: bool) -> None:
 
     def change() -> None:
         with current.store() as store:
-            store.bookmark(feature, me, on)
+            store.bookmark(feature, me.name, on)
 
     session.guarded(change)
 
@@ -102,6 +105,7 @@ if number is None:
 try:
     feature = wanted_feature(number, n_features)
     view = read_feature(current, feature)
+    said = read_said(current, me, feature)
 except session.Errors as error:
     st.error(str(error), icon=":material/error:")
     st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
@@ -119,8 +123,10 @@ def header(engine: Engine, view: FeatureView | None) -> None:
         )
     if view is None:
         return
+    with actions:
+        label_button(me, feature)
     with engine.store() as store:
-        marked = feature in store.bookmarks(me)
+        marked = feature in store.bookmarks(me.name)
         on_lists = [item for item in store.lists() if feature in dict(store.list_items(item.id))]
     actions.button(
         "Bookmarked" if marked else "Bookmark",
@@ -130,9 +136,12 @@ def header(engine: Engine, view: FeatureView | None) -> None:
         help="Take the bookmark off" if marked else "Keep it on your list of bookmarks",
         key="bookmark",
     )
-    if view.labels or view.suggestions:
-        st.html(labels_html(view))
-    if not view.labels and view.record.firing_count != 0:
+    shown = without_labels(view) if said.hidden else view
+    if shown.labels or shown.suggestions:
+        st.html(labels_html(shown, said.tests()))
+    if said.hidden:
+        withheld(feature, said.hidden)
+    elif not view.labels and view.record.firing_count != 0:
         origin = (
             "The suggestions above were made by a program from its top texts. " if view.suggestions else ""
         )
@@ -265,7 +274,8 @@ def answers(hits: list[AnswerHit] | None) -> None:
 
 def related(view: FeatureView) -> None:
     """Neighbours by decoder cosine and by firing together, as links."""
-    record, names = view.record, view.neighbour_names
+    record = view.record
+    names = names_for(current, me, list(view.neighbour_names))
     # The whole address is replaced by a link's: what else the page shows has to be in it.
     kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
     context = st.session_state.get("context")
@@ -321,12 +331,14 @@ elif view.record.firing_count == 0:
         "is nothing to read. Harvest a larger or different corpus; if it stays silent, it carries no reward.",
         icon=":material/do_not_disturb_on:",
     )
+    what_people_said(current, me, feature, said)
     answers(hits)
     related(view)
 else:
     main, side = st.columns([5, 3], gap="large")
     with main:
         examples(current, view)
+        what_people_said(current, me, feature, said)
     with side:
         histogram(view, hits)
         answers(hits)

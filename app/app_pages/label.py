@@ -13,12 +13,14 @@ from app.labelling.label_form import label_form
 from app.labelling.queue_bar import choose_queue, make_queue, progress
 from app.labelling.standing_labels import after_submitting, history, standing_labels
 from app.labelling.who import identify
-from app.labelling.work import Work
+from app.labelling.work import Work, take_asked
+from app.person import ask_who
 from app.plain_text import plain
 from feature_db.labels import Labels
 
 current = session.engine()
 me = identify(current)
+take_asked(current, me)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Label", anchor=False, width="content")
     queue = choose_queue(current, me)
@@ -30,13 +32,7 @@ st.caption(
 )
 session.show_messages()
 if not me.name:
-    st.info(
-        "Say who you are first: sign in, on the left."
-        if me.proven
-        else "Type your name in the box on the left first. It is written beside what you label; without sign-in it is "
-        "no proof of identity.",
-        icon=":material/badge:",
-    )
+    ask_who()
     st.stop()
 if not me.may("label"):
     st.info(f"{plain(me.name)} is a reader here: labels can be read, not written. Ask an admin.")
@@ -66,7 +62,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if item is not None:
         st.page_link(
             "app_pages/feature.py",
-            label="Open its page (shows others' labels)",
+            label="Open its page",
             query_params={"feature": str(item.feature)},
         )
 last = st.session_state.get("label_last")
@@ -97,9 +93,8 @@ with left:
     else:
         evidence(current, view, found)
     with current.store() as store:
-        own = bool(Labels(store, me.name).visible(item.feature))
-    if own:
+        visible = Labels(store, me.name).visible(item.feature)
+    if visible:
         st.markdown("##### All labels of this feature")
-        standing_labels(current, me, item.feature, "here")
-        with st.expander("History"):
-            history(current, me, item.feature)
+        standing_labels(current, me, visible, "here")
+        history(current, me, item.feature)

@@ -7,42 +7,26 @@ import streamlit as st
 from app import session
 from app.engine import Engine
 from app.labelling.guidelines import RUBRIC
-from app.labelling.standing_labels import facts_of, history, standing_labels
+from app.labelling.standing_labels import history, settled_label, standing_labels
 from app.labelling.who import Me
 from app.plain_text import cut, plain
 from feature_db.labels import Labels, categories
 
-__all__ = ["disputed_feature", "may_see"]
+__all__ = ["disputed_feature"]
 
 OWN_WORDS = "a text of my own"
-
-
-def may_see(engine: Engine, me: Me, feature: int) -> bool:
-    """Blind until submitted: who could still label a feature sees its labels only after doing so."""
-    if me.role in ("adjudicator", "admin") or (me.name and me.role == "reader"):
-        return True
-    if not me.name:
-        return False
-    with engine.store() as store:
-        return bool(Labels(store, me.name).visible(feature))
 
 
 def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
     """Labels, votes, adjudication and history of one feature."""
     with engine.store() as store:
-        labels = Labels(store, me.name or "-")
+        labels = Labels(store, me.name)
         standing = labels.current(feature)
         settled = labels.adjudication(feature)
         known = categories(store)
     if settled is not None:
-        st.success(f"Settled: “{plain(settled.text or '')}”  \n:small[{facts_of(settled)}]")
-        if settled.note:
-            st.caption(plain(settled.note))
-    if any(event.annotator == me.name for event in standing):
-        standing_labels(engine, me, feature, "disputed")
-    else:
-        for event in standing:
-            st.markdown(f"“{plain(event.text or '')}”  \n:small[{facts_of(event)}]")
+        settled_label(settled)
+    standing_labels(engine, me, standing, "disputed")
     if me.may("adjudicate"):
         with st.form(f"adjudicate_{feature}"):
             st.markdown("**Adjudicate.** The labels stay as they are; this says which one is used.")
@@ -69,11 +53,7 @@ def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
                 args=(engine, me, feature),
                 key=f"settle_{feature}_go",
             )
-    with st.expander("History"):
-        if me.name:
-            history(engine, me, feature)
-        else:
-            st.caption("Say who you are first.")
+    history(engine, me, feature)
 
 
 def _settle(engine: Engine, me: Me, feature: int) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import session
 from app.engine import Engine
-from feature_db.labels import Labels
+from feature_db.labels import LONGEST_TEXT, Labels
 from feature_db.queues import Queues
 
 __all__ = ["Fields"]
@@ -24,6 +24,26 @@ EMPTY: dict[str, Any] = {
     "note": "",
     "evidence": [],
 }
+
+LONGEST = {"text": LONGEST_TEXT, "note": 2_000}
+"""Characters the boxes hold; Streamlit refuses to draw a longer value."""
+
+
+def _fitting(name: str, value: Any) -> Any:
+    """`value` if the form's box can show it, else an empty one: drafts and labels may come from any file."""
+    fits = {
+        "text": isinstance(value, str),
+        "category": isinstance(value, str),
+        "verdict": not isinstance(value, bool) and value in (1, 2, 3, 4, 5),
+        "confidence": isinstance(value, (int, float)) and 0 <= value <= 1,
+        "note": isinstance(value, str),
+        "evidence": isinstance(value, list) and all(isinstance(item, str) for item in value),
+    }[name]
+    if not fits:
+        return list(EMPTY[name]) if isinstance(EMPTY[name], list) else EMPTY[name]
+    if name in ("text", "note"):
+        return value[: LONGEST[name]]
+    return list(dict.fromkeys(value)) if name == "evidence" else value
 
 
 class Fields:
@@ -40,10 +60,11 @@ class Fields:
     def seed(self) -> str | None:
         """Fill the fields of a form that is opened: from the draft, else from this person's label.
 
-        Returns which of the two it was ("draft", "label"), or None.
+        Returns which of the two it was ("draft", "label"; "browser" after `found`), or None.
         """
         if self.key("text") in st.session_state:
             return st.session_state.get(self.key("from"))
+        # "kept" is the text that is in the store, for the browser to compare with what was typed.
         with self.engine.store() as store:
             labels = Labels(store, self.name)
             draft = labels.last_draft(self.feature)
@@ -57,9 +78,9 @@ class Fields:
             found = {**{n: getattr(last, n) for n in NAMES[:-1]}, "evidence": last.data.get("evidence", [])}
             source = "label"
         for name in NAMES:
-            value = found.get(name, EMPTY[name])
-            st.session_state[self.key(name)] = list(value) if isinstance(value, list) else value
+            st.session_state[self.key(name)] = _fitting(name, found.get(name))
         st.session_state[self.key("from")] = source
+        st.session_state[self.key("kept")] = st.session_state[self.key("text")]
         return source
 
     def values(self) -> dict[str, Any]:
@@ -78,12 +99,28 @@ class Fields:
         def keep() -> None:
             with self.engine.store() as store:
                 Labels(store, self.name).draft(self.feature, values)
+                st.session_state[self.key("kept")] = values["text"]
                 if self.assignment is not None:
                     Queues(store, self.name).renew(self.assignment)
 
         session.guarded(keep)
 
+    def kept(self) -> str:
+        """The text that the store has."""
+        return st.session_state.get(self.key("kept")) or ""
+
+    def found(self, text: str) -> None:
+        """Callback: the browser kept a text that never arrived, and the page was loaded anew since."""
+        st.session_state[self.key("text")] = text[:LONGEST_TEXT]
+        st.session_state[self.key("from")] = "browser"
+        st.session_state[self.key("redraw")] = True
+        self.save_draft()
+
+    def redraw(self) -> bool:
+        """Whether the page has to be drawn again, as `found` filled a box."""
+        return bool(st.session_state.pop(self.key("redraw"), False))
+
     def forget(self) -> None:
         """Drop the fields: the form was sent."""
-        for name in (*NAMES, "from"):
+        for name in (*NAMES, "from", "kept"):
             st.session_state.pop(self.key(name), None)

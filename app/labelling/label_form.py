@@ -29,6 +29,8 @@ def label_form(engine: Engine, me: Me, work: Work, item: Item, top: list[StoredE
     source = fields.seed()
     if source == "draft":
         st.caption("Your draft is back: nothing of it was submitted yet.")
+    elif source == "browser":
+        st.caption("What you typed when the connection was lost is back; nothing of it was submitted yet.")
     elif source == "label":
         st.caption("You labelled this feature; what you submit now is an edit.")
     with st.container(key="label_text_box"):
@@ -97,7 +99,16 @@ def label_form(engine: Engine, me: Me, work: Work, item: Item, top: list[StoredE
 @st.fragment
 def _watch(fields: Fields) -> None:
     """In a fragment, so that saving while somebody types runs nothing else."""
-    draft_watch("label_text_box", fields.key("text"), fields.save_draft, key="label_draft_watch")
+    draft_watch(
+        "label_text_box",
+        fields.key("text"),
+        fields.kept(),
+        fields.save_draft,
+        fields.found,
+        key="label_draft_watch",
+    )
+    if fields.redraw():
+        st.rerun()
 
 
 def _buttons(engine: Engine, me: Me, work: Work, item: Item, fields: Fields) -> None:

@@ -89,20 +89,28 @@ def make_queue(engine: Engine, me: Me) -> None:
 
 
 def first_admin(engine: Engine, me: Me) -> None:
-    """A store without an admin takes its first one."""
+    """A store without an admin takes its first one; nothing is drawn once there is one."""
     if me.admins or not me.name:
         return
     st.caption(
-        "This store has no admin yet. The first one names the others"
-        + (". Sign-in is not configured, so anybody can take this name." if not me.proven else ".")
+        "This store has no admin yet. Its first one gives the roles, makes queues, edits categories and imports; it "
+        "can be passed on later."
+        + ("" if me.proven else " Sign-in is not configured, so whoever types this name is the admin.")
     )
-    st.button(f"Make {plain(me.name)} the admin", key="first_admin", on_click=_first_admin, args=(engine, me))
+    st.button(
+        "Become the first admin",
+        key="first_admin",
+        icon=":material/shield_person:",
+        help=f"Makes {plain(me.name)} the admin of this store",
+        on_click=_first_admin,
+        args=(engine, me),
+    )
 
 
 def _first_admin(engine: Engine, me: Me) -> None:
     def make() -> None:
         with engine.store() as store:
-            People(store).set_role(None, me.name, "admin")
+            People(store).become_first_admin(me.name)
         session.say(f"{plain(me.name)} is the admin of this store.", "success")
 
     session.guarded(make)

@@ -1,7 +1,9 @@
-"""Labels that stand on a feature, with votes, flags and the history: only for whoever may see them."""
+"""Labels that stand on a feature, with votes, and its history. Who calls this has asked whether they may be read."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -9,11 +11,11 @@ import streamlit as st
 from app import session
 from app.engine import Engine
 from app.labelling.who import Me
-from app.plain_text import plain
+from app.plain_text import cut, plain
 from feature_db.events import Event
 from feature_db.labels import Labels
 
-__all__ = ["after_submitting", "facts_of", "history", "standing_labels"]
+__all__ = ["after_submitting", "check_words", "facts_of", "history", "settled_label", "standing_labels"]
 
 
 def facts_of(event: Event) -> str:
@@ -25,10 +27,20 @@ def facts_of(event: Event) -> str:
         facts.append(plain(event.category))
     if event.confidence is not None:
         facts.append(f"confidence {event.confidence:.0%}")
-    check = event.data.get("check")
-    if isinstance(check, dict) and isinstance(check.get("texts"), list):
-        facts.append(f"test {check.get('correct')} of {len(check['texts'])}")
+    if check := check_words(event):
+        facts.append(check)
     return " · ".join(facts)
+
+
+def check_words(event: Event) -> str:
+    """How the label did on unseen texts, as "test 8 of 10"; "" without a test. Counted anew: files say anything."""
+    check = event.data.get("check")
+    if not isinstance(check, dict):
+        return ""
+    said, fires = check.get("said"), check.get("fires")
+    if not isinstance(said, list) or not isinstance(fires, list) or not said or len(said) != len(fires):
+        return ""
+    return f"test {sum(bool(a) == bool(b) for a, b in zip(said, fires, strict=True))} of {len(said)}"
 
 
 def after_submitting(engine: Engine, me: Me, feature: int) -> None:
@@ -43,34 +55,49 @@ def after_submitting(engine: Engine, me: Me, feature: int) -> None:
             f"**Feature {feature}: yours is in.** " + ("" if others else "Nobody else labelled it yet.")
         )
         if others:
-            standing_labels(engine, me, feature, "last")
+            standing_labels(engine, me, visible, "last")
 
 
-def standing_labels(engine: Engine, me: Me, feature: int, place: str) -> None:
-    """Every label that stands, each by itself, with its votes; nothing when this person may not see them yet."""
+def standing_labels(engine: Engine, me: Me, labels: Sequence[Event], place: str) -> None:
+    """Each label by itself with its votes, and a way to vote on others'; `place` keeps the keys apart."""
     with engine.store() as store:
-        labels = Labels(store, me.name)
-        visible = labels.visible(feature)
-        votes = {event.uid: labels.votes(event.uid) for event in visible}
-    for event in visible:
-        st.markdown(f"“{plain(event.text or '')}”  \n:small[{facts_of(event)}]")
-        if event.note:
-            st.caption(plain(event.note))
-        for vote in votes[event.uid]:
-            word = "agrees" if vote.verdict == 1 else "disagrees"
-            why = f": {plain(vote.note)}" if vote.note else ""
-            st.caption(f"{plain(vote.annotator)} {word}{why}")
-        if event.annotator != me.name:
-            with st.container(horizontal=True, vertical_alignment="bottom"):
-                reason = f"vote_reason_{place}_{event.uid}"
-                st.text_input("Reason for a vote", key=reason, max_chars=500, width=260)
-                for word, agree in (("Agree", True), ("Disagree", False)):
-                    st.button(
-                        word,
-                        key=f"vote_{word}_{place}_{event.uid}",
-                        on_click=_vote,
-                        args=(engine, me, event.uid, agree, reason),
-                    )
+        votes = {event.uid: Labels(store, me.name).votes(event.uid) for event in labels}
+    for event in labels:
+        with st.container(border=True, gap="xsmall", key=f"standing_{place}_{event.uid}"):
+            st.markdown(f"“{plain(event.text or '')}”  \n:small[{facts_of(event)}]")
+            if event.note:
+                st.caption(plain(event.note))
+            for vote in votes[event.uid]:
+                word = "agrees" if vote.verdict == 1 else "disagrees"
+                why = f": {plain(vote.note)}" if vote.note else ""
+                st.caption(f"{plain(vote.annotator)} {word}{why}")
+            if event.annotator != me.name and me.may("vote"):
+                _vote_row(engine, me, event, votes[event.uid], place)
+
+
+def _vote_row(engine: Engine, me: Me, event: Event, votes: Sequence[Event], place: str) -> None:
+    own = next((vote for vote in votes if vote.annotator == me.name), None)
+    reason = f"vote_reason_{place}_{event.uid}"
+    author = cut(event.annotator, 40)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        st.text_input(
+            f"Reason for a vote on the label of {plain(author)}",
+            key=reason,
+            max_chars=500,
+            width=260,
+            placeholder="reason, if you vote",
+            label_visibility="collapsed",
+        )
+        for word, agree, icon in (("Agree", True, "thumb_up"), ("Disagree", False, "thumb_down")):
+            st.button(
+                word,
+                key=f"vote_{word}_{place}_{event.uid}",
+                icon=f":material/{icon}:",
+                type="primary" if own is not None and (own.verdict == 1) == agree else "secondary",
+                help=f"{word} with the label of {plain(author)}",
+                on_click=_vote,
+                args=(engine, me, event.uid, agree, reason),
+            )
 
 
 def _vote(engine: Engine, me: Me, uid: str, agree: bool, reason: str) -> None:
@@ -81,20 +108,51 @@ def _vote(engine: Engine, me: Me, uid: str, agree: bool, reason: str) -> None:
     session.guarded(vote)
 
 
+def settled_label(settled: Event) -> None:
+    """What an adjudicator settled on."""
+    st.success(
+        f"Settled: “{plain(settled.text or '')}”  \n:small[{facts_of(settled)}]", icon=":material/gavel:"
+    )
+    if settled.note:
+        st.caption(plain(settled.note))
+
+
 def history(engine: Engine, me: Me, feature: int) -> None:
-    """Everything that happened to a feature, oldest first."""
+    """Everything that happened to a feature, oldest first, in a box that is closed at first."""
     with engine.store() as store:
         found = Labels(store, me.name).history(feature)
-    words = {"adjudicate": "adjudication", "undo": "undo", "edit": "edit"}
-    st.dataframe(
-        {
-            "time (UTC)": [datetime.fromtimestamp(e.time / 1e6, UTC) for e in found],
-            "who": [e.annotator for e in found],
-            "what": [words.get(e.kind, e.kind) for e in found],
-            "text": [e.text if e.kind != "draft" else str(e.data.get("text", "")) for e in found],
-            "verdict": [e.verdict for e in found],
-            "category": [e.category for e in found],
-            "reason or note": [e.note for e in found],
-        },
-        hide_index=True,
-    )
+    if not found:
+        return
+    by_uid = {event.uid: event for event in found}
+    kinds = Counter(event.kind for event in found)
+    with st.expander("History: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))):
+        st.dataframe(
+            {
+                "time (UTC)": [datetime.fromtimestamp(e.time / 1e6, UTC) for e in found],
+                "who": [e.annotator for e in found],
+                "what": [_what(e, by_uid) for e in found],
+                "text": [_text(e, by_uid) for e in found],
+                "verdict": [None if e.kind == "vote" else e.verdict for e in found],
+                "category": [e.category for e in found],
+                "test": [check_words(e).removeprefix("test ") for e in found],
+                "reason or note": [e.note for e in found],
+            },
+            hide_index=True,
+            key=f"history_{feature}",
+        )
+
+
+def _what(event: Event, by_uid: dict[str, Event]) -> str:
+    if event.kind == "vote":
+        return "vote for" if event.verdict == 1 else "vote against"
+    if event.kind == "undo" and event.supersedes in by_uid:
+        return f"undo of {by_uid[event.supersedes].kind}"
+    return {"adjudicate": "settled", "flag": "flag"}.get(event.kind, event.kind)
+
+
+def _text(event: Event, by_uid: dict[str, Event]) -> str:
+    """What it says, or what it is about."""
+    if event.kind == "draft":
+        return str(event.data.get("text", ""))
+    target = by_uid.get((event.supersedes if event.kind == "undo" else event.about) or "")
+    return event.text or (target.text if target is not None else None) or ""

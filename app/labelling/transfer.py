@@ -1,22 +1,26 @@
-"""Labels out and in: whole histories or standing labels, with a dry run before anything changes."""
+"""Labels out and in: histories, standing labels or another store, with a dry run before anything changes."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from app import session
 from app.engine import Engine
 from app.labelling.who import Me
-from app.plain_text import plain
+from app.plain_text import cut, plain
 from feature_db import StoreError
 from feature_db.event_files import export_events, export_labels
-from feature_db.merge import MergeReport, import_events
+from feature_db.merge import MergeReport, import_events, merge_store
 
 __all__ = ["export_section", "import_section"]
+
+LARGEST_MB = 200
+DRY = "import_dry_run"
 
 
 def export_section(engine: Engine) -> None:
@@ -53,16 +57,31 @@ def _writer(engine: Engine, write: Callable[..., object], file: str) -> Callable
 
 
 def import_section(engine: Engine, me: Me) -> None:
-    """Upload, dry run, import. The store asks for the role again."""
+    """Upload, dry run, import or merge. The store asks for the role again, and trusts nothing of the file."""
     if not me.may("import events"):
         st.caption("To import takes an admin: events come in under their authors' names.")
         return
-    file = st.file_uploader("Events or labels (.jsonl, .csv)", type=["jsonl", "csv"], key="import_file")
+    file = st.file_uploader(
+        "Events or labels (.jsonl, .csv), or another store of this model (.db)",
+        type=["jsonl", "csv", "db"],
+        max_upload_size=LARGEST_MB,
+        key="import_file",
+    )
+    st.caption(
+        "Of a store, what people did is taken over; both histories are kept, and roles, queues and lists stay as they "
+        "are here. Copy its file while no program has it open. One larger than "
+        f"{LARGEST_MB} MB: `python -m feature_db merge {engine.store_path.name} OTHER.db --as ADMIN`."
+    )
     if file is None:
+        st.session_state.pop(DRY, None)
         return
-    report = session.guarded(lambda: _import(engine, me, file.name, file.getvalue(), dry_run=True))
-    session.show_messages()
+    kept = st.session_state.get(DRY)
+    if kept is None or kept[0] != (file.file_id, me.name):
+        # Once a file: a dry run of a large one takes as long as the merge.
+        kept = st.session_state[DRY] = ((file.file_id, me.name), *_dry_run(engine, me, file))
+    _, report, refused = kept
     if report is None:
+        st.error(plain(refused), icon=":material/error:")
         return
     st.markdown("**Dry run.** " + _words(report, "would be"))
     if report.changed:
@@ -75,7 +94,7 @@ def import_section(engine: Engine, me: Me) -> None:
             hide_index=True,
         )
     st.button(
-        "Import",
+        "Merge" if _is_store(file.name) else "Import",
         type="primary",
         key="import_go",
         disabled=not report.new,
@@ -84,20 +103,35 @@ def import_section(engine: Engine, me: Me) -> None:
     )
 
 
+def _dry_run(engine: Engine, me: Me, file: UploadedFile) -> tuple[MergeReport | None, str]:
+    try:
+        return _import(engine, me, file.name, file.getvalue(), dry_run=True), ""
+    except session.Errors as error:
+        return None, " ".join(str(error).split())
+
+
 def _really(engine: Engine, me: Me, name: str, data: bytes) -> None:
     report = session.guarded(lambda: _import(engine, me, name, data, dry_run=False))
+    st.session_state.pop(DRY, None)
     if report is not None:
         session.say(_words(report, "were"), "success")
 
 
+def _is_store(name: str) -> bool:
+    return name.lower().endswith(".db")
+
+
 def _import(engine: Engine, me: Me, name: str, data: bytes, *, dry_run: bool) -> MergeReport:
+    # The ending decides how it is read; the rest of a name that came from a browser is not used.
+    ending = PurePath(name).suffix.lower()
     with tempfile.TemporaryDirectory() as folder, engine.store() as store:
-        path = Path(folder) / ("events.csv" if name.lower().endswith(".csv") else "events.jsonl")
+        path = Path(folder) / f"upload{ending if ending in ('.csv', '.db') else '.jsonl'}"
         path.write_bytes(data)
         try:
-            return import_events(store, path, me.name, dry_run=dry_run)
+            take = merge_store if _is_store(name) else import_events
+            return take(store, path, me.name, dry_run=dry_run)
         except StoreError as error:
-            raise StoreError(str(error).replace(str(path), name)) from None
+            raise StoreError(str(error).replace(str(path), cut(name, 80))) from None
 
 
 def _words(report: MergeReport, verb: str) -> str:

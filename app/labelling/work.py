@@ -16,7 +16,7 @@ from feature_db.events import events
 from feature_db.labels import CheckScore, Labels
 from feature_db.queues import Queues
 
-__all__ = ["Item", "Work"]
+__all__ = ["Item", "Work", "take_asked"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,35 @@ class Item:
 
     feature: int
     assignment: int | None = None
+
+
+def take_asked(engine: Engine, me: Me) -> None:
+    """Follow a link that asks for one feature (?take=7): lend it from the queue that waits for it, else open it.
+
+    Call before the choice of a queue is drawn. Where others hold every place it says so, and what the queue lends
+    comes instead.
+    """
+    asked = st.query_params.get("take")
+    if asked is None or not me.may("label"):
+        return
+    del st.query_params["take"]
+
+    def take() -> None:
+        with engine.store() as store:
+            try:
+                feature = store.check_feature(int(asked))
+            except ValueError:
+                raise StoreError(f"a feature is a number from 0 to {store.model.n_features - 1}") from None
+            store.feature(feature)
+            lent = Queues(store, me.name).take(feature)
+        st.session_state.pop("label_lent", None)
+        if lent is None:
+            st.query_params["feature"] = str(feature)
+        else:
+            st.query_params.pop("feature", None)
+            st.session_state["label_queue"] = lent.queue
+
+    session.guarded(take)
 
 
 class Work:

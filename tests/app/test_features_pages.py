@@ -262,6 +262,7 @@ def test_without_a_harvest_weight_and_remedy_are_shown(run_page: Run) -> None:
 def test_hostile_labels_and_texts_stay_text(run_page: Run, store_path: Path) -> None:
     for page, query in (("feature.py", {"feature": str(HOSTILE_FEATURE)}), ("feature.py", {"feature": "3"})):
         shown = everything_shown(run_page(page, **query))
+        shown = shown.replace("\\<", "")  # escaped for Markdown; the browser test sees what becomes of it
         assert "<script" not in shown and "<img" not in shown
     assert "&lt;script&gt;" in html_of(run_page("feature.py", feature=str(HOSTILE_FEATURE)))
 

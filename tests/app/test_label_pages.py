@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from feature_db import FeatureFilter, Store
+from feature_db import FeatureFilter, ModelRecord, Store
 from feature_db.events import events
-from feature_db.labels import Labels
+from feature_db.labels import CheckScore, Labels
 from feature_db.queues import Queues
 from feature_db.roles import People
-from tests.app.conftest import Run
+from tests.app.conftest import MAIN, Run
 from tests.app.store_builder import LABELLED
 
 ANN, BO, CHIEF = "ann", "bo", "chief"
@@ -216,23 +216,227 @@ def test_the_score_of_another_wording_is_not_kept(run_page: Run, queue: int, sto
     assert "check" not in event.data
 
 
-def test_who_signs_in_labels_under_the_address_and_no_name_can_be_typed(
-    app_env: None, queue: int, store_path: Path
-) -> None:
-    from tests.app.conftest import MAIN
+def test_skip_then_back_then_label_counts_as_labelled(run_page: Run, queue: int, store_path: Path) -> None:
+    test = sign(run_page("label.py"), "cy")
+    first = feature(test)
+    press(press(test, "label_skip"), "label_reason_6")
+    press(test, "label_back")
+    assert feature(test) == first
+    field(test, "text").set_value("after all").run()
+    press(test, "label_submit")
+    with Store.open(store_path) as store:
+        progress = Queues(store, "cy").progress(queue)
+    assert (progress.own_done, progress.own_skipped) == (1, 0)
+    assert "1 labelled, 0 skipped" in test.get("progress")[0].proto.text
 
-    test = AppTest.from_file(str(MAIN), default_timeout=60)
-    test.switch_page("app_pages/label.py")
-    test.user = {"is_logged_in": True, "email": "cy@example.org", "email_verified": True, "name": CHIEF}
+
+def test_drafts_of_a_strange_file_do_not_break_the_form(run_page: Run, queue: int, store_path: Path) -> None:
+    odd = {
+        "text": 5,
+        "category": ["x"],
+        "verdict": "high",
+        "confidence": {},
+        "note": None,
+        "evidence": [["a"], 2],
+    }
+    with Store.open(store_path) as store:
+        Labels(store, "cy").draft(7, odd)
+    test = sign(run_page("label.py", feature="7"), "cy")
+    assert field(test, "text").value == ""
+
+
+def test_a_link_to_one_feature_lends_it_from_its_queue(run_page: Run, queue: int, store_path: Path) -> None:
+    test = sign(run_page("label.py", take="8"), "cy")
+    assert feature(test) == 8 and "take" not in test.query_params
+    with Store.open(store_path) as store:
+        assert Queues(store, "cy").progress(queue).leased == 1
+    field(test, "text").set_value("from a link").run()
+    press(test, "label_submit")
+    with Store.open(store_path) as store:
+        assert Queues(store, "cy").progress(queue).own_done == 1
+    # No queue has this one: it is opened by its number.
+    assert feature(run_again(test, take="20")) == 20
+    assert "a feature is a number" in shown(run_again(test, take="x"))
+
+
+def run_again(test: AppTest, **query: str) -> AppTest:
+    test.query_params.clear()
+    for name, value in query.items():
+        test.query_params[name] = value
     test.run()
-    assert not test.exception and not [w for w in test.text_input if w.key == "person"]
+    assert not test.exception, test.exception[0].value
+    return test
+
+
+# -- the feature's page ------------------------------------------------------------------------------------
+
+
+def test_the_page_of_a_feature_is_blind_until_ones_own_is_in(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    for name in ("", "cy"):
+        test = run_page("feature.py", feature=str(LABELLED))
+        if name:
+            sign(test, name)
+        assert "refusal wording" not in shown(test) and "apologies" not in shown(test)
+        assert "hidden until yours is in" in shown(test) and "sorry, professional; refusal" in shown(test)
+        assert not test.expander and not test.dataframe
+        assert any("take" in link.proto.query_string for link in test.get("page_link"))
+    with Store.open(store_path) as store:
+        Labels(store, "cy").label(LABELLED, "mine")
+    test.run()
+    assert "refusal wording" in shown(test) and "hidden until" not in shown(test)
+
+
+def test_neighbours_are_not_called_by_labels_that_are_hidden(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    def neighbours() -> str:
+        return " ".join(link.proto.label for link in test.get("page_link"))
+
+    test = sign(run_page("feature.py", feature=str(LABELLED - 2)), "cy")
+    assert "apologies" not in neighbours() and "professional" in neighbours()
+    assert "apologies" in " ".join(link.proto.label for link in sign(test, BO).get("page_link"))
+
+
+def test_names_in_charts_follow_the_same_rule(
+    app_env: None, queue: int, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.engine import default_choice, load_engine
+
+    engine = load_engine(default_choice())
+    for who, name, suggested in (
+        ("cy", "sorry, professional; refusal", True),
+        ("", "sorry, professional; refusal", True),
+        (ANN, "apologies", False),
+        (CHIEF, "apologies", False),
+    ):
+        monkeypatch.setattr("app.engine.whoever", lambda who=who: who)
+        note = engine.notes([LABELLED, 9])[LABELLED]
+        assert (note.name, note.suggested) == (name, suggested)
+
+
+def test_labels_stand_on_the_page_with_votes_test_and_history(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        ann, bo = Labels(store, ANN), Labels(store, BO)
+        said = [True, False, True, True]
+        uid = ann.label(LABELLED, "refusal, politely", check=CheckScore(list("abcd"), said, [True] * 4))
+        bo.vote(uid, False, "too wide")
+        bo.skip(LABELLED, "first thought")
+        bo.undo()
+    test = sign(run_page("feature.py", feature=str(LABELLED)), "cy")
+    assert "“refusal, politely”" in shown(test) and "test 3 of 4" in shown(test)
+    assert "bo disagrees: too wide" in shown(test)
+    history = next(table.value for table in test.dataframe if "who" in table.value)
+    assert history["what"].tolist() == ["label", "label", "edit", "vote against", "skip", "undo of skip"]
+    assert history["text"].tolist()[2:4] == ["refusal, politely"] * 2 and history["test"][2] == "3 of 4"
+    assert history["reason or note"][3] == "too wide"
+    test.text_input(key=f"vote_reason_page_{uid}").set_value("holds")
+    press(test, f"vote_Agree_page_{uid}")
+    assert "cy agrees: holds" in shown(test)
+
+
+def test_label_it_leads_to_the_form_with_the_feature_lent(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    test = press(sign(run_page("feature.py", feature="9"), "cy"), "label_it")
+    assert test.title[0].value == "Label" and feature(test) == 9
+    with Store.open(store_path) as store:
+        assert Queues(store, "cy").progress(queue).leased == 1
+        Queues(store, "dee").take(9)
+    other = press(sign(run_page("feature.py", feature="9"), "eve"), "label_it")
+    assert "somebody else is labelling feature 9" in shown(other).replace("\\", "") and feature(other) != 9
+
+
+def test_a_reader_is_not_asked_to_label(run_page: Run, queue: int, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(CHIEF, "rae", "reader")
+    test = sign(run_page("feature.py", feature=str(LABELLED)), "rae")
+    assert "refusal wording" in shown(test)
+    assert not [b for b in test.button if b.key and (b.key == "label_it" or b.key.startswith("vote_"))]
+
+
+# -- who is at the keyboard --------------------------------------------------------------------------------
+
+PAGES_WITH_A_PERSON = ("label.py", "disagreements.py", "feature.py", "features.py")
+
+
+def signed_in(page: str, **user: object) -> AppTest:
+    test = AppTest.from_file(str(MAIN), default_timeout=60)
+    test.switch_page(f"app_pages/{page}")
+    test.user = dict(user)
+    test.run()
+    assert not test.exception, test.exception[0].value
+    return test
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_A_PERSON)
+def test_who_signs_in_is_the_same_on_every_page_and_no_name_can_be_typed(
+    app_env: None, queue: int, page: str
+) -> None:
+    test = signed_in(page, is_logged_in=True, email="cy@example.org", email_verified=True, name=CHIEF)
+    assert not [w for w in test.text_input if w.key == "person"]
+    assert "Signed in as **cy" in "".join(c.value for c in test.sidebar.caption)
+    assert [b.key for b in test.sidebar.button] == ["sign_out"]
+    test = signed_in(page, is_logged_in=False)
+    assert not [w for w in test.text_input if w.key == "person"]
+    assert [b.key for b in test.sidebar.button] == ["sign_in"]
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ({"email": "cy@example.org", "name": CHIEF}, "cy@example.org"),
+        ({"email": CHIEF, "email_verified": False, "sub": "77"}, "77"),
+        ({"email": "a\nb", "preferred_username": "cy"}, "cy"),
+        ({"name": CHIEF}, ""),
+        ({"sub": "*"}, ""),
+    ],
+)
+def test_a_name_is_what_the_provider_vouches_for(
+    app_env: None, queue: int, user: dict[str, object], name: str
+) -> None:
+    test = signed_in("label.py", is_logged_in=True, **user)
+    assert bool(test.text_area) == bool(name)
+    if name:
+        assert name in test.sidebar.caption[0].value.replace("\\", "")
+    else:
+        assert "without a usable name" in test.sidebar.error[0].value
+
+
+def test_what_a_signed_in_person_labels_is_theirs(app_env: None, queue: int, store_path: Path) -> None:
+    test = signed_in("label.py", is_logged_in=True, email="cy@example.org", email_verified=True, name=CHIEF)
     at = feature(test)
     field(test, "text").set_value("signed").run()
     press(test, "label_submit")
     with Store.open(store_path) as store:
-        assert [e.annotator for e in Labels(store, CHIEF).current(at) if e.text == "signed"] == [
-            "cy@example.org"
-        ]
+        found = [e.annotator for e in Labels(store, CHIEF).current(at) if e.text == "signed"]
+    assert found == ["cy@example.org"]
+
+
+def test_sign_in_without_its_packages_says_so_in_one_line(
+    app_env: None, queue: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.person.find_spec", lambda name: None)
+    test = signed_in("label.py", is_logged_in=False)
+    (line,) = [error.value for error in test.sidebar.error]
+    assert "authlib and httpx cannot be imported" in line and "streamlit[auth]" in line and "\n" not in line
+    assert not test.sidebar.button
+
+
+def test_secrets_that_cannot_work_say_so_in_one_line(
+    app_env: None, queue: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.person.find_spec", lambda name: object())
+    test = signed_in("label.py", is_logged_in=False)
+    press(test, "sign_in")
+    (line,) = [error.value for error in test.sidebar.error]
+    assert "not configured rightly" in line and "\n" not in line
+
+
+def test_nobody_can_be_everyone(run_page: Run, queue: int) -> None:
+    test = sign(run_page("label.py"), "*")
+    assert "stands for everyone" in test.sidebar.error[0].value and not test.text_area
 
 
 # -- Disagreements ---------------------------------------------------------------------------------------------
@@ -242,7 +446,7 @@ def test_disputed_labels_stay_hidden_until_ones_own_is_in(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
     test = sign(run_page("disagreements.py"), "cy")
-    assert "refusal wording" not in shown(test) and "stay hidden" in shown(test)
+    assert "refusal wording" not in shown(test) and "hidden until yours is in" in shown(test)
     with Store.open(store_path) as store:
         Labels(store, "cy").label(LABELLED, "mine", verdict=3)
     assert "refusal wording" in shown(test.run())
@@ -289,6 +493,72 @@ def test_exports_come_out_and_go_in_elsewhere_after_a_dry_run(
     press(test, "import_go")
     with Store.open(store_path) as store:
         assert [e.text for e in Labels(store, CHIEF).current(9)] == ["from elsewhere"]
+
+
+def test_another_store_of_the_model_comes_in_with_its_history_after_a_dry_run(
+    run_page: Run, queue: int, store_path: Path, tmp_path: Path, store_template: Path
+) -> None:
+    other = tmp_path / "other.db"
+    other.write_bytes(store_template.read_bytes())
+    with Store.open(other) as store:
+        Labels(store, "far").label(9, "from elsewhere", verdict=5)
+        Labels(store, "far").label(9, "from elsewhere, edited", verdict=4)
+    with Store.open(store_path) as store:
+        Labels(store, "near").label(9, "from here")
+    test = sign(run_page("disagreements.py"), CHIEF)
+    test.file_uploader(key="import_file").upload("Colleague's.db", other.read_bytes()).run()
+    assert "2 events would be added (1 edit, 1 label) of far" in shown(test)
+    with Store.open(store_path) as store:
+        assert len(Labels(store, CHIEF).current(9)) == 1
+    press(test, "import_go")
+    assert "2 events were added" in shown(test) and "nothing" in shown(test)
+    with Store.open(store_path) as store:
+        assert {e.text for e in Labels(store, CHIEF).current(9)} == {"from here", "from elsewhere, edited"}
+        assert [e.text for e in events(store, feature=9)] == [
+            "from elsewhere",
+            "from elsewhere, edited",
+            "from here",
+        ]
+
+
+def test_what_is_no_store_of_this_model_is_refused_in_one_line_and_stays_refused(
+    run_page: Run, queue: int, store_path: Path, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "foreign.db"
+    Store.open(foreign, create=ModelRecord("0" * 64, "**another**", 64)).close()
+    whole = foreign.read_bytes()
+    test = sign(run_page("disagreements.py"), CHIEF)
+    with Store.open(store_path) as store:
+        before = list(store.conn.iterdump())
+    for name, content, message in (
+        ("[a](http://evil).db", whole, "not of the model in use"),
+        ("cut.db", whole[:20_000], "damaged"),
+        ("text.db", b"hello", "not a SQLite file"),
+        ("empty.db", b"", "not a SQLite file"),
+    ):
+        test.file_uploader(key="import_file").clear()
+        test.file_uploader(key="import_file").upload(name, content).run()
+        for _ in range(2):  # a rerun for another reason does not lose the reason
+            (line,) = [error.value.replace("\\", "") for error in test.error]
+            assert message in line and name in line and "\n" not in line and str(tmp_path) not in line
+            test.run()
+    with Store.open(store_path) as store:
+        assert list(store.conn.iterdump()) == before
+
+
+def test_only_an_admin_is_offered_an_import(run_page: Run, queue: int) -> None:
+    assert not sign(run_page("disagreements.py"), ANN).get("file_uploader")
+
+
+def test_a_fresh_store_takes_its_first_admin_and_no_second(run_page: Run, store_path: Path) -> None:
+    first, second = (sign(run_page("disagreements.py"), name) for name in (ANN, BO))
+    press(first, "first_admin")
+    assert "ann is the admin" in shown(first) and not [b for b in first.button if b.key == "first_admin"]
+    press(second, "first_admin")
+    assert "has an admin already" in shown(second)
+    with Store.open(store_path) as store:
+        assert People(store).all() == {ANN: "admin"}
+    assert not [b for b in sign(run_page("label.py"), BO).button if b.key == "first_admin"]
 
 
 def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path: Path) -> None:

@@ -15,16 +15,31 @@ _component = st.components.v2.component(
 )
 
 
-def draft_watch(box: str, item: str, on_text: Callable[[str], None], *, key: str) -> None:
+def draft_watch(
+    box: str,
+    item: str,
+    saved: str,
+    on_text: Callable[[str], None],
+    on_found: Callable[[str], None],
+    *,
+    key: str,
+) -> None:
     """Watch the text area inside the container with key `box`; `on_text` gets its text after a pause in typing.
 
-    `item` says what the text belongs to: text typed for another item is not handed over. While no box has the
-    cursor, the key T puts it into this one; Esc leaves it.
+    `item` says what the text belongs to: text typed for another item is not handed over. `saved` is the text that
+    is kept already; until it is what was typed, the browser keeps the text and hands it over again when the
+    connection is back. When the page was loaded anew meanwhile, `on_found` gets it. While no box has the cursor,
+    the key T puts it into this one; Esc leaves it.
     """
 
     def deliver() -> None:
         typed = (st.session_state.get(key) or {}).get("typed")
         if isinstance(typed, dict) and typed.get("item") == item and isinstance(typed.get("text"), str):
-            on_text(typed["text"])
+            (on_found if typed.get("found") is True else on_text)(typed["text"])
 
-    _component(key=key, data={"box": box, "item": item}, on_typed_change=deliver, height=1)  # type: ignore[arg-type]
+    _component(
+        key=key,
+        data={"box": box, "item": item, "saved": saved},
+        on_typed_change=deliver,
+        height=1,  # type: ignore[arg-type]
+    )
