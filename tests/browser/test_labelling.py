@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from feature_db import FeatureFilter, Store
+from feature_db.events import events
 from feature_db.labels import Labels
 from feature_db.queues import Queues
 from feature_db.roles import People
 from tests.app.store_builder import store_for
 from tests.browser.conftest import ROOT, AppPage, AppServer
+from tests.browser.cut_line import CutLine, cut_line
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 
 pytestmark = pytest.mark.browser
@@ -97,6 +100,93 @@ def test_two_people_at_once_and_a_reload_half_way(enter: Enter, label_app: tuple
         assert Labels(store, "bodil").current(second) == []
     # What Streamlit would fetch from elsewhere is not there on a machine without a network.
     assert not [line for line in ann.errors + bo.errors if "Failed to load resource" not in line]
+
+
+def draft_becomes(path: Path, name: str, of: int, text: str) -> None:
+    deadline = time.monotonic() + 20
+    draft = None
+    while time.monotonic() < deadline:
+        with Store.open(path) as store:
+            draft = (Labels(store, name).last_draft(of) or {}).get("text")
+        if draft == text:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"the draft is {draft!r}, not {text!r}")
+
+
+def typed(app: AppPage) -> str:
+    return str(app.page.locator(".st-key-label_text_box textarea").input_value())
+
+
+def type_into_nothing(app: AppPage, line: CutLine, text: str) -> None:
+    """Typed while the line is dead but nobody has noticed; then the browser notices."""
+    line.stall()
+    app.page.keyboard.type(text)
+    app.page.wait_for_timeout(1_000)  # it was sent, and did not arrive
+    line.cut()
+    app.page.wait_for_selector(
+        "[data-testid=stApp]:not([data-test-connection-state=CONNECTED])", timeout=30_000, state="attached"
+    )
+    # While there is no connection the box takes no words that could get lost.
+    assert app.page.locator(".st-key-label_text_box textarea").is_disabled()
+
+
+def test_a_lost_connection_loses_no_word_and_disturbs_nobody(
+    enter: Enter, label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    address, path, _ = label_app
+    anja = enter("anja")
+    with cut_line(address) as line:
+        bertil = new_page(width=1350)
+        bertil.open(f"{line.address}/label")
+        sign(bertil, "bertil")
+        first, second = feature(anja), feature(bertil)
+        bertil.page.locator(".st-key-label_text_box textarea").click()
+        bertil.page.keyboard.type("before, ")
+        draft_becomes(path, "bertil", second, "before, ")
+        type_into_nothing(bertil, line, "half-way")
+        # The other one notices nothing, and is not given what is with somebody who is away.
+        given = [first]
+        for text in ("one", "two"):
+            anja.page.locator(".st-key-label_text_box textarea").fill(text)
+            anja.page.locator(".st-key-label_submit button").click()
+            given.append(next_feature(anja, given[-1]))
+        assert len({second, *given}) == 4
+        line.mend()
+        bertil.settled()
+        assert feature(bertil) == second and typed(bertil) == "before, half-way"
+        draft_becomes(path, "bertil", second, "before, half-way")
+        bertil.settled()
+        assert typed(bertil) == "before, half-way"
+        bertil.page.locator(".st-key-label_submit button").click()
+        third = next_feature(bertil, second)
+        assert third not in (second, *given)
+        # Once more, and this time the page is loaded anew when the line is back.
+        bertil.page.locator(".st-key-label_text_box textarea").click()
+        type_into_nothing(bertil, line, "typed into nothing")
+        line.mend()
+        bertil.page.reload()
+        bertil.settled()
+        sign(bertil, "bertil")
+        bertil.page.get_by_text("What you typed when the connection was lost is back").wait_for()
+        bertil.settled()
+        assert feature(bertil) == third and typed(bertil) == "typed into nothing"
+        draft_becomes(path, "bertil", third, "typed into nothing")
+        # Nothing of it is left in the browser, where it would come back over what is written later.
+        assert (
+            bertil.page.evaluate("Object.keys(localStorage).filter(key => key.startsWith('sarm-unsent'))")
+            == []
+        )
+    with Store.open(path) as store:
+        labels = [(e.feature, e.annotator, e.text) for e in events(store, "current_labels")]
+    for label in (
+        (first, "anja", "one"),
+        (given[1], "anja", "two"),
+        (second, "bertil", "before, half-way"),
+    ):
+        assert label in labels
+    assert len({at for at, _, _ in labels if at in (first, second, third, *given)}) == 3
+    assert not [line for line in anja.errors if "Failed to load resource" not in line]
 
 
 def test_ten_labels_by_the_keyboard_alone(enter: Enter, label_app: tuple[str, Path, int]) -> None:
