@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test setup fetch demo-store browser-test lint format types check clean
+.PHONY: app test setup fetch demo-store study browser-test lint format types check clean
 
 app: setup fetch
 	$(BIN)/streamlit run app/main.py
 
 test: setup-dev fetch
-	$(BIN)/python -m pytest -m "not browser and not ray and not train"
+	$(BIN)/python -m pytest -m "not browser and not ray and not train and not study"
 
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev
@@ -36,6 +36,10 @@ demo-store: setup fetch
 	$(BIN)/python -m sarm_core harvest sarm_core/demo/corpus.jsonl sarm_core/demo/samples.jsonl --model demo --db runs/demo-store.db
 	xz -9 -T1 -c runs/demo-store.db > sarm_core/demo/store.db.xz.new
 	mv sarm_core/demo/store.db.xz.new sarm_core/demo/store.db.xz
+
+# The case study: finds, steers, proves, ships, and writes docs/over-refusal.md.
+study: setup fetch
+	$(BIN)/python examples/over_refusal/run.py --page docs/over-refusal.md
 
 browser-test: setup-dev fetch
 	$(BIN)/python -m pytest -m browser

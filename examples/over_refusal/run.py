@@ -8,10 +8,11 @@ back and what it costs, as a curve over the multiplier, beside control features 
     pairs.jsonl      the held-out pairs
     curve.csv        both scores at every multiplier, with 95 % intervals
     control.csv      what silencing other features of the same weight does
+    bonus.csv        what a flat bonus for every answer that does not refuse would do
     evaluation.json  before and after, by `python -m sarm_core evaluate`
-    report.html      the same for a colleague, by `python -m sarm_core report`
+    report.html      the same for a colleague
     steered/         the steered model, by `python -m sarm_core export`; its rewards are checked after reloading
-    summary.json     the figures that docs/over-refusal.md quotes
+    summary.json     the figures that docs/over-refusal.md quotes; with --page it and its pictures are written, too
 
 Encoding takes a few minutes on two cores the first time and is kept on disk. Everything after it is arithmetic.
 """
@@ -20,8 +21,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import shlex
+import shutil
 import sys
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +36,7 @@ sys.path[:0] = [str(ROOT)]
 import numpy as np  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from examples.over_refusal.document import multiplier_curve, write_page  # noqa: E402
 from examples.over_refusal.study import (  # noqa: E402
     ITEMS,
     MULTIPLIERS,
@@ -38,10 +44,12 @@ from examples.over_refusal.study import (  # noqa: E402
     Found,
     corpus_matrix,
     find,
+    flat_bonus,
     held_out,
     matched_draws,
     outcome,
 )
+from feature_db import Store  # noqa: E402
 from sarm_core import load_sarm  # noqa: E402
 from sarm_core.__main__ import main as sarm_core_command  # noqa: E402
 from sarm_core.encoded import encode_once  # noqa: E402
@@ -50,6 +58,8 @@ from sarm_core.evaluation.pairs import Pairs  # noqa: E402
 from sarm_core.evaluation.strength import strength_curve  # noqa: E402
 from sarm_core.features import FeatureMatrix  # noqa: E402
 from sarm_core.files import written_whole  # noqa: E402
+from sarm_core.report import FeatureNote, html_report, read_contrast  # noqa: E402
+from sarm_core.reporting.store_notes import notes_of  # noqa: E402
 from sarm_core.steering import Steering  # noqa: E402
 
 QUESTION = "Does silencing the features behind refusals win harmless requests back, and what does it cost?"
@@ -64,6 +74,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "over-refusal")
     parser.add_argument("--draws", type=int, default=1000, help="control sets of features")
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--page", type=Path, help="also write this page of the documentation")
+    parser.add_argument("--date", default=time.strftime("%Y-%m-%d"), help="written into the report")
     parser.add_argument("--cache", type=Path, help="where encoded answers are kept")
     options = parser.parse_args()
     try:
@@ -110,6 +122,9 @@ def run(options: argparse.Namespace) -> None:
     control = controls(benchmark, matrix, corpus, found, options.draws)
     with written_whole(out / "control.csv") as file:
         control.to_csv(file, index=False)
+    bonus = flat_bonus(benchmark, matrix, [round(0.05 * step, 2) for step in range(41)])
+    with written_whole(out / "bonus.csv") as file:
+        bonus.to_csv(file, index=False)
 
     steered = ["--steering", out / "steering.json"]
     evaluation, contrasted = out / "evaluation.json", out / "contrast.csv"
@@ -123,19 +138,32 @@ def run(options: argparse.Namespace) -> None:
         "--out",
         evaluation,
     )
-    command(
-        "report", "--evaluation", evaluation, "--contrast", contrasted, "--title", "Over-refusal",
-        "--question", QUESTION,
-        "--out", out / "report.html",
-    )  # fmt: skip
+    report = html_report(
+        json.loads(evaluation.read_text(encoding="utf-8")),
+        title="Over-refusal",
+        question=QUESTION,
+        time=options.date,
+        evidence=read_contrast(contrasted),
+        notes=notes(options, found, scorer.fingerprint),
+        curves=[multiplier_curve(curve)],
+        commands=[f"python examples/over_refusal/run.py --model {shlex.quote(str(options.model))}"],
+    )
+    with written_whole(out / "report.html") as file:
+        file.write(report)
     error = shipped(options, out, steering, benchmark, matrix)
 
     summary = summarised(found, benchmark, matrix, steering, curve, control)
-    summary["model"] = {"source": str(options.model), "fingerprint": scorer.fingerprint}
+    summary["model"] = {
+        "source": str(options.model), "fingerprint": scorer.fingerprint, "n_features": scorer.n_features
+    }  # fmt: skip
+    summary["answers_longer"] = answers_longer(benchmark)
     summary["error_after_reload"] = error
+    summary["flat_bonus"] = same_gain(bonus, summary["subsets"]["should answer"]["accuracy"]["x0"][0])
     with written_whole(out / "summary.json") as file:
         json.dump(summary, file, indent=1)
         file.write("\n")
+    if options.page:
+        write_page(options.page, summary, curve)
     say(summary, out)
 
 
@@ -167,14 +195,43 @@ def controls(benchmark: Pairs, matrix: FeatureMatrix, corpus: FeatureMatrix, fou
     return pd.DataFrame(rows)
 
 
+def notes(options: argparse.Namespace, found: Found, fingerprint: str) -> dict[int, FeatureNote]:
+    """Names and texts of the features, from the store that comes with the embedded model."""
+    if options.model != "demo":
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "store.db"
+        with lzma.open(ROOT / "sarm_core" / "demo" / "store.db.xz") as source, store.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        with Store.open(store, fingerprint) as opened:
+            return notes_of(opened, found.features)
+
+
+def answers_longer(benchmark: Pairs) -> float:
+    """Share of the pairs in which the answer has more characters than the refusal."""
+    longer = []
+    for item, chosen, rejected in zip(benchmark.items, benchmark.chosen, benchmark.rejected, strict=True):
+        sizes = [len(benchmark.conversations[i].answer or "") for i in (chosen, rejected)]
+        longer.append(sizes[0] > sizes[1] if item.subset == "should answer" else sizes[1] > sizes[0])
+    return float(np.mean(longer))
+
+
+def same_gain(bonus: Any, wanted: float) -> dict[str, float] | None:
+    """The smallest flat bonus that wins as many "should answer" pairs as the steering, and both scores there."""
+    scores = bonus.pivot(index="bonus", columns="score", values="value")
+    enough = scores[scores["should answer"] >= wanted]
+    if enough.empty:
+        return None
+    return {"bonus": float(enough.index[0]), **{str(k): float(v) for k, v in enough.iloc[0].items()}}
+
+
 def shipped(
     options: argparse.Namespace, out: Path, steering: Steering, benchmark: Pairs, matrix: FeatureMatrix
-) -> float | None:
+) -> float:
     """Export the steered model, load it again, score some pairs; the largest difference from the steered rewards."""
     target = out / "steered"
-    if target.exists():
-        print(f"{target} is there already: not exported again", file=sys.stderr)
-        return None
+    if (target / "sarm.json").is_file():  # of an earlier run
+        shutil.rmtree(target)
     command("export", *model(options), "--steering", out / "steering.json", "--out", target)
     some = list(range(min(32, len(benchmark.conversations))))
     again = load_sarm(target).score([benchmark.conversations[i] for i in some]).rewards
@@ -212,7 +269,7 @@ def summarised(
             "change_at_x0": [float(at[0.0]["value"] - at[1.0]["value"]),
                              float(at[0.0]["change_low"]), float(at[0.0]["change_high"])],
             "control_net": {"median": float(np.median(net)), "p95": float(np.quantile(net, 0.95)),
-                            "share_at_least_as_much": float((net >= won - lost).mean())},
+                            "min": float(net.min()), "max": float(net.max())},
         }  # fmt: skip
     return {
         "rule": list(RULE),
@@ -233,9 +290,11 @@ def say(summary: dict[str, Any], out: Path) -> None:
         print(
             f"{name} ({found['pairs']} pairs): {before[0]:.3f} -> {after[0]:.3f}, change {change[0]:+.3f} "
             f"[{change[1]:+.3f}, {change[2]:+.3f}]; {found['won']} won, {found['lost']} lost; "
-            f"controls: median net {found['control_net']['median']:+.0f}, "
-            f"{found['control_net']['share_at_least_as_much']:.1%} of them at least as much"
+            f"{summary['control_draws']:,} controls: net {found['control_net']['min']:+.0f} to "
+            f"{found['control_net']['max']:+.0f}, median {found['control_net']['median']:+.0f}"
         )
+    if summary["flat_bonus"] is not None:
+        print(f"a flat bonus that wins as many: {summary['flat_bonus']}")
     print(f"written to {out}")
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Found",
     "corpus_matrix",
     "find",
+    "flat_bonus",
     "held_out",
     "matched_draws",
     "outcome",
@@ -138,6 +139,22 @@ def outcome(
         )
         for name in np.unique(subsets)
     }
+
+
+def flat_bonus(benchmark: Pairs, matrix: FeatureMatrix, bonuses: Sequence[float]) -> pd.DataFrame:
+    """The scores if every answer that does not refuse got the same bonus: columns `bonus`, `score`, `value`.
+
+    The yardstick for the steering: it needs to be told which answers refuse, and it favours answering everywhere alike.
+    """
+    answers = np.zeros(len(benchmark.conversations))
+    for item, chosen, rejected in zip(benchmark.items, benchmark.chosen, benchmark.rejected, strict=True):
+        answers[chosen if item.subset == "should answer" else rejected] = 1.0
+    rows = [
+        {"bonus": bonus, "score": name, "value": value}
+        for bonus in bonuses
+        for name, value in benchmark.result(matrix.exact_rewards + bonus * answers).scores.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def matched_draws(
