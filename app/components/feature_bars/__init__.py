@@ -14,25 +14,18 @@ from typing import Any
 
 import streamlit as st
 
+from app.components.inbox import Letters
+from app.components.one_module import ELEMENTS, OUTBOX, one_module
 from sarm_core.errors import SarmError
 
 __all__ = ["Bar", "feature_bars"]
 
 _HERE = Path(__file__).parent
-_ELEMENTS = _HERE.parent / "rerank" / "elements.js"
-_IMPORT = 'import { icon, make } from "../rerank/elements.js";\n'
-
-
-def module_source() -> str:
-    """The component's module with the element builders in it: Streamlit loads one module, without imports."""
-    own = (_HERE / "feature_bars.js").read_text(encoding="utf-8")
-    return _ELEMENTS.read_text(encoding="utf-8") + own.replace(_IMPORT, "")
-
 
 _component = st.components.v2.component(
     "sarm_feature_bars",
     css=(_HERE / "feature_bars.css").read_text(encoding="utf-8"),
-    js=module_source(),
+    js=one_module((OUTBOX, ELEMENTS, _HERE / "feature_bars.js")),
 )
 
 
@@ -61,7 +54,8 @@ def feature_bars(
     """Mount the component; call it on every rerun with the same `key`.
 
     `on_click(feature)` hears a click on a row's name, `on_add(feature)` one on its plus; both run as Streamlit
-    callbacks. Raises SarmError for values that are not finite or do not fit the columns.
+    callbacks, every press once, also those that came while the script was running. Raises SarmError for values
+    that are not finite or do not fit the columns.
     """
     for bar in bars:
         if len(bar.values) != len(columns):
@@ -71,14 +65,15 @@ def feature_bars(
     known = {bar.feature for bar in bars}
     handlers: dict[str, Callable[[int], None] | None] = {"click": on_click, "add": on_add}
 
+    def handle(command: tuple[str, int]) -> None:
+        handler = handlers[command[0]]
+        if handler is not None:
+            handler(command[1])
+
     def deliver() -> None:
-        command = st.session_state[key].get("command")
-        read = _command(command, known)
-        if read is not None:
-            name, feature = read
-            handler = handlers[name]
-            if handler is not None:
-                handler(feature)
+        letters = Letters(key)
+        letters.take(st.session_state[key].get("command"), lambda raw: _command(raw, known), handle)
+        letters.deliver()
 
     data = {
         "columns": [str(column) for column in columns],

@@ -1,3 +1,4 @@
+import { createOutbox } from "../outbox.js";
 import { icon, make } from "../rerank/elements.js";
 
 /*
@@ -10,6 +11,8 @@ export default function render(component) {
   let root = mounted.get(parent);
   if (!root) {
     root = make("div", "feature-bars");
+    const held = root;
+    root.outbox = createOutbox((name, value) => held.component.setTriggerValue(name, value));
     mounted.set(parent, root);
   }
   if (root.parentNode !== parent) parent.append(root);
@@ -54,8 +57,7 @@ function draw(root, { data }) {
 }
 
 function row(root, bar, data, scale, decimals) {
-  const tell = (name) => () =>
-    root.component.setTriggerValue("command", { name, feature: bar.feature, edit: Date.now() });
+  const tell = (name) => () => root.outbox.send({ name, feature: bar.feature });
   const label = make("button", "label", { type: "button", title: `${data.click_hint}: #${bar.feature} ${bar.name}`, onclick: tell("click") }, [
     make("span", "id", { textContent: `#${bar.feature}` }),
     make("span", bar.name ? "name" : "name unlabelled", { textContent: bar.name || "unlabelled" }),

@@ -13,13 +13,14 @@ browser take the steering it is given, otherwise what the person has in hand win
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
 
+from app.components.inbox import Letters, is_number
+from app.components.one_module import OUTBOX, one_module
 from sarm_core.errors import SarmError
 from sarm_core.steering import Group, Steering
 
@@ -42,12 +43,11 @@ LARGEST_VALUE = 1e6
 _HERE = Path(__file__).parent
 _MODULES = ("ranking.js", "elements.js", "steering_panel.js", "answer_list.js", "rerank.js")
 _STYLES = ("rerank.css", "steering_panel.css", "answer_list.css")
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 
 
 def module_source() -> str:
-    """The component's ES modules as the one module that Streamlit loads: imports among them fall away."""
-    return "\n".join(_IMPORT.sub("", (_HERE / name).read_text(encoding="utf-8")) for name in _MODULES)
+    """The component's ES modules as the one module that Streamlit loads."""
+    return one_module((OUTBOX, *(_HERE / name for name in _MODULES)))
 
 
 _component = st.components.v2.component(
@@ -145,8 +145,7 @@ def from_steering(steering: Steering) -> tuple[State, list[dict[str, Any]]]:
 class _Inbox:
     """Takes what the browser sent, checks it, and hands it on once and in order.
 
-    Streamlit may fold a settled edit and a button press into one rerun; both carry a number (`edit`) from
-    one clock in the browser, which says what came first.
+    Streamlit may fold a settled edit and a button press into one rerun; `Letters` says what came first.
     """
 
     def __init__(
@@ -157,7 +156,6 @@ class _Inbox:
         on_command: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self.key = key
-        self.seen_key = f"_{key}_seen"
         self.features = {str(feature["id"]) for feature in data["features"]}
         self.groups = {group["name"] for group in data["groups"]}
         self.answers = {answer["id"] for answer in data["answers"]}
@@ -165,21 +163,10 @@ class _Inbox:
         self.on_command = on_command
 
     def deliver(self) -> None:
-        said = st.session_state[self.key]
-        seen = st.session_state.get(self.seen_key, 0)
-        letters: list[tuple[float, Callable[[Any], None] | None, Any]] = []
-        for name, read, handler in (
-            ("steering", self.steering, self.on_steering),
-            ("command", self.command, self.on_command),
-        ):
-            for raw in _with_earlier(said.get(name)):
-                value = read(raw)
-                if value is not None and _edit(raw) > seen:
-                    letters.append((_edit(raw), handler, value))
-        for edit, handler, value in sorted(letters, key=lambda letter: letter[0]):
-            st.session_state[self.seen_key] = edit
-            if handler is not None:
-                handler(value)
+        said, letters = st.session_state[self.key], Letters(self.key)
+        letters.take(said.get("steering"), self.steering, self.on_steering)
+        letters.take(said.get("command"), self.command, self.on_command)
+        letters.deliver()
 
     def steering(self, raw: Any) -> State | None:
         """`raw` limited to features and groups on the page; None when it is not a steering."""
@@ -212,23 +199,8 @@ class _Inbox:
         )
 
 
-def _with_earlier(raw: Any) -> list[Any]:
-    """`raw` and the commands it carries along: the browser's messages overwrite each other while a run is on."""
-    earlier = raw.get("before") if isinstance(raw, dict) else None
-    return [*(earlier[-100:] if isinstance(earlier, list) else []), raw]
-
-
-def _edit(raw: Any) -> float:
-    edit = raw.get("edit") if isinstance(raw, dict) else None
-    return float(edit) if edit is not None and _is_number(edit) else 0.0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _usable(value: Any) -> bool:
-    return _is_number(value) and abs(value) <= LARGEST_VALUE
+    return is_number(value) and abs(value) <= LARGEST_VALUE
 
 
 def _number(value: Any, place: str) -> float:

@@ -13,11 +13,11 @@ import {
   steer,
   writeSteering,
 } from "./ranking.js";
+import { createOutbox } from "../outbox.js";
 import { make } from "./elements.js";
 import { arrangePanel, createPanel, forgetShown, nameOf, updatePanel } from "./steering_panel.js";
 import { announce, arrangeList, createList, destroyList, markStuck, offerMore, updateList } from "./answer_list.js";
 
-const RECENT = 20;
 const KEYBOARD_DELAY = 250;
 const mounted = new WeakMap();
 
@@ -49,7 +49,6 @@ function createApp() {
   let held = false;
   let timer = 0;
   let frame = 0;
-  let edits = 0;
   let shownWidth = 0;
   const modes = new Map();
 
@@ -120,20 +119,7 @@ function createApp() {
     make("div", "columns", {}, [list.strip, panel.root, list.root, list.spoken]),
   ]);
 
-  const recent = [];
-
-  /** The server folds messages together and drops a state equal to the last one, so each gets a number. */
-  function nextEdit() {
-    edits = Math.max(edits + 1, Date.now());
-    return edits;
-  }
-
-  /** Presses that come while the server is busy overwrite each other, so each carries those before it. */
-  function send(payload) {
-    const command = { ...payload, edit: nextEdit() };
-    component.setTriggerValue("command", { ...command, before: recent.slice(-RECENT) });
-    recent.push(command);
-  }
+  const { nextEdit, send } = createOutbox((name, value) => component.setTriggerValue(name, value));
 
   function written() {
     return JSON.stringify(writeSteering(steering));
