@@ -27,11 +27,14 @@ from sarm_core.errors import SteeringError
 from sarm_core.features import FeatureMatrix
 from sarm_core.files import written_whole
 
-__all__ = ["Group", "Steering"]
+__all__ = ["UNCHANGED", "Group", "Steering"]
 
 FORMAT = "sarm-steering/1"
 _OPERATORS = {"*": "scale", "=": "set", "+": "offset"}
 _SYMBOLS = {kind: symbol for symbol, kind in _OPERATORS.items()}
+_LARGEST = 1e30
+UNCHANGED = "unchanged"
+"""What a steering does to a feature it does not name, in `Steering.diff`."""
 
 
 @dataclass(frozen=True)
@@ -230,9 +233,12 @@ class Steering:
         return replace(self, scale=scale)
 
     def then(self, other: Steering) -> Steering:
-        """One steering that does this one, then `other`. Groups are expanded to their features.
+        """One steering that does this one, then `other`: scales multiply, a set wins, offsets add.
 
-        Raises SteeringError when the sequence cannot be written as one steering (an offset followed by set).
+        What was set is multiplied by a later scale; so is an offset. A group in both with the same members stays
+        one group with the two multipliers multiplied; of a group that has other members here, `other`'s part is
+        expanded to its features. Raises SteeringError when the sequence cannot be written as one steering (an
+        offset followed by set), or when a product passes 1e30.
         """
         clash = set(self.offset) & set(other.set)
         if clash:
@@ -240,36 +246,68 @@ class Steering:
                 f"feature {min(clash)}: an offset followed by set has no single equivalent; remove the offset"
             )
         later = other.multipliers()
-        scale = self.multipliers()
-        for feature, multiplier in later.items():
+        scale, groups = dict(self.scale), dict(self.groups)
+        for feature, multiplier in other.scale.items():
             scale[feature] = scale.get(feature, 1.0) * multiplier
+        for name, group in other.groups.items():
+            mine = groups.get(name)
+            if mine is None:
+                groups[name] = group
+            elif set(mine.features) == set(group.features):
+                groups[name] = replace(mine, scale=mine.scale * group.scale)
+            else:
+                for feature in dict.fromkeys(group.features):
+                    scale[feature] = scale.get(feature, 1.0) * group.scale
         fixed = {i: v * later.get(i, 1.0) for i, v in self.set.items()} | dict(other.set)
         offset = {i: v * later.get(i, 1.0) for i, v in self.offset.items()}
         for feature, value in other.offset.items():
             offset[feature] = offset.get(feature, 0.0) + value
         scale = {i: m for i, m in scale.items() if m != 1.0 and i not in fixed}
-        return Steering(scale=scale, set=fixed, offset=offset)
+        both = Steering(scale=scale, set=fixed, offset=offset, groups=groups)
+        for feature, value in [*both.multipliers().items(), *fixed.items(), *offset.items()]:
+            if not abs(value) <= _LARGEST:
+                raise SteeringError(f"feature {feature}: the two together make {value:g}, which is too large")
+        return both
+
+    def described(self) -> dict[int, str]:
+        """What happens to each feature that changes, in words: "x 0.5", "= 2", "x 2, + 1"."""
+        out: dict[int, list[str]] = {}
+        for feature, multiplier in self.multipliers().items():
+            if multiplier != 1.0 and feature not in self.set:
+                out.setdefault(feature, []).append(f"x {_number(multiplier)}")
+        for feature, value in self.set.items():
+            out.setdefault(feature, []).append(f"= {_number(value)}")
+        for feature, value in self.offset.items():
+            if value:
+                out.setdefault(feature, []).append(f"+ {_number(value)}")
+        return {i: ", ".join(out[i]) for i in sorted(out)}
 
     def diff(self, other: Steering) -> dict[int, tuple[str, str]]:
         """Features that the two steerings treat differently: id -> (what this does, what `other` does)."""
-        mine, theirs = self._described(), other._described()
+        mine, theirs = self.described(), other.described()
         return {
-            i: (mine.get(i, "unchanged"), theirs.get(i, "unchanged"))
+            i: (mine.get(i, UNCHANGED), theirs.get(i, UNCHANGED))
             for i in sorted({*mine, *theirs})
             if mine.get(i) != theirs.get(i)
         }
 
-    def _described(self) -> dict[int, str]:
-        out: dict[int, list[str]] = {}
-        for feature, multiplier in self.multipliers().items():
-            if multiplier != 1.0 and feature not in self.set:
-                out.setdefault(feature, []).append(f"x {multiplier:g}")
-        for feature, value in self.set.items():
-            out.setdefault(feature, []).append(f"= {value:g}")
-        for feature, value in self.offset.items():
-            if value:
-                out.setdefault(feature, []).append(f"+ {value:g}")
-        return {i: ", ".join(parts) for i, parts in out.items()}
+    def diff_groups(self, other: Steering) -> dict[str, tuple[Group | None, Group | None]]:
+        """Groups that differ in members or multiplier: name -> (the group here, in `other`), None where there is none.
+
+        Two steerings may differ in groups and yet treat every feature alike.
+        """
+        names = dict.fromkeys([*self.groups, *other.groups])
+        pairs = {name: (self.groups.get(name), other.groups.get(name)) for name in names}
+        return {name: pair for name, pair in pairs.items() if _same(pair[0]) != _same(pair[1])}
+
+
+def _same(group: Group | None) -> tuple[frozenset[int], float] | None:
+    return None if group is None else (frozenset(group.features), group.scale)
+
+
+def _number(value: float) -> str:
+    # Nine figures tell any two float32 apart, and 0.1 * 3 is still 0.3.
+    return f"{value:.9g}"
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -296,7 +334,7 @@ def _read_number(value: Any, place: str) -> float:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number) or abs(number) > 1e30:
+    if not math.isfinite(number) or abs(number) > _LARGEST:
         raise SteeringError(f"{place}: {str(value)[:40]} is not a usable number")
     return number
 

@@ -176,6 +176,39 @@ def test_diff_says_what_each_side_does():
     assert left.diff(left) == {}
 
 
+def test_diff_tells_any_two_float32_values_apart():
+    near = float(np.nextafter(np.float32(0.7), np.float32(1)))
+    assert Steering(scale={1: float(np.float32(0.7))}).diff(Steering(scale={1: near}))
+    assert Steering(scale={1: 0.1 * 3}).described() == {1: "x 0.3"}
+
+
+def test_diff_of_groups_names_what_treats_every_feature_alike_and_yet_differs():
+    left = Steering(groups={"style": Group((1, 2)), "same": Group((5, 6), 2.0), "gone": Group((9,), 0.5)})
+    right = Steering(groups={"style": Group((1, 3)), "same": Group((6, 5), 2.0), "new": Group((9,), 0.5)})
+    assert left.diff(right) == {}
+    assert left.diff_groups(right) == {
+        "style": (Group((1, 2)), Group((1, 3))),
+        "gone": (Group((9,), 0.5), None),
+        "new": (None, Group((9,), 0.5)),
+    }
+
+
+def test_composing_keeps_the_sliders_of_groups():
+    first = Steering(scale={1: 2.0}, groups={"style": Group((1, 2), 0.5), "tone": Group((3,), 3.0)})
+    second = Steering(
+        groups={"style": Group((2, 1), 4.0), "tone": Group((3, 4), 0.5), "new": Group((5,), 0.0)}
+    )
+    both = first.then(second)
+    assert both.groups == {"style": Group((1, 2), 2.0), "tone": Group((3,), 3.0), "new": Group((5,), 0.0)}
+    assert both.multipliers() == {1: 4.0, 2: 2.0, 3: 1.5, 4: 0.5, 5: 0.0}
+
+
+def test_a_composition_that_no_file_could_hold_is_refused():
+    huge = Steering(scale={4: 1e20})
+    with pytest.raises(SteeringError, match="feature 4: the two together make 1e\\+40"):
+        huge.then(huge)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
