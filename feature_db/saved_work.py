@@ -158,6 +158,21 @@ class SavedWork(Connection):
             ).fetchone()[0]
         return int(version)
 
+    def keep_steering(self, name: str, body: str, *, note: str = "", author: str = "") -> tuple[int, bool]:
+        """`save_steering`, unless the newest version of `name` is the same already: (version, whether it is new).
+
+        The same is what is the same JSON, whatever its spacing and order of keys.
+        """
+        wanted = _as_json(body, "the steering")
+        with self.write():
+            newest = self.row(
+                "SELECT version, body FROM steerings WHERE name = ? ORDER BY version DESC LIMIT 1",
+                (clean_text(name).strip(),),
+            )
+            if newest is not None and json.loads(newest["body"]) == wanted:
+                return int(newest["version"]), False
+            return self.save_steering(name, body, note=note, author=author), True
+
     def steerings(self, name: str | None = None) -> list[SteeringVersion]:
         """The latest version of each steering by name, or every version of `name`, newest first."""
         rows = self.rows(

@@ -47,6 +47,34 @@ def test_saving_a_steering_again_keeps_every_version(store: Store):
         store.save_steering("calm", "{")
 
 
+def test_keeping_the_same_steering_again_makes_no_version_however_it_is_written(store: Store):
+    assert store.keep_steering("calm", '{"7": ["*", 0.5], "9": ["=", 1]}', note="first") == (1, True)
+    assert store.keep_steering(" calm ", '{ "9": ["=", 1.0],\n"7": ["*", 5e-1]}', note="again") == (1, False)
+    assert store.keep_steering("calm", '{"7": ["*", 0.25]}') == (2, True)
+    assert store.keep_steering("calm", '{"7": ["*", 0.5], "9": ["=", 1]}') == (3, True), (
+        "going back is a version"
+    )
+    assert store.keep_steering("other", '{"7": ["*", 0.25]}') == (1, True)
+    assert [s.note for s in store.steerings("calm")] == ["", "", "first"]
+    for name, body in (("", "{}"), ("calm", "{")):
+        with pytest.raises(StoreError):
+            store.keep_steering(name, body)
+
+
+def test_the_same_steering_kept_by_several_at_once_is_one_version(store: Store, path: Path):
+    def keep() -> None:
+        with Store.open(path) as own:
+            for _ in range(5):
+                own.keep_steering("calm", '{"7": ["*", 0.5]}')
+
+    threads = [threading.Thread(target=keep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [s.version for s in store.steerings("calm")] == [1]
+
+
 def test_versions_saved_at_once_get_different_numbers(store: Store, path: Path):
     def save() -> None:
         with Store.open(path) as own:
