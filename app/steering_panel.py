@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -11,12 +13,13 @@ from app.components.rerank import as_steering, from_steering, rerank
 from app.engine import Engine
 from app.plain_text import cut, plain
 from app.popovers import close_popover, popover
+from app.steerings_dialog import steerings_button
 from app.why import separating_features
 from sarm_core.errors import SteeringError
 from sarm_core.scorer import Scored
 from sarm_core.steering import Steering
 
-__all__ = ["panel_tools", "sliders"]
+__all__ = ["group_form", "panel_tools", "sliders"]
 
 MOST_OFFERED = 1_000  # a dense checkpoint has every feature active; others can be typed by number
 
@@ -94,16 +97,16 @@ def _compare(answer: int) -> None:
 def panel_tools(current: Engine, scored: Scored) -> None:
     """Search, groups, files: everything about the panel that is not a slider."""
     held = session.steering()
-    search, tools = st.columns([3, 2], vertical_alignment="bottom")
+    search, tools = st.columns([4, 5], vertical_alignment="bottom")
     with search:
         _search(current, scored)
     with tools.container(horizontal=True, horizontal_alignment="right"):
         with popover("group", "Group", icon=":material/group_work:", help="One slider for several features"):
-            _group(current)
+            group_form(current, "group", "Features on the sliders", held.panel)
         with popover("load", "Load", icon=":material/upload:", help="A steering from a file"):
             _load()
         st.download_button(
-            "Save",
+            "Download",
             held.current.to_json(),
             file_name="steering.json",
             mime="application/json",
@@ -113,6 +116,7 @@ def panel_tools(current: Engine, scored: Scored) -> None:
             key="save_steering",
             on_click="ignore",
         )
+        steerings_button(current)
 
 
 def _search(current: Engine, scored: Scored) -> None:
@@ -147,30 +151,32 @@ def _search(current: Engine, scored: Scored) -> None:
     )
 
 
-def _group(current: Engine) -> None:
+def group_form(current: Engine, place: str, label: str, offered: Sequence[int]) -> None:
+    """Name and members of a new group, inside the popover `place`; `label` says what `offered` are."""
     held = session.steering()
-    notes = current.notes(held.panel)
+    notes = current.notes(offered)
+    name, members, error = f"{place}_name", f"{place}_members", f"{place}_error"
 
     def make() -> None:
         try:
-            held.add_group(st.session_state["group_name"], st.session_state["group_members"])
-        except SteeringError as error:
-            st.session_state["group_error"] = str(error)
+            held.add_group(st.session_state[name], st.session_state[members])
+        except SteeringError as reason:
+            st.session_state[error] = str(reason)
         else:
-            st.session_state.pop("group_error", None)
-            st.session_state["group_name"], st.session_state["group_members"] = "", []
-            close_popover("group")
+            st.session_state.pop(error, None)
+            st.session_state[name], st.session_state[members] = "", []
+            close_popover(place)
 
-    with st.form("group", border=False):
-        st.text_input("Name of the group", max_chars=40, key="group_name")
+    with st.form(place, border=False):
+        st.text_input("Name of the group", max_chars=40, key=name)
         st.multiselect(
-            "Features on the sliders",
-            held.panel,
+            label,
+            offered,
             format_func=lambda i: f"#{i} {cut(notes[i].name, 60) if i in notes else ''}".strip(),
-            key="group_members",
+            key=members,
         )
-        if st.session_state.get("group_error"):
-            st.error(plain(st.session_state["group_error"]), icon=":material/error:")
+        if st.session_state.get(error):
+            st.error(plain(st.session_state[error]), icon=":material/error:")
         st.form_submit_button("Make group", type="primary", on_click=make)
 
 

@@ -95,13 +95,13 @@ class SteeringState:
         )
 
     def add_group(self, name: str, features: Sequence[int]) -> None:
-        """A named group with one slider. Raises SteeringError for an empty name or no features."""
+        """A named group with one slider. Raises SteeringError without a name, features, or room for them."""
         if not name.strip():
             raise SteeringError("a group needs a name")
         if not features:
-            raise SteeringError("a group needs at least one feature: choose some from the panel")
+            raise SteeringError("a group needs at least one feature: choose some")
         groups = {**self.current.groups, name.strip()[:40]: Group(tuple(features))}
-        self.change(replace(self.current, groups=groups), by_server=True)
+        self.load(replace(self.current, groups=groups))
 
     def remove_group(self, name: str) -> None:
         """Forget a group; its features stay on the panel."""

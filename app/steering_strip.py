@@ -9,6 +9,7 @@ import streamlit as st
 from app import session
 from app.engine import Engine
 from app.plain_text import cut, plain
+from app.steerings_dialog import steerings_button
 from app.why import feature_title
 from sarm_core.steering import Group, Steering
 
@@ -50,6 +51,8 @@ def steering_strip(engine: Engine) -> None:
                 icon=":material/restart_alt:",
                 key="strip_reset",
             )
+            steerings_button(engine)
+            st.page_link("app_pages/model.py", label="Export the steered model", icon=":material/ios_share:")
         names = list(held.current.groups)
         if not held.panel and not names:
             st.caption(
@@ -74,6 +77,8 @@ def steering_strip(engine: Engine) -> None:
                         st.caption(f"{plain(title)} is set to {held.current.set[i]:g}")
                     else:
                         _box(title, held.current.scale.get(i, 1.0), ("feature", i))
+                    if offset := held.current.offset.get(i):
+                        st.caption(f"offset {offset:+g}: moves every answer alike")
 
 
 def _box(title: str, value: float, what: tuple[str, str | int]) -> None:

@@ -7,13 +7,16 @@ import streamlit as st
 from app import session
 from app.compare_inputs import input_row
 from app.flips_line import flips_line
+from app.person import person
 from app.plain_text import cut, plain
 from app.prompt_view import prompt_box
+from app.shares_section import shares
 from app.steering_panel import panel_tools, sliders
 from app.why_section import why
 
 current = session.engine()
 session.open_link(current)
+person()
 if (opened := st.session_state.pop("open_feature", None)) is not None:
     st.switch_page("app_pages/feature.py", query_params={"feature": str(opened)})
 
@@ -46,7 +49,9 @@ if cut_answers := sum(n > 0 for n in scored.n_cut):
         icon=":material/content_cut:",
     )
 panel_tools(current, scored)
-why(current, scored, scored.steered(held.current), now.titles())
+steered = scored.steered(held.current)
+why(current, scored, steered, now.titles())
+shares(current, scored, steered, now.titles())
 flips_line(current)
 session.update_link(current, ("left", "right", "at_least", "basis"))
 session.show_link(link_box)

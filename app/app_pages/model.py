@@ -1,4 +1,4 @@
-"""Model: which checkpoint runs, its shape, fingerprint and speed; and how to switch to another."""
+"""Model: which checkpoint runs, its shape, fingerprint and speed; the steered model to take away; another one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.engine import Choice, Engine, load_engine
+from app.export_section import export_section
 from app.model_card import card_text
 from app.plain_text import cut, plain
 
@@ -107,4 +108,5 @@ except session.Errors as error:
     st.error(plain(str(error)), icon=":material/error:")
 else:
     facts(engine)
+    export_section(engine)
 switch()

@@ -146,6 +146,15 @@ def test_history_is_bounded_and_keeps_the_latest() -> None:
     assert state.current.scale == {1: float(MAX_HISTORY + 51)}
 
 
+def test_a_group_that_the_panel_cannot_hold_is_refused() -> None:
+    state = SteeringState()
+    state.load(Steering(scale=dict.fromkeys(range(MAX_PANEL), 2.0)))
+    with pytest.raises(SteeringError, match="holds 32"):
+        state.add_group("style", [1, 99])
+    state.add_group("style", [1, 2])
+    assert len(state.panel) == MAX_PANEL
+
+
 def test_a_group_needs_a_name_and_features() -> None:
     state = SteeringState(panel=[1, 2])
     for name, members in (("  ", [1]), ("style", [])):

@@ -1,0 +1,183 @@
+"""The part of the Model page that hands out the steered model."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import session
+from app.engine import Engine
+from app.exported import LARGEST_DOWNLOAD, Exported, command_line, in_bytes, make_export
+from app.plain_text import plain
+from app.saved_steerings import summary
+from sarm_core.errors import SteeringError
+from sarm_core.export_check import LAYOUTS, AnyLayout, exported_bytes
+from sarm_core.rows import Conversation
+from sarm_core.scorer import Scored
+
+__all__ = ["export_section"]
+
+MADE = "export_made"
+READ_BY = {
+    "own": "this project: `load_sarm(folder)`, the command line and this app",
+    "reference": "the reference code's loader, and this project",
+    "auto": "Transformers' `AutoModelForSequenceClassification`, with the small class in the folder",
+}
+NO_TEXT_ROWS = 4
+
+
+def export_section(engine: Engine) -> None:
+    """Choose a layout, see the size, make and check the file, take it away."""
+    st.subheader("Export the steered model", anchor=False)
+    st.caption(
+        "The multipliers are folded into the head weights: the exported model gives the steered rewards by itself, "
+        "without a steering file."
+    )
+    held = session.steering().current
+    st.markdown(f"In force: {summary(held)}.")
+    try:
+        held.fold(engine.scorer.head)
+        size = exported_bytes(engine.scorer.checkpoint)
+    except SteeringError as error:
+        st.error(f"This steering cannot be folded: {plain(str(error))}.", icon=":material/block:")
+        st.page_link("app_pages/compare.py", label="Change it on Compare and steer", icon=":material/tune:")
+        return
+    except session.Errors as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
+    if not held:
+        st.caption("No steering is in force: the export will score exactly as the model does now.")
+    layout: AnyLayout = (
+        st.segmented_control("Layout", LAYOUTS, default="own", required=True, key="export_layout") or "own"
+    )
+    st.caption(f"Read by {READ_BY[layout]}.")
+    key = (engine.fingerprint, held.to_json(), layout)
+    if size > LARGEST_DOWNLOAD:
+        st.info(
+            f"About {in_bytes(size)}: too large to be made and sent by this server (up to "
+            f"{in_bytes(LARGEST_DOWNLOAD)}). Run this where the model is; it writes a new folder.",
+            icon=":material/terminal:",
+        )
+        _command(engine, layout)
+        return
+    if st.button(
+        f"Make the .zip (about {in_bytes(size)})", type="primary", icon=":material/archive:", key="export_go"
+    ):
+        _make(engine, layout, key, size)
+    made = st.session_state.get(MADE)
+    if isinstance(made, Exported) and made.key == key:
+        _offer(made, layout)
+    else:
+        _forget()
+    with st.expander("The same from the command line"):
+        _command(engine, layout)
+
+
+def _make(engine: Engine, layout: AnyLayout, key: tuple[str, ...], size: int) -> None:
+    _forget()
+    rows, scored = _answers(engine)
+    try:
+        with st.status("Making the file …") as status:
+            st.session_state[MADE] = make_export(
+                engine,
+                session.steering().current,
+                layout,
+                rows,
+                scored,
+                key=key,
+                size=size,
+                say=lambda text: status.update(label=text),
+            )
+            status.update(label="Made and checked", state="complete")
+    except session.Errors as error:
+        st.error(plain(str(error)), icon=":material/error:")
+
+
+def _forget() -> None:
+    """Give the disk back at once; a session that just ends leaves it to the collector."""
+    made = st.session_state.pop(MADE, None)
+    if isinstance(made, Exported):
+        made.folder.cleanup()
+
+
+def _answers(engine: Engine) -> tuple[list[Conversation], Scored]:
+    """The answers on the page; for a model that reads no text, a few rows of token ids."""
+    if engine.scorer.format is not None:
+        now = session.current_comparison()
+        return now.conversations(), session.score(engine, now)
+    vocabulary = engine.scorer.model.config.vocab_size
+    draw = np.random.default_rng(0)
+    rows = [
+        Conversation(input_ids=tuple(draw.integers(0, vocabulary, 24).tolist())) for _ in range(NO_TEXT_ROWS)
+    ]
+    return rows, engine.score("export-check", rows)
+
+
+def _offer(made: Exported, layout: AnyLayout) -> None:
+    check = made.check
+    n = len(check.wanted)
+    of = f"{n} answer{'s' if n != 1 else ''} on the page"
+    if check.holds:
+        st.success(
+            f"Loaded again ({check.dtype}), it gives the steered rewards of the {of}: largest difference "
+            f"{check.error:.1e}, allowed {check.allowed:.0e}.",
+            icon=":material/verified:",
+        )
+    else:
+        why = (
+            ""
+            if check.dtype == "float32"
+            else f" In {check.dtype} a reward depends on its batch; load the model in float32 to check closely."
+        )
+        st.warning(
+            f"Loaded again, its rewards of the {of} differ by up to {check.error:.2g}; {check.allowed:.0e} is allowed."
+            f"{why}",
+            icon=":material/warning:",
+        )
+
+    def opened() -> BinaryIO:
+        return made.path.open("rb")
+
+    if check.holds or check.dtype != "float32":
+        st.download_button(
+            f"Download {made.path.name} ({in_bytes(made.size)})",
+            opened,
+            file_name=made.path.name,
+            mime="application/zip",
+            icon=":material/download:",
+            on_click="ignore",
+            key="export_download",
+        )
+    with st.expander("The rewards"):
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "steered here": check.wanted.astype(float),
+                    "exported, loaded again": check.reloaded.astype(float),
+                    "difference": check.reloaded.astype(float) - check.wanted.astype(float),
+                }
+            ),
+            column_config={
+                "steered here": st.column_config.NumberColumn(format="%+.6f"),
+                "exported, loaded again": st.column_config.NumberColumn(format="%+.6f"),
+                "difference": st.column_config.NumberColumn(format="%.1e"),
+            },
+            hide_index=True,
+            key="export_rewards",
+        )
+
+
+def _command(engine: Engine, layout: AnyLayout) -> None:
+    st.code(command_line(engine.choice.source, layout), language="bash", wrap_lines=True)
+    st.download_button(
+        "steering.json",
+        session.steering().current.to_json(),
+        file_name="steering.json",
+        mime="application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        key="export_steering",
+    )

@@ -1,0 +1,104 @@
+"""A steered model as a .zip on disk: written, loaded again, checked, packed."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.engine import Engine
+from sarm_core.errors import SarmError
+from sarm_core.export_check import AnyLayout, ExportCheck, check_export, export_layout
+from sarm_core.rows import Conversation
+from sarm_core.scorer import Scored
+from sarm_core.steering import Steering
+
+__all__ = ["LARGEST_DOWNLOAD", "Exported", "command_line", "in_bytes", "make_export"]
+
+LARGEST_DOWNLOAD = 400_000_000
+"""Bytes. Streamlit holds a file in memory while it sends it, and the check loads the model a second time."""
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass
+class Exported:
+    """A packed export. Its folder goes with this object: when the session ends, or the page calls `cleanup`."""
+
+    key: tuple[str, ...]
+    """What it was made of."""
+    folder: tempfile.TemporaryDirectory[str]
+    path: Path
+    size: int
+    check: ExportCheck
+
+
+def make_export(
+    engine: Engine,
+    steering: Steering,
+    layout: AnyLayout,
+    rows: list[Conversation],
+    scored: Scored,
+    *,
+    key: tuple[str, ...],
+    size: int,
+    say: Callable[[str], None],
+) -> Exported:
+    """Write, reload, check and pack; `size` is what the weights will take, `say` hears what is being done.
+
+    Raises SteeringError for what cannot be folded, CheckpointError, and SarmError for a full disk.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="sarm-export-", ignore_cleanup_errors=True)
+    try:
+        root = Path(folder.name)
+        if shutil.disk_usage(root).free < 2.2 * size:
+            raise SarmError(
+                f"{root.parent}: {in_bytes(int(2.2 * size))} are needed while the file is made, and there is less "
+                "room; use the command line with --out on another disk, or set TMPDIR"
+            )
+        say("Waiting for another export on this server …")
+        with _one_at_a_time:
+            name = f"sarm-steered-{layout}"
+            say("Writing the model …")
+            written = export_layout(engine.scorer.checkpoint, steering, root / name, layout)
+            say(f"Loading it again and scoring {len(rows)} answer{'s' if len(rows) != 1 else ''} with it …")
+            check = check_export(written, layout, engine.scorer, rows, scored, steering)
+            say("Packing …")
+            path = _packed(written, root / f"{name}.zip")
+            shutil.rmtree(written, ignore_errors=True)
+        return Exported(key, folder, path, path.stat().st_size, check)
+    except OSError as error:
+        folder.cleanup()
+        raise SarmError(f"{folder.name}: {error.strerror or error}") from None
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def _packed(written: Path, target: Path) -> Path:
+    """One folder in the archive; weights are stored as they are, for they do not get smaller."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for file in sorted(written.rglob("*")):
+            if file.is_file():
+                how = zipfile.ZIP_STORED if file.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+                archive.write(file, Path(written.name) / file.relative_to(written), compress_type=how)
+    return target
+
+
+def command_line(source: str, layout: AnyLayout) -> str:
+    """What does the same from a shell, with the steering saved as `steering.json`."""
+    words = ["python", "-m", "sarm_core", "export", "--model", source, "--steering", "steering.json"]
+    return shlex.join([*words, "--layout", layout, "--out", f"sarm-steered-{layout}"])
+
+
+def in_bytes(size: int) -> str:
+    """`92.9 MB` or `8.03 GB`."""
+    for unit, many in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= many:
+            return f"{size / many:.3g} {unit}"
+    return f"{size} bytes"
