@@ -1,0 +1,53 @@
+"""Navigation: the pages in their groups, each a file in app_pages/. Run by main.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Streamlit puts only this file's folder on the path; the rooms are beside it.
+ROOT = str(Path(__file__).resolve().parents[1])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app.plain_text import plain  # noqa: E402
+from feature_db.errors import StoreError  # noqa: E402
+from sarm_core.errors import SarmError  # noqa: E402
+
+# A file of our own: browsers would fetch a Material icon for the tab from another server.
+ICON = Path(__file__).with_name("icon.svg")
+st.set_page_config(page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=230)
+# The wide layout's margins are 5rem; tables and bars need the room more.
+st.html(
+    "<style>@media (min-width: 640px) { .stMainBlockContainer { padding-inline: 2.5rem } }</style>",
+)
+
+PAGES = {
+    "Use": [
+        st.Page(
+            "app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True
+        ),
+        st.Page("app_pages/explain.py", title="Explain one answer", icon=":material/search_insights:"),
+    ],
+    "Understand": [
+        st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
+        st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
+    ],
+    "Label": [
+        st.Page("app_pages/label.py", title="Label", icon=":material/edit_note:"),
+        st.Page("app_pages/disagreements.py", title="Disagreements", icon=":material/forum:"),
+    ],
+    "Change": [
+        st.Page("app_pages/find.py", title="Find features", icon=":material/manage_search:"),
+        st.Page("app_pages/evaluate.py", title="Evaluate", icon=":material/checklist:"),
+    ],
+    "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
+}
+
+try:
+    st.navigation(PAGES).run()
+except (SarmError, StoreError) as error:
+    # A page says most errors where they arise; what is left (a store that went away, say) is one line here.
+    st.error(plain(str(error)), icon=":material/error:")
