@@ -56,7 +56,7 @@ def answer_spans(text: str, unit: str = "sentences", words: int = 5) -> tuple[Sp
     """Spans that tile `text`: the first starts at 0, each next one where the last stopped, the last at its end.
 
     `unit` is one of `UNITS`: "sentences" (a heading, a table row and a list marker with its first sentence
-    included), "lines" (so list items), "paragraphs", "words" (sentences cut into groups of `words`; in scripts
+    included), "lines" (so list items), "paragraphs", "words" (sentences cut into groups of at most `words`; in scripts
     without spaces a character counts as a word). An empty text has no span; one of white space only has one.
     Raises ValueError for an unknown unit or `words` < 1.
     """
@@ -111,7 +111,7 @@ def _ends_of(text: str, unit: str, words: int) -> list[int]:
                 ends += _prose_ends(text, prose_start, start, unit)
             prose_start = None
             if is_code:
-                ends += [start, stop]
+                ends.append(stop)
         elif prose_start is None:
             prose_start = start
     if prose_start is not None:
@@ -145,7 +145,7 @@ def _blocks(text: str) -> list[tuple[int, int, bool]]:
 def _prose_ends(text: str, start: int, stop: int, unit: str) -> list[int]:
     """Ends inside one paragraph (lines without a blank one between them), its own end included."""
     if unit == "paragraphs":
-        return [stop]
+        return [start + len(text[start:stop].rstrip())]
     lines: list[tuple[int, int]] = []
     at = start
     for line in text[start:stop].split("\n"):
@@ -210,13 +210,15 @@ def _ends_sentence(part: str, at: int, end: int) -> bool:
 
 
 def _word_ends(text: str, ends: list[int], words: int) -> list[int]:
-    """Every `words`-th end of a word within the pieces between `ends`; code blocks stay whole."""
+    """Ends of the groups that the pieces between `ends` are cut into: as few as `words` in each at most allow, of
+    nearly one size. Code blocks stay whole."""
     code = [(a, b) for a, b, is_code in _blocks(text) if is_code]
     borders = sorted({0, len(text), *ends})
     found = []
     for a, b in pairwise(borders):
-        if any(start <= a and b <= stop for start, stop in code):
+        if any(start < b and a < stop for start, stop in code):
             continue
         inside = [match.end() for match in _WORD.finditer(text, a, b)]
-        found += inside[words - 1 :: words]
+        groups = -(-len(inside) // words)
+        found += [inside[group * len(inside) // groups - 1] for group in range(1, groups)]
     return found
