@@ -22,9 +22,9 @@ __all__ = ["occlusion_html", "occlusion_rows", "which_words"]
 
 UNITS = {
     "sentence": "sentences",
-    "line or list item": "lines",
+    "line": "lines",
     "paragraph": "paragraphs",
-    "group of words": "words",
+    "words": "words",
 }
 KEPT = 8
 SHADES = {"the reward": "reward_change", "the feature": "contribution_change"}
@@ -40,10 +40,15 @@ def which_words(current: Engine, conversation: Conversation, feature: int) -> No
     )
     with st.container(horizontal=True, vertical_alignment="bottom", key="occlusion_form"):
         piece = st.segmented_control(
-            "Drop each", list(UNITS), default="sentence", required=True, key="occlusion_unit"
+            "Drop each",
+            list(UNITS),
+            default="sentence",
+            required=True,
+            key="occlusion_unit",
+            help="A list item is a line; words go in small groups. A code block is one piece.",
         )
         words = 5
-        if piece == "group of words":
+        if piece == "words":
             words = int(
                 st.number_input(
                     "Words in a group", 1, 50, 5, key="occlusion_words", width=140,
@@ -110,7 +115,7 @@ def _show(found: Occlusion, feature: int, seconds: float) -> None:
     change = table[SHADES[shade or "the reward"]].to_numpy()
     scale = float(np.nanmax(np.abs(change))) if np.isfinite(change).any() else 0.0
     what = "reward" if shade != "the feature" else f"w z of feature #{feature}"
-    text_side, table_side = st.columns([1, 1], gap="large")
+    text_side, beside = st.columns([3, 2], gap="large")
     with text_side:
         st.caption(
             f"Blue: the {what} falls without it, so this piece holds it up. Orange: it rises. "
@@ -118,13 +123,13 @@ def _show(found: Occlusion, feature: int, seconds: float) -> None:
             + (", under the steering in force." if steering else ".")
         )
         st.html(occlusion_html(steered, change, scale, what, numbered=found.unit != "words"))
-    with table_side:
-        _table(table, feature)
-        st.caption(
-            f"{len(found.measured):,} of {len(found):,} pieces dropped, one at a time, in {seconds:.1f} s. Changes do "
-            "not add up: pieces that say the same stand in for each other."
-        )
-    st.markdown(_agreement_words(steered, feature))
+    with beside:
+        _agreement(steered, feature)
+    _table(table, feature)
+    st.caption(
+        f"{len(found.measured):,} of {len(found):,} pieces dropped, one at a time, in {seconds:.1f} s. Changes do not "
+        "add up: pieces that say the same stand in for each other."
+    )
 
 
 def _table(table: pd.DataFrame, feature: int) -> None:
@@ -138,17 +143,18 @@ def _table(table: pd.DataFrame, feature: int) -> None:
             "span": number("piece", format="%d", width=60),
             "text": st.column_config.TextColumn(width=220),
             "reward_change": number(
-                "reward without it", format="%+.4f", help="Reward without the piece − reward of the whole"
+                "change of reward", format="%+.4f", help="Reward without the piece − reward of the whole"
             ),
-            "z_change": number(f"z of #{feature} without it", format="%+.4f"),
-            "contribution_change": number(f"w z of #{feature} without it", format="%+.4f"),
+            "z_change": number("change of z", format="%+.4f", help=f"Of feature #{feature}"),
+            "contribution_change": number("change of w z", format="%+.4f", help=f"Of feature #{feature}"),
             "reward_attribution": number(
                 "w z along it",
                 format="%+.4f",
-                help="Sum over its tokens and over the features active at the scored token of w times z there",
+                help="Attribution of the reward: the sum over its tokens, and over the features active at the scored "
+                "token, of w times z there",
             ),
-            "z_sum": number(f"z of #{feature} along it", format="%.4f", help="Sum over its tokens"),
-            "z_max": number(f"largest z of #{feature} in it", format="%.4f"),
+            "z_sum": number("sum of z", format="%.4f", help=f"Of feature #{feature}, over its tokens"),
+            "z_max": number("largest z", format="%.4f", help=f"Of feature #{feature}, among its tokens"),
         },
     )
 
@@ -158,18 +164,18 @@ def occlusion_rows(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(text=[cut(text, 90) for text in table["text"]])
 
 
-def _agreement_words(found: Occlusion, feature: int) -> str:
-    reward, by_sum, by_max = (
-        found.agreement(),
-        found.agreement(feature),
-        found.agreement(feature, by="max"),
-    )
-    return (
-        f"**Occlusion against attribution**, Spearman ρ over the dropped pieces: reward **{_figure(reward)}**, "
-        f"feature #{feature} **{_figure(by_sum)}** with its summed z, **{_figure(by_max)}** with its largest. "
-        "+1 would mean that the pieces where the active features respond are the ones that are missed most; near 0, "
-        "as other projects have measured, where a feature responds does not tell you which words made the score. "
-        "Do not read one for the other."
+def _agreement(found: Occlusion, feature: int) -> None:
+    st.markdown("**Occlusion against attribution**")
+    lines = [
+        ("reward, with w z along the piece", found.agreement()),
+        (f"feature #{feature}, with its summed z", found.agreement(feature)),
+        (f"feature #{feature}, with its largest z", found.agreement(feature, by="max")),
+    ]
+    st.markdown("\n".join(f"- {name}: **{_figure(agreement)}**" for name, agreement in lines))
+    st.caption(
+        "Spearman's ρ over the dropped pieces. +1 would mean that the pieces where active features respond are "
+        "those that are missed most; near 0, as other projects have measured, where a feature responds does not "
+        "tell you which words made the score. Do not read one for the other."
     )
 
 

@@ -85,9 +85,10 @@ def test_the_page_shows_each_sentence_under_the_steering_and_the_model_runs_once
     table = frame(test)
     np.testing.assert_allclose(table["reward_change"], found.reward_change, atol=1e-5)
     np.testing.assert_allclose(table["z_change"], found.activation_change(feature), atol=1e-5)
-    words = next(part.value for part in test.markdown if "Occlusion against attribution" in part.value)
-    assert str(found.agreement()).replace("-", "−") in words
-    assert "Do not read one for the other" in words
+    words = next(part.value for part in test.markdown if "with w z along the piece" in part.value)
+    for agreement in (found.agreement(), found.agreement(feature), found.agreement(feature, by="max")):
+        assert str(agreement).replace("-", "−") in words
+    assert any("Do not read one for the other" in part.value for part in test.caption)
 
     def refuse(*_, **__):
         raise AssertionError("the model ran")
@@ -108,7 +109,7 @@ def test_the_page_shows_each_sentence_under_the_steering_and_the_model_runs_once
 
 def test_lines_and_groups_of_words_are_other_pieces(run_page: Run) -> None:
     test = run_page("explain.py")
-    for piece, unit in (("group of words", "words"), ("line or list item", "lines")):
+    for piece, unit in (("words", "words"), ("line", "lines")):
         (group,) = [part for part in test.button_group if part.key == "occlusion_unit"]
         group.set_value(piece).run()
         if unit == "words":
