@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from app.uploads import uploaded
 from app.why import AGAINST, FOR
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Progress, encode_once
-from sarm_core.errors import SarmError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import (
     Benchmark,
     Collateral,
@@ -29,12 +28,13 @@ from sarm_core.evaluate import (
     evaluate,
     load_benchmark,
 )
-from sarm_core.evaluate_file import conversation_places, evaluation_report, pair_numbers
+from sarm_core.evaluate_file import conversation_places, pair_numbers
 from sarm_core.evaluation import comparison as changes
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import STYLES, RMBench
 from sarm_core.features import FeatureMatrix
+from sarm_core.provenance import bytes_facts, file_facts
 from sarm_core.steering import Steering
 
 __all__ = [
@@ -54,6 +54,8 @@ CORPUS_SETS = {
     "refusals: should answer, should refuse": axes.refusal_pairs,
     "the best answer against worse ones, by category": axes.quality_pairs,
 }
+COMMAND_SETS = dict(zip(CORPUS_SETS, ("refusals", "quality"), strict=True))
+"""What the command line calls these sets"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class Evaluated:
     n_cut: int
     notes: tuple[str, ...]
     fingerprint: str
+    asked: tuple[str, ...]
+    """How the command line asks for the same: kind, files or set, and options"""
+    files: tuple[dict[str, str], ...]
+    """Name and sha256 of what holds the items"""
+    complement_file: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,7 @@ def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None)
     corpus = encoded_corpus(engine, progress)
     own = axes.positions(benchmark)
     rest = np.setdiff1d(np.arange(len(corpus.matrix)), own)
+    file = file_facts(axes.CORPUS)
     return Evaluated(
         name,
         benchmark,
@@ -99,6 +107,9 @@ def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None)
         int((corpus.n_cut[own] > 0).sum()),
         corpus.notes,
         engine.fingerprint,
+        ("corpus", COMMAND_SETS[name]),
+        (file,),
+        file if rest.size else None,
     )
 
 
@@ -118,15 +129,37 @@ def evaluate_upload(
             engine.scorer, benchmark.conversations, places=conversation_places(benchmark), progress=progress
         )
     other: Encoded | None = encoded_corpus(engine, progress) if with_corpus else None
+    names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
     return Evaluated(
         ", ".join(name for name, _ in files),
-        benchmark,
+        _under_own_names(benchmark, names),
         encoded.matrix,
         None if other is None else other.matrix,
         "this tool's corpus",
         int((encoded.n_cut > 0).sum()),
         (*encoded.notes, *(other.notes if other else ())),
         engine.fingerprint,
+        (
+            kind,
+            *(name for name, _ in files),
+            *(["--complement", "corpus"] if with_corpus else []),
+            *(["--skip-bad"] if skip_bad else []),
+        ),
+        tuple(bytes_facts(name, content) for name, content in files),
+        None if other is None else file_facts(axes.CORPUS),
+    )
+
+
+def _under_own_names(benchmark: Benchmark, names: dict[str, str]) -> Benchmark:
+    """The benchmark with the names people know their files by, instead of those of a folder that is gone."""
+    assert isinstance(benchmark, Pairs | RMBench | RewardBench2)
+    return replace(
+        benchmark,
+        items=tuple(replace(item, source=names.get(item.source, item.source)) for item in benchmark.items),
+        skipped=tuple(
+            RowError(error.reason, source=names.get(str(error.source), error.source), row=error.row)
+            for error in benchmark.skipped
+        ),
     )
 
 
@@ -144,13 +177,6 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
         None if elsewhere is None else collateral(*elsewhere),
         None if elsewhere is None else distribution(*elsewhere),
     )
-
-
-def report(of: Evaluated, steering: Steering, engine: Engine) -> str:
-    """The same as a JSON file, in the format of the command line."""
-    body = evaluation_report(of.benchmark, of.matrix, steering or None, complement=of.complement)
-    body["model"] = {"source": engine.scorer.checkpoint.source, "fingerprint": engine.fingerprint}
-    return json.dumps(body, indent=1, ensure_ascii=False)
 
 
 def score_rows(found: Outcome, *, cells: bool) -> pd.DataFrame:

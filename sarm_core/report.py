@@ -203,7 +203,7 @@ def _verdict(evaluation: Mapping[str, Any], kind: str, words: str, sentences: Se
         ]
         elsewhere = (evaluation.get("complement") or {}).get("collateral")
         if elsewhere is not None:
-            cards.append(("other answers moved", percent(elsewhere["share_moved"]), ""))
+            cards.append(("other answers whose reward moved", percent(elsewhere["share_moved"]), ""))
     else:
         cards += [
             ("total", percent(evaluation["scores"]["total"]), ""),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -21,10 +19,11 @@ from app.evaluation_view import (
     evaluate_upload,
     flip_comparison,
     outcome,
-    report,
     score_rows,
 )
+from app.person import person
 from app.plain_text import plain
+from app.report_section import report_section
 from app.steering_strip import steering_strip
 from sarm_core.errors import SarmError
 from sarm_core.evaluate import Collateral
@@ -36,6 +35,7 @@ SHOWN_FLIPS = 500
 current = session.engine()
 session.open_link(current)
 held = session.steering()
+author = person()
 st.title("Evaluate", anchor=False)
 st.caption("What does the steering win, what does it lose, and what else does it move?")
 with st.container(key="eval_messages"):  # always there, so that a message moves no tab under the mouse
@@ -343,14 +343,7 @@ if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerp
             moved(evaluated, found)
         with over:
             curve(evaluated)
-    st.download_button(
-        "Report as JSON",
-        partial(report, evaluated, held.current, current),
-        file_name="evaluation.json",
-        mime="application/json",
-        icon=":material/download:",
-        key="eval_report",
-    )
+    report_section(evaluated, held.current, current, author)
 else:
     st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
 session.update_link(current)

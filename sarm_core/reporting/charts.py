@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sarm_core.reporting.chart_frame import WIDE, figure, key, padded
-from sarm_core.reporting.drawing import SMALL_SIZE, Canvas, Scale, fitted, text_width
-from sarm_core.reporting.figures import count, reward, signed
+from sarm_core.reporting.drawing import SMALL_SIZE, TEXT_SIZE, Canvas, Scale, fitted, text_width
+from sarm_core.reporting.figures import count, reward, signed, tick
 from sarm_core.reporting.markup import Markup, table
 
 __all__ = [
@@ -41,17 +41,22 @@ def dot_chart(
     axis: Callable[[float], str],
     axis_title: str,
     numbers: Markup,
+    shown_key: Markup | None = None,
 ) -> Markup:
     """Dots with whiskers about 0, one row each; `numbers` is the table with the same figures."""
 
     def draw(width: float) -> Canvas:
         wide = width == WIDE
         row, top = (38.0, 10.0) if wide else (60.0, 6.0)
-        left, right = (220.0, width - 175) if wide else (12.0, width - 12)
+        left, right = (
+            (262.0, width - min(180.0, max(text_width(m.shown) for m in marks) + 16))
+            if wide
+            else (12.0, width - 12)
+        )
         canvas = Canvas(width, top + row * len(marks) + 46)
         found = [v for m in marks for v in (m.value, m.low, m.high, 0.0) if v is not None]
-        room = (max(found) - min(found)) * 0.05 or 0.01
-        scale = Scale((min(found) - room, max(found) + room), (left, right))
+        margin = (max(found) - min(found)) * 0.05 or 0.01
+        scale = Scale((min(found) - margin, max(found) + margin), (left, right))
         bottom = top + row * len(marks)
         canvas.x_axis(scale, bottom, top, axis, 6 if wide else 4, axis_title)
         canvas.line(scale(0), top, scale(0), bottom, "zero")
@@ -64,9 +69,9 @@ def dot_chart(
                 canvas.text(right + 14, at + 4, fitted(mark.shown, width - right - 14), "t")
             else:
                 taken = text_width(mark.shown) + 14
-                canvas.text(0, y + 16, fitted(mark.name, width - taken), "t")
-                canvas.text(width, y + 16, mark.shown, "t", "end")
-                canvas.text(0, y + 31, fitted(mark.facts, width, SMALL_SIZE), "m")
+                canvas.backed_text(0, y + 16, fitted(mark.name, width - taken), TEXT_SIZE)
+                canvas.text(width, y + 16, mark.shown, "t halo", "end")
+                canvas.backed_text(0, y + 31, fitted(mark.facts, width, SMALL_SIZE), SMALL_SIZE, "m")
             if mark.low is not None and mark.high is not None:
                 canvas.line(scale(mark.low), at, scale(mark.high), at, f"whisker {mark.kind}")
                 for end in (mark.low, mark.high):
@@ -77,7 +82,7 @@ def dot_chart(
         return canvas
 
     said = "; ".join(f"{mark.name}: {mark.shown}" for mark in marks)
-    return figure(name, title, said, draw, numbers)
+    return figure(name, title, said, draw, numbers, shown_key)
 
 
 def bar_chart(
@@ -95,19 +100,20 @@ def bar_chart(
         bar, gap = 11.0, 14.0
         label = 0.0 if wide else 20.0
         row = label + bar * len(drawn) + gap
-        left, right = (220.0, width - 80) if wide else (8.0, width - 62)
+        left, right = (262.0, width - 60) if wide else (8.0, width - 62)
         canvas = Canvas(width, 6 + row * len(rows) + 44)
         found = [0.0, *(v for _, values in rows for n in drawn if (v := values.get(n)) is not None)]
         scale = Scale(padded(min(found), max(found), 0.02), (left, right))
         bottom = 6 + row * len(rows)
-        canvas.x_axis(scale, bottom, 6, reward, 5 if wide else 3, axis_title)
+        canvas.x_axis(scale, bottom, 6, tick, 5 if wide else 3, axis_title)
+        canvas.line(scale(0), 6, scale(0), bottom, "zero")
         for position, (text, values) in enumerate(rows):
             y = 6 + row * position + gap / 2
             if wide:
                 middle = y + bar * len(drawn) / 2 + 4
                 canvas.text(left - 14, middle, fitted(text, left - 18), "t", "end")
             else:
-                canvas.text(0, y + 11, fitted(text, width), "t")
+                canvas.backed_text(0, y + 11, fitted(text, width), TEXT_SIZE)
             for number, series_name in enumerate(drawn):
                 value = values.get(series_name)
                 at = y + label + bar * number
@@ -115,7 +121,6 @@ def bar_chart(
                     continue
                 canvas.rect(scale(0), at, scale(value) - scale(0), bar - 2, f"bar c{number}")
                 canvas.text(max(scale(value), scale(0)) + 5, at + bar - 2, signed(value), "m")
-        canvas.line(scale(0), 6, scale(0), bottom, "zero")
         return canvas
 
     numbers = table(
@@ -149,7 +154,7 @@ def distribution_chart(
         scale_x = Scale((edges[0], edges[-1]), (left, right))
         scale_y = Scale((0, max(1, *(max(counts, default=0) for _, counts, _ in sides))), (bottom, top))
         canvas.y_axis(scale_y, left, right, lambda v: f"{v:g}" if v == int(v) else "", 4)
-        canvas.x_axis(scale_x, bottom, bottom, reward, 6 if wide else 4, "reward")
+        canvas.x_axis(scale_x, bottom, bottom, tick, 6 if wide else 4, "reward")
         for side, counts, _ in sides:
             outline = [(scale_x(edges[0]), bottom)]
             for i, value in enumerate(counts):
@@ -171,7 +176,7 @@ def distribution_chart(
             for i in range(len(edges) - 1)
         ],
         caption=title,
-        text_columns=0,
+        text_columns=(),
     )
     shown_key = key([(f"{side}, mean {reward(mean)}", f"area {side}") for side, _, mean in sides])
     return figure(name, title, said, draw, numbers, shown_key)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sarm_core.reporting.chart_frame import WIDE, figure, key, padded
 from sarm_core.reporting.drawing import SMALL_SIZE, Canvas, Scale, fitted, text_width
-from sarm_core.reporting.figures import percent, reward
+from sarm_core.reporting.figures import percent, tick
 from sarm_core.reporting.markup import Markup, join, table, tag
 
 __all__ = ["LINE_SERIES", "Series", "curve_chart", "trade_off_chart"]
@@ -35,7 +35,7 @@ def curve_chart(
     *,
     marks: Sequence[tuple[float, str]] = (),
     shown: Callable[[float | None], str] = percent,
-    shown_x: Callable[[float], str] = reward,
+    shown_x: Callable[[float], str] = tick,
 ) -> Markup:
     """Any number of named scores over one x, with bands where they have intervals.
 
@@ -155,9 +155,12 @@ def trade_off_chart(
         for m, a, u in points:
             canvas.circle(scales[0](a), scales[1](u), 5.5 if m in named else 2.5, "dot plain")
         placed: list[tuple[float, float, float]] = []
+        together: dict[tuple[float, float], list[str]] = {}
         for m, a, u in points:
             if m in named:
-                _label(canvas, named[m], scales[0](a), scales[1](u), placed, width)
+                together.setdefault((a, u), []).append(named[m])
+        for (a, u), texts in together.items():
+            _label(canvas, ", ".join(texts), scales[0](a), scales[1](u), placed, width)
         return canvas
 
     sides = [_sides(across), _sides(up)]
@@ -165,7 +168,7 @@ def trade_off_chart(
         [multiplier, across.name, up.name],
         [
             [
-                reward(m),
+                tick(m),
                 *(
                     _with_interval((s.y[i], side[0][i], side[1][i]), shown)
                     for s, side in zip((across, up), sides, strict=True)
@@ -176,7 +179,7 @@ def trade_off_chart(
         caption=title,
     )
     said = "; ".join(
-        f"{multiplier} {reward(m)}: {across.name} {shown(a)}, {up.name} {shown(u)}"
+        f"{multiplier} {tick(m)}: {across.name} {shown(a)}, {up.name} {shown(u)}"
         for m, a, u in (points if len(points) < 8 else points[:: max(1, len(points) // 6)])
     )
     return figure(name, title, said, draw, numbers)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sarm_core.reporting.markup import Markup, clean, join, tag
 
-__all__ = ["Canvas", "Scale", "fitted", "text_width", "ticks"]
+__all__ = ["SMALL_SIZE", "TEXT_SIZE", "Canvas", "Scale", "fitted", "text_width", "ticks"]
 
 TEXT_SIZE = 12.0
 SMALL_SIZE = 11.0
@@ -104,6 +104,11 @@ class Canvas:
                 transform=f"rotate({_n(turn)} {_n(x)} {_n(y)})" if turn else None,
             )
         )
+
+    def backed_text(self, x: float, y: float, text: str, size: float, class_: str = "t") -> None:
+        """Text that starts at x on a ground of its own, so that lines under it do not cross it."""
+        self.rect(x - 1, y - size, text_width(text, size) + 4, size + 4, "paper")
+        self.text(x, y, text, class_)
 
     def x_axis(
         self, scale: Scale, y: float, top: float, shown: Callable[[float], str], wanted: int, title: str = ""

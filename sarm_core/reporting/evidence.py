@@ -47,14 +47,15 @@ class FeatureNote:
 class Evidence:
     """Rows of a contrast, largest |s| first: `feature` (int), numbers or None, flags as bool (see `contrast`).
 
-    `title` says what was contrasted, `facts` how (pairs, prompts, intervals), `file` is name and sha256 of
-    the table. `same_items` says whether the contrast used items that are evaluated in the report as well;
-    None when that is not known.
+    `title` says what was contrasted, `facts` how (pairs, prompts, intervals), `positive` names the side on which
+    s is above 0, `file` is name and sha256 of the table. `same_items` says whether the contrast used items that
+    are evaluated in the report as well; None when that is not known.
     """
 
     rows: Sequence[Mapping[str, Any]]
     title: str = ""
     facts: tuple[str, ...] = ()
+    positive: str = "chosen"
     file: Mapping[str, str] | None = None
     same_items: bool | None = None
     by_feature: Mapping[int, Mapping[str, Any]] = field(init=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["count", "interval", "percent", "plural", "points", "points_interval", "reward", "signed"]
+__all__ = ["count", "interval", "percent", "plural", "points", "points_interval", "reward", "signed", "tick"]
 
 Number = float | int | None
 
@@ -54,6 +54,11 @@ def count(value: int | None) -> str:
 def plural(number: int, one: str, many: str | None = None) -> str:
     """ "1 item", "2 items"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def tick(value: float) -> str:
+    """A round number, without zeros that say nothing."""
+    return _minus(f"{value:.6g}")
 
 
 def _short(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["Markup", "clean", "cut", "isolated", "join", "paragraphs", "style_sheet", "table", "tag"]
 
@@ -75,14 +75,14 @@ def table(
     rows: Iterable[Sequence[object]],
     *,
     caption: str,
-    text_columns: int = 1,
+    text_columns: Collection[int] = (0,),
     class_: str | None = None,
 ) -> Markup:
-    """A table that scrolls on its own when it is too wide; the first `text_columns` columns are not numbers."""
+    """A table that scrolls on its own when it is too wide; `text_columns` are those that are not numbers."""
 
     def cell(column: int, content: object) -> Markup:
-        kind = None if column < text_columns else "n"
-        if column == 0:
+        kind = None if column in text_columns else "n"
+        if column == 0 and kind is None:
             return tag("th", content, scope="row", dir="auto")
         return tag("td", content, class_=kind, dir=None if kind else "auto")
 
@@ -90,7 +90,7 @@ def table(
     header = tag(
         "tr",
         *(
-            tag("th", name, scope="col", class_=None if i < text_columns else "n")
+            tag("th", name, scope="col", class_=None if i in text_columns else "n")
             for i, name in enumerate(head)
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -129,15 +130,42 @@ def provenance_section(
     if told:
         parts += [
             tag("h3", "To make these figures again"),
-            *(tag("pre", tag("code", text)) for text in told),
+            *(tag("pre", tag("code", _in_lines(text))) for text in told),
         ]
     if "steering" in evaluation:
-        file = json.dumps(evaluation["steering"], ensure_ascii=False, indent=1)
+        file = _steering_text(evaluation["steering"])
         parts += [
             tag("h3", "The steering, as a file"),
             tag("pre", tag("code", file)),
         ]
     return parts
+
+
+def _in_lines(command: str) -> str:
+    """A command with each option on its own line, still to be pasted as it stands."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    lines: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            lines.append([])
+        lines[-1].append(shlex.quote(word))
+    return " \\\n  ".join(" ".join(line) for line in lines)
+
+
+def _steering_text(steering: Mapping[str, Any]) -> str:
+    """The steering file with a line for each entry."""
+
+    def written(value: Any, depth: int) -> str:
+        if isinstance(value, dict) and depth < 2 and value:
+            pad = " " * (depth + 1)
+            entries = (f"{pad}{json.dumps(k)}: {written(v, depth + 1)}" for k, v in value.items())
+            return "{\n" + ",\n".join(entries) + "\n" + " " * depth + "}"
+        return json.dumps(value, ensure_ascii=False)
+
+    return written(steering, 0)
 
 
 def _same_items(evidence: Evidence | None) -> str:

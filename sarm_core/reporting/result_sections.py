@@ -52,13 +52,13 @@ def results_section(evaluation: Mapping[str, Any]) -> list[object]:
             points,
             "change, percentage points",
             _change_numbers(evaluation, drawn),
-        ),
-        tag(
-            "ul",
-            tag("li", tag("span", "●", class_="better"), " better: the interval is above 0"),
-            tag("li", tag("span", "◆", class_="worse"), " worse: below 0"),
-            tag("li", tag("span", "○", class_="unclear"), " not told apart from no change: it holds 0"),
-            class_="key",
+            tag(
+                "ul",
+                tag("li", tag("span", "●", class_="better"), " better: the interval is above 0"),
+                tag("li", tag("span", "◆", class_="worse"), " worse: below 0"),
+                tag("li", tag("span", "○", class_="unclear"), " not told apart from no change: it holds 0"),
+                class_="key",
+            ),
         ),
     ]
     if len(drawn) < len(names):
@@ -170,8 +170,12 @@ def moved_section(evaluation: Mapping[str, Any]) -> list[object]:
         )
         return parts
     file = complement.get("file")
-    where = tag("bdi", file["name"]) if file else "the other answers"
-    parts.append(tag("h3", "Elsewhere: ", where, class_="file"))
+    where: object = "answers the steering is not meant for"
+    if file:
+        # One file may hold both: then the complement is what is left of it.
+        same = file["sha256"] in [each["sha256"] for each in evaluation.get("files", ())]
+        where = join(["the other answers of " if same else "", tag("bdi", cut(file["name"], 120))])
+    parts.append(tag("h3", "Elsewhere: ", where))
     if "collateral" in complement:
         parts.append(_moved(complement["collateral"]))
     parts.append(
@@ -383,7 +387,7 @@ def _spread(name: str, title: str, found: Mapping[str, Any]) -> Markup:
             "n",
             "not a number",
             "mean",
-            *(f"{percent(_share(level), 0)} are below" for level in levels),
+            *(f"{percent(_share(level), 0)} below" for level in levels),
         ],
         [
             [
@@ -395,7 +399,7 @@ def _spread(name: str, title: str, found: Mapping[str, Any]) -> Markup:
             ]
             for side, each in sides
         ],
-        caption=f"{title}: summary",
+        caption="Summary of the same rewards; “5 % below” is the reward that 5 % of the answers stay under",
     )
     return join([chart, numbers])
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from sarm_core.reporting.charts import Mark, bar_chart, dot_chart
 from sarm_core.reporting.evidence import Evidence, FeatureNote
-from sarm_core.reporting.figures import count, percent, plural, points, points_interval, reward, signed
-from sarm_core.reporting.markup import Markup, cut, join, table, tag
+from sarm_core.reporting.figures import count, percent, plural, points, points_interval, reward, signed, tick
+from sarm_core.reporting.markup import Markup, cut, isolated, join, table, tag
 from sarm_core.steering import Steering
 
 __all__ = ["COMPARED", "change_section", "evidence_section", "feature_name"]
@@ -25,6 +25,13 @@ def feature_name(feature: int, notes: Mapping[int, FeatureNote]) -> str:
     if note is None or not note.name:
         return f"#{feature} unlabelled"
     return f"#{feature} {cut(note.name, 80)}{' (suggested)' if note.suggested else ''}"
+
+
+def _label(feature: int, notes: Mapping[int, FeatureNote]) -> str:
+    """The same for a picture: short, so that the word "suggested" is not what gets cut."""
+    note = notes.get(feature, FeatureNote())
+    name = cut(note.name, 16) if note.name else "unlabelled"
+    return f"#{feature} {name}{' (suggested)' if note.name and note.suggested else ''}"
 
 
 def change_section(
@@ -62,8 +69,7 @@ def change_section(
             ["feature", "change", "head weight w", "active in", "mean z where active", "what it can do"],
             rows,
             caption="The steering, feature by feature",
-            class_="prose",
-            text_columns=2,
+            text_columns=(0, 1, 5),
         ),
         _left_out(len(features), MAX_ROWS, "steered feature"),
         tag(
@@ -101,13 +107,14 @@ def evidence_section(
     shown.sort(key=evidence.rank)
     beside = others[:COMPARED]
     intro = [evidence.title] if evidence.title else []
+    side = f"“{isolated(evidence.positive, 60)}”"
     parts: list[object] = [
         tag("p", tag("bdi", ". ".join([*intro, *evidence.facts]) + ".")) if intro or evidence.facts else "",
         tag(
             "p",
             f"The contrast lists {plural(len(evidence.rows), 'feature')}. Salience s is above 0 where a feature is "
-            "more active in the chosen answers; the head weight w is what the reward pays for it. Where their "
-            "signs differ, the reward works against the contrast.",
+            f"more active in the answers that are {side}; the head weight w is what the reward pays for it. Where "
+            "their signs differ, the reward works against the contrast.",
             class_="note",
         ),
     ]
@@ -136,7 +143,7 @@ def evidence_section(
                 "evidence-chart",
                 "Salience s of the steered features, with its interval",
                 [_salience_mark(i, evidence, notes) for i in drawn],
-                reward,
+                tick,
                 "salience s",
                 _salience_numbers(drawn, evidence, notes),
             )
@@ -228,7 +235,7 @@ def _groups(steering: Steering) -> Markup:
             for name, group in steering.groups.items()
         ],
         caption="Groups: one multiplier for all their features, on top of their own",
-        text_columns=2,
+        text_columns=(0, 1),
     )
 
 
@@ -245,7 +252,7 @@ def _shares(evaluation: Mapping[str, Any], features: list[int], notes: Mapping[i
     chart = bar_chart(
         "shares",
         "What each steered feature adds to the mean margin between right and wrong answers",
-        [(feature_name(i, notes), changes[i]) for i in order[:MAX_BARS]],
+        [(_label(i, notes), changes[i]) for i in order[:MAX_BARS]],
         series,
         "change of the mean margin, in units of reward",
     )
@@ -289,7 +296,7 @@ def _salience_mark(feature: int, evidence: Evidence, notes: Mapping[int, Feature
     row = evidence.by_feature[feature]
     sign = "w opposes s" if row["opposes_head"] else "w agrees with s"
     return Mark(
-        feature_name(feature, notes),
+        _label(feature, notes),
         f"w {signed(row['w'])}, {sign}",
         row["s"],
         row["s_low"],

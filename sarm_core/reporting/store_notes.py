@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from sarm_core.reporting.evidence import FeatureNote
 
 if TYPE_CHECKING:
     from feature_db import Store
+    from feature_db.catalogue import FeatureTitle
 
 __all__ = ["notes_in_store", "notes_of"]
 
 TEXTS = 3
+_TEMPLATE = re.compile(r"<\|[^|<>]*\|>|</?[a-z_]+>")
 TOKENS_BEFORE, TOKENS_AFTER = 32, 10
 
 
@@ -51,10 +54,16 @@ def notes_in_store(path: Path, features: Sequence[int], fingerprint: str) -> dic
         raise SarmError(f"{path}: cannot be used as a store ({error}); open it with the app once") from None
 
 
-def notes_of(store: Store, features: Sequence[int]) -> dict[int, FeatureNote]:
-    """Name, density and three excerpts around the peak of each feature. Raises StoreError."""
+def notes_of(
+    store: Store, features: Sequence[int], titles: Mapping[int, FeatureTitle] | None = None
+) -> dict[int, FeatureNote]:
+    """Name, density and three excerpts around the peak of each feature. Raises StoreError.
+
+    `titles` replaces the store's own, where not everyone may read every label yet.
+    """
     wanted = list(dict.fromkeys(features))
-    titles, densities = store.titles(wanted), store.densities_of(wanted)
+    titles = store.titles(wanted) if titles is None else titles
+    densities = store.densities_of(wanted)
     notes = {}
     for feature in wanted:
         title = titles.get(feature)
@@ -75,6 +84,9 @@ def _texts(store: Store, feature: int) -> tuple[str, ...]:
         if not tokens or peak is None:
             continue
         start, stop = max(0, peak - TOKENS_BEFORE), min(len(tokens), peak + 1 + TOKENS_AFTER)
-        text = "".join(tokens[start:stop]).replace("\ufffd", "").strip()
+        # A chat template's marks are no part of what was written.
+        text = (
+            "".join(t for t in tokens[start:stop] if not _TEMPLATE.fullmatch(t)).replace("\ufffd", "").strip()
+        )
         found.append(f"{'… ' if start else ''}{text}{' …' if stop < len(tokens) else ''}")
     return tuple(found)

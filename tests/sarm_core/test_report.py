@@ -328,10 +328,10 @@ def test_own_curves_are_drawn_with_their_numbers_and_a_trade_off():
     )
     page = page_of(evaluation(pairs()), curves=[curve])
     rows = page.table("Won back and lost")
-    assert list(rows) == ["0", "0.500", "1.000"] and len(rows["0"]) == 11
-    assert rows["1.000"][0].startswith("undefined") and number(rows["0.500"][1]) == 80.0
+    assert list(rows) == ["0", "0.5", "1"] and len(rows["0"]) == 11
+    assert rows["1"][0].startswith("undefined") and number(rows["0.5"][1]) == 80.0
     pair = page.table("“should answer” against “should refuse” along the multiplier")
-    assert number(pair["0.500"][0]) == 50.0
+    assert number(pair["0.5"][0]) == 50.0
     with pytest.raises(SarmError, match="has no series 'gone'"):
         html_report(evaluation(pairs()), curves=[Curve("c", series, trade_off=("gone", "should refuse"))])
     with pytest.raises(SarmError, match="no score 'gone'"):

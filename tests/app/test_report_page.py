@@ -1,0 +1,120 @@
+"""The Evaluate page's report: the command line's figures, the Find page's contrast, and no label that is hidden."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from app.engine import Choice, load_engine
+from app.evaluation_view import evaluate_corpus, evaluate_upload
+from app.find_features import find_in_corpus
+from app.report_section import report, report_page
+from feature_db import FeatureRecord, SuggestionRecord
+from feature_db.labels import Labels
+from sarm_core.__main__ import main
+from sarm_core.steering import Steering
+from tests.sarm_core.html_page import Page, number
+from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).parents[2]
+REFUSALS = "refusals: should answer, should refuse"
+PAIRS = b"\n".join(
+    json.dumps({"prompt": f"q {i}", "chosen": f"yes {i}", "rejected": f"no {i * 3}"}).encode()
+    for i in range(12)
+)
+BAD = b'\n{"prompt": "no answers"}\n'
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    root = tmp_path_factory.mktemp("app")
+    tokenizer = chatml()
+    folder = reference_checkpoint(
+        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SARM_MODEL", str(folder))
+        patch.setenv("SARM_DATA", str(root / "data"))
+        patch.setenv("SARM_CACHE", str(root / "cache"))
+        yield load_engine(Choice(str(folder)))
+
+
+@pytest.fixture(scope="module")
+def corpus(engine):
+    return evaluate_corpus(engine, REFUSALS)
+
+
+def steering_of(corpus, n=2):
+    load = np.abs(corpus.matrix.csr.toarray() * corpus.matrix.head).sum(0)
+    return Steering(scale={int(i): -1.5 for i in np.argsort(-load)[:n]})
+
+
+def page_of(engine, of, steering, found=None, author="ada"):
+    return Page.of(report_page(of, steering, engine, found, question="Why?", author=author, time="noon"))
+
+
+def test_the_page_and_the_command_it_names_give_the_same_figures(engine, corpus, tmp_path, monkeypatch):
+    upload = evaluate_upload(engine, [("mine.jsonl", PAIRS + BAD)], "pairs", skip_bad=True, with_corpus=True)
+    (tmp_path / "mine.jsonl").write_bytes(PAIRS + BAD)
+    monkeypatch.chdir(tmp_path)
+    for of in (corpus, upload):
+        steering = steering_of(of)
+        steering.write("steering.json")
+        body = json.loads(report(of, steering, engine))
+        words = body["command"].split()
+        assert main(words[3:]) == 0
+        again = json.loads(Path("evaluation.json").read_text())
+        assert set(again) == set(body)
+        for name in set(body) - {"command", "model"}:
+            assert again[name] == body[name], name
+
+
+def test_the_report_has_the_contrast_of_the_find_page_and_says_when_it_used_the_same_answers(engine, corpus):
+    steering = steering_of(corpus)
+    found = find_in_corpus(engine, "helpfulness", "over-refusing", "helpful")
+    page = page_of(engine, corpus, steering, found)
+    assert "over-refusing against helpful" in page.texts["evidence"] and "Why?" in page.texts["question"]
+    (feature, *_) = steering.features()
+    row = found.contrast.table.set_index("feature").loc[feature]
+    cells = page.table("Steered features first")[f"#{feature} unlabelled"]
+    assert number(cells[1]) == pytest.approx(row["s"], abs=6e-4)
+    assert "so the gain is optimistic" in page.texts["caveats"]
+    upload = evaluate_upload(engine, [("mine.jsonl", PAIRS)], "pairs")
+    assert "found on other items" in page_of(engine, upload, steering, found).texts["caveats"]
+    assert "No contrast was handed" in page_of(engine, upload, steering).texts["evidence"]
+    assert "What was changed" not in "".join(page_of(engine, corpus, Steering(), found).texts.values())
+
+
+def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpus, monkeypatch):
+    steering = steering_of(corpus)
+    (feature, *_) = steering.features()
+    with engine.store() as store:
+        store.import_harvest([FeatureRecord(i, density=0.1) for i in range(engine.scorer.n_features)])
+        store.add_suggestions([SuggestionRecord(feature, "log-odds", "what a program says")])
+        Labels(store, "bob").label(feature, "what bob says")
+
+    def hidden_from(_, name, features):
+        return dict.fromkeys(features, "queue") if name == "eve" else {}
+
+    monkeypatch.setattr("feature_db.blindness.hidden_from", hidden_from)
+    assert "what bob says" in page_of(engine, corpus, steering).texts["steering"]
+    hidden = page_of(engine, corpus, steering, author="eve").texts["steering"]
+    assert "what bob says" not in hidden and "what a program says" in hidden
+
+
+def test_the_page_offers_both_files_once_there_is_something_to_report(engine, corpus):
+    script = AppTest.from_file(str(ROOT / "app" / "navigation.py"), default_timeout=120)
+    script.run()
+    script.switch_page("app_pages/evaluate.py").run()
+    assert not script.exception
+    assert not [area for area in script.text_area if area.key == "eval_question"]
+    next(b for b in script.button if b.key == "eval_go").click().run()
+    assert not script.exception and not script.error
+    script.text_area(key="eval_question").set_value("Is it <b>worth</b> it?").run()
+    assert not script.exception
+    assert script.session_state["eval_question"] == "Is it <b>worth</b> it?"
+    assert len(script.get("download_button")) >= 2
