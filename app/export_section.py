@@ -123,7 +123,7 @@ def _offer(made: Exported, layout: AnyLayout) -> None:
     if check.holds:
         st.success(
             f"Loaded again ({check.dtype}), it gives the steered rewards of the {of}: largest difference "
-            f"{check.error:.1e}, allowed {check.allowed:.0e}.",
+            f"{f'{check.error:.1e}' if check.error else 'none'}, allowed {check.allowed:.0e}.",
             icon=":material/verified:",
         )
     else:
@@ -148,6 +148,7 @@ def _offer(made: Exported, layout: AnyLayout) -> None:
             file_name=made.path.name,
             mime="application/zip",
             icon=":material/download:",
+            type="primary",
             on_click="ignore",
             key="export_download",
         )

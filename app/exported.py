@@ -23,6 +23,9 @@ __all__ = ["LARGEST_DOWNLOAD", "Exported", "command_line", "in_bytes", "make_exp
 LARGEST_DOWNLOAD = 400_000_000
 """Bytes. Streamlit holds a file in memory while it sends it, and the check loads the model a second time."""
 
+FOLDED = "folded-steering.json"
+"""Says in the archive what was done to the head; no loader reads it, so nothing is applied twice."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -69,6 +72,7 @@ def make_export(
             say(f"Loading it again and scoring {len(rows)} answer{'s' if len(rows) != 1 else ''} with it …")
             check = check_export(written, layout, engine.scorer, rows, scored, steering)
             say("Packing …")
+            (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
             path = _packed(written, root / f"{name}.zip")
             shutil.rmtree(written, ignore_errors=True)
         return Exported(key, folder, path, path.stat().st_size, check)

@@ -57,7 +57,7 @@ def version_title(version: SteeringVersion, *, with_name: bool = False) -> str:
 
 
 def versions_table(versions: Sequence[SteeringVersion]) -> pd.DataFrame:
-    """version, saved (UTC), author, note, changes; in the order given."""
+    """version, changes, saved (UTC), author, note; in the order given."""
     changes = []
     for version in versions:
         try:
@@ -67,10 +67,10 @@ def versions_table(versions: Sequence[SteeringVersion]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "version": [version.version for version in versions],
+            "changes": changes,
             "saved (UTC)": [_time(version) for version in versions],
             "author": [version.author for version in versions],
             "note": [version.note for version in versions],
-            "changes": changes,
         }
     )
 

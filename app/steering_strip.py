@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import streamlit as st
 
 from app import session
-from app.engine import Engine
+from app.engine import Engine, FeatureNote
 from app.plain_text import cut, plain
+from app.steering_state import SteeringState
 from app.steerings_dialog import steerings_button
 from app.why import feature_title
 from sarm_core.steering import Group, Steering
@@ -16,6 +18,7 @@ from sarm_core.steering import Group, Steering
 __all__ = ["steering_strip"]
 
 COLUMNS = 4
+LIMIT = 10.0
 
 
 def steering_strip(engine: Engine) -> None:
@@ -52,33 +55,36 @@ def steering_strip(engine: Engine) -> None:
                 key="strip_reset",
             )
             steerings_button(engine)
-            st.page_link("app_pages/model.py", label="Export the steered model", icon=":material/ios_share:")
-        names = list(held.current.groups)
-        if not held.panel and not names:
+        if not held.panel and not held.current.groups:
             st.caption(
                 "Nothing is on the sliders yet. *Find features* puts features there; so do the charts of "
                 "*Compare and steer*."
             )
             return
-        columns = st.columns(COLUMNS)
-        boxes = [("group", name) for name in names] + [("feature", i) for i in held.panel]
-        for place, (kind, item) in enumerate(boxes):
-            with columns[place % COLUMNS]:
-                if kind == "group":
-                    _box(
-                        f"group {cut(str(item), 24)}",
-                        held.current.groups[str(item)].scale,
-                        ("group", str(item)),
-                    )
+        _boxes(held, notes)
+        st.page_link("app_pages/model.py", label="Export the steered model", icon=":material/ios_share:")
+
+
+def _boxes(held: SteeringState, notes: Mapping[int, FeatureNote]) -> None:
+    columns = st.columns(COLUMNS)
+    boxes = [("group", name) for name in held.current.groups] + [("feature", i) for i in held.panel]
+    for place, (kind, item) in enumerate(boxes):
+        with columns[place % COLUMNS]:
+            if kind == "group":
+                _box(
+                    f"group {cut(str(item), 24)}",
+                    held.current.groups[str(item)].scale,
+                    ("group", str(item)),
+                )
+            else:
+                i = int(item)
+                title = feature_title(i, notes.get(i), 30)
+                if i in held.current.set:
+                    st.caption(f"{plain(title)} is set to {held.current.set[i]:g}")
                 else:
-                    i = int(item)
-                    title = feature_title(i, notes.get(i), 30)
-                    if i in held.current.set:
-                        st.caption(f"{plain(title)} is set to {held.current.set[i]:g}")
-                    else:
-                        _box(title, held.current.scale.get(i, 1.0), ("feature", i))
-                    if offset := held.current.offset.get(i):
-                        st.caption(f"offset {offset:+g}: moves every answer alike")
+                    _box(title, held.current.scale.get(i, 1.0), ("feature", i))
+                if offset := held.current.offset.get(i):
+                    st.caption(f"offset {offset:+g}: moves every answer alike")
 
 
 def _box(title: str, value: float, what: tuple[str, str | int]) -> None:
@@ -86,8 +92,11 @@ def _box(title: str, value: float, what: tuple[str, str | int]) -> None:
     held = session.steering()
     key = f"strip_{what[0]}_{what[1]}_{held.revision}"
     st.session_state.setdefault(key, float(value))
+    # Composed and loaded steerings may pass what a box offers; Streamlit refuses a value outside its limits.
+    now = float(st.session_state[key])
+    low, high = min(-LIMIT, now), max(LIMIT, now)
     st.number_input(
-        plain(title), -10.0, 10.0, step=0.1, format="%.2f", key=key, on_change=_change, args=(key, what)
+        plain(title), low, high, step=0.1, format="%.2f", key=key, on_change=_change, args=(key, what)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from app import session
@@ -170,9 +171,9 @@ def _saved(current: Engine, newest: list[SteeringVersion]) -> None:
         key="steerings_table",
         column_config={
             "version": st.column_config.NumberColumn(width=60),
+            "changes": st.column_config.TextColumn(width=150),
             "saved (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", width=130),
             "author": st.column_config.TextColumn(width=90),
-            "changes": st.column_config.TextColumn(width=230),
         },
     )
     if st.session_state.get("steerings_version") not in versions:
@@ -285,12 +286,14 @@ def _groups(before: Steering, after: Steering) -> None:
         st.dataframe(groups, hide_index=True, key="steerings_groups", height=min(180, 38 + 35 * len(groups)))
 
 
-def _feature_table(table: object, key: str) -> None:
+def _feature_table(table: pd.DataFrame, key: str) -> None:
     st.dataframe(
         table,
         hide_index=True,
         key=key,
-        height=min(213, 38 + 35 * len(table)),  # type: ignore[arg-type]
+        height=min(213, 38 + 35 * len(table)),
+        # The name comes last: in a narrow window what changes must be seen.
+        column_order=[column for column in table.columns if column != "name"] + ["name"],
         column_config={"feature": st.column_config.NumberColumn(format="#%d", width=70)},
     )
 

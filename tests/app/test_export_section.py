@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from app import export_section
 from app.engine import Choice, load_engine
-from app.exported import Exported, command_line, in_bytes
+from app.exported import FOLDED, Exported, command_line, in_bytes
 from sarm_core import load_sarm
 from sarm_core.steering import Group, Steering
 from tests.app.conftest import Run
@@ -53,6 +53,7 @@ def test_the_packed_model_gives_the_steered_rewards(
     with zipfile.ZipFile(found.path) as archive:
         archive.extractall(tmp_path / "out")
     (folder,) = (tmp_path / "out").iterdir()
+    assert Steering.read(folder / FOLDED) == steering
     if layout != "auto":
         rows = page.session_state["comparison"].conversations()
         wanted = load_sarm(checkpoint).score(rows).steered(steering).rewards

@@ -1,10 +1,14 @@
-"""Find -> slider -> evaluate in a real browser, over a tiny real model."""
+"""Find -> slider -> evaluate -> export in a real browser, over a tiny real model."""
 
+import json
 import re
+import zipfile
+from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
-from sarm_core import load_sarm
+from sarm_core import Steering, load_sarm
 from sarm_core.demo import axes
 from sarm_core.encoded import encode_once
 from tests.browser.conftest import ROOT, SETTLE_MS
@@ -16,16 +20,20 @@ ROW_HEIGHT = 35
 
 
 @pytest.fixture(scope="module")
-def address(app_server, tmp_path_factory):
-    root = tmp_path_factory.mktemp("find")
+def model(tmp_path_factory):
     tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny",
+    return reference_checkpoint(
+        tmp_path_factory.mktemp("model") / "tiny",
         model=backbone("llama", vocabulary=len(tokenizer)),
         tokenizer=tokenizer,
         n_features=256,
         k=16,
     )
+
+
+@pytest.fixture(scope="module")
+def address(app_server, model, tmp_path_factory):
+    root, folder = tmp_path_factory.mktemp("find"), model
     # Encoded here, so that no step of the browser waits for the model on a loaded machine.
     answers = [answer.conversation for answer in axes.answers()]
     encode_once(load_sarm(folder), answers, folder=root / "cache" / "encoded")
@@ -50,7 +58,7 @@ def tick(app, table, row):
     finished(app)
 
 
-def test_a_found_feature_is_silenced_and_its_effect_is_shown_and_can_be_opened(address, new_page):
+def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(address, model, new_page, tmp_path):
     app = new_page(width=1280, height=1500)
     page = app.page
     page.set_default_timeout(60_000)
@@ -88,4 +96,26 @@ def test_a_found_feature_is_silenced_and_its_effect_is_shown_and_can_be_opened(a
     page.get_by_role("heading", name="Compare and steer").wait_for()
     assert page.locator(".answer").count() == 2
     assert re.search("chosen", page.locator(".rerank").inner_text())
+    link = parse_qs(urlsplit(page.url).query)["s"][0]
+    steering = Steering.from_json(json.dumps(json.loads(link)["steering"]))
+    assert len(steering.scale) >= 1 and set(steering.scale.values()) == {0.0}
+
+    page.get_by_role("link", name="Evaluate", exact=True).click()
+    finished(app)
+    page.get_by_role("link", name="Export the steered model").click()
+    page.locator(".st-key-export_go button").click()
+    page.get_by_text("gives the steered rewards").wait_for()
+    finished(app)
+    with page.expect_download() as waiting:
+        page.locator(".st-key-export_download button").click()
+    packed = tmp_path / waiting.value.suggested_filename
+    waiting.value.save_as(packed)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "out")
+    (folder,) = (tmp_path / "out").iterdir()
+    answers = [answer.conversation for answer in axes.answers()][:12]
+    scored = load_sarm(model).score(answers)
+    wanted = scored.steered(steering).rewards
+    assert not np.allclose(wanted, scored.rewards, atol=1e-3), "the steering moves these answers"
+    np.testing.assert_allclose(load_sarm(folder).score(answers).rewards, wanted, atol=1e-5)
     assert not [line for line in app.errors if "Failed to load resource" not in line]
