@@ -53,6 +53,7 @@ def _convert(checkpoint: Checkpoint, reference: Path, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     shape = checkpoint.shape
     inner = cut_config(checkpoint.config(), shape.layer)
+    inner.dtype = None  # stated once, for the whole
     stated: dict[str, Any] = {
         "model_type": "sarm",
         "architectures": ["SARMForSequenceClassification"],

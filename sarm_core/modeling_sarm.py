@@ -75,6 +75,7 @@ class SARMForSequenceClassification(PreTrainedModel):
     def __init__(self, config: SARMConfig):
         super().__init__(config)
         stated = dict(config.backbone)
+        stated.pop("dtype", None)  # it would win over the dtype that from_pretrained was asked for
         inner = AutoConfig.for_model(stated.pop("model_type"), **stated)
         self.model = AutoModel.from_config(inner)
         after_blocks = False

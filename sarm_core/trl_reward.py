@@ -17,9 +17,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sarm_core.errors import RowError, SarmError
@@ -39,8 +40,12 @@ class SteeredReward:
 
     `source` is a loaded `Scorer`, "demo", a checkpoint folder or a Hub id; `steering` a `Steering` or the path
     of a steering file, and may set and offset as well as scale, since nothing is folded here. `name` is what
-    the trainer's log calls the reward. `empty` is the reward of a completion without an answer; None (the
-    default) leaves it out of its group's mean and gives it no advantage, because the model never saw one.
+    the trainer's log calls the reward.
+
+    `empty` is the reward of a completion without an answer, which the SARM never saw in training: a number,
+    None, or "worst" (the default), which is the lowest reward of the answers to the same prompt in this call,
+    less the standard deviation of all of the call's rewards. None leaves it out of its group's mean and
+    gives it no advantage; saying nothing then is never discouraged, and a toy policy ended up there.
 
     The call holds no state, and the scorer locks the model for a batch at a time: one object may serve several
     threads. Pickled, it loads the same checkpoint again where it is unpickled. Raises CheckpointError,
@@ -54,7 +59,7 @@ class SteeredReward:
         steering: Steering | str | Path | None = None,
         *,
         name: str = "steered_reward",
-        empty: float | None = None,
+        empty: float | Literal["worst"] | None = "worst",
     ):
         self.steering = (
             Steering.read(steering) if isinstance(steering, str | Path) else steering or Steering()
@@ -80,8 +85,8 @@ class SteeredReward:
         """One reward a completion, in order, from one batched pass in which completions share their prompt.
 
         A prompt is a string (one user turn) or messages; a completion a string (the assistant's turn) or the
-        turns after the prompt. The last assistant turn is scored, and `empty` is given where there is none or
-        it is blank. One that was cut off at `max_completion_length` is scored as if its turn ended there
+        turns after the prompt. The last turn is scored; where it is blank or not the assistant's, `empty` is
+        given. One that was cut off at `max_completion_length` is scored as if its turn ended there
         (`GRPOConfig(mask_truncated_completions=True)` keeps it out of the loss). Tool calls and reasoning
         beside a turn's `content` are not read. Dataset columns are ignored.
 
@@ -90,9 +95,12 @@ class SteeredReward:
         counted from 1.
         """
         scored, rows = self.score(prompts, completions)
-        rewards: list[float | None] = [self.empty] * len(completions)
-        for row, reward in zip(rows, scored.steered(self.steering).rewards, strict=True):
+        steered = scored.steered(self.steering).rewards
+        rewards: list[float | None] = [None] * len(completions)
+        for row, reward in zip(rows, steered, strict=True):
             rewards[row] = float(reward)
+        for row in set(range(len(completions))).difference(rows):
+            rewards[row] = _below(prompts, rows, steered, row) if self.empty == "worst" else self.empty
         if log_metric is not None and completions:
             log_metric(f"{self.__name__}/empty", 1 - len(rows) / len(completions))
             for feature, mean in self.mean_contributions(scored).items():
@@ -151,11 +159,22 @@ def _load_again(
     max_length: int,
     steering: Steering,
     name: str,
-    empty: float | None,
+    empty: float | Literal["worst"] | None,
 ) -> SteeredReward:
     return SteeredReward(
         load_sarm(source, dtype=dtype, max_length=max_length), steering, name=name, empty=empty
     )
+
+
+def _below(
+    prompts: Sequence[str | Turns], rows: Sequence[int], rewards: npt.NDArray[np.float32], row: int
+) -> float | None:
+    """Worse than every scored answer to the prompt of `row`; None where there is none to be worse than."""
+    same = [float(r) for i, r in zip(rows, rewards, strict=True) if prompts[i] == prompts[row]]
+    if not same:
+        return None
+    # Any gap will do where all rewards are alike: GRPO divides by the group's spread.
+    return min(same) - (float(rewards.std()) or 1.0)
 
 
 def _turns(value: Any, role: str) -> list[Any]:

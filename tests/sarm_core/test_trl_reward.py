@@ -82,33 +82,40 @@ def test_strings_and_messages_and_several_turns_give_the_rewards_of_score(reward
     assert abs(several[0] - texts[0]) > 1e-3  # the turns before count
 
 
-def test_the_last_answer_after_tool_calls_is_scored_and_an_unfinished_one_is_not(reward, folder, steering):
+def test_the_answer_after_tool_calls_is_scored_and_an_unfinished_one_is_not(reward, folder, steering):
     call = [
         {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
         {"role": "tool", "name": "f", "content": "42"},
     ]
     done, cut = [*call, *assistant("It is 42.")], call
-    rewards = reward(prompts=[user(PROMPT)] * 2, completions=[done, cut])
+    rewards = SteeredReward(reward.scorer, steering, empty=None)([user(PROMPT)] * 2, [done, cut])
     bare = [{"role": "assistant", "content": ""}, {"role": "tool", "content": "42"}]
     expected = wanted(folder, steering, [[*user(PROMPT), *bare, *assistant("It is 42.")]])
     assert rewards[0] == pytest.approx(expected[0], abs=1e-5)
     assert rewards[1] is None
 
 
+BLANK = ["", " \n", None, [], assistant(""), [{"role": "assistant", "content": None}]]
+
+
 @given(
-    kinds=st.lists(
-        st.sampled_from(["", " \n", None, [], assistant(""), [{"role": "assistant", "content": None}], 0, 1])
-    ),
-    empty=st.sampled_from([None, -3.0]),
+    kinds=st.lists(st.tuples(st.sampled_from([PROMPT, "Thank you."]), st.sampled_from([*BLANK, 0, 1]))),
+    empty=st.sampled_from([None, -3.0, "worst"]),
 )
 def test_an_empty_completion_never_disturbs_the_others(scorer, steering, kinds, empty):
-    completions = [ANSWERS[kind] if isinstance(kind, int) else kind for kind in kinds]
+    prompts = [prompt for prompt, _ in kinds]
+    completions = [ANSWERS[kind] if isinstance(kind, int) else kind for _, kind in kinds]
     reward = SteeredReward(scorer, steering, empty=empty)
-    rewards = reward([PROMPT] * len(kinds), completions)
-    alone = SteeredReward(scorer, steering)([PROMPT] * 2, ANSWERS[:2])
+    rewards = reward(prompts, completions)
     assert len(rewards) == len(kinds)
-    for kind, value in zip(kinds, rewards, strict=True):
-        assert value == (pytest.approx(alone[kind], abs=1e-5) if isinstance(kind, int) else empty)
+    for i, (prompt, kind) in enumerate(kinds):
+        others = [rewards[j] for j, (p, k) in enumerate(kinds) if p == prompt and isinstance(k, int)]
+        if isinstance(kind, int):
+            assert rewards[i] == pytest.approx(reward([prompt], [ANSWERS[kind]])[0], abs=1e-5)
+        elif empty == "worst":
+            assert rewards[i] < min(others) - 1e-3 if others else rewards[i] is None
+        else:
+            assert rewards[i] == empty
 
 
 def test_a_call_reads_a_shared_prompt_once(scorer, steering):
