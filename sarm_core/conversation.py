@@ -140,6 +140,19 @@ class ChatFormat:
         """A sequence given as token ids: its last id is scored, whatever it is."""
         return cut_left(np.asarray(input_ids, dtype=np.int32), self.max_length)
 
+    def plain_text(self, text: str) -> TokenSequence:
+        """Plain text as the tokenizer reads it, without a chat template; every token counts as the answer.
+
+        The text of a special token stays text. Raises RowError for a text without tokens.
+        """
+        with self._lock:
+            encoded = self.tokenizer(text, return_offsets_mapping=True, split_special_tokens=True)
+        ids = np.asarray(encoded["input_ids"], dtype=np.int32)
+        if not len(ids):
+            raise RowError("'text' has no tokens")
+        spans = np.asarray(encoded["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+        return cut_left(ids, self.max_length, 0, text, spans)
+
     def render(self, conversation: Conversation) -> str:
         """The text the model reads, before truncation."""
         return self._render(conversation)[0]

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from sarm_core.conversation import TokenSequence, cut_left, sentence_ends
+from sarm_core.conversation import TokenSequence, sentence_ends
 from sarm_core.errors import RowError
 from sarm_core.harvesting.corpus import BadRow, Chunk, CorpusText
 from sarm_core.scorer import Scorer
@@ -81,22 +81,12 @@ def sequences_of(
 
 
 def _plain(scorer: Scorer, text: CorpusText) -> TokenSequence:
-    """Plain text as the tokenizer reads it, without a chat template; every token counts as the answer."""
     if scorer.format is None:
         raise RowError(
             "the checkpoint ships no tokenizer, so text cannot be read: "
             "give input_ids, or add the tokenizer's files to the checkpoint folder"
         )
-    plain = text.plain or ""
-    # split_special_tokens is state inside a fast tokenizer, guarded by this lock wherever it is used. With
-    # it, the text of a special token stays text.
-    with scorer.format._lock:
-        encoded = scorer.format.tokenizer(plain, return_offsets_mapping=True, split_special_tokens=True)
-    ids = np.asarray(encoded["input_ids"], dtype=np.int32)
-    if not len(ids):
-        raise RowError("'text' has no tokens")
-    spans = np.asarray(encoded["offset_mapping"], dtype=np.int32).reshape(-1, 2)
-    return cut_left(ids, scorer.max_length, 0, plain, spans)
+    return scorer.format.plain_text(text.plain or "")
 
 
 def encode_chunk(scorer: Scorer, chunk: Chunk, positions: Positions) -> ChunkActivity:
