@@ -8,6 +8,7 @@ from app import session
 from app.labelling.adjudication import disputed_feature
 from app.labelling.agreement_view import agreement
 from app.labelling.blind import withheld
+from app.labelling.focus_style import FOCUS_STYLE
 from app.labelling.people_section import people_section
 from app.labelling.transfer import export_section, import_section
 from app.labelling.who import identify
@@ -18,6 +19,7 @@ MOST = 200
 
 current = session.engine()
 me = identify(current)
+st.html(FOCUS_STYLE)
 st.title("Disagreements", anchor=False)
 st.caption("How far do people agree on what features mean, where do they differ, and what was settled?")
 session.show_messages()
@@ -59,11 +61,19 @@ with differ:
                 "settled": [by_id[i].adjudicated for i in listed],
             },
             hide_index=True,
+            column_config={
+                "feature": st.column_config.NumberColumn(format="#%d", width=90),
+                "people": st.column_config.NumberColumn(width=80),
+                measure: st.column_config.TextColumn(width="large"),
+                "settled": st.column_config.CheckboxColumn(width=80),
+            },
             height=min(320, 38 + 35 * len(listed)),
         )
         if st.session_state.get("dispute_feature") not in listed:
             st.session_state["dispute_feature"] = listed[0]
-        chosen = st.selectbox("Feature", listed, key="dispute_feature", width=200)
+        chosen = st.selectbox(
+            "Feature", listed, format_func=lambda i: f"#{i}", key="dispute_feature", width=200
+        )
         if chosen in hidden:
             withheld(chosen, hidden[chosen])
         else:

@@ -7,10 +7,11 @@ import streamlit as st
 from app import session
 from app.feature_view import colour_scale
 from app.labelling.evidence_column import SHOWN, evidence, read_evidence
+from app.labelling.focus_style import FOCUS_STYLE
 from app.labelling.guidelines import guidelines
 from app.labelling.label_check import check_running, draw_check
 from app.labelling.label_form import label_form
-from app.labelling.queue_bar import choose_queue, make_queue, progress
+from app.labelling.queue_bar import choose_queue, first_admin, make_queue, progress
 from app.labelling.standing_labels import after_submitting, history, standing_labels
 from app.labelling.who import identify
 from app.labelling.work import Work, take_asked
@@ -20,6 +21,7 @@ from feature_db.labels import Labels
 
 current = session.engine()
 me = identify(current)
+st.html(FOCUS_STYLE)
 take_asked(current, me)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Label", anchor=False, width="content")
@@ -72,6 +74,7 @@ if item is None or view is None:
             "There is no queue yet: make one with “New queue” above.",
             icon=":material/playlist_add:",
         )
+        first_admin(current, me, "_here")
     else:
         st.success(
             "Nothing is left for you in this queue: every feature is labelled, skipped by you, or with somebody else "
@@ -91,7 +94,8 @@ with left:
     if check_running(item.feature, me.name):
         draw_check(colour_scale(view.record, found))
     else:
-        evidence(current, view, found)
+        with st.container(key="label_evidence"):
+            evidence(current, view, found)
     with current.store() as store:
         visible = Labels(store, me.name).visible(item.feature)
     if visible:

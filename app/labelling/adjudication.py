@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app import session
@@ -10,6 +12,7 @@ from app.labelling.guidelines import RUBRIC
 from app.labelling.standing_labels import history, settled_label, standing_labels
 from app.labelling.who import Me
 from app.plain_text import cut, plain
+from feature_db.events import Event
 from feature_db.labels import Labels, categories
 
 __all__ = ["disputed_feature"]
@@ -26,34 +29,46 @@ def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
         known = categories(store)
     if settled is not None:
         settled_label(settled)
-    standing_labels(engine, me, standing, "disputed")
     if me.may("adjudicate"):
-        with st.form(f"adjudicate_{feature}"):
-            st.markdown("**Adjudicate.** The labels stay as they are; this says which one is used.")
-            options = [event.uid for event in standing]
-            names = {e.uid: f"{e.annotator}: {cut(e.text or '', 80)}" for e in standing}
-            st.radio(
-                "Settle on",
-                [*options, OWN_WORDS],
-                format_func=lambda uid: plain(names.get(uid) or str(uid)),
-                key=f"settle_{feature}_on",
-            )
-            st.text_input("Own text", key=f"settle_{feature}_text", max_chars=2_000)
-            st.selectbox(
-                "Verdict", list(RUBRIC), index=None, key=f"settle_{feature}_verdict", placeholder="as chosen"
-            )
-            st.selectbox(
-                "Category", known, index=None, key=f"settle_{feature}_category", placeholder="as chosen"
-            )
-            st.text_input("Reason", key=f"settle_{feature}_note", max_chars=2_000)
-            st.form_submit_button(
-                "Settle",
-                type="primary",
-                on_click=_settle,
-                args=(engine, me, feature),
-                key=f"settle_{feature}_go",
-            )
+        left, right = st.columns([3, 2], gap="large")
+        with right:
+            _settle_form(engine, me, feature, standing, known)
+    else:
+        left = st.container()
+    with left:
+        standing_labels(engine, me, standing, "disputed")
     history(engine, me, feature)
+
+
+def _settle_form(
+    engine: Engine, me: Me, feature: int, standing: Sequence[Event], known: Sequence[str]
+) -> None:
+    with st.form(f"adjudicate_{feature}"):
+        st.markdown("**Adjudicate.** The labels stay as they are; this says which one is used.")
+        options = [event.uid for event in standing]
+        names = {e.uid: f"{e.annotator}: {cut(e.text or '', 80)}" for e in standing}
+        st.radio(
+            "Settle on",
+            [*options, OWN_WORDS],
+            format_func=lambda uid: plain(names.get(uid) or str(uid)),
+            key=f"settle_{feature}_on",
+        )
+        st.text_input("Own text", key=f"settle_{feature}_text", max_chars=2_000)
+        row = st.columns(2)
+        row[0].selectbox(
+            "Verdict", list(RUBRIC), index=None, key=f"settle_{feature}_verdict", placeholder="as chosen"
+        )
+        row[1].selectbox(
+            "Category", list(known), index=None, key=f"settle_{feature}_category", placeholder="as chosen"
+        )
+        st.text_input("Reason", key=f"settle_{feature}_note", max_chars=2_000)
+        st.form_submit_button(
+            "Settle",
+            type="primary",
+            on_click=_settle,
+            args=(engine, me, feature),
+            key=f"settle_{feature}_go",
+        )
 
 
 def _settle(engine: Engine, me: Me, feature: int) -> None:

@@ -48,12 +48,13 @@ def evidence(engine: Engine, view: FeatureView, found: list[StoredExample]) -> N
     titles = {group.key: group.title for group in groups}
     if st.session_state.get("label_group") not in titles:
         st.session_state["label_group"] = groups[0].key
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(gap="xsmall"):
         chosen = st.pills(
             "Texts",
             list(titles),
             format_func=lambda key: titles.get(key, key),
             required=True,
+            wrap=True,
             key="label_group",
         )
         context: Context = st.segmented_control(
@@ -77,9 +78,9 @@ def evidence(engine: Engine, view: FeatureView, found: list[StoredExample]) -> N
 
 
 _CSS = """
-.sarm-suggested > div { display: flex; flex-wrap: wrap; gap: 0.1rem 0.6rem; align-items: baseline;
-  overflow-wrap: anywhere }
+.sarm-suggested > div { overflow-wrap: anywhere; line-height: 1.5 }
 .sarm-suggested i { font-style: normal; font-size: 0.75rem; padding: 0.05rem 0.45rem; border-radius: 1rem;
-  border: 1px solid rgba(128, 140, 155, 0.5) }
-.sarm-suggested small { opacity: 0.65 }
+  border: 1px solid rgba(128, 140, 155, 0.5); margin-right: 0.5rem; white-space: nowrap }
+.sarm-suggested small { opacity: 0.7; margin-left: 0.4rem }
+.st-key-label_evidence .sarm-figures { gap: 0.4rem 1rem }
 """

@@ -105,6 +105,8 @@ def _watch(fields: Fields) -> None:
         fields.kept(),
         fields.save_draft,
         fields.found,
+        group="label_verdict",
+        group_name="Verdict: has it one meaning?",
         key="label_draft_watch",
     )
     if fields.redraw():

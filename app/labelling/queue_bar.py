@@ -13,7 +13,7 @@ from feature_db import FeatureFilter, StoreError
 from feature_db.queues import Queues
 from feature_db.roles import People
 
-__all__ = ["choose_queue", "make_queue", "progress"]
+__all__ = ["choose_queue", "first_admin", "make_queue", "progress"]
 
 UNLABELLED, ALL, LIST, DISPUTED, FLAGGED = (
     "Unlabelled features",
@@ -88,8 +88,8 @@ def make_queue(engine: Engine, me: Me) -> None:
         st.button("Make the queue", type="primary", key="queue_make", on_click=_make, args=(engine, me, kind))
 
 
-def first_admin(engine: Engine, me: Me) -> None:
-    """A store without an admin takes its first one; nothing is drawn once there is one."""
+def first_admin(engine: Engine, me: Me, place: str = "") -> None:
+    """A store without an admin takes its first one; nothing is drawn once there is one. `place` tells keys apart."""
     if me.admins or not me.name:
         return
     st.caption(
@@ -99,7 +99,7 @@ def first_admin(engine: Engine, me: Me) -> None:
     )
     st.button(
         "Become the first admin",
-        key="first_admin",
+        key=f"first_admin{place}",
         icon=":material/shield_person:",
         help=f"Makes {plain(me.name)} the admin of this store",
         on_click=_first_admin,

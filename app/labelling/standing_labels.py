@@ -12,10 +12,13 @@ from app import session
 from app.engine import Engine
 from app.labelling.who import Me
 from app.plain_text import cut, plain
-from feature_db.events import Event
+from feature_db.events import EVENT_KINDS, Event
 from feature_db.labels import Labels
 
 __all__ = ["after_submitting", "check_words", "facts_of", "history", "settled_label", "standing_labels"]
+
+KINDS = {kind: kind for kind in EVENT_KINDS} | {"adjudicate": "adjudication"}
+"""What each kind of event is called."""
 
 
 def facts_of(event: Event) -> str:
@@ -125,7 +128,9 @@ def history(engine: Engine, me: Me, feature: int) -> None:
         return
     by_uid = {event.uid: event for event in found}
     kinds = Counter(event.kind for event in found)
-    with st.expander("History: " + ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))):
+    with st.expander(
+        "History: " + ", ".join(f"{n} {KINDS[kind]}{'' if n == 1 else 's'}" for kind, n in kinds.items())
+    ):
         st.dataframe(
             {
                 "time (UTC)": [datetime.fromtimestamp(e.time / 1e6, UTC) for e in found],
@@ -146,8 +151,8 @@ def _what(event: Event, by_uid: dict[str, Event]) -> str:
     if event.kind == "vote":
         return "vote for" if event.verdict == 1 else "vote against"
     if event.kind == "undo" and event.supersedes in by_uid:
-        return f"undo of {by_uid[event.supersedes].kind}"
-    return {"adjudicate": "settled", "flag": "flag"}.get(event.kind, event.kind)
+        return f"undo of {KINDS[by_uid[event.supersedes].kind]}"
+    return KINDS[event.kind]
 
 
 def _text(event: Event, by_uid: dict[str, Event]) -> str:

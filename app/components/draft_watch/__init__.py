@@ -22,6 +22,8 @@ def draft_watch(
     on_text: Callable[[str], None],
     on_found: Callable[[str], None],
     *,
+    group: str,
+    group_name: str,
     key: str,
 ) -> None:
     """Watch the text area inside the container with key `box`; `on_text` gets its text after a pause in typing.
@@ -39,7 +41,7 @@ def draft_watch(
 
     _component(
         key=key,
-        data={"box": box, "item": item, "saved": saved},
+        data={"box": box, "item": item, "saved": saved, "group": group, "group_name": group_name},
         on_typed_change=deliver,
         height=1,  # type: ignore[arg-type]
     )

@@ -39,6 +39,7 @@ export default function render(component) {
       watch.unsent = null;
     }
     watch.component = component;
+    setTimeout(watch.describe, 0);
     if (watch.unsent === saved) watch.unsent = null;
     if (kept(item) === saved) kept(item, null);
     return watch.stop;
@@ -86,14 +87,29 @@ export default function render(component) {
     }
   }
 
+  // A row of buttons of which one is chosen: to the eye by its colour, to a screen reader only like this.
+  function describe() {
+    const { group, group_name } = watch.component.data;
+    const row = document.querySelector(`.st-key-${CSS.escape(group)}`);
+    if (!row) return;
+    row.setAttribute("role", "group");
+    row.setAttribute("aria-label", group_name);
+    for (const button of row.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(/primary/i.test(button.dataset.testid ?? "")));
+    }
+  }
+
   // What was sent into a line that was cut is sent again until the server has it.
   const again = setInterval(() => {
+    describe();
     if (watch.unsent !== null && !watch.timer && connected() && box()?.value === watch.unsent) send(watch.unsent);
   }, AGAIN_MS);
 
   document.addEventListener("input", onInput, true);
   document.addEventListener("focusout", onLeave, true);
   document.addEventListener("keydown", onKey, true);
+  watch.describe = describe;
+  setTimeout(describe, 0);
   watch.stop = () => {
     clearTimeout(watch.timer);
     clearInterval(again);
