@@ -73,7 +73,8 @@ class ChatFormat:
 
     `rule` is "last-special-token" (the last special token of the rendered conversation, which is the
     end-of-turn token in every template we know), "last-token", or a token string such as "<|im_end|>".
-    Calls are thread-safe. Raises CheckpointError when the tokenizer has no chat template.
+    Calls are thread-safe. Without a chat template token ids and plain text can be read, conversations cannot.
+    Raises CheckpointError for a rule that names no token.
     """
 
     def __init__(
@@ -87,11 +88,6 @@ class ChatFormat:
         self.tokenizer = tokenizer
         own = tokenizer.chat_template
         self.template = chat_template or (own.get("default") if isinstance(own, dict) else own)
-        if not self.template:
-            raise CheckpointError(
-                f"the tokenizer of {tokenizer.name_or_path} has no chat template: "
-                "add chat_template.jinja to the checkpoint"
-            )
         self.rule = rule
         self.max_length = max_length
         ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
@@ -160,6 +156,11 @@ class ChatFormat:
     # -- rendering -------------------------------------------------------------------------------------
 
     def _apply(self, messages: list[dict[str, str]], *, prompt_only: bool) -> str:
+        if not self.template:
+            raise RowError(
+                f"the tokenizer of {self.tokenizer.name_or_path} has no chat template, so conversations cannot be "
+                "scored: add chat_template.jinja to the checkpoint, or give input_ids"
+            )
         try:
             return self.tokenizer.apply_chat_template(
                 messages,

@@ -216,9 +216,16 @@ def test_a_checkpoint_may_bring_its_own_template_or_one_of_several_named_ones():
     assert other.render(chat("a", "b")) == "user: a\nassistant: b\n<|im_end|>"
     tokenizer.chat_template = {"default": CHATML, "tool_use": PLAIN}
     np.testing.assert_array_equal(one(ChatFormat(tokenizer), chat("a", "b")).input_ids, wanted)
+
+
+def test_without_a_template_token_ids_and_plain_text_are_still_read():
+    tokenizer = chatml()
     tokenizer.chat_template = None
-    with pytest.raises(CheckpointError, match="has no chat template"):
-        ChatFormat(tokenizer)
+    form = ChatFormat(tokenizer)
+    assert form.tokens([Conversation(input_ids=(3, 5))])[0].input_ids.tolist() == [3, 5]
+    assert len(form.plain_text("a b"))
+    with pytest.raises(RowError, match=r"has no chat template.*give input_ids"):
+        form.tokens([chat("a", "b")])
 
 
 def test_turns_a_template_refuses_are_a_row_error_with_its_reason():
