@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
             "Groups", [NAMED, CATEGORIES], key="share_groups", required=True, label_visibility="collapsed"
         )
         with popover("share_group", "Make a group", icon=":material/group_work:"):
-            group_form(current, "share_group", "Features active here", _by_effect(matrix))
+            group_form(current, "share_group", "Features active here", _by_effect(matrix), _show_named)
     groups = labelled if which == CATEGORIES else named
     partition = Partition.of_groups(groups, matrix.n_features)
     _about(which or NAMED, groups, partition, active)
@@ -84,6 +85,10 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
     if len(titles) > 1:
         with st.expander("Every answer"):
             _every_answer(matrix.rewards, reward_table(matrix, partition), partition.names, titles)
+
+
+def _show_named() -> None:
+    st.session_state["share_groups"] = NAMED
 
 
 def _by_effect(matrix: FeatureMatrix) -> list[int]:
@@ -201,10 +206,9 @@ def share_chart(names: Sequence[str], parts: Mapping[str, Shares]) -> go.Figure:
 
 
 def _shown(text: str, width: int) -> str:
-    """For Plotly, which reads a few HTML tags, entities, %{...} templates and $TeX$ in its texts."""
-    for sign, like in (("&", "＆"), ("<", "‹"), (">", "›"), ("$", "＄"), ("%{", "% {")):
-        text = text.replace(sign, like)
-    return cut(text, width)
+    """For Plotly, which reads a few HTML tags, %{...} templates and $TeX$ in its texts, but entities as text."""
+    shown = escape(cut(text, width), quote=False)
+    return shown.replace("$", "&#36;").replace("%", "&#37;")
 
 
 def _every_answer(

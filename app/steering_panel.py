@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -151,7 +151,13 @@ def _search(current: Engine, scored: Scored) -> None:
     )
 
 
-def group_form(current: Engine, place: str, label: str, offered: Sequence[int]) -> None:
+def group_form(
+    current: Engine,
+    place: str,
+    label: str,
+    offered: Sequence[int],
+    on_made: Callable[[], None] | None = None,
+) -> None:
     """Name and members of a new group, inside the popover `place`; `label` says what `offered` are."""
     held = session.steering()
     notes = current.notes(offered)
@@ -166,6 +172,8 @@ def group_form(current: Engine, place: str, label: str, offered: Sequence[int]) 
             st.session_state.pop(error, None)
             st.session_state[name], st.session_state[members] = "", []
             close_popover(place)
+            if on_made is not None:
+                on_made()
 
     with st.form(place, border=False):
         st.text_input("Name of the group", max_chars=40, key=name)

@@ -293,3 +293,67 @@ def test_the_embedded_model_answers_a_prompt(open_page: Open) -> None:
     assert all(len(answer.split()) >= 3 for answer in answers)
     assert "Name a fruit" in app.page.locator(".st-key-prompt_box").inner_text()
     assert "example" not in query(app)["a"]
+
+
+def test_a_steering_is_saved_compared_and_composed_and_its_hostile_name_stays_text(open_page: Open) -> None:
+    app = open_page(height=1400)
+    name = f"{HACK} steering"
+    box = app.page.locator(".row.feature input.box").first
+    box.fill("0.5")
+    box.press("Enter")
+    app.settled()
+    app.page.get_by_role("button", name="Steerings").click()
+    dialog = app.page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill(name[:80])
+    dialog.get_by_label("Note").fill(HACK)
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    dialog.get_by_text("Saved as version 1").wait_for()
+    app.settled()
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    dialog.get_by_text("Nothing new to save").wait_for()
+    app.settled()
+    dialog.get_by_role("tab", name="Saved").click()
+    dialog.get_by_text("No difference").wait_for()
+    assert dialog.get_by_role("button", name="Open version 1").is_disabled()
+    dialog.get_by_text("Composed", exact=True).click()
+    app.settled()
+    dialog.get_by_role("button", name="Compose onto").click()
+    dialog.wait_for(state="hidden")
+    app.settled()
+    assert box.input_value() == "0.25", "half of a half"
+    app.page.get_by_role("button", name="Undo").click()
+    app.settled()
+    assert box.input_value() == "0.5"
+    app.page.get_by_role("button", name="Steerings").click()
+    dialog.get_by_label("Name", exact=True).wait_for()
+    app.settled()
+    app.page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    app.settled()
+    box.fill("0.75")
+    box.press("Enter")
+    app.settled()
+    assert dialog.count() == 0, "a dialog that was closed stays closed when the page runs again"
+
+
+def test_the_shares_are_drawn_once_a_group_of_any_active_features_is_made(open_page: Open) -> None:
+    app = open_page(height=2600)
+    before = panel(app)
+    chart = app.page.locator(".st-key-share_chart .js-plotly-plot")
+    assert chart.count() == 0, "one grey bar says nothing"
+    body = popover(app, "Make a group")
+    body.get_by_label("Name of the group").fill(HACK[:40])
+    body.get_by_role("combobox").click()
+    option = app.page.get_by_role("option").nth(6)
+    feature = option.inner_text().split()[0].lstrip("#")
+    assert feature not in before
+    option.click()
+    app.page.keyboard.press("Escape")
+    body.get_by_role("button", name="Make group").click()
+    body.wait_for(state="hidden")
+    app.settled()
+    assert list(panel(app)) == [*before, feature]
+    chart.locator(".legendtext").last.wait_for()
+    texts = chart.locator(".legendtext").all_text_contents()
+    assert texts[1:] == ["unassigned", "sum"] and texts[0].startswith("<img src=x onerror=")
+    assert chart.locator(".barlayer .trace").count() == 2
