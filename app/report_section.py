@@ -14,7 +14,9 @@ from app.engine import Engine
 from app.evaluation_view import Evaluated
 from app.find_features import Found, summary
 from app.plain_text import plain
+from feature_db import StoreError
 from feature_db.blindness import titles_for
+from sarm_core.errors import SarmError
 from sarm_core.evaluate_file import evaluation_report
 from sarm_core.provenance import model_facts, versions
 from sarm_core.report import Evidence, evidence_from_rows, html_report, steered_ids
@@ -25,39 +27,55 @@ __all__ = ["report", "report_page", "report_section"]
 
 
 def report_section(of: Evaluated, steering: Steering, engine: Engine, author: str) -> None:
-    """What is on this page as a file, made only when it is asked for."""
+    """What is on the page as a file, made only when it is asked for.
+
+    A form, because a download button that makes its file on the click does not know what was typed just before.
+    """
     contrast = st.session_state.get("found")
     if not isinstance(contrast, Found) or contrast.fingerprint != of.fingerprint:
         contrast = None
     st.subheader("Report", anchor=False)
-    question = st.text_area(
-        "The question it answers",
-        key="eval_question",
-        height=80,
-        max_chars=4000,
-        placeholder="Does silencing these two features win back harmless requests without answering harmful ones?",
-        persist_state="session",
+    why = (
+        f"The contrast “{plain(contrast.title)}” of *Find features* goes in as evidence."
+        if contrast is not None
+        else "Find the features on *Find features* first, and the contrast goes in as evidence."
     )
-    with st.container(horizontal=True):
-        st.download_button(
-            "Report as HTML",
-            partial(
-                report_page,
-                of,
-                steering,
-                engine,
-                contrast,
-                question=question,
-                author=author,
-                time=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-            ),
-            file_name="report.html",
-            mime="text/html",
-            icon=":material/description:",
-            type="primary",
-            on_click="ignore",
-            key="eval_report_page",
+    st.caption(f"One file that needs no network, to send or to print. {why if steering else ''}")
+    with st.form("eval_report_form", border=False):
+        question = st.text_area(
+            "The question it answers",
+            key="eval_question",
+            height=80,
+            max_chars=4000,
+            placeholder="Does silencing these two features win back harmless requests without answering harmful ones?",
+            persist_state="session",
         )
+        asked = st.form_submit_button("Report as HTML", icon=":material/description:", key="eval_report_page")
+    about = steering.to_json()
+    if asked:
+        time = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        with st.spinner("Writing the report …"):
+            try:
+                text = report_page(
+                    of, steering, engine, contrast, question=question, author=author, time=time
+                )
+                st.session_state["eval_report_made"] = (of, about, text.encode())
+            except (SarmError, StoreError) as error:
+                st.error(plain(str(error)), icon=":material/error:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        made = st.session_state.get("eval_report_made")
+        # What was made of other items or under another steering is not offered here.
+        if made is not None and made[0] is of and made[1] == about:
+            st.download_button(
+                f"Download report.html ({len(made[2]) / 1000:,.0f} kB)",
+                made[2],
+                file_name="report.html",
+                mime="text/html",
+                icon=":material/download:",
+                type="primary",
+                on_click="ignore",
+                key="eval_report_file",
+            )
         st.download_button(
             "Report as JSON",
             partial(report, of, steering, engine),
@@ -66,12 +84,6 @@ def report_section(of: Evaluated, steering: Steering, engine: Engine, author: st
             icon=":material/download:",
             key="eval_report",
         )
-    why = (
-        f"The contrast “{plain(contrast.title)}” of *Find features* goes in as evidence."
-        if contrast is not None
-        else "Find the features on *Find features* first, and the contrast goes in as evidence."
-    )
-    st.caption(f"One file that needs no network, to send or to print. {why if steering else ''}")
 
 
 def report(of: Evaluated, steering: Steering, engine: Engine) -> str:

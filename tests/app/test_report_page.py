@@ -114,7 +114,17 @@ def test_the_page_offers_both_files_once_there_is_something_to_report(engine, co
     assert not [area for area in script.text_area if area.key == "eval_question"]
     next(b for b in script.button if b.key == "eval_go").click().run()
     assert not script.exception and not script.error
-    script.text_area(key="eval_question").set_value("Is it <b>worth</b> it?").run()
+    script.text_area(key="eval_question").set_value("Is it <b>worth</b> it?")
+    next(b for b in script.button if b.key == "eval_report_page").click().run()
+    assert not script.exception and not script.error
+    _, _, made = script.session_state["eval_report_made"]
+    assert "Is it <b>worth</b> it?" in Page.of(made.decode()).texts["question"]
+    labels = [button.proto.label for button in script.get("download_button")]
+    assert any(label.startswith("Download report.html") for label in labels) and "Report as JSON" in labels
+    # Under another steering the file is of something else, so it is no longer offered.
+    (feature, *_) = steering_of(corpus).features()
+    script.session_state["steering_state"].change(Steering(scale={feature: 0.0}), by_server=True)
+    script.run()
     assert not script.exception
-    assert script.session_state["eval_question"] == "Is it <b>worth</b> it?"
-    assert len(script.get("download_button")) >= 2
+    labels = [button.proto.label for button in script.get("download_button")]
+    assert not any(label.startswith("Download report.html") for label in labels)
