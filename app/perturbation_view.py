@@ -128,18 +128,20 @@ def rule_rows(plain_model: Perturbation, steered: Perturbation | None) -> pd.Dat
     for row in plain_model.rules.to_dict("records"):
         line = {
             "rule": row["rule"],
-            "what": RULES[row["rule"]],
-            "answers": row["answers"],
-            "not_applicable": row["not_applicable"],
-            "n": _asked(row),
-            "flips": _count(row, "flips"),
             "flip_rate": row.get("flip_rate", np.nan),
+            "flips": _count(row, "flips"),
+            "n": _asked(row),
         }
         if after:
-            other = after[row["rule"]]
-            line |= {"flips_steered": _count(other, "flips"), "rate_steered": other.get("flip_rate", np.nan)}
-            row = other
-        line |= {name: row.get(name, np.nan) for name in ("mean_change", "mean_abs_change")}
+            row = after[row["rule"]]
+            line |= {"rate_steered": row.get("flip_rate", np.nan), "flips_steered": _count(row, "flips")}
+        line |= {
+            "answers": row["answers"],
+            "not_applicable": row["not_applicable"],
+            "mean_change": row.get("mean_change", np.nan),
+            "mean_abs_change": row.get("mean_abs_change", np.nan),
+            "what": RULES[row["rule"]],
+        }
         line["nan"] = _count(row, "nan")
         rows.append(line)
     return pd.DataFrame(rows)
@@ -161,22 +163,19 @@ def _count(row: Mapping[object, float], name: str) -> int:
 
 
 def moved_rows(found: Perturbation, rule: str, notes: Mapping[int, FeatureNote]) -> pd.DataFrame:
-    """Features whose w z the rule moved most, with labels; "all rules": summed over the rules that apply."""
+    """Features whose w z the rule moved most, with labels; with "all rules" each by the rule that moved it most.
+
+    The largest over rules and not the sum: a feature that leads there also leads in its rule's own list, so
+    that none is missed.
+    """
     table = found.features
     if rule != "all rules":
         table = table[table["rule"] == rule]
-    # Means over each rule's own answers, so the sum weighs every rule alike.
-    table = table.groupby("feature", sort=False, as_index=False).agg(
-        w=("w", "first"),
-        mean_change=("mean_change", "sum"),
-        mean_abs_change=("mean_abs_change", "sum"),
-        share_changed=("share_changed", "max"),
-        rules=("rule", ", ".join),
-    )
-    table = table.sort_values("mean_abs_change", ascending=False, kind="stable").head(TOP)
+    table = table.sort_values("mean_abs_change", ascending=False, kind="stable")
+    table = table.drop_duplicates("feature").head(TOP).reset_index(drop=True)
     ids = table["feature"].tolist()
     table.insert(1, "label", [notes[i].name if i in notes else "" for i in ids])
-    return table.reset_index(drop=True)
+    return table[["feature", "label", "w", "mean_change", "mean_abs_change", "share_changed", "rule"]]
 
 
 def flip_rows(of: Rewritten, found: Perturbation) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -61,9 +63,9 @@ def rewrites_section(engine: Engine, working: DeltaGenerator) -> None:
     with by_rule:
         _rules(rule_rows(plain_model, found if steering else None))
     with by_feature:
-        _features(engine, found)
+        _features(engine, found, _mark(steering))
     with by_flip:
-        _flips(of, found)
+        _flips(of, found, _mark(steering))
 
 
 def _form(engine: Engine, working: DeltaGenerator) -> None:
@@ -173,7 +175,12 @@ def _rules(table: pd.DataFrame) -> None:
     _download("Rewrites as CSV", table, "rewrites")
 
 
-def _features(engine: Engine, found: Perturbation) -> None:
+def _mark(steering: Steering) -> str:
+    """Part of a table's key: another steering orders the rows anew, and ticks must not pass to other rows."""
+    return f"{zlib.crc32(steering.to_json().encode()):08x}"
+
+
+def _features(engine: Engine, found: Perturbation, mark: str) -> None:
     if found.features.empty:
         st.info("No rewrite applies to these answers, so no feature moved.", icon=":material/info:")
         return
@@ -187,13 +194,14 @@ def _features(engine: Engine, found: Perturbation) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"rewrite_features_{rule}",
+        key=f"rewrite_features_{rule}_{mark}",
         height=min(420, 38 + 35 * max(len(table), 1)),
         column_config={
             "feature": number(format="#%d"),
+            "label": st.column_config.TextColumn(width=260),
             "w": number("head weight w", format="%+.4f"),
             "mean_change": number(
-                "mean change of w z", format="%+.4f", help="Over the rewritten answers; summed over the rules"
+                "mean change of w z", format="%+.4f", help="Over the answers this rule rewrote"
             ),
             "mean_abs_change": number("mean size of it", format="%.4f"),
             "share_changed": number(
@@ -211,7 +219,7 @@ def _features(engine: Engine, found: Perturbation) -> None:
     _download("Features as CSV", table, "features")
 
 
-def _flips(of: Rewritten, found: Perturbation) -> None:
+def _flips(of: Rewritten, found: Perturbation, mark: str) -> None:
     table = flip_rows(of, found)
     if table.empty:
         st.caption("No order changed.")
@@ -225,7 +233,7 @@ def _flips(of: Rewritten, found: Perturbation) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="rewrite_flips",
+        key=f"rewrite_flips_{mark}",
         height=min(420, 38 + 35 * len(shown)),
         column_config={
             "prompt": st.column_config.TextColumn(width=300),
