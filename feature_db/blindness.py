@@ -26,21 +26,24 @@ from feature_db.roles import EVERYONE, People
 
 __all__ = ["hidden_from", "titles_for"]
 
+# CROSS JOIN and the plus signs keep SQLite on the indexes by feature: by annotator or over a queue's open places it
+# would read everything a busy person did, or a whole queue, for each feature (192 labelled features and 21 queues of
+# 4,608 took 306 ms instead of 4).
 _HIDDEN = """
 SELECT f.id AS feature, CASE
     WHEN EXISTS (
-        SELECT 1 FROM queues AS q JOIN assignments AS a ON a.queue = q.id AND a.feature = f.id
+        SELECT 1 FROM queues AS q CROSS JOIN assignments AS a ON a.queue = q.id AND a.feature = f.id
         WHERE a.annotator = :name AND a.state = 'leased' AND a.expires > :now
     ) THEN 'lease'
-    WHEN EXISTS (SELECT 1 FROM current_drafts AS d WHERE d.feature = f.id AND d.annotator = :name) THEN 'draft'
+    WHEN EXISTS (SELECT 1 FROM current_drafts AS d WHERE d.feature = f.id AND +d.annotator = :name) THEN 'draft'
     WHEN :asked AND EXISTS (
-        SELECT 1 FROM queues AS q JOIN queue_items AS i ON i.queue = q.id AND i.feature = f.id
-        WHERE i.done < i.wanted
+        SELECT 1 FROM queues AS q CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = f.id
+        WHERE +i.done < i.wanted
     ) THEN 'queue'
 END AS why
 FROM features AS f
-WHERE f.id IN (SELECT value FROM json_each(:features)) AND why IS NOT NULL
-AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = f.id AND l.annotator = :name)
+WHERE f.id IN (SELECT value FROM json_each(:features))
+AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = f.id AND +l.annotator = :name)
 """
 
 
@@ -61,7 +64,7 @@ def hidden_from(store: Connection, name: str, features: Iterable[int]) -> dict[i
             "features": json.dumps([int(feature) for feature in features]),
         },
     )
-    return {row["feature"]: row["why"] for row in rows}
+    return {row["feature"]: row["why"] for row in rows if row["why"] is not None}
 
 
 def titles_for(store: Catalogue, name: str, features: Iterable[int]) -> dict[int, FeatureTitle]:

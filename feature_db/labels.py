@@ -274,7 +274,7 @@ class Labels:
         self.store.conn.execute(
             "INSERT INTO assignments (queue, feature, annotator, state, leased, expires) "
             "SELECT i.queue, i.feature, :annotator, 'released', :now, :now FROM queues AS q "
-            "JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature WHERE true "
+            "CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature WHERE true "
             "ON CONFLICT (queue, feature, annotator) DO NOTHING",
             who,
         )

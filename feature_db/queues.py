@@ -18,7 +18,8 @@ from feature_db.store import Store
 __all__ = ["Assignment", "Progress", "Queue", "Queues"]
 
 # One statement, so two people cannot both see a place as free. First what this person still holds or held when
-# the lease ran out, then the first open place. Each half stops at its first row.
+# the lease ran out, then the first open place. Each half stops at its first row. A plus sign keeps SQLite from an
+# index that would read all that one person did.
 _FREE = """
     i.done < i.wanted
     AND i.done + (
@@ -26,7 +27,7 @@ _FREE = """
         AND other.annotator <> :annotator AND other.state = 'leased' AND other.expires > :now
     ) < i.wanted
     AND NOT EXISTS (
-        SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND l.annotator = :annotator
+        SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND +l.annotator = :annotator
     )"""
 _CLAIM = f"""
 INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
@@ -58,7 +59,7 @@ RETURNING id, feature, expires
 _TAKE = f"""
 INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
 SELECT i.queue, i.feature, :annotator, 'leased', :now, :now + 1000000 * q.lease_seconds
-FROM queues AS q JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature
+FROM queues AS q CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature
 WHERE {_FREE}
 ORDER BY EXISTS (
     SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
@@ -70,10 +71,10 @@ RETURNING id, queue, feature, expires
 """
 _LENT = """
 SELECT min(a.expires) FROM queues AS q
-JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature AND i.done < i.wanted
-JOIN assignments AS a ON a.queue = q.id AND a.feature = i.feature
+CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature AND +i.done < i.wanted
+CROSS JOIN assignments AS a ON a.queue = q.id AND a.feature = i.feature
 WHERE a.annotator <> :annotator AND a.state = 'leased' AND a.expires > :now
-AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND l.annotator = :annotator)
+AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND +l.annotator = :annotator)
 """
 
 

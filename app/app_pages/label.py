@@ -55,7 +55,8 @@ if queue is not None:
         progress(current, me, queue)
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.subheader(f"Feature {item.feature}" if item else "Nothing left", anchor=False, width="content")
+    nothing = "No queue yet" if queue is None else "Nothing left"
+    st.subheader(f"Feature {item.feature}" if item else nothing, anchor=False, width="content")
     if queue is not None:
         st.button("Back", key="label_back", shortcut="B", on_click=work.back, args=(item,))
     st.button("Undo", key="label_undo", shortcut="U", on_click=work.undo, args=(item,))
