@@ -175,3 +175,17 @@ def m002_saved_work(db: Database) -> None:
         ) STRICT""",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m004_change_times(db: Database) -> None:
+    """When the suggestions last changed; label events carry their own times."""
+    db.execute("CREATE TABLE changes (what TEXT PRIMARY KEY, time INTEGER NOT NULL) STRICT, WITHOUT ROWID")
+    db.execute("INSERT INTO changes (what, time) VALUES ('suggestions', 0)")
+    for act in ("INSERT", "UPDATE", "DELETE"):
+        # Later than before even when the clock was set back or two changes fall into one microsecond.
+        db.execute(
+            f"CREATE TRIGGER suggestions_changed_by_{act.lower()} AFTER {act} ON suggestions BEGIN "
+            "UPDATE changes SET time = max(time + 1, CAST((julianday('now') - 2440587.5) * 86400e6 AS INTEGER)) "
+            "WHERE what = 'suggestions'; END"
+        )

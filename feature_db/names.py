@@ -1,0 +1,71 @@
+"""Everything features are called, all at once: for a search that ranks names itself instead of asking for words.
+
+Nothing a model made of a name is kept here: the store holds what people and programs wrote, and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feature_db.catalogue import FeatureFilter
+from feature_db.connection import Connection
+
+__all__ = ["NameTable", "Names"]
+
+
+@dataclass(frozen=True)
+class NameTable:
+    """What features are called, one entry a name: labels first, then suggestions, each by feature."""
+
+    features: npt.NDArray[np.int64]
+    """[n]; a feature has as many entries as names"""
+    texts: tuple[str, ...]
+    methods: tuple[str, ...]
+    """The annotator of a label, the method of a suggestion."""
+    n_labels: int
+    """The first so many are labels, the rest suggestions."""
+    version: tuple[str, int]
+    """`Names.version` of what was read."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+class Names:
+    """The names that stand in a store now."""
+
+    def __init__(self, store: Connection):
+        self.store = store
+
+    def version(self) -> tuple[str, int]:
+        """Another one whenever a label, its undoing, an adjudication or a suggestion was added or taken away."""
+        last = self.store.value("SELECT uid FROM label_events ORDER BY seq DESC LIMIT 1")
+        return last or "", self.store.value("SELECT time FROM changes WHERE what = 'suggestions'")
+
+    def table(self) -> NameTable:
+        """Every label that stands, adjudicated ones included, and every suggestion, read in one snapshot."""
+        cursor = self.store.conn.cursor()
+        cursor.row_factory = None  # plain tuples: half the time of rows with names
+        with self.store.snapshot():
+            version = self.version()
+            labels = cursor.execute(
+                "SELECT e.feature, e.text, e.annotator FROM labels_fts AS f "
+                "JOIN label_events AS e ON e.seq = f.rowid ORDER BY e.feature, e.time, e.uid"
+            ).fetchall()
+            suggestions = cursor.execute(
+                "SELECT feature, text, method FROM suggestions ORDER BY feature, id"
+            ).fetchall()
+        rows = labels + suggestions
+        features, texts, methods = zip(*rows, strict=True) if rows else ((), (), ())
+        return NameTable(np.array(features, dtype=np.int64), texts, methods, len(labels), version)
+
+    def features(self, filters: FeatureFilter) -> npt.NDArray[np.int64]:
+        """Ids of the features a filter lets through, int64, ascending."""
+        where, parameters = filters.where()
+        cursor = self.store.conn.cursor()
+        cursor.row_factory = None
+        rows = cursor.execute(f"SELECT id FROM features WHERE {where} ORDER BY id", parameters).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
