@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ import pandas as pd
 import streamlit as st
 
 from app.engine import FeatureNote
-from feature_db import FeatureFilter, FeaturesPage
+from feature_db import FeatureFilter, FeaturesPage, Store
+from feature_db.blindness import hidden_from
 from feature_db.catalogue import FeatureRow
+from feature_db.names import Names
 from sarm_core.features import FeatureMatrix
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "DENSITIES",
     "NAMED",
     "PAGE_ROWS",
+    "SEARCH_BY",
     "SIGNS",
     "SORTS",
     "Wanted",
@@ -28,6 +31,7 @@ __all__ = [
     "firing_frame",
     "frame",
     "numbers",
+    "seen_by",
 ]
 
 PAGE_ROWS = 25
@@ -45,6 +49,7 @@ SORTS = {
     "number": "id",
 }
 DENSITIES = {"0": 0.0, "0.001 %": 1e-5, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "10 %": 0.1, "100 %": 1.0}
+SEARCH_BY = ("words", "meaning")
 SIGNS = {"any sign": None, "w > 0": 1, "w < 0": -1}
 NAMED = ("labelled or not", "labelled", "unlabelled", "only suggested", "disputed")
 DEAD = ("with dead ones", "without dead ones", "dead ones only")
@@ -84,14 +89,26 @@ class Wanted:
         )
 
 
-def frame(page: FeaturesPage) -> pd.DataFrame:
-    """Rows of one page, as numbers; unknown ones are missing, never 0."""
+def seen_by(store: Store, filters: FeatureFilter, name: str) -> FeatureFilter:
+    """The same filter, but words do not find labels that `name` must not read yet (`feature_db.blindness`)."""
+    if filters.query is None:
+        return filters
+    names = Names(store)
+    in_labels, in_suggestions = names.with_words(filters.query)
+    unseen = hidden_from(store, name, in_labels).keys() - in_suggestions if in_labels else set()
+    if not unseen:
+        return filters
+    return replace(filters, ids=[i for i in names.features(filters).tolist() if i not in unseen])
+
+
+def frame(page: FeaturesPage, hidden: Collection[int] = ()) -> pd.DataFrame:
+    """Rows of one page, as numbers; unknown ones are missing, never 0. Labels of `hidden` features are not shown."""
     return pd.DataFrame(
         [
             {
                 "open": f"#{row.id}",
-                "name": _name(row),
-                "by": "label" if row.labels else "suggested" if row.suggestion else "",
+                "name": name,
+                "by": by,
                 "head_weight": row.head_weight,
                 "effect": row.effect,
                 "density": row.density,
@@ -101,14 +118,15 @@ def frame(page: FeaturesPage) -> pd.DataFrame:
                 "n_labels": row.n_labels,
             }
             for row in page.rows
+            for name, by in [_name(row, row.id in hidden)]
         ]
     )
 
 
-def _name(row: FeatureRow) -> str:
-    if row.labels:
-        return " · ".join(reversed(row.labels))
-    return row.suggestion or ""
+def _name(row: FeatureRow, hidden: bool) -> tuple[str, str]:
+    if row.labels and not hidden:
+        return " · ".join(reversed(row.labels)), "label"
+    return (row.suggestion, "suggested") if row.suggestion else ("", "")
 
 
 def columns_shown(open_row: Any) -> dict[str, Any]:
@@ -122,6 +140,20 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
             "called", width="medium", help="Latest label first, else a suggestion"
         ),
         "by": st.column_config.TextColumn("how named", width=94, help="Suggestions are made by a program"),
+        "similarity": st.column_config.ProgressColumn(
+            "similarity",
+            format="%.2f",
+            min_value=0,
+            max_value=1,
+            width=110,
+            help="Cosine between what you typed and the nearest of the feature's names; names below 0.2 are left out",
+        ),
+        "matched": st.column_config.TextColumn(
+            "nearest name", width="medium", help="The label or suggestion that is most like what you typed"
+        ),
+        "matched_in": st.column_config.TextColumn(
+            "it is", width=94, help="A person's label, or suggested by a program"
+        ),
         "head_weight": number("head weight w", format="%+.4f"),
         "effect": number("|w| × mean z", format="%.3g", help="Mean over all positions, silent ones as 0"),
         "density": number("fires in", format="percent", help="Share of the harvested positions"),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from feature_db.catalogue import FeatureFilter
 from feature_db.connection import Connection
+from feature_db.search import quote_query
 
 __all__ = ["NameTable", "Names"]
 
@@ -69,3 +70,16 @@ class Names:
         cursor.row_factory = None
         rows = cursor.execute(f"SELECT id FROM features WHERE {where} ORDER BY id", parameters).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def with_words(self, query: str) -> tuple[set[int], set[int]]:
+        """Features with a label, and features with a suggestion, that has the words of `query` (as `Store.search`)."""
+        match = quote_query(query)
+        if match is None:
+            return set(), set()
+        labels = self.store.rows("SELECT feature FROM labels_fts WHERE labels_fts MATCH ?", (match,))
+        suggestions = self.store.rows(
+            "SELECT feature FROM suggestions WHERE id IN "
+            "(SELECT rowid FROM suggestions_fts WHERE suggestions_fts MATCH ?)",
+            (match,),
+        )
+        return {row[0] for row in labels}, {row[0] for row in suggestions}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import session
 from app.comparison import Comparison, from_json, from_texts
 from app.engine import Engine
+from app.feature_actions import feature_actions
 from app.feature_map import feature_map, map_columns, on_map, selected_ids
 from app.feature_table import (
     DEAD,
@@ -14,6 +17,7 @@ from app.feature_table import (
     DENSITIES,
     NAMED,
     PAGE_ROWS,
+    SEARCH_BY,
     SIGNS,
     SORTS,
     Wanted,
@@ -21,12 +25,16 @@ from app.feature_table import (
     firing_frame,
     frame,
     numbers,
+    seen_by,
 )
 from app.feature_view import harvest_command, open_feature
+from app.meaning_search import nothing_found, search_by_meaning, similarity_frame
 from app.person import person
-from app.plain_text import plain
 from feature_db import StoreError
-from feature_db.saved_work import FeatureList
+from feature_db.blindness import hidden_from
+
+SOON_DONE = 5_000
+"""So many names get their vectors before a progress bar could be read."""
 
 current = session.engine()
 session.open_link(current)
@@ -34,7 +42,6 @@ st.title("Features", anchor=False)
 st.caption("What has this model learned to look for, and which of it moves the reward?")
 session.show_messages()
 me = person()
-held = session.steering()
 
 with current.store() as store:
     n_harvested = store.features_page(limit=0).total
@@ -102,13 +109,24 @@ def leave_own_text() -> None:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     words = st.text_input(
-        "Words in labels and suggestions",
+        "Search labels and suggestions",
         key="f_words",
         bind="query-params",
         icon=":material/search:",
-        placeholder='refusal, "step by step", apolog…',
+        placeholder='refusal, "step by step", apolog…, or what it is about',
         on_change=first_page,
         width=380,
+    )
+    search_by = st.segmented_control(
+        "by",
+        SEARCH_BY,
+        default=SEARCH_BY[0],
+        required=True,
+        key="f_by",
+        bind="query-params",
+        on_change=first_page,
+        help="Words: every word you type occurs in the name, in the order you sort by. Meaning: names that say "
+        "something like it in other words, most similar first. English.",
     )
     with (
         st.popover("Run your own text", icon=":material/play_arrow:", help="See what fires in it"),
@@ -129,10 +147,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 
 mine = own_text()
+by_meaning = search_by == "meaning" and bool(words.strip())
 if mine is None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sort = st.selectbox(
-            "Sort by", list(SORTS), key="f_sort", bind="query-params", on_change=first_page, width=170
+            "Sort by",
+            list(SORTS),
+            key="f_sort",
+            bind="query-params",
+            on_change=first_page,
+            disabled=by_meaning,
+            help="A search by meaning is in order of similarity" if by_meaning else None,
+            width=170,
         )
         order = st.segmented_control(
             "Order",
@@ -142,6 +168,7 @@ if mine is None:
             key="f_order",
             bind="query-params",
             on_change=first_page,
+            disabled=by_meaning,
         )
         sign = st.selectbox(
             "Head weight", list(SIGNS), key="f_sign", bind="query-params", on_change=first_page, width=130
@@ -184,92 +211,6 @@ def open_clicked() -> None:
     open_feature(feature, answer)
 
 
-def add_to_sliders(features: list[int]) -> None:
-    """Callback."""
-    left_out = held.add(features)
-    done = len(features) - len(left_out)
-    session.say(f"{done} features are on the sliders of Compare and steer.", "success")
-    if left_out:
-        session.say(f"The panel is full: {len(left_out)} features were not added.", "warning")
-
-
-def put_on_list(features: list[int], name: str) -> None:
-    def put() -> None:
-        with current.store() as store:
-            number = store.make_list(name, me)
-            for feature in features:
-                store.add_to_list(number, feature)
-        session.say(f"{len(features)} features are on the list “{plain(name)}”.", "success")
-
-    session.guarded(put)
-
-
-def bookmark(features: list[int]) -> None:
-    """Callback."""
-
-    def put() -> None:
-        with current.store() as store:
-            for feature in features:
-                store.bookmark(feature, me)
-        session.say(f"{len(features)} features bookmarked.", "success")
-
-    session.guarded(put)
-
-
-def take_off(features: list[int], number: int) -> None:
-    """Callback."""
-
-    def take() -> None:
-        with current.store() as store:
-            for feature in features:
-                store.remove_from_list(number, feature)
-
-    session.guarded(take)
-
-
-def actions(picked: list[int], shown_list: int | None) -> None:
-    """What can be done with the chosen rows."""
-    if not picked:
-        st.caption("Click a number to read that feature; tick rows to put them on the sliders or on a list.")
-        return
-    named_here = ", ".join(f"#{i}" for i in picked[:6]) + (" …" if len(picked) > 6 else "")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{named_here}**")
-        st.button(
-            "Open",
-            on_click=open_feature,
-            args=(picked[0],),
-            icon=":material/open_in_full:",
-            key="open_picked",
-        )
-        st.button(
-            "Add to sliders", on_click=add_to_sliders, args=(picked,), icon=":material/tune:", type="primary"
-        )
-        st.button("Bookmark", on_click=bookmark, args=(picked,), icon=":material/bookmark_add:")
-        with st.popover("Add to list", icon=":material/playlist_add:"), st.form("list", border=False):
-            own: list[FeatureList] = [item for item in lists if item.owner == me]
-            name = st.selectbox(
-                "List",
-                [item.name for item in own],
-                index=None,
-                placeholder="Choose one, or type a new name",
-                accept_new_options=True,
-                key="list_name",
-            )
-            if not me:
-                st.caption("Without a name in the sidebar the list belongs to everyone who gives none.")
-            if st.form_submit_button("Add", type="primary"):
-                put_on_list(picked, name or "")
-                st.rerun()
-        if shown_list is not None:
-            st.button(
-                "Take off this list",
-                on_click=take_off,
-                args=(picked, shown_list),
-                icon=":material/playlist_remove:",
-            )
-
-
 def show_own_text(engine: Engine, text: Comparison) -> None:
     scored = session.score(engine, text)
     ids, contributions = scored.contributions(0)
@@ -299,7 +240,7 @@ def show_own_text(engine: Engine, text: Comparison) -> None:
         column_config=columns_shown(open_clicked),
         height=min(640, 38 + 35 * len(shown)),
     )
-    actions(numbers(shown, selection.selection.rows), None)
+    feature_actions(current, lists, me, numbers(shown, selection.selection.rows), None)
 
 
 def show_all(engine: Engine) -> None:
@@ -319,7 +260,7 @@ def show_all(engine: Engine) -> None:
         )
     picked = selected_ids(columns, event.selection)
     wanted = Wanted(
-        words=words,
+        words="" if by_meaning else words,
         density=(density[0], density[1]),
         hide_dense=hide_dense,
         sign=sign,
@@ -328,22 +269,52 @@ def show_all(engine: Engine) -> None:
         list_id=list_id or None,
         ids=None if picked is None else tuple(picked),
     )
-    column, descending = SORTS[sort], order == "largest first"
     above, below = st.container(), st.container()
+    (show_similar if by_meaning else show_sorted)(engine, wanted, above, below)
+
+
+def page_number(below: DeltaGenerator, total: int) -> tuple[DeltaGenerator, int]:
+    """The foot of the table with its page widget, and the first row of the page that is shown."""
+    # The page's number is known only once its widget is drawn, and that belongs under the table.
+    foot = below.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    number = foot.pagination(max(1, -(-total // PAGE_ROWS)), key="f_page", bind="query-params")
+    return foot, (number - 1) * PAGE_ROWS
+
+
+def on_the_map(wanted: Wanted) -> list[str]:
+    if wanted.ids is None:
+        return []
+    return [f"{len(wanted.ids):,} in the selection on the map (double-click it to clear)"]
+
+
+def show_rows(
+    shown: pd.DataFrame, first: int, above: DeltaGenerator, foot: DeltaGenerator, list_id: int | None
+) -> None:
+    selection = above.dataframe(
+        shown,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"f_table_{'_'.join(name[1:] for name in shown['open'])}",
+        column_config=columns_shown(open_clicked),
+        height=38 + 35 * len(shown),
+    )
+    foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")
+    feature_actions(current, lists, me, numbers(shown, selection.selection.rows), list_id)
+
+
+def show_sorted(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:
+    """Features by a number, those with the words if there are any."""
+    column, descending = SORTS[sort], order == "largest first"
     with engine.store() as store:
-        total = store.features_page(column, filters=wanted.filters(), limit=0).total
-        dense = store.features_page(column, filters=wanted.filters(hide_dense=False), limit=0).total - total
-        # The page's number is known only once its widget is drawn, and that belongs under the table.
-        pages = max(1, -(-total // PAGE_ROWS))
-        foot = below.container(
-            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-        )
-        number = foot.pagination(pages, key="f_page", bind="query-params")
-        first = (number - 1) * PAGE_ROWS
-        page = store.features_page(column, descending, wanted.filters(), limit=PAGE_ROWS, offset=first)
-    parts = [f"{total:,} of {n_harvested:,} features"]
-    if picked is not None:
-        parts.append(f"{len(picked):,} in the selection on the map (double-click it to clear)")
+        filters = seen_by(store, wanted.filters(), me)
+        total = store.features_page(column, filters=filters, limit=0).total
+        wider = seen_by(store, wanted.filters(hide_dense=False), me)
+        dense = store.features_page(column, filters=wider, limit=0).total - total
+        foot, first = page_number(below, total)
+        page = store.features_page(column, descending, filters, limit=PAGE_ROWS, offset=first)
+        hidden = hidden_from(store, me, [row.id for row in page.rows if row.labels])
+    parts = [f"{total:,} of {n_harvested:,} features", *on_the_map(wanted)]
     if dense and hide_dense and dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")
     above.caption(" · ".join(parts))
@@ -354,19 +325,34 @@ def show_all(engine: Engine) -> None:
             icon=":material/filter_alt_off:",
         )
         return
-    shown = frame(page)
-    ids = "_".join(str(row.id) for row in page.rows)
-    selection = above.dataframe(
-        shown,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="multi-row",
-        key=f"f_table_{ids}",
-        column_config=columns_shown(open_clicked),
-        height=38 + 35 * len(shown),
+    show_rows(frame(page, hidden), first, above, foot, wanted.list_id)
+
+
+def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:
+    """Features by what they are called, most similar to the words first."""
+    place = above.empty()
+
+    def progress(done: int, total: int) -> None:
+        if total > SOON_DONE:
+            place.progress(done / total, text=f"Reading names, once: {done:,} of {total:,}")
+
+    with engine.store() as store:
+        found = search_by_meaning(store, words, wanted.filters(), me, progress)
+        place.empty()
+        total = len(found.matches)
+        foot, first = page_number(below, total)
+        if total:
+            shown = similarity_frame(store, found.matches[first : first + PAGE_ROWS])
+    parts = [f"{total:,} of {n_harvested:,} features are called something like this", *on_the_map(wanted)]
+    above.caption(
+        ":orange-badge[estimated] "
+        + " · ".join(parts)
+        + f" · {found.n_names:,} names compared, most similar first"
     )
-    foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")
-    actions(numbers(shown, selection.selection.rows), list_id or None)
+    if not total:
+        above.info(nothing_found(found), icon=":material/search_off:")
+        return
+    show_rows(shown, first, above, foot, wanted.list_id)
 
 
 if mine is not None:

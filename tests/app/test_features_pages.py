@@ -18,10 +18,13 @@ from app.feature_map import selected_ids
 from app.feature_table import DENSE as DENSE_SHARE
 from app.feature_table import NAMED, SORTS, Wanted, firing_frame
 from app.feature_view import example_groups, wanted_feature
+from app.meaning_search import LEAST, nothing_found, search_by_meaning
 from app.plain_text import plain
-from feature_db import Store, StoreError
+from feature_db import FeatureFilter, ModelRecord, Store, StoreError
+from feature_db.labels import Labels
 from feature_db.records import FeatureRecord
 from sarm_core.features import FeatureMatrix
+from sarm_core.meaning import piece_vectors
 from tests.app.conftest import N_FEATURES, Run
 from tests.app.store_builder import DEAD, DENSE, FEW, HOSTILE, HOSTILE_FEATURE, LABELLED, POSITIONS
 
@@ -191,6 +194,128 @@ def test_a_box_on_the_map_selects_by_its_ranges_and_a_click_by_its_point() -> No
     assert selected_ids(columns, {"box": [{"x": [0.5, 0.6], "y": [2, 0]}], "points": []}) == []
     assert selected_ids(columns, {"box": [], "points": [{"customdata": [5]}]}) == [5]
     assert selected_ids(columns, {"box": [], "points": []}) is None
+
+
+# -- Features by meaning ---------------------------------------------------------------------------------------
+
+
+def by_meaning(path: Path, query: str) -> list[tuple[int, str, float]]:
+    """(feature, nearest name, cosine) by a plain loop, most similar first."""
+    with Store.open(path) as store:
+        names = [(row[0], row[1]) for row in store.rows("SELECT feature, text FROM current_labels")]
+        names += [(record.feature, record.text) for record in store.suggestions()]
+    (wanted,) = piece_vectors().embed([query])
+    best: dict[int, tuple[float, str]] = {}
+    for feature, name in names:
+        (vector,) = piece_vectors().embed([name])
+        best[feature] = max(best.get(feature, (-2.0, "")), (float(vector @ wanted), name))
+    found = [(i, name, value) for i, (value, name) in best.items() if value >= LEAST]
+    return sorted(found, key=lambda row: -row[2])
+
+
+@pytest.mark.parametrize("query", ["declines to help", "programming", "saying sorry", "numbers in order"])
+def test_a_search_by_meaning_lists_names_in_order_of_similarity(
+    run_page: Run, store_path: Path, query: str
+) -> None:
+    wanted = by_meaning(store_path, query)
+    assert wanted
+    test = run_page("features.py", f_words=query, f_by="meaning", f_hide_dense="false")
+    shown = test.dataframe[0].value
+    assert table(test) == [row[0] for row in wanted]
+    assert list(shown["matched"]) == [row[1] for row in wanted]
+    assert list(shown["similarity"]) == pytest.approx([row[2] for row in wanted], abs=2e-3)
+    (caption,) = (text for text in texts(test, "caption") if "called something like this" in text)
+    assert f"{len(wanted)} of {N_FEATURES} features" in caption and "estimated" in caption
+
+
+def test_the_table_says_whether_a_label_or_a_suggestion_matched(run_page: Run, store_path: Path) -> None:
+    test = run_page("features.py", f_words="apology", f_by="meaning")
+    shown = test.dataframe[0].value.set_index("open")
+    assert shown.loc[f"#{LABELLED}", "matched"] == "apologies"
+    assert shown.loc[f"#{LABELLED}", "matched_in"] == "label"
+    test.text_input(key="f_words").set_value("programming language").run()
+    shown = test.dataframe[0].value.set_index("open")
+    assert shown.loc["#7", "matched_in"] == "suggested"
+    assert test.selectbox(key="f_sort").disabled
+    test.segmented_control(key="f_by").set_value("words").run()
+    assert not test.selectbox(key="f_sort").disabled and not test.dataframe
+
+
+def test_filters_hold_for_a_search_by_meaning(run_page: Run, store_path: Path) -> None:
+    address = {"f_words": "saying sorry", "f_by": "meaning", "f_hide_dense": "false"}
+    assert {LABELLED, 0} <= set(table(run_page("features.py", **address)))
+    assert LABELLED not in table(run_page("features.py", f_named="unlabelled", **address))
+    rows = oracle(store_path)
+    for sign, right in (("w > 0", lambda w: w > 0), ("w < 0", lambda w: w < 0)):
+        found = by_meaning(store_path, "saying sorry")
+        test = run_page("features.py", f_sign=sign, **address)
+        wanted = [i for i, _, _ in found if right(rows[i]["head_weight"])]
+        assert (table(test) if test.dataframe else []) == wanted
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("漢字", "No word of this search is known"),
+        ("\U0001f600", "No word of this search is known"),
+        ("volcanology", "Nothing that the filters let through"),
+    ],
+)
+def test_a_search_that_finds_nothing_says_why(run_page: Run, store_path: Path, query: str, says: str) -> None:
+    test = run_page("features.py", f_words=query, f_by="meaning")
+    assert not test.dataframe
+    assert any(says in text for text in texts(test, "info"))
+
+
+@pytest.mark.parametrize(
+    "query", ['") OR 1=1 --', "<img src=x onerror=alert(1)>", "**bold** :red[x]", "a" * 5000]
+)
+def test_hostile_searches_by_meaning_are_only_text(run_page: Run, store_path: Path, query: str) -> None:
+    shown = everything_shown(run_page("features.py", f_words=query, f_by="meaning"))
+    assert "<img" not in shown and "onerror" not in shown
+
+
+def test_an_empty_search_by_meaning_lists_all_features(run_page: Run, store_path: Path) -> None:
+    plain_table = table(run_page("features.py"))
+    for query in ("", "   "):
+        assert table(run_page("features.py", f_by="meaning", f_words=query)) == plain_table
+    assert table(run_page("features.py", f_by="nonsense")) == plain_table
+
+
+def test_without_any_name_the_search_says_so(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "new.db", create=ModelRecord("0" * 64, "new", 3)) as store:
+        store.import_harvest([FeatureRecord(i) for i in range(3)], (), (), ())
+        found = search_by_meaning(store, "refusal", FeatureFilter(), "")
+    assert not found.matches and "no name to compare with" in nothing_found(found)
+
+
+def test_a_label_taken_back_is_found_no_more_and_a_new_one_at_once(run_page: Run, store_path: Path) -> None:
+    test = run_page("features.py", f_words="cosmic rays", f_by="meaning")
+    assert not test.dataframe
+    with Store.open(store_path) as store:
+        Labels(store, "cy").label(9, "astronomy, outer space")
+    test.run()
+    assert table(test) == [9]
+    with Store.open(store_path) as store:
+        Labels(store, "cy").undo()
+    test.run()
+    assert not test.dataframe
+
+
+def test_who_labels_blind_finds_and_sees_nobody_elses_label(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        Labels(store, "cy").draft(LABELLED, {"text": "not yet said"})
+    for by, query in (("meaning", "apologies"), ("words", "apologies"), ("words", "refusal wording")):
+        test = run_page("features.py", f_by=by, f_words=query)
+        assert table(test)[0] == LABELLED
+        test.text_input(key="person").set_value("cy").run()
+        shown = test.dataframe[0].value.to_csv() if test.dataframe else ""
+        assert "apologies" not in shown and "refusal wording" not in shown
+        assert by == "meaning" or not test.dataframe
+    # Found by its suggestion, it is called by its suggestion.
+    test.text_input(key="f_words").set_value("professional").run()
+    assert table(test) == [LABELLED]
+    assert test.dataframe[0].value["name"].tolist() == ["sorry, professional; refusal"]
 
 
 # -- Feature ---------------------------------------------------------------------------------------------------
