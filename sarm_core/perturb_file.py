@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -14,12 +13,12 @@ import pandas as pd
 
 from sarm_core.commands.options import encoding_of, loaded
 from sarm_core.encoded import encode_once
-from sarm_core.errors import SarmError
 from sarm_core.evaluate import load_benchmark
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.scores import json_number
 from sarm_core.files import written_whole
 from sarm_core.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
+from sarm_core.provenance import file_facts, model_facts, versions
 from sarm_core.rewrites import REWRITES
 from sarm_core.steering import Steering
 
@@ -35,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     rules = list(dict.fromkeys(rules))
     benchmark = load_benchmark("pairs", options.files, skip_bad=options.skip_bad)
     assert isinstance(benchmark, Pairs)
-    files = [_file(path) for path in options.files]
+    files = [file_facts(path) for path in options.files]
     scorer = loaded(options)
     if steering is not None:
         steering.check(scorer.n_features)
@@ -62,14 +61,9 @@ def run(options: argparse.Namespace) -> int:
     if steering is not None:
         report["steered"] = perturbation_report(checked(steering), benchmark)
         report["steering"] = json.loads(steering.to_json())
-    report["model"] = {
-        "source": scorer.checkpoint.source,
-        "name": scorer.checkpoint.name,
-        "fingerprint": scorer.fingerprint,
-        "dtype": str(scorer.dtype).removeprefix("torch."),
-        "max_length": scorer.max_length,
-    }
+    report["model"] = model_facts(scorer)
     report["files"] = files
+    report["versions"] = versions()
     report["cut_answers"] = int((encoded.n_cut > 0).sum())
     report["skipped_rows"] = [str(error) for error in benchmark.skipped]
     with written_whole(options.out) as file:
@@ -142,11 +136,3 @@ def _flips(row: Mapping[str, Any]) -> str:
         return "no answer to rewrite"
     asked = sum(row[f"pairs_{side}"] for side in ("both", "chosen", "rejected"))
     return f"{row['flips']} of {asked} orders changed ({row['flip_rate']:.1%})"
-
-
-def _file(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    except OSError as error:
-        raise SarmError(f"{path}: cannot be read ({error.strerror})") from None
