@@ -31,7 +31,7 @@ __all__ = ["MOST_SPANS", "MOST_TOKENS", "Agreement", "Occlusion", "occlude"]
 
 MOST_SPANS = 100
 """Spans that are dropped; of a longer answer the last ones, which stand nearest to the scored token."""
-MOST_TOKENS = 120_000
+MOST_TOKENS = 60_000
 """Tokens of all versions together, before prefix sharing."""
 MOST_DENSE = 20_000_000
 """Activations kept along the tokens of one answer, which only a model without TopK can exceed."""
