@@ -64,7 +64,8 @@ def make_export(
                 f"{root.parent}: {in_bytes(int(2.2 * size))} are needed while the file is made, and there is less "
                 "room; use the command line with --out on another disk, or set TMPDIR"
             )
-        say("Waiting for another export on this server …")
+        if _one_at_a_time.locked():
+            say("Waiting for another export on this server …")
         with _one_at_a_time:
             name = f"sarm-steered-{layout}"
             say("Writing the model …")

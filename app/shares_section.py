@@ -52,7 +52,9 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
         which = st.segmented_control(
             "Groups", [NAMED, CATEGORIES], key="share_groups", required=True, label_visibility="collapsed"
         )
-        with popover("share_group", "Make a group", icon=":material/group_work:"):
+        new = popover("share_group", "Make a group", icon=":material/group_work:")
+    if new.open:  # its list of features is long, and read from the store
+        with new:
             group_form(current, "share_group", "Features active here", _by_effect(matrix), _show_named)
     groups = labelled if which == CATEGORIES else named
     partition = Partition.of_groups(groups, matrix.n_features)

@@ -62,11 +62,14 @@ def _dialog(current: Engine) -> None:
     if not st.session_state.get(OPEN):
         st.rerun()  # a callback in here is done: the page shows what it did
     try:
-        with current.store() as store:
-            newest = store.steerings()
+        _body(current)
     except session.Errors as error:
         st.error(plain(str(error)), icon=":material/error:")
-        return
+
+
+def _body(current: Engine) -> None:
+    with current.store() as store:
+        newest = store.steerings()
     save, saved = st.tabs(["Save this one", "Saved"], default="Saved" if _nothing_to_save(newest) else None)
     with save:
         _save(current, newest)

@@ -188,3 +188,12 @@ def test_hostile_and_many_versions_are_listed_as_they_are(page: AppTest, store_p
             assert len(page.selectbox("steerings_version").options) == 200
     for part in [*page.markdown, *page.caption, *page.error, *page.success, *page.info]:
         assert "onerror" not in part.value or "\\<img" in part.value
+
+
+def test_a_store_that_is_no_longer_one_is_one_line_with_the_dialog_open(page: AppTest, store_path: Path) -> None:
+    for path in store_path.parent.glob(f"{store_path.name}*"):
+        path.unlink()
+    store_path.write_text("not a database, and long enough to be seen as none" * 20)
+    page.run()
+    assert not page.exception
+    assert page.error and all("\n" not in error.value for error in page.error)

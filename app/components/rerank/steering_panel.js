@@ -2,9 +2,9 @@ import { MODES, LARGEST_VALUE, multiplier, plain, sliderRange, typicalActivation
 import { arrange, icon, iconButton, make, setAttribute, setStyle, setText, setTitle } from "./elements.js";
 
 const MODE_HINTS = {
-  scale: "multiply this feature's activation",
-  set: "replace its activation where it fires",
-  offset: "add to its activation in every answer",
+  scale: "multiply this feature's activation: can re-rank, can be exported",
+  set: "replace its activation where it fires: can re-rank, no head weight can express it in an export",
+  offset: "add to its activation in every answer: never re-ranks, cannot be exported",
 };
 
 /**
