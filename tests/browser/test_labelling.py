@@ -202,6 +202,10 @@ def test_ten_labels_by_the_keyboard_alone(enter: Enter, label_app: tuple[str, Pa
         app.settled()
         app.page.keyboard.press(str(step % 5 + 1))
         app.settled()
+        if not step:  # what the colour says, said to a screen reader
+            verdicts = app.page.get_by_role("group", name="Verdict: has it one meaning?")
+            verdicts.get_by_role("button", name="none", pressed=True).wait_for()
+            assert verdicts.get_by_role("button", pressed=True).count() == 1
         app.page.keyboard.press("Control+Enter")
         done.append(at)
         at = next_feature(app, at)

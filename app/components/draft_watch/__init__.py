@@ -29,8 +29,8 @@ def draft_watch(
     """Watch the text area inside the container with key `box`; `on_text` gets its text after a pause in typing.
 
     `item` says what the text belongs to: text typed for another item is not handed over. `saved` is the text that
-    is kept already; until it is what was typed, the browser keeps the text and hands it over again when the
-    connection is back. When the page was loaded anew meanwhile, `on_found` gets it. While no box has the cursor,
+    is kept already; until it is what was typed, the browser keeps the text, and when the page is loaded anew
+    `on_found` gets it. While no box has the cursor,
     the key T puts it into this one; Esc leaves it.
     """
 

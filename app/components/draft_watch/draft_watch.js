@@ -1,7 +1,8 @@
 /*
  * No element of its own: it listens to the page's text area, which stays Streamlit's.
  * Called again on every run of the script, so what it needs is replaced and the listeners are added once.
- * What is typed stays in this browser's storage until the server says that it has it.
+ * What is typed stays in this browser's storage until the server says that it has it: when the line was cut,
+ * Streamlit sends the box again once it is back, but not after the page was loaded anew.
  */
 const PAUSE_MS = 500;
 const AGAIN_MS = 1500;
@@ -10,11 +11,6 @@ const mounted = new WeakMap();
 
 function inField(node) {
   return node instanceof HTMLElement && (node.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(node.tagName));
-}
-
-function connected() {
-  const app = document.querySelector("[data-testid=stApp]");
-  return !app || (app.getAttribute("data-test-connection-state") ?? "CONNECTED") === "CONNECTED";
 }
 
 // A browser may refuse storage (private windows, a full disk): then what is typed lives in the page alone.
@@ -36,15 +32,14 @@ export default function render(component) {
       // The server went on to another item, so it had what was typed for the last one.
       clearTimeout(watch.timer);
       kept(watch.component.data.item, null);
-      watch.unsent = null;
+      watch.typed = false;
     }
     watch.component = component;
     setTimeout(watch.describe, 0);
-    if (watch.unsent === saved) watch.unsent = null;
     if (kept(item) === saved) kept(item, null);
     return watch.stop;
   }
-  watch = { component, timer: 0, unsent: null };
+  watch = { component, timer: 0, typed: false };
   mounted.set(parent, watch);
 
   const box = () => document.querySelector(`.st-key-${CSS.escape(watch.component.data.box)} textarea`);
@@ -58,19 +53,16 @@ export default function render(component) {
     clearTimeout(watch.timer);
     const { item } = watch.component.data;
     const text = event.target.value;
-    watch.unsent = text;
+    watch.typed = true;
     kept(item, text);
     watch.timer = setTimeout(() => {
-      watch.timer = 0;
-      if (item === watch.component.data.item && connected()) send(text);
+      if (item === watch.component.data.item) send(text);
     }, PAUSE_MS);
   }
 
   // Leaving the box reports its text anyway; a draft sent after that could come after the label itself.
   function onLeave(event) {
-    if (event.target !== box()) return;
-    clearTimeout(watch.timer);
-    watch.timer = 0;
+    if (event.target === box()) clearTimeout(watch.timer);
   }
 
   function onKey(event) {
@@ -80,7 +72,6 @@ export default function render(component) {
       target.blur();
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       clearTimeout(watch.timer);
-      watch.timer = 0;
     } else if (event.key.toLowerCase() === "t" && !event.ctrlKey && !event.metaKey && !event.altKey && !inField(event.target)) {
       event.preventDefault();
       target.focus({ preventScroll: false });
@@ -99,11 +90,7 @@ export default function render(component) {
     }
   }
 
-  // What was sent into a line that was cut is sent again until the server has it.
-  const again = setInterval(() => {
-    describe();
-    if (watch.unsent !== null && !watch.timer && connected() && box()?.value === watch.unsent) send(watch.unsent);
-  }, AGAIN_MS);
+  const again = setInterval(describe, AGAIN_MS);
 
   document.addEventListener("input", onInput, true);
   document.addEventListener("focusout", onLeave, true);
@@ -120,6 +107,6 @@ export default function render(component) {
   };
   const before = kept(item);
   if (before === saved) kept(item, null);
-  else if (before) setTimeout(() => item === watch.component.data.item && watch.unsent === null && send(before, true), 0);
+  else if (before) setTimeout(() => item === watch.component.data.item && !watch.typed && send(before, true), 0);
   return watch.stop;
 }
