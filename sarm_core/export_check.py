@@ -43,20 +43,25 @@ def exported_bytes(checkpoint: Checkpoint) -> int:
     files = (
         checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
     )
-    total = 4 * checkpoint.shape.n_features
-    total += sum(_bytes(checkpoint.tensors, n) for n in checkpoint.tensors.names() if n.startswith("sae."))
-    return total + sum(
-        _bytes(files, name)
-        for name in files.names()
-        if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)
-    )
+    own = [name for name in checkpoint.tensors.names() if name.startswith("sae.")]
+    blocks = [n for n in files.names() if checkpoint.takes_part(n) or FINAL_NORM.fullmatch(n)]
+    head = 4 * checkpoint.shape.n_features
+    return head + _bytes(checkpoint.tensors, own) + _bytes(files, blocks)
 
 
-def _bytes(files: TensorFiles, name: str) -> int:
-    with safe_open(files.files[name], "pt") as opened:
-        part = opened.get_slice(name)
-        width = re.search(r"\d+", part.get_dtype())
-        return int(np.prod(part.get_shape(), dtype=np.int64)) * (int(width[0]) // 8 if width else 1)
+def _bytes(files: TensorFiles, names: Sequence[str]) -> int:
+    """Of the tensors `names`; each file is opened once, for its header only."""
+    total = 0
+    for file in {files.files[name] for name in names}:
+        with safe_open(file, "pt") as opened:
+            for name in names:
+                if files.files[name] == file:
+                    part = opened.get_slice(name)
+                    width = re.search(r"\d+", part.get_dtype())
+                    total += int(np.prod(part.get_shape(), dtype=np.int64)) * (
+                        int(width[0]) // 8 if width else 1
+                    )
+    return total
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,8 @@ def start(app: AppPage, url: str) -> None:
     """Open a page and wait for what comes last on it."""
     app.page.goto(url)
     app.page.wait_for_selector(".rerank .answer, .feature-bars .bar-row, .st-key-switch_source")
+    if urlsplit(url).path in ("", "/"):  # a component whose script came first must not stand for the other
+        app.page.wait_for_selector(".rerank .answer")
     app.settled()
 
 
