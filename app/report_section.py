@@ -96,7 +96,7 @@ def _report(of: Evaluated, steering: Steering, engine: Engine) -> dict[str, Any]
     body["model"] = model_facts(engine.scorer)
     body["files"] = list(of.files)
     body["cut_answers"] = of.n_cut
-    body["notes"] = [*body["notes"], *of.notes]
+    body["encoding_notes"] = list(of.notes)
     if of.complement_file is not None:
         body["complement"]["file"] = of.complement_file
     body["versions"] = versions()

@@ -85,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
     report["cut_answers"] = int((answers.n_cut > 0).sum())
     if answers.complement_file is not None:
         report["complement"]["file"] = answers.complement_file
+    report["encoding_notes"] = [note for part in answers.encoded for note in part.notes]
     report["versions"] = versions()
     report["command"] = command_line(options, report["model"]["dtype"])
     with written_whole(options.out) as file:

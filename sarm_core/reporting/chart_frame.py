@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sarm_core.reporting.drawing import Canvas
-from sarm_core.reporting.markup import Markup, join, tag
+from sarm_core.reporting.markup import Markup, cut, join, tag
 
 __all__ = ["NARROW", "WIDE", "figure", "key", "padded"]
 
@@ -45,7 +45,9 @@ def key(entries: Sequence[tuple[str, str]], class_: str = "key") -> Markup:
                 canvas.rect(0.5, 0.5, 21, 9, kind.replace("area", "outline"))
         return tag("svg", join(canvas.parts), viewBox="0 0 22 10", aria_hidden="true", class_="sample")
 
-    return tag("ul", *(tag("li", sample(kind), tag("bdi", text)) for text, kind in entries), class_=class_)
+    return tag(
+        "ul", *(tag("li", sample(kind), tag("bdi", cut(text, 60))) for text, kind in entries), class_=class_
+    )
 
 
 def padded(low: float, high: float, share: float) -> tuple[float, float]:

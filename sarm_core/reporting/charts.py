@@ -97,7 +97,7 @@ def bar_chart(
 
     def draw(width: float) -> Canvas:
         wide = width == WIDE
-        bar, gap = 11.0, 14.0
+        bar, gap = 13.0, 14.0
         label = 0.0 if wide else 20.0
         row = label + bar * len(drawn) + gap
         left, right = (262.0, width - 60) if wide else (8.0, width - 62)
@@ -119,8 +119,8 @@ def bar_chart(
                 at = y + label + bar * number
                 if value is None:
                     continue
-                canvas.rect(scale(0), at, scale(value) - scale(0), bar - 2, f"bar c{number}")
-                canvas.text(max(scale(value), scale(0)) + 5, at + bar - 2, signed(value), "m")
+                canvas.rect(scale(0), at, scale(value) - scale(0), bar - 3, f"bar c{number}")
+                canvas.text(max(scale(value), scale(0)) + 5, at + bar - 3, signed(value), "m")
         return canvas
 
     numbers = table(

@@ -121,6 +121,7 @@ _REPORT = {
 _OPTIONAL = {
     "files": _List(_FILE),
     "cut_answers": COUNT,
+    "encoding_notes": _List(TEXT),
     "complement": _Object({"distribution": _DISTRIBUTION}, {"collateral": _COLLATERAL, "file": _FILE}),
     "versions": _Map(TEXT),
     "command": TEXT,

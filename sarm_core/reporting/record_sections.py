@@ -22,10 +22,11 @@ LISTED = 10
 
 def caveats(evaluation: Mapping[str, Any], steering: Steering, evidence: Evidence | None) -> list[str]:
     """Everything that weakens or limits what the figures say, a sentence each."""
-    notes = list(dict.fromkeys([*evaluation["notes"], *evaluation.get("notes_steered", ())]))
-    found = [_sentence(note) for note in notes]
-    if steering and notes and evaluation["notes"] != evaluation.get("notes_steered"):
-        found.append("Of these notes, some hold for the plain model only and some under the steering only.")
+    plain, steered = list(evaluation["notes"]), list(evaluation.get("notes_steered", evaluation["notes"]))
+    found = [_sentence(note) for note in plain if note in steered]
+    found += [f"Plain model: {_sentence(note)}" for note in plain if note not in steered]
+    found += [f"Under the steering: {_sentence(note)}" for note in steered if note not in plain]
+    found += [_sentence(note) for note in evaluation.get("encoding_notes", ())]
     cut_answers = evaluation.get("cut_answers")
     if cut_answers:
         found.append(

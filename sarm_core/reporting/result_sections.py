@@ -333,7 +333,7 @@ def _item(flip: Mapping[str, Any]) -> Markup:
     return tag(
         "article",
         tag("p", tag("b", cut(flip["prompt"], PROMPT_WIDTH) or "(no prompt)", dir="auto"), class_="prompt"),
-        tag("p", tag("bdi", ", ".join(cut(fact, 80) for fact in [*facts, place] if fact)), class_="note"),
+        tag("p", join([tag("bdi", cut(fact, 80)) for fact in [*facts, place] if fact], ", "), class_="note"),
         tag(
             "div",
             answer("right", 1),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sarm_core.reporting.charts import Mark, bar_chart, dot_chart
+from sarm_core.reporting.drawing import fitted
 from sarm_core.reporting.evidence import Evidence, FeatureNote
 from sarm_core.reporting.figures import count, percent, plural, points, points_interval, reward, signed, tick
 from sarm_core.reporting.markup import Markup, cut, isolated, join, table, tag
@@ -14,6 +15,8 @@ from sarm_core.steering import Steering
 __all__ = ["COMPARED", "change_section", "evidence_section", "feature_name"]
 
 MAX_BARS = 24
+LABEL_WIDTH = 108.0
+"""Pixels of a feature's name in a picture"""
 MAX_ROWS = 60
 COMPARED = 5
 """Features that were not steered, shown beside those that were"""
@@ -30,7 +33,7 @@ def feature_name(feature: int, notes: Mapping[int, FeatureNote]) -> str:
 def _label(feature: int, notes: Mapping[int, FeatureNote]) -> str:
     """The same for a picture: short, so that the word "suggested" is not what gets cut."""
     note = notes.get(feature, FeatureNote())
-    name = cut(note.name, 16) if note.name else "unlabelled"
+    name = fitted(note.name, LABEL_WIDTH) if note.name else "unlabelled"
     return f"#{feature} {name}{' (suggested)' if note.name and note.suggested else ''}"
 
 
@@ -96,8 +99,9 @@ def evidence_section(
         return [
             tag(
                 "p",
-                "No contrast was handed to this report, so it does not say why these features were chosen. "
-                "`python -m sarm_core contrast` makes one.",
+                "No contrast was handed to this report, so it does not say why these features were chosen. ",
+                tag("code", "python -m sarm_core contrast"),
+                " makes one.",
             )
         ]
     steered = [i for i in steering.features() if i in evidence.by_feature]
