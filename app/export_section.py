@@ -43,6 +43,7 @@ def export_section(engine: Engine) -> None:
         size = exported_bytes(engine.scorer.checkpoint)
     except SteeringError as error:
         st.error(f"This steering cannot be folded: {plain(str(error))}.", icon=":material/block:")
+        _steering_file()
         st.page_link("app_pages/compare.py", label="Change it on Compare and steer", icon=":material/tune:")
         return
     except session.Errors as error:
@@ -173,6 +174,10 @@ def _offer(made: Exported, layout: AnyLayout) -> None:
 
 def _command(engine: Engine, layout: AnyLayout) -> None:
     st.code(command_line(engine.choice.source, layout), language="bash", wrap_lines=True)
+    _steering_file()
+
+
+def _steering_file() -> None:
     st.download_button(
         "steering.json",
         session.steering().current.to_json(),
