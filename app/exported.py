@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ LARGEST_DOWNLOAD = 400_000_000
 
 FOLDED = "folded-steering.json"
 """Says in the archive what was done to the head; no loader reads it, so nothing is applied twice."""
+
+PREFIX = "sarm-export-"
 
 _one_at_a_time = threading.Lock()
 
@@ -56,7 +59,8 @@ def make_export(
 
     Raises SteeringError for what cannot be folded, CheckpointError, and SarmError for a full disk.
     """
-    folder = tempfile.TemporaryDirectory(prefix="sarm-export-", ignore_cleanup_errors=True)
+    _remove_left_behind()
+    folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
     try:
         root = Path(folder.name)
         if shutil.disk_usage(root).free < 2.2 * size:
@@ -83,6 +87,20 @@ def make_export(
     except BaseException:
         folder.cleanup()
         raise
+
+
+def _remove_left_behind() -> None:
+    """Exports of servers that were killed: nothing of theirs ran any more to give the disk back."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        process = path.name.removeprefix(PREFIX).split("-")[0]
+        try:
+            mine = path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink()
+            if mine and process.isascii() and process.isdecimal():
+                os.kill(int(process), 0)  # asks only whether there is such a process
+        except (ProcessLookupError, OverflowError):
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue
 
 
 def _packed(written: Path, target: Path) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -127,3 +130,23 @@ def test_the_command_line_quotes_what_a_shell_would_take_apart() -> None:
     line = command_line("/tmp/a model; rm -rf ~", "auto")
     assert "'/tmp/a model; rm -rf ~'" in line and line.endswith("--layout auto --out sarm-steered-auto")
     assert [in_bytes(n) for n in (12, 92_871_040, 8_030_000_000)] == ["12 bytes", "92.9 MB", "8.03 GB"]
+
+
+def test_what_a_killed_server_left_is_removed_and_what_a_living_one_holds_stays(
+    page: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, living, other = (
+        tmp_path / "scratch" / name
+        for name in (f"sarm-export-{ended.pid}-abc", f"sarm-export-{os.getppid()}-abc", "sarm-export-x-abc")
+    )
+    for folder in (dead, living, other):
+        folder.mkdir(parents=True)
+        (folder / "file.zip").write_text("x")
+    checked(page.button("export_go").click().run())
+    assert not dead.exists()
+    assert (living / "file.zip").exists() and (other / "file.zip").exists()
+    found = made(page)
+    assert found is not None and found.path.is_file()
