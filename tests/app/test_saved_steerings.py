@@ -190,7 +190,9 @@ def test_hostile_and_many_versions_are_listed_as_they_are(page: AppTest, store_p
         assert "onerror" not in part.value or "\\<img" in part.value
 
 
-def test_a_store_that_is_no_longer_one_is_one_line_with_the_dialog_open(page: AppTest, store_path: Path) -> None:
+def test_a_store_that_is_no_longer_one_is_one_line_with_the_dialog_open(
+    page: AppTest, store_path: Path
+) -> None:
     for path in store_path.parent.glob(f"{store_path.name}*"):
         path.unlink()
     store_path.write_text("not a database, and long enough to be seen as none" * 20)
