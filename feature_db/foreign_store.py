@@ -40,7 +40,8 @@ def foreign_events(store: Connection, path: str | Path) -> list[tuple[int, Event
         with _opened(path) as conn:
             _check(store, conn, path)
             return list(_events(store, conn, path))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError) as error:
+        # The last three are how Python reports text, numbers and lengths of a damaged page.
         reason = " ".join(str(error).split())[:120]
         raise StoreError(f"{path}: is damaged or no store of this program ({reason})") from None
 

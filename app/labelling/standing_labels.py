@@ -113,11 +113,10 @@ def _vote(engine: Engine, me: Me, uid: str, agree: bool, reason: str) -> None:
 
 def settled_label(settled: Event) -> None:
     """What an adjudicator settled on."""
+    why = f"  \n{plain(settled.note)}" if settled.note else ""
     st.success(
-        f"Settled: “{plain(settled.text or '')}”  \n:small[{facts_of(settled)}]", icon=":material/gavel:"
+        f"Settled: “{plain(settled.text or '')}”{why}  \n:small[{facts_of(settled)}]", icon=":material/gavel:"
     )
-    if settled.note:
-        st.caption(plain(settled.note))
 
 
 def history(engine: Engine, me: Me, feature: int) -> None:
@@ -143,6 +142,9 @@ def history(engine: Engine, me: Me, feature: int) -> None:
                 "reason or note": [e.note for e in found],
             },
             hide_index=True,
+            column_config={
+                "time (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+            },
             key=f"history_{feature}",
         )
 
