@@ -1,15 +1,8 @@
-"""SARM Explorer: `streamlit run app/main.py`. The pages are in navigation.py; this starts loading the model at once.
-
-Streamlit runs a script only when a browser asks for it. Importing torch and transformers and reading the weights take
-seconds, so they begin, in a thread, when the server starts.
-"""
+"""SARM Explorer: `streamlit run app/main.py`. Navigation only; each page is a file in app_pages/."""
 
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 # Streamlit puts only this file's folder on the path; the rooms are beside it.
@@ -19,24 +12,42 @@ if ROOT not in sys.path:
 
 import streamlit as st  # noqa: E402
 
+from app.plain_text import plain  # noqa: E402
+from feature_db.errors import StoreError  # noqa: E402
+from sarm_core.errors import SarmError  # noqa: E402
 
-def load_ahead() -> None:
-    """Load the model a new session starts with. What cannot be loaded is told to whoever opens the page."""
-    from app.engine import default_choice, load_engine
-    from feature_db import StoreError
-    from sarm_core.errors import SarmError
+# A file of our own: browsers would fetch a Material icon for the tab from another server.
+ICON = Path(__file__).with_name("icon.svg")
+st.set_page_config(page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=230)
+# The wide layout's margins are 5rem; tables and bars need the room more.
+st.html(
+    "<style>@media (min-width: 640px) { .stMainBlockContainer { padding-inline: 2.5rem } }</style>",
+)
 
-    try:
-        load_engine(default_choice())
-    except (SarmError, StoreError, OSError):
-        return
+PAGES = {
+    "Use": [
+        st.Page(
+            "app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True
+        ),
+        st.Page("app_pages/explain.py", title="Explain one answer", icon=":material/search_insights:"),
+    ],
+    "Understand": [
+        st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
+        st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
+    ],
+    "Label": [
+        st.Page("app_pages/label.py", title="Label", icon=":material/edit_note:"),
+        st.Page("app_pages/disagreements.py", title="Disagreements", icon=":material/forum:"),
+    ],
+    "Change": [
+        st.Page("app_pages/find.py", title="Find features", icon=":material/manage_search:"),
+        st.Page("app_pages/evaluate.py", title="Evaluate", icon=":material/checklist:"),
+    ],
+    "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
+}
 
-
-@asynccontextmanager
-async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """While the server runs."""
-    threading.Thread(target=load_ahead, name="load the model", daemon=True).start()
-    yield
-
-
-app = st.App(str(Path(__file__).with_name("navigation.py")), lifespan=lifespan)
+try:
+    st.navigation(PAGES).run()
+except (SarmError, StoreError) as error:
+    # A page says most errors where they arise; what is left (a store that went away, say) is one line here.
+    st.error(plain(str(error)), icon=":material/error:")

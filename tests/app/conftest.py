@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tests.app.store_builder import store_for
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 
-MAIN = Path(__file__).parents[2] / "app" / "navigation.py"
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
 N_FEATURES = 64
 
 Run = Callable[..., AppTest]

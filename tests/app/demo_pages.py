@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from app.engine import load_engine
 
-MAIN = Path(__file__).parents[2] / "app" / "navigation.py"
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
 PATIENCE = 180
 """Seconds: the first page of a run loads the model, on a machine that may be busy."""
 

@@ -43,7 +43,7 @@ def engine(model):
 
 
 def page(name):
-    script = AppTest.from_file(str(ROOT / "app" / "navigation.py"), default_timeout=120)
+    script = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
     script.run()
     script.switch_page(f"app_pages/{name}.py").run()
     assert not script.exception
