@@ -107,7 +107,7 @@ def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpu
 
 
 def test_the_page_offers_both_files_once_there_is_something_to_report(engine, corpus):
-    script = AppTest.from_file(str(ROOT / "app" / "navigation.py"), default_timeout=120)
+    script = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
     script.run()
     script.switch_page("app_pages/evaluate.py").run()
     assert not script.exception

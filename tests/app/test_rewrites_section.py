@@ -26,7 +26,7 @@ from sarm_core.rewrites import REWRITES
 from sarm_core.steering import Steering
 from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
-MAIN = Path(__file__).parents[2] / "app" / "navigation.py"
+MAIN = Path(__file__).parents[2] / "app" / "main.py"
 SET = next(iter(CORPUS_SETS))
 torch.set_num_threads(1)
 
