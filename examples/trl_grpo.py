@@ -14,6 +14,7 @@ that rises does not say how; the table at the end does, because the mean reward 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import tempfile
@@ -224,6 +225,9 @@ def main() -> int:
     parser.add_argument("--length", type=int, help="tokens a completion may have; default: 3 (toy) or 48")
     parser.add_argument("--lr", type=float, help="default: 1e-2 (toy) or 1e-5")
     options = parser.parse_args()
+    if importlib.util.find_spec("trl") is None:
+        print("error: this example trains with TRL: pip install -r requirements-train.txt", file=sys.stderr)
+        return 2
     toy = options.policy == "toy"
     options.lr = options.lr or (1e-2 if toy else 1e-5)
     options.length = options.length or (3 if toy else 48)

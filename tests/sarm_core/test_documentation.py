@@ -19,6 +19,7 @@ PYTHON = ("README.md", "docs/ship.md")
 DOCUMENTS = [
     str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ]
+HAS_TRL = importlib.util.find_spec("trl") is not None
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"^ {4}python -m sarm_core (.+)$", re.MULTILINE)
 
@@ -70,12 +71,17 @@ def test_every_link_of_the_documents_leads_somewhere():
                 assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
 
+@pytest.mark.skipif(HAS_TRL, reason="TRL is installed")
+def test_without_trl_the_example_names_the_remedy(tmp_path):
+    done = run([str(ROOT / "examples" / "trl_grpo.py")], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error:") and "requirements-train.txt" in done.stderr
+
+
 @pytest.mark.train
-@pytest.mark.skipif(
-    importlib.util.find_spec("trl") is None, reason="the optional extra [train] is not installed"
-)
+@pytest.mark.skipif(not HAS_TRL, reason="the optional extra [train] is not installed")
 def test_the_grpo_example_runs_and_its_table_adds_up(tmp_path):
-    done = run([str(ROOT / "examples" / "trl_grpo.py"), "--steps", "2"], tmp_path)
+    done = run([str(ROOT / "examples" / "trl_grpo.py"), "--steps", "2", "--group", "4"], tmp_path)
     assert done.returncode == 0, done.stderr
     under = re.search(r"mean reward, steered +([+-][\d.]+) -> +([+-][\d.]+)", done.stdout)
     parts = re.search(r"steered features ([+-][\d.]+), all others ([+-][\d.]+)", done.stdout)
