@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test setup fetch demo-store study browser-test lint format types check clean
+.PHONY: app test setup fetch demo-store study browser-test study-test extras-test lint format types check clean
 
 app: setup fetch
 	$(BIN)/streamlit run app/main.py
@@ -37,12 +37,20 @@ demo-store: setup fetch
 	xz -9 -T1 -c runs/demo-store.db > sarm_core/demo/store.db.xz.new
 	mv sarm_core/demo/store.db.xz.new sarm_core/demo/store.db.xz
 
-# The case study: finds, steers, proves, ships, and writes docs/over-refusal.md.
+# The case study: finds, steers, proves, ships, and writes docs/over-refusal.md. `study-test` compares instead of writing.
 study: setup fetch
 	$(BIN)/python examples/over_refusal/run.py --page docs/over-refusal.md
 
 browser-test: setup-dev fetch
 	$(BIN)/python -m pytest -m browser
+
+study-test: setup-dev fetch
+	$(BIN)/python -m pytest -m study
+
+# The optional extras: a harvest with Ray Data, a reward function in TRL.
+extras-test: setup-dev fetch
+	$(BIN)/python -m pip install --quiet -r requirements-ray.txt -r requirements-train.txt
+	$(BIN)/python -m pytest -m "ray or train"
 
 lint: setup-dev
 	$(BIN)/ruff check .
