@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.engine import Choice, Engine, load_engine
 from tests.app.store_builder import store_for
-from tests.sarm_core.tiny_models import chatml, reference_checkpoint
+from tests.sarm_core.tiny_models import chatml, reference_checkpoint, text_checkpoint
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 N_FEATURES = 64
@@ -43,13 +44,29 @@ def store_path(store_template: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def app_env(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The app's model and data folder; the engine cached for another test's folder is dropped."""
-    from app.engine import load_engine
-
     monkeypatch.setenv("SARM_MODEL", str(checkpoint))
     monkeypatch.setenv("SARM_DATA", str(tmp_path))
     load_engine.clear()
     yield
     load_engine.clear()
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A tiny checkpoint that reads text, as the app's default model, with its own store and cache."""
+    root = tmp_path_factory.mktemp("app")
+    folder = text_checkpoint(root / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SARM_MODEL", str(folder))
+        patch.setenv("SARM_DATA", str(root / "data"))
+        patch.setenv("SARM_CACHE", str(root / "cache"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def engine(text_model: Path) -> Engine:
+    """The engine of `text_model`."""
+    return load_engine(Choice(str(text_model)))
 
 
 @pytest.fixture

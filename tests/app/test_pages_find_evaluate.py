@@ -7,39 +7,17 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, load_engine
 from app.evaluation_view import evaluate_corpus, evaluate_upload, flip_comparison, outcome, score_rows
 from app.find_features import find_in_corpus, find_in_upload, listed
 from sarm_core.contrast_inputs import from_pairs
 from sarm_core.demo import axes
 from sarm_core.errors import RowError, SarmError
 from sarm_core.steering import Steering
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
 torch.set_num_threads(1)
 PAIR = b'{"prompt": "p", "chosen": "a", "rejected": "b"}\n'
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A tiny checkpoint that reads text, as the app's default model, with its own store and cache."""
-    root = tmp_path_factory.mktemp("app")
-    tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SARM_MODEL", str(folder))
-        patch.setenv("SARM_DATA", str(root / "data"))
-        patch.setenv("SARM_CACHE", str(root / "cache"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def engine(model):
-    return load_engine(Choice(str(model)))
 
 
 def page(name):
@@ -140,7 +118,7 @@ def test_token_ids_cannot_be_opened_and_say_so(engine):
 # -- pages -------------------------------------------------------------------------------------------------
 
 
-def test_find_page_answers_a_question_and_a_second_one_needs_no_model(model, engine, monkeypatch):
+def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, monkeypatch):
     script = page("find")
     assert any("Choose a question" in box.value for box in script.info)
     button(script, "find_go").click().run()
@@ -162,7 +140,7 @@ def test_find_page_answers_a_question_and_a_second_one_needs_no_model(model, eng
     assert script.session_state["found"].title == "heavy against plain"
 
 
-def test_evaluate_page_shows_before_and_after_and_what_moved(model, engine):
+def test_evaluate_page_shows_before_and_after_and_what_moved(engine):
     script = page("evaluate")
     button(script, "eval_go").click().run()
     assert not script.exception and not script.error

@@ -8,7 +8,6 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, load_engine
 from app.evaluation_view import evaluate_corpus, evaluate_upload
 from app.find_features import find_in_corpus
 from app.report_section import report, report_page
@@ -17,7 +16,6 @@ from feature_db.labels import Labels
 from sarm_core.__main__ import main
 from sarm_core.steering import Steering
 from tests.sarm_core.html_page import Page, number
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[2]
@@ -27,20 +25,6 @@ PAIRS = b"\n".join(
     for i in range(12)
 )
 BAD = b'\n{"prompt": "no answers"}\n'
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    root = tmp_path_factory.mktemp("app")
-    tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SARM_MODEL", str(folder))
-        patch.setenv("SARM_DATA", str(root / "data"))
-        patch.setenv("SARM_CACHE", str(root / "cache"))
-        yield load_engine(Choice(str(folder)))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, load_engine
 from app.evaluation_view import CORPUS_SETS
 from app.perturbation_view import (
     RULES,
@@ -24,30 +23,10 @@ from sarm_core.errors import RowError, SarmError
 from sarm_core.perturb import perturb, rewritten
 from sarm_core.rewrites import REWRITES
 from sarm_core.steering import Steering
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 SET = next(iter(CORPUS_SETS))
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    root = tmp_path_factory.mktemp("rewrites")
-    tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SARM_MODEL", str(folder))
-        patch.setenv("SARM_DATA", str(root / "data"))
-        patch.setenv("SARM_CACHE", str(root / "cache"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def engine(model):
-    return load_engine(Choice(str(model)))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +132,7 @@ def test_token_ids_and_unlike_prompts_cannot_be_opened_and_say_so(engine):
         flip_comparison(unlike, "suffix", 0, "both")
 
 
-def test_the_page_shows_it_and_another_steering_needs_no_model(model, engine, checked, strong, monkeypatch):
+def test_the_page_shows_it_and_another_steering_needs_no_model(engine, checked, strong, monkeypatch):
     script = AppTest.from_file(str(MAIN), default_timeout=120)
     script.run()
     script.switch_page("app_pages/find.py").run()

@@ -23,6 +23,11 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 SETTLE_MS = 210
 """Streamlit may still be about to start a run this long after an action."""
 
+ROW_HEIGHT = 35
+"""Of a dataframe, in pixels."""
+OPEN_TABLE = "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]"
+"""The table in the open tab"""
+
 AppServer = Callable[..., str]
 
 
@@ -157,6 +162,21 @@ class AppPage:
             "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
             timeout=30_000,
         )
+
+    def finished(self) -> None:
+        """As `settled`, for a run that loads a model or draws the bootstrap: long when others compute too."""
+        self.page.wait_for_timeout(SETTLE_MS)
+        self.page.wait_for_selector(
+            "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
+            timeout=240_000,
+        )
+        self.settled()
+
+    def tick(self, table: str, row: int) -> None:
+        """Click the box of a row, counted from 1, of the first dataframe that the selector `table` finds."""
+        box = self.page.locator(f"{table} canvas").first.bounding_box()
+        self.page.mouse.click(box["x"] + 18, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
+        self.finished()
 
 
 @pytest.fixture(scope="session")

@@ -11,24 +11,15 @@ import pytest
 from sarm_core import Steering, load_sarm
 from sarm_core.demo import axes
 from sarm_core.encoded import encode_once
-from tests.browser.conftest import ROOT, SETTLE_MS
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+from tests.browser.conftest import OPEN_TABLE, ROOT
+from tests.sarm_core.tiny_models import text_checkpoint
 
 pytestmark = pytest.mark.browser
-
-ROW_HEIGHT = 35
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    tokenizer = chatml()
-    return reference_checkpoint(
-        tmp_path_factory.mktemp("model") / "tiny",
-        model=backbone("llama", vocabulary=len(tokenizer)),
-        tokenizer=tokenizer,
-        n_features=256,
-        k=16,
-    )
+    return text_checkpoint(tmp_path_factory.mktemp("model") / "tiny", n_features=256, k=16)
 
 
 @pytest.fixture(scope="module")
@@ -41,44 +32,27 @@ def address(app_server, model, tmp_path_factory):
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
 
 
-def finished(app):
-    """Wait for a run that imports torch, loads a model or draws the bootstrap: long when others compute too."""
-    app.page.wait_for_timeout(SETTLE_MS)
-    app.page.wait_for_selector(
-        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
-        timeout=240_000,
-    )
-    app.settled()
-
-
-def tick(app, table, row):
-    """The box of a row of the dataframe `table`, counted from 1."""
-    box = app.page.locator(f"{table} canvas").first.bounding_box()
-    app.page.mouse.click(box["x"] + 18, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
-    finished(app)
-
-
 def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(address, model, new_page, tmp_path):
     app = new_page(width=1280, height=1500)
     page = app.page
     page.set_default_timeout(60_000)
     page.goto(f"{address}/find")
-    finished(app)
+    app.finished()
     page.locator(".st-key-find_go button").click()
     page.get_by_text("pairs of").first.wait_for(timeout=120_000)
-    finished(app)
+    app.finished()
     for row in (1, 2, 3):
-        tick(app, "[data-testid=stDataFrame]", row)
+        app.tick("[data-testid=stDataFrame]", row)
     page.locator(".st-key-find_silence_table button").click()
-    finished(app)
+    app.finished()
     page.get_by_role("link", name="Evaluate what the sliders change").click()
-    finished(app)
+    app.finished()
 
     boxes = page.locator(".st-key-strip input")
     assert boxes.count() >= 1 and {boxes.nth(i).input_value() for i in range(boxes.count())} == {"0.00"}
     page.locator(".st-key-eval_go button").click()
     page.get_by_role("tab", name="Flipped items").wait_for()
-    finished(app)
+    app.finished()
     metrics = page.locator("[data-testid=stMetric]")
     figures = {
         metrics.nth(i).locator("[data-testid=stMetricLabel]").inner_text(): metrics.nth(i)
@@ -89,10 +63,10 @@ def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(addres
     assert int(figures["Decisions won"]) + int(figures["Decisions lost"]) > 0
 
     page.get_by_role("tab", name="Flipped items").click()
-    finished(app)
-    tick(app, "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]", 1)
+    app.finished()
+    app.tick(OPEN_TABLE, 1)
     page.locator(".st-key-eval_open button").click()
-    finished(app)
+    app.finished()
     page.get_by_role("heading", name="Compare and steer").wait_for()
     assert page.locator(".answer").count() == 2
     assert re.search("chosen", page.locator(".rerank").inner_text())
@@ -101,11 +75,11 @@ def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(addres
     assert len(steering.scale) >= 1 and set(steering.scale.values()) == {0.0}
 
     page.get_by_role("link", name="Evaluate", exact=True).click()
-    finished(app)
+    app.finished()
     page.get_by_role("link", name="Export the steered model").click()
     page.locator(".st-key-export_go button").click()
     page.get_by_text("gives the steered rewards").wait_for()
-    finished(app)
+    app.finished()
     with page.expect_download() as waiting:
         page.locator(".st-key-export_download button").click()
     packed = tmp_path / waiting.value.suggested_filename

@@ -10,10 +10,10 @@ from sarm_core import load_sarm
 from sarm_core.demo import axes
 from sarm_core.encoded import encode_once
 from sarm_core.report import FeatureNote, html_report
-from tests.browser.conftest import ROOT, SETTLE_MS
+from tests.browser.conftest import ROOT
 from tests.sarm_core.evaluations import SCALED, evaluation, pairs
 from tests.sarm_core.html_page import Page
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+from tests.sarm_core.tiny_models import text_checkpoint
 
 pytestmark = pytest.mark.browser
 
@@ -126,23 +126,11 @@ def test_the_policy_in_the_file_stops_what_would_get_past_the_escaping(file, new
 @pytest.fixture(scope="module")
 def address(app_server, tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
-    tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny", model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer
-    )
+    folder = text_checkpoint(root / "tiny")
     answers = [answer.conversation for answer in axes.answers()]
     encode_once(load_sarm(folder), answers, folder=root / "cache" / "encoded")
     env = {"SARM_MODEL": folder, "SARM_DATA": root / "data", "SARM_CACHE": root / "cache"}
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
-
-
-def finished(app):
-    app.page.wait_for_timeout(SETTLE_MS)
-    app.page.wait_for_selector(
-        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
-        timeout=240_000,
-    )
-    app.settled()
 
 
 def test_a_question_typed_just_before_the_click_is_in_the_file(address, new_page, tmp_path):
@@ -150,18 +138,18 @@ def test_a_question_typed_just_before_the_click_is_in_the_file(address, new_page
     page = app.page
     page.set_default_timeout(60_000)
     page.goto(f"{address}/evaluate")
-    finished(app)
+    app.finished()
     page.locator("section[data-testid=stSidebar] input").first.fill("Grace Hopper")
     page.keyboard.press("Enter")
-    finished(app)
+    app.finished()
     page.locator(".st-key-eval_go button").click()
     page.locator(".st-key-eval_report_page button").wait_for()
-    finished(app)
+    app.finished()
     page.locator(".st-key-eval_question textarea").fill("Does <b>it</b> refuse too much?")
     page.locator(".st-key-eval_report_page button").click()
     offered = page.locator(".st-key-eval_report_file button")
     offered.wait_for()
-    finished(app)
+    app.finished()
     with page.expect_download() as waiting:
         offered.click()
     saved = tmp_path / "report.html"

@@ -4,48 +4,20 @@ import re
 
 import pytest
 
-from tests.browser.conftest import ROOT, SETTLE_MS
-from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
+from tests.browser.conftest import OPEN_TABLE, ROOT
+from tests.sarm_core.tiny_models import text_checkpoint
 
 pytestmark = pytest.mark.browser
 
-ROW_HEIGHT = 35
 EVIL = 'It is <img src=x onerror="window.hit=1">. So **be** it & "go".\n  - <b>one</b>\n  - two. Three!'
 
 
 @pytest.fixture(scope="module")
 def address(app_server, tmp_path_factory):
     root = tmp_path_factory.mktemp("words")
-    tokenizer = chatml()
-    folder = reference_checkpoint(
-        root / "tiny",
-        model=backbone("llama", vocabulary=len(tokenizer)),
-        tokenizer=tokenizer,
-        n_features=256,
-        k=16,
-    )
+    folder = text_checkpoint(root / "tiny", n_features=256, k=16)
     env = {"SARM_MODEL": folder, "SARM_DATA": root / "data", "SARM_CACHE": root / "cache"}
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
-
-
-def finished(app):
-    """Wait for a run that loads or runs a model: long when others compute too."""
-    app.page.wait_for_timeout(SETTLE_MS)
-    app.page.wait_for_selector(
-        "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
-        timeout=240_000,
-    )
-    app.settled()
-
-
-def tick(app, row):
-    """The box of a row, counted from 1, of the table in the open tab."""
-    table = app.page.locator(
-        "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]"
-    ).first
-    box = table.locator("canvas").first.bounding_box()
-    app.page.mouse.click(box["x"] + 18, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
-    finished(app)
 
 
 def test_the_pieces_are_the_answer_and_its_text_stays_text(address, new_page):
@@ -53,16 +25,16 @@ def test_the_pieces_are_the_answer_and_its_text_stays_text(address, new_page):
     page = app.page
     page.set_default_timeout(60_000)
     page.goto(f"{address}/explain")
-    finished(app)
+    app.finished()
     page.get_by_role("button", name="Paste an answer").click()
     page.locator(".st-key-explain_answer textarea").fill(EVIL)
     page.get_by_role("button", name="Explain", exact=True).click()
     page.locator(".sarm-tokens", has_text="onerror").wait_for()
-    finished(app)
+    app.finished()
     page.locator(".st-key-occlusion_go button").click()
     text = page.locator(".sarm-occlusion")
     text.wait_for()
-    finished(app)
+    app.finished()
     pieces = text.locator("span")
     n = pieces.count()
     assert n == 5
@@ -92,30 +64,30 @@ def test_a_moved_feature_is_silenced_and_a_changed_order_opens(address, new_page
     page = app.page
     page.set_default_timeout(60_000)
     page.goto(f"{address}/find")
-    finished(app)
+    app.finished()
     page.get_by_text("Harmless rewrites", exact=True).click()
-    finished(app)
+    app.finished()
     page.locator(".st-key-rewrite_most input").fill("8")
     page.locator(".st-key-rewrite_most input").press("Enter")
-    finished(app)
+    app.finished()
     page.locator(".st-key-rewrite_go button").click()
     page.get_by_role("tab", name="Features that moved").wait_for(timeout=240_000)
-    finished(app)
+    app.finished()
     page.get_by_role("tab", name="Features that moved").click()
-    finished(app)
-    tick(app, 1)
+    app.finished()
+    app.tick(OPEN_TABLE, 1)
     picked = re.search(r"#(\d+)", page.locator("[role=tabpanel]:not([hidden]) strong").first.inner_text())[1]
     page.locator(".st-key-rewrite_silence_moved button").click()
-    finished(app)
+    app.finished()
     assert page.locator(f".st-key-strip input[aria-label*='#{picked}']").input_value() == "0.00"
     assert page.get_by_text("Orders changed, steered").is_visible()
     # The table is in another order now: no tick may have gone to another feature.
     assert page.locator(".st-key-rewrite_silence_moved button").count() == 0
     page.get_by_role("tab", name="Orders that changed").click()
-    finished(app)
-    tick(app, 1)
+    app.finished()
+    app.tick(OPEN_TABLE, 1)
     page.locator(".st-key-rewrite_open button").click()
-    finished(app)
+    app.finished()
     page.get_by_role("heading", name="Compare and steer").wait_for()
     answers = page.locator(".rerank").inner_text()
     assert re.search(r"(chosen|rejected), (whitespace|greeting|reordered list|synonyms|suffix)", answers)

@@ -223,3 +223,11 @@ def gemma() -> PreTrainedTokenizerFast:
 def mistral() -> PreTrainedTokenizerFast:
     """Mistral-like: the template writes no BOS, the tokenizer must add it."""
     return piece_tokenizer(MISTRAL, ["<s>", "</s>"], bos="<s>", eos="</s>")
+
+
+def text_checkpoint(folder: Path, **options) -> Path:
+    """A tiny Llama checkpoint in the reference layout that reads text; `options` as for `reference_checkpoint`."""
+    tokenizer = chatml()
+    return reference_checkpoint(
+        folder, model=backbone("llama", vocabulary=len(tokenizer)), tokenizer=tokenizer, **options
+    )
