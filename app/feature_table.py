@@ -149,10 +149,10 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
             help="Cosine between what you typed and the nearest of the feature's names; names below 0.2 are left out",
         ),
         "matched": st.column_config.TextColumn(
-            "nearest name", width="medium", help="The label or suggestion that is most like what you typed"
+            "nearest name", width="large", help="The label or suggestion that is most like what you typed"
         ),
         "matched_in": st.column_config.TextColumn(
-            "it is", width=94, help="A person's label, or suggested by a program"
+            "how named", width=94, help="A person's label, or suggested by a program"
         ),
         "head_weight": number("head weight w", format="%+.4f"),
         "effect": number("|w| × mean z", format="%.3g", help="Mean over all positions, silent ones as 0"),

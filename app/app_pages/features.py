@@ -33,8 +33,7 @@ from app.person import person
 from feature_db import StoreError
 from feature_db.blindness import hidden_from
 
-SOON_DONE = 5_000
-"""So many names get their vectors before a progress bar could be read."""
+SOON_DONE = 5_000  # so many names get their vectors before a progress bar could be read
 
 current = session.engine()
 session.open_link(current)
@@ -118,7 +117,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         width=380,
     )
     search_by = st.segmented_control(
-        "by",
+        "Search by",
         SEARCH_BY,
         default=SEARCH_BY[0],
         required=True,
@@ -245,7 +244,10 @@ def show_own_text(engine: Engine, text: Comparison) -> None:
 
 def show_all(engine: Engine) -> None:
     columns = map_columns(engine)
-    with st.expander("Map: head weight against density", expanded=True, icon=":material/scatter_plot:"):
+    # Whoever searches wants the names: they come without scrolling past the map.
+    with st.expander(
+        "Map: head weight against density", expanded=not words.strip(), icon=":material/scatter_plot:"
+    ):
         event = st.plotly_chart(
             feature_map(columns),
             key="f_map",
@@ -343,15 +345,15 @@ def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: D
         foot, first = page_number(below, total)
         if total:
             shown = similarity_frame(store, found.matches[first : first + PAGE_ROWS])
+    if not total:
+        above.info(nothing_found(found), icon=":material/search_off:")
+        return
     parts = [f"{total:,} of {n_harvested:,} features are called something like this", *on_the_map(wanted)]
     above.caption(
         ":orange-badge[estimated] "
         + " · ".join(parts)
         + f" · {found.n_names:,} names compared, most similar first"
     )
-    if not total:
-        above.info(nothing_found(found), icon=":material/search_off:")
-        return
     show_rows(shown, first, above, foot, wanted.list_id)
 
 

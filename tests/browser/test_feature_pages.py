@@ -178,8 +178,21 @@ def test_filters_and_page_come_back_by_link(open_page: Open) -> None:
     app.page.get_by_text("1 of 64 features").wait_for(timeout=20_000)
 
 
+def test_a_search_by_meaning_is_chosen_by_a_click_and_comes_back_by_link(open_page: Open) -> None:
+    app = open_page("features")
+    app.page.locator(".st-key-f_words input").fill("saying sorry")
+    app.page.locator(".st-key-f_words input").press("Enter")
+    app.page.get_by_text("No feature fits").wait_for(timeout=20_000)
+    app.page.locator(".st-key-f_by").get_by_text("meaning").click()
+    app.page.get_by_text("called something like this").wait_for(timeout=20_000)
+    app.settled()
+    assert query(app)["f_by"] == ["meaning"] and query(app)["f_words"] == ["saying sorry"]
+    app.page.reload()
+    app.page.get_by_text("called something like this").wait_for(timeout=20_000)
+
+
 @pytest.mark.parametrize("width", [380, 1280])
 def test_nothing_is_wider_than_the_window(open_page: Open, width: int) -> None:
-    for path in ("features", f"feature?feature={LABELLED}"):
+    for path in ("features", "features?f_by=meaning&f_words=sorry", f"feature?feature={LABELLED}"):
         app = open_page(path, width=width)
         assert app.page.evaluate("document.documentElement.scrollWidth") <= width
