@@ -257,10 +257,8 @@ def main() -> int:
         print(f"{label:34}{rate[key]['wall']:10.1f}{rate[key]['processor']:12.1f}")
     for factor in ("1x", "10x"):
         size = peak[factor]
-        print(
-            f"{'peak MB at ' + factor:34}{size['peak_mb']:10.0f}  ({size['texts']:,} texts; {size['harvest_mb']:.0f} MB "
-            "of it since the model was loaded)"
-        )
+        grown = f"({size['texts']:,} texts; {size['harvest_mb']:.0f} MB of it since the model was loaded)"
+        print(f"{'peak MB at ' + factor:34}{size['peak_mb']:10.0f}  {grown}")
     print(f"{'growth':34}{growth:10.3f}{'':12}{'<= ' + str(MOST_GROWTH):>10}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1))
