@@ -220,7 +220,7 @@ def main() -> int:
         "--steering", type=Path, metavar="S.json", help="default: reverse what favours refusals"
     )
     parser.add_argument("--plain", action="store_true", help="no steering: the reward as trained")
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--group", type=int, default=8, help="completions to each prompt in a step")
     parser.add_argument("--length", type=int, help="tokens a completion may have; default: 3 (toy) or 48")
     parser.add_argument("--lr", type=float, help="default: 1e-2 (toy) or 1e-5")

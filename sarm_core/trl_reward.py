@@ -173,8 +173,9 @@ def _below(
     same = [float(r) for i, r in zip(rows, rewards, strict=True) if prompts[i] == prompts[row]]
     if not same:
         return None
-    # Any gap will do where all rewards are alike: GRPO divides by the group's spread.
-    return min(same) - (float(rewards.std()) or 1.0)
+    spread = float(rewards.std())
+    # Where all rewards are alike but for rounding, 1: GRPO divides by the group's spread, so any clear gap will do.
+    return min(same) - (spread if spread > 1e-3 else 1.0)
 
 
 def _turns(value: Any, role: str) -> list[Any]:

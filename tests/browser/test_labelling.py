@@ -161,24 +161,6 @@ def test_a_lost_connection_loses_no_word_and_disturbs_nobody(
         bertil.page.locator(".st-key-label_submit button").click()
         third = next_feature(bertil, second)
         assert third not in (second, *given)
-        # Once more, and this time the page is loaded anew when the line is back.
-        bertil.page.locator(".st-key-label_text_box textarea").click()
-        type_into_nothing(bertil, line, "typed into nothing")
-        # Away first: a page that is still open when the line is back sends the box itself, before it is loaded anew.
-        bertil.page.goto("about:blank")
-        line.mend()
-        bertil.page.goto(f"{line.address}/label")
-        bertil.settled()
-        sign(bertil, "bertil")
-        bertil.page.get_by_text("What you typed when the connection was lost is back").wait_for()
-        bertil.settled()
-        assert feature(bertil) == third and typed(bertil) == "typed into nothing"
-        draft_becomes(path, "bertil", third, "typed into nothing")
-        # Nothing of it is left in the browser, where it would come back over what is written later.
-        assert (
-            bertil.page.evaluate("Object.keys(localStorage).filter(key => key.startsWith('sarm-unsent'))")
-            == []
-        )
     with Store.open(path) as store:
         labels = [(e.feature, e.annotator, e.text) for e in events(store, "current_labels")]
     for label in (

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_models import CHATML, byte_tokenizer, chatml, reference_checkpoint
 from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForCausalLM
@@ -102,6 +102,8 @@ BLANK = ["", " \n", None, [], assistant(""), [{"role": "assistant", "content": N
     kinds=st.lists(st.tuples(st.sampled_from([PROMPT, "Thank you."]), st.sampled_from([*BLANK, 0, 1]))),
     empty=st.sampled_from([None, -3.0, "worst"]),
 )
+@example(kinds=[(PROMPT, 0), (PROMPT, 0), ("Thank you.", ""), (PROMPT, 0), (PROMPT, "")], empty="worst")
+@example(kinds=[(PROMPT, 1)] * 7 + [(PROMPT, None)], empty="worst")
 def test_an_empty_completion_never_disturbs_the_others(scorer, steering, kinds, empty):
     prompts = [prompt for prompt, _ in kinds]
     completions = [ANSWERS[kind] if isinstance(kind, int) else kind for _, kind in kinds]
