@@ -33,12 +33,12 @@ def choose_answer() -> tuple[Comparison, int]:
 
 def _paste(now: Comparison) -> None:
     """With the prompt left as it is, the answer joins the others; a new prompt makes a new page of one."""
-    if st.session_state.get("explain_prompt_of") != now.question:
-        st.session_state["explain_prompt_of"] = now.question
-        st.session_state["explain_prompt"] = now.question
+    # A box of its own for each question, filled by `value`: a value put into session state is sent once, to a box
+    # that a closed popover has not drawn yet, and opened on a slow line the box stayed empty.
+    box = f"explain_prompt_{now.key}"
 
     def read() -> None:
-        prompt, text = st.session_state["explain_prompt"], st.session_state["explain_answer"]
+        prompt, text = st.session_state[box], st.session_state["explain_answer"]
         try:
             if prompt.strip() == now.question.strip():
                 made, index = now.with_answer(text, "pasted")
@@ -55,7 +55,7 @@ def _paste(now: Comparison) -> None:
         close_popover("explain")
 
     with st.form("explain", border=False):
-        st.text_area("Prompt", height=80, key="explain_prompt")
+        st.text_area("Prompt", now.question, height=80, key=box)
         st.text_area(
             "Answer",
             height=160,

@@ -20,7 +20,8 @@ def metrics(test: AppTest) -> dict[str, str]:
 
 def explain(test: AppTest, answer: str, prompt: str | None = None) -> AppTest:
     if prompt is not None:
-        test.text_area("explain_prompt").set_value(prompt)
+        box = next(area for area in test.text_area if (area.key or "").startswith("explain_prompt_"))
+        box.set_value(prompt)
     test.text_area("explain_answer").set_value(answer)
     return submit(test, "explain", "Explain")
 

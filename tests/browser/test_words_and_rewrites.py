@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from app.comparison import from_corpus
+from app.session import FIRST_EXAMPLE
 from tests.browser.conftest import OPEN_TABLE, ROOT
 from tests.sarm_core.tiny_models import text_checkpoint
 
@@ -27,6 +29,9 @@ def test_the_pieces_are_the_answer_and_its_text_stays_text(address, new_page):
     page.goto(f"{address}/explain")
     app.finished()
     page.get_by_role("button", name="Paste an answer").click()
+    prompt = page.locator("[class*=st-key-explain_prompt] textarea")
+    prompt.wait_for()
+    assert prompt.input_value() == from_corpus(FIRST_EXAMPLE).question
     page.locator(".st-key-explain_answer textarea").fill(EVIL)
     page.get_by_role("button", name="Explain", exact=True).click()
     page.locator(".sarm-tokens", has_text="onerror").wait_for()
