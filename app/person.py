@@ -6,7 +6,9 @@ person on all of them, and nobody is shown a box for a name that would not count
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
@@ -17,8 +19,8 @@ from feature_db.roles import EVERYONE, check_name
 
 __all__ = ["ask_who", "person", "sign_in_configured", "whoever"]
 
-CLAIMS = ("email", "preferred_username", "sub")
-"""What a signed-in person is called by; display names are chosen freely and may be somebody else's."""
+ADDRESS = re.compile(r"[^\s@()]+@[^\s@()]+")
+"""What may pass for an e-mail address: no space and no bracket, so that it is never some other person's subject."""
 NEEDED = ("authlib", "httpx")
 """What Streamlit imports only when somebody signs in."""
 
@@ -68,26 +70,50 @@ def _typed(name: str) -> str:
 
 
 def _signed_in() -> str:
-    """Raises StoreError when no claim of the provider can be a name."""
+    """An address that the provider checked, else its subject with the provider's host, as `77 (login.example.org)`.
+
+    Nothing else is proof: most providers let people change their user name and display name, and an address they
+    did not check may be anybody's. A subject is unique within its issuer only [OpenID Connect Core 1.0, 2 and 5.7].
+    Raises StoreError when neither can be a name.
+    """
     if not st.user.get("is_logged_in"):
         return ""
-    reason = "the provider says neither an address nor a name"
-    for claim in CLAIMS:
-        value = st.user.get(claim)
-        # An address that the provider has not checked may be anybody's.
-        if value and not (claim == "email" and st.user.get("email_verified") is False):
-            try:
-                return _typed(str(value))
-            except StoreError as error:
-                reason = str(error)
-    raise StoreError(f"signed in, but without a usable name: {reason}")
+    address, subject, host = st.user.get("email"), st.user.get("sub"), _issuer()
+    if st.user.get("email_verified") is True and isinstance(address, str) and ADDRESS.fullmatch(address):
+        name = address
+    elif isinstance(subject, str) and subject.strip() and host:
+        name = f"{subject.strip()} ({host})"
+    else:
+        raise StoreError(
+            "signed in, but without a usable name: the provider gives no address that it has checked, nor a subject "
+            "with its issuer"
+        )
+    try:
+        return _typed(name)
+    except StoreError as error:
+        raise StoreError(f"signed in, but without a usable name: {error}") from None
+
+
+def _issuer() -> str:
+    """Host, and port where it has one, of who signed the person in; "" when not told."""
+    try:
+        return urlsplit(str(st.user.get("iss") or "")).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 def _sign_in_box() -> str:
     if st.user.get("is_logged_in"):
         try:
             name = _signed_in()
-            st.caption(f"Signed in as **{plain(cut(name, 60))}**")
+            st.caption(f"Signed in as **{plain(cut(name, 100))}**")
+            if name.endswith(")"):
+                called = st.user.get("preferred_username") or st.user.get("name") or st.user.get("email")
+                st.caption(
+                    (f"Your provider calls you {plain(cut(str(called), 60))}. " if called else "")
+                    + "It has checked no address of yours, so you have this name here. Had you a role under another "
+                    "one? An admin gives it to this."
+                )
             return name
         finally:
             st.button("Sign out", on_click=st.logout, icon=":material/logout:", key="sign_out")

@@ -383,14 +383,32 @@ def test_who_signs_in_is_the_same_on_every_page_and_no_name_can_be_typed(
     assert [b.key for b in test.sidebar.button] == ["sign_in"]
 
 
+HERE, THERE = "https://login.example.org/realm", "https://other.example.net"
+
+
 @pytest.mark.parametrize(
     ("user", "name"),
     [
-        ({"email": "cy@example.org", "name": CHIEF}, "cy@example.org"),
-        ({"email": CHIEF, "email_verified": False, "sub": "77"}, "77"),
-        ({"email": "a\nb", "preferred_username": "cy"}, "cy"),
-        ({"name": CHIEF}, ""),
-        ({"sub": "*"}, ""),
+        ({"email": "cy@example.org", "email_verified": True, "name": CHIEF}, "cy@example.org"),
+        ({"email": "cy@example.org", "iss": HERE, "sub": "77"}, "77 (login.example.org)"),
+        (
+            {"email": "cy@example.org", "email_verified": False, "iss": THERE, "sub": "77"},
+            "77 (other.example.net)",
+        ),
+        # Neither a word for true nor an address with somebody's subject in it will do.
+        (
+            {"email": "cy@example.org", "email_verified": "true", "iss": HERE, "sub": "77"},
+            "77 (login.example.org)",
+        ),
+        (
+            {"email": "77 (login.example.org)", "email_verified": True, "iss": THERE, "sub": "5"},
+            "5 (other.example.net)",
+        ),
+        ({"email": "a\nb@c", "email_verified": True, "preferred_username": "cy"}, ""),
+        ({"preferred_username": CHIEF, "name": CHIEF}, ""),
+        ({"sub": "77"}, ""),
+        ({"sub": "x" * 100, "iss": HERE}, ""),
+        ({"sub": "77", "iss": "https://[not/an/address"}, ""),
     ],
 )
 def test_a_name_is_what_the_provider_vouches_for(
@@ -399,9 +417,29 @@ def test_a_name_is_what_the_provider_vouches_for(
     test = signed_in("label.py", is_logged_in=True, **user)
     assert bool(test.text_area) == bool(name)
     if name:
-        assert name in test.sidebar.caption[0].value.replace("\\", "")
+        assert f"Signed in as **{name}**" == test.sidebar.caption[0].value.replace("\\", "")
     else:
         assert "without a usable name" in test.sidebar.error[0].value
+
+
+@pytest.mark.parametrize("verified", [False, None, "false", "true", 1])
+def test_nobody_becomes_the_admin_by_what_they_call_themselves(
+    app_env: None, queue: int, store_path: Path, verified: object
+) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(CHIEF, "chief@example.org", "admin")
+    claims = {
+        "email": "chief@example.org",
+        "email_verified": verified,
+        "preferred_username": CHIEF,
+        "name": CHIEF,
+    }
+    test = signed_in("disagreements.py", is_logged_in=True, iss=HERE, sub=CHIEF, **claims)
+    assert "Role: annotator" in "".join(c.value for c in test.sidebar.caption)
+    # The friendly name is shown for what it is, and what to do about a role under it is said.
+    said = " ".join(c.value for c in test.sidebar.caption)
+    assert "Your provider calls you chief" in said and "An admin gives it to this" in said
+    assert not test.get("file_uploader")
 
 
 def test_what_a_signed_in_person_labels_is_theirs(app_env: None, queue: int, store_path: Path) -> None:

@@ -45,7 +45,12 @@ def sign_in_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInApp]
     people = {
         "cy": {"email": CY, "email_verified": True, "name": "Cy"},
         # Says to be the admin; the provider has not checked the address.
-        "mallory": {"email": "chief@example.org", "email_verified": False, "name": "chief@example.org"},
+        "mallory": {
+            "email": "chief@example.org",
+            "email_verified": False,
+            "preferred_username": "chief@example.org",
+            "name": "chief@example.org",
+        },
     }
     with running_provider(people) as provider:
         secrets = folder / "home" / ".streamlit" / "secrets.toml"
@@ -114,7 +119,8 @@ def test_an_address_the_provider_did_not_check_is_nobodys(
 ) -> None:
     app = new_page(width=1292)
     sign_in(app, sign_in_app, "mallory")
-    assert "Signed in as mallory" in sidebar(app) and "Role: annotator" in sidebar(app)
+    host = sign_in_app.provider.issuer.removeprefix("http://")
+    assert f"Signed in as mallory ({host})" in sidebar(app) and "Role: annotator" in sidebar(app)
 
 
 def test_who_is_refused_by_the_provider_or_brings_a_forged_token_is_not_signed_in(
