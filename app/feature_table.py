@@ -124,6 +124,8 @@ def frame(page: FeaturesPage, hidden: Collection[int] = ()) -> pd.DataFrame:
 
 
 def _name(row: FeatureRow, hidden: bool) -> tuple[str, str]:
+    if row.settled and not hidden:
+        return row.settled, "settled"
     if row.labels and not hidden:
         return " · ".join(reversed(row.labels)), "label"
     return (row.suggestion, "suggested") if row.suggestion else ("", "")
@@ -137,7 +139,9 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
             "feature", width=84, pinned=True, type="tertiary", on_click=open_row, key="feature_clicked"
         ),
         "name": st.column_config.TextColumn(
-            "called", width="medium", help="Latest label first, else a suggestion"
+            "called",
+            width="medium",
+            help="What an adjudicator settled on, else the labels, latest first, else a suggestion",
         ),
         "by": st.column_config.TextColumn("how named", width=94, help="Suggestions are made by a program"),
         "similarity": st.column_config.ProgressColumn(

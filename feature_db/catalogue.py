@@ -42,10 +42,10 @@ class FeatureFilter:
     flagged: bool | None = None
     suggested: bool | None = None
     disputed: bool | None = None
-    """At least two current labels whose categories or verdicts differ."""
+    """At least two current labels whose categories or verdicts differ, and nobody settled it."""
     list_id: int | None = None
     query: str | None = None
-    """Words in a current label or a suggestion."""
+    """Words in the text a feature was settled on, else in its current labels, or in a suggestion."""
 
     def where(self) -> tuple[str, list[Any]]:
         """The SQL condition on `features` and its parameters."""
@@ -91,7 +91,8 @@ class FeatureFilter:
 
 _DISPUTED = (
     "SELECT feature FROM current_labels GROUP BY feature "
-    "HAVING count(DISTINCT category) > 1 OR count(DISTINCT verdict) > 1"
+    "HAVING count(DISTINCT category) > 1 OR count(DISTINCT verdict) > 1 "
+    "EXCEPT SELECT feature FROM current_adjudications"
 )
 _MATCHING = (
     "SELECT feature FROM labels_fts WHERE labels_fts MATCH ? UNION ALL "
@@ -115,6 +116,8 @@ class FeatureRow:
     n_labels: int
     labels: tuple[str, ...] = ()
     """Current labels, oldest first."""
+    settled: str | None = None
+    """The text an adjudicator settled on; what the feature is called, whatever its labels say."""
     suggestion: str | None = None
     """The first suggestion; shown only as such."""
 
@@ -139,7 +142,7 @@ class FeatureView:
     suggestions: list[dict[str, Any]] = field(default_factory=list)
     labels: list[dict[str, Any]] = field(default_factory=list)
     neighbour_names: dict[int, str] = field(default_factory=dict)
-    """A current label, else a suggestion marked "(suggested)", of each neighbour and co-firing feature."""
+    """`Catalogue.names` of each neighbour and co-firing feature."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +225,16 @@ class Catalogue(Connection):
             )
             ids = [row["id"] for row in rows]
             labels = self._labels_of(ids)
+            settled = self._settled_of(ids)
             suggested = self._suggestions_of(ids)
         return FeaturesPage(
             [
-                FeatureRow(**dict(row), labels=labels.get(row["id"], ()), suggestion=suggested.get(row["id"]))
+                FeatureRow(
+                    **dict(row),
+                    labels=labels.get(row["id"], ()),
+                    settled=settled.get(row["id"]),
+                    suggestion=suggested.get(row["id"]),
+                )
                 for row in rows
             ],
             total,
@@ -261,10 +270,14 @@ class Catalogue(Connection):
         return head
 
     def titles(self, features: Sequence[int] | set[int]) -> dict[int, FeatureTitle]:
-        """What to call each feature that has a name: its latest label, else its first suggestion."""
+        """What to call each feature that has a name.
+
+        The text an adjudicator settled on, else its latest label, else its first suggestion.
+        """
         ids = [int(feature) for feature in features]
         titles = {i: FeatureTitle(text, True) for i, text in self._suggestions_of(ids).items()}
         titles.update({i: FeatureTitle(texts[-1], False) for i, texts in self._labels_of(ids).items()})
+        titles.update({i: FeatureTitle(text, False) for i, text in self._settled_of(ids).items()})
         return titles
 
     def names(self, features: Sequence[int] | set[int]) -> dict[int, str]:
@@ -292,6 +305,14 @@ class Catalogue(Connection):
         ):
             found[row["feature"]] = (*found.get(row["feature"], ()), row["text"])
         return found
+
+    def _settled_of(self, ids: Sequence[int]) -> dict[int, str]:
+        rows = self.rows(
+            "SELECT feature, text FROM current_adjudications "
+            "WHERE text <> '' AND feature IN (SELECT value FROM json_each(?))",
+            (str(list(ids)),),
+        )
+        return {row["feature"]: row["text"] for row in rows}
 
     def _suggestions_of(self, ids: Sequence[int]) -> dict[int, str]:
         rows = self.rows(

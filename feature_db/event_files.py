@@ -1,7 +1,8 @@
 """Label events and current labels as files: JSONL or CSV, by the file's suffix.
 
 A file of events holds the whole history and imports again without loss, drafts included. A file of labels holds
-what stands now; imported elsewhere, each row becomes a label event with its own uid, author and time. Import the
+what stands now, labels and what adjudicators settled on; imported elsewhere, each row becomes an event with its own
+uid, author and time, so that features are called there what they are called here. Import the
 one or the other: a history that arrives after its own standing labels cannot know what they had replaced.
 """
 
@@ -11,7 +12,7 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,19 +47,28 @@ _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 def export_events(store: Connection, path: str | Path) -> Report:
     """Write every event of the store, in order of time."""
-    return _write(store, path, _EVENTS, events(store))
+    listed = events(store)
+    _write(store, path, _EVENTS, listed)
+    return Report({"events": len(listed)})
 
 
 def export_labels(store: Connection, path: str | Path) -> Report:
-    """Write the labels that stand."""
-    standing = [
-        Event(**{**vars(event), "kind": "label", "supersedes": None})
-        for event in events(store, "current_labels")
+    """Write the labels that stand, and the adjudication of each settled feature."""
+    with store.snapshot():
+        labels = events(store, "current_labels")
+        settled = events(store, "current_adjudications")
+    listed = {event.uid for event in labels}
+    standing = [replace(event, kind="label", supersedes=None) for event in labels]
+    # The label it chose may have been edited since; what was chosen stands in its own columns.
+    standing += [
+        replace(event, about=event.about if event.about in listed else None, supersedes=None)
+        for event in settled
     ]
-    return _write(store, path, _LABELS, standing)
+    _write(store, path, _LABELS, standing)
+    return Report({"labels": len(labels)} | ({"adjudications": len(settled)} if settled else {}))
 
 
-def _write(store: Connection, path: str | Path, format: str, listed: list[Event]) -> Report:
+def _write(store: Connection, path: str | Path, format: str, listed: list[Event]) -> None:
     path = Path(path)
     header = {"format": format, "fingerprint": store.model.fingerprint, "model": store.model.name}
     with written_beside(path) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
@@ -73,7 +83,6 @@ def _write(store: Connection, path: str | Path, format: str, listed: list[Event]
                 row = {**header, **_row(event)}
                 row["data"] = json.dumps(event.data, ensure_ascii=False)
                 writer.writerow([csv_cell(value) for value in row.values()])
-    return Report({"events" if format == _EVENTS else "labels": len(listed)})
 
 
 def _row(event: Event) -> dict[str, Any]:

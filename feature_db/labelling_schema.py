@@ -145,3 +145,29 @@ def m003_labelling(db: Database) -> None:
         END""",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m005_settled_names(db: Database) -> None:
+    """A settled feature is found by the text it was settled on, not by the labels that were passed over."""
+    settled = "SELECT seq, text, feature FROM current_adjudications WHERE text <> ''"
+    db.execute("DROP TRIGGER label_events_state")
+    db.execute(
+        f"""CREATE TRIGGER label_events_state AFTER INSERT ON label_events
+            WHEN new.kind IN ('label', 'edit', 'undo', 'adjudicate') BEGIN
+            UPDATE features SET n_labels = (SELECT count(*) FROM current_labels WHERE feature = new.feature)
+                WHERE id = new.feature;
+            DELETE FROM labels_fts WHERE rowid IN (
+                SELECT seq FROM label_events WHERE feature = new.feature
+                AND kind IN ('label', 'edit', 'adjudicate'));
+            INSERT INTO labels_fts (rowid, text, feature)
+                {settled} AND feature = new.feature
+                UNION ALL
+                SELECT seq, text, feature FROM current_labels
+                WHERE feature = new.feature AND NOT EXISTS ({settled} AND feature = new.feature);
+        END"""
+    )
+    db.execute(
+        "DELETE FROM labels_fts WHERE rowid IN (SELECT seq FROM current_labels WHERE feature IN "
+        "(SELECT feature FROM current_adjudications WHERE text <> ''))"
+    )

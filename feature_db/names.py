@@ -47,7 +47,7 @@ class Names:
         return last or "", self.store.value("SELECT time FROM changes WHERE what = 'suggestions'")
 
     def table(self) -> NameTable:
-        """Every label that stands, adjudicated ones included, and every suggestion, read in one snapshot."""
+        """Every label that stands (of a settled feature the text settled on) and every suggestion, in one snapshot."""
         cursor = self.store.conn.cursor()
         cursor.row_factory = None  # plain tuples: half the time of rows with names
         with self.store.snapshot():

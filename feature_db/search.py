@@ -65,6 +65,8 @@ class Search(Connection):
     def search(self, query: str, limit: int = 50) -> list[FeatureHit]:
         """Features by the words of their labels, then of their suggestions, best match first within each.
 
+        Of a settled feature the text it was settled on is looked in, not the labels that were passed over.
+
         When more than `RANKED` match, the best of the first so many are found.
         """
         match = quote_query(query)

@@ -141,7 +141,7 @@ def header(engine: Engine, view: FeatureView | None) -> None:
         st.html(labels_html(shown, said.tests()))
     if said.hidden:
         withheld(feature, said.hidden)
-    elif not view.labels and view.record.firing_count != 0:
+    elif not view.labels and said.settled is None and view.record.firing_count != 0:
         origin = (
             "The suggestions above were made by a program from its top texts. " if view.suggestions else ""
         )

@@ -315,7 +315,7 @@ def show_sorted(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: De
         dense = store.features_page(column, filters=wider, limit=0).total - total
         foot, first = page_number(below, total)
         page = store.features_page(column, descending, filters, limit=PAGE_ROWS, offset=first)
-        hidden = hidden_from(store, me, [row.id for row in page.rows if row.labels])
+        hidden = hidden_from(store, me, [row.id for row in page.rows if row.labels or row.settled])
     parts = [f"{total:,} of {n_harvested:,} features", *on_the_map(wanted)]
     if dense and hide_dense and dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")

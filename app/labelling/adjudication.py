@@ -44,7 +44,9 @@ def _settle_form(
     engine: Engine, me: Me, feature: int, standing: Sequence[Event], known: Sequence[str]
 ) -> None:
     with st.form(f"adjudicate_{feature}"):
-        st.markdown("**Adjudicate.** The labels stay as they are; this says which one is used.")
+        st.markdown(
+            "**Adjudicate.** The labels stay as they are; this says what the feature is called everywhere else."
+        )
         options = [event.uid for event in standing]
         names = {e.uid: f"{e.annotator}: {cut(e.text or '', 80)}" for e in standing}
         st.radio(

@@ -502,6 +502,8 @@ def test_an_adjudicator_settles_and_the_labels_stay(run_page: Run, queue: int, s
         settled = labels.adjudication(LABELLED)
         assert settled is not None and settled.about == uid
         assert len(labels.current(LABELLED)) == 2
+    table = sign(run_page("features.py", f_words="apologies"), CHIEF).dataframe[0].value
+    assert table[["open", "name", "by"]].values.tolist() == [[f"#{LABELLED}", "apologies", "settled"]]
 
 
 def test_figures_say_undefined_instead_of_a_number(run_page: Run, queue: int) -> None:
