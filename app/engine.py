@@ -24,11 +24,12 @@ from sarm_core.rows import Conversation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sarm_core.scorer import Scored, Scorer
+    from sarm_core.scorer import Scored, Scorer, TokenTrace
 
 __all__ = ["Choice", "Engine", "FeatureNote", "data_folder", "default_choice", "load_engine"]
 
 CACHED_SCORES = 64
+CACHED_TRACES = 256
 PREBUILT = Path(__file__).parents[1] / "sarm_core" / "demo" / "store.db.xz"
 
 
@@ -60,6 +61,7 @@ class Engine:
     seconds_to_load: float
     tokens_per_second: float | None = None
     _scores: OrderedDict[str, Scored] = field(default_factory=OrderedDict)
+    _traces: OrderedDict[tuple[Conversation, int], TokenTrace] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -95,6 +97,21 @@ class Engine:
             while len(self._scores) > CACHED_SCORES:
                 self._scores.popitem(last=False)
         return scored
+
+    def trace(self, conversation: Conversation, feature: int) -> TokenTrace:
+        """Activations of one feature at every token; the last few are kept. Raises RowError, SarmError."""
+        key = (conversation, feature)
+        with self._lock:
+            found = self._traces.get(key)
+            if found is not None:
+                self._traces.move_to_end(key)
+                return found
+        made = self.scorer.trace(conversation, (feature,))
+        with self._lock:
+            self._traces[key] = made
+            while len(self._traces) > CACHED_TRACES:
+                self._traces.popitem(last=False)
+        return made
 
     @contextmanager
     def store(self) -> Iterator[Store]:

@@ -40,15 +40,25 @@ __all__ = [
 Errors = (SarmError, StoreError)
 T = TypeVar("T")
 FIRST_EXAMPLE = "sensitive-01"
-LINKED = {"left": "l", "right": "r", "explained": "e", "traced": "f", "at_least": "t", "basis": "u"}
-"""Widget keys that are part of a link, and their names in it. All are whole numbers but `basis`."""
+LINKED = {
+    "left": "l",
+    "right": "r",
+    "shaded": "h",
+    "explained": "e",
+    "traced": "f",
+    "at_least": "t",
+    "basis": "u",
+    "why_tab": "v",
+}
+"""Widget keys that are part of a link, and their names in it; whole numbers but for LINKED_TEXTS."""
+LINKED_TEXTS = ("basis", "why_tab")
 ICONS = {
     "error": ":material/error:",
     "warning": ":material/warning:",
     "success": ":material/check:",
     "info": ":material/info:",
 }
-ABOUT_ANSWERS = ("left", "right", "explained", "traced")
+ABOUT_ANSWERS = ("left", "right", "shaded", "explained", "traced")
 
 
 def choice() -> Choice:
@@ -197,7 +207,7 @@ def open_link(current: Engine) -> None:
 def _open_choices() -> None:
     for key, name in LINKED.items():
         text = st.query_params.get(name, "")
-        if key == "basis" and text:
+        if key in LINKED_TEXTS and text:
             st.session_state[key] = text
         elif text.isascii() and text.isdecimal() and len(text) < 10:
             st.session_state[key] = int(text)

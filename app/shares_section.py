@@ -63,6 +63,8 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
         st.caption(
             f"{len(hidden)} labelled features count as unassigned until you have labelled them yourself."
         )
+    if not partition.names:
+        return
     left, right = (int(st.session_state.get(side, 0)) for side in ("left", "right"))
     names = [title.split(" · ")[0] for title in titles]
     if len({left, right} & set(range(len(titles)))) == 2:
@@ -110,15 +112,19 @@ def category_groups(categories: Mapping[int, str]) -> dict[str, list[int]]:
 
 def _about(which: str, groups: Mapping[str, Sequence[int]], partition: Partition, active: np.ndarray) -> None:
     """How much of what is active has a group at all, and what to do about the rest."""
+    if which == NAMED and not groups:
+        st.caption(
+            "No group was made yet. Put features that belong together (style, safety, …) into one to see which part of "
+            "each reward and margin they carry, and to steer them with one slider."
+        )
+        return
     assigned = int((partition.of[active] < len(partition.names)).sum())
     text = f"{assigned:,} of the {len(active):,} features active in these answers are in a group"
     if which == CATEGORIES:
         text += " by the category of their labels; the rest has no category yet."
         text += " *Label* gives categories." if not assigned else ""
-    elif groups:
-        text += "; the rest is *unassigned*."
     else:
-        text += ": no group was made yet, so all of it is unassigned."
+        text += "; the rest is *unassigned*."
     if partition.shared:
         several = ", ".join(f"#{i}" for i in partition.shared[:8])
         text += (

@@ -6,21 +6,25 @@ import numpy as np
 import streamlit as st
 
 from app import session
+from app.comparison import Comparison
 from app.components.feature_bars import feature_bars
 from app.engine import Engine
 from app.plain_text import cut, plain
+from app.side_by_side import side_by_side
 from app.why import Decision, bars, decide, in_words
 from sarm_core.scorer import Scored
 
 __all__ = ["why"]
 
 BASES = ("the steering", "the plain model")
+VIEWS = ("Bars", "Table", "Texts side by side")
 AT_LEAST = 10  # per cent of the largest difference: hides the long tail of tiny ones at first
 MOST_BARS = 60
 
 
-def why(current: Engine, base: Scored, steered: Scored, titles: list[str]) -> None:
+def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None:
     """Two answers to choose, and every feature between them; `base` without the steering in force."""
+    titles = now.titles()
     if len(titles) < 2:
         st.info("Paste a second answer to see which features decide between the two.", icon=":material/info:")
         return
@@ -64,7 +68,10 @@ def why(current: Engine, base: Scored, steered: Scored, titles: list[str]) -> No
         f":green-badge[exact] the differences of all {len(decision.table)} features sum to the margin "
         f"{decision.margin:+.4f} (error {decision.error:.0e}); {len(shown)} are shown"
     )
-    chart, numbers = st.tabs(["Bars", "Table"])
+    if st.session_state.get("why_tab") not in VIEWS:
+        st.session_state["why_tab"] = VIEWS[0]
+    # The last tab runs the model, so only when it is open.
+    chart, numbers, texts = st.tabs(VIEWS, key="why_tab", on_change="rerun")
     with chart:
         feature_bars(
             key="why_bars",
@@ -80,6 +87,9 @@ def why(current: Engine, base: Scored, steered: Scored, titles: list[str]) -> No
             st.caption(f"The {MOST_BARS} largest of {len(shown)}; the table has all.")
     with numbers:
         _table(decision, shown.index.to_numpy(), names[left], names[right])
+    if texts.open:
+        with texts:
+            side_by_side(current, now, (left, right), decision, notes)
 
 
 def _choose_sides(steered: Scored, indices: range) -> None:

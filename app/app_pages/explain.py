@@ -9,13 +9,10 @@ import streamlit as st
 from app import session
 from app.answer_choice import choose_answer
 from app.components.feature_bars import feature_bars
-from app.engine import Engine
 from app.occlusion_view import which_words
 from app.prompt_view import prompt_box
 from app.token_view import token_html
 from app.why import bars, feature_title
-from sarm_core.rows import Conversation
-from sarm_core.scorer import TokenTrace
 
 MOST_BARS = 40
 
@@ -79,17 +76,6 @@ def show_in_text(feature: int) -> None:
     st.session_state["traced"] = feature
 
 
-def trace(engine: Engine, conversation: Conversation, feature: int) -> TokenTrace:
-    """Activations over all tokens, kept in the session for the answer on the page."""
-    key = (engine.fingerprint, conversation, feature)
-    kept = st.session_state.get("trace")
-    if kept is None or kept[0] != key:
-        with st.spinner("Reading the feature at every token …"):
-            kept = (key, engine.scorer.trace(conversation, (feature,)))
-        st.session_state["trace"] = kept
-    return kept[1]
-
-
 text_side, sum_side = st.columns([1, 1], gap="large")
 with sum_side:
     st.subheader("What the reward is made of", anchor=False)
@@ -142,7 +128,8 @@ with text_side:
                 icon=":material/ink_highlighter:",
                 key="open_traced",
             )
-        view = trace(current, now.conversations()[index], feature)
+        with st.spinner("Reading the feature at every token …"):
+            view = current.trace(now.conversations()[index], feature)
         along = view.activations[:, 0]
         st.caption(
             f":green-badge[exact] z of feature #{feature} at each token, before steering; it is active at "

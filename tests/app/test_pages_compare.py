@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.comparison import corpus, from_corpus
+from app.engine import default_choice, load_engine
 from app.session import FIRST_EXAMPLE
 from app.steering_state import SteeringState
 from sarm_core.steering import Steering
@@ -201,3 +204,37 @@ def test_the_page_says_where_the_model_missing_is_to_be_chosen(
     assert len(test.error) == 1
     assert "gone" in test.error[0].value
     assert not any(" is above " in part.value for part in test.markdown)
+
+
+def test_both_texts_stand_beside_each_other_shaded_by_the_feature_that_decides(open_page: Open) -> None:
+    closed = open_page("compare.py")
+    assert not token_texts(closed)
+    test = open_page("compare.py", a=f"example:{FIRST_EXAMPLE}", l="1", r="3", v="Texts side by side")
+    left, right = sides(test)
+    decisive = int(test.dataframe[0].value["feature"].iloc[0])
+    assert test.session_state["shaded"] == decisive
+    drawn = [html.unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", text)) for text in token_texts(test)]
+    for shown, side in zip(drawn, (left, right), strict=True):
+        assert texts(test)[side] in shown.replace("↵\n", "\n")
+    engine = load_engine(default_choice())
+    scored = engine.score("sides", test.session_state["comparison"].conversations())
+    for text, side in zip(token_texts(test), (left, right), strict=True):
+        z = dict(zip(*(part.tolist() for part in scored.matrix.activations(side)), strict=True))
+        framed = re.search(r'class="scored"[^>]*title="z = ([^"]+)"', text)
+        assert float(framed[1]) == pytest.approx(z.get(decisive, 0.0), abs=2e-3)  # type: ignore[index]
+    other = int(test.dataframe[0].value["feature"].iloc[2])
+    test = checked(test.selectbox("shaded").set_value(other).run())
+    assert address(test)["h"] == str(other)
+
+
+def test_a_feature_or_view_that_a_link_makes_up_is_left_aside(open_page: Open) -> None:
+    test = open_page("compare.py", a=f"example:{FIRST_EXAMPLE}", h="99999", v="<b>Nothing</b>")
+    assert address(test)["v"] == "Bars"
+    test = open_page("compare.py", a=f"example:{FIRST_EXAMPLE}", h="99999", v="Texts side by side")
+    assert test.session_state["shaded"] == int(test.dataframe[0].value["feature"].iloc[0])
+
+
+def token_texts(test: AppTest) -> list[str]:
+    """HTML of the token views on the page."""
+    bodies = (str(getattr(part.proto, "body", "")) for part in test.get("html"))
+    return [body for body in bodies if "sarm-tokens" in body]

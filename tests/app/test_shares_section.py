@@ -126,5 +126,11 @@ def test_one_answer_alone_has_shares_of_its_reward(run_page: Run, store_path: Pa
     test.text_area("paste_prompt").set_value("q")
     test.text_area("paste_answers").set_value("only one")
     checked(test.button("FormSubmitter:paste-Compare").click().run())
-    assert list(frame(test, "of all contributions")) == ["unassigned", "sum"]
+    assert any("No group was made yet" in part.value for part in test.caption)
+    assert not any("of all contributions" in part.value for part in test.dataframe)
+    held = test.session_state["steering_state"]
+    held.add([1, 2])
+    held.add_group("tone", [1, 2])
+    checked(test.run())
+    assert list(frame(test, "of all contributions")) == ["tone", "unassigned", "sum"]
     assert any("sum to the reward of A" in part.value for part in test.caption)
