@@ -22,37 +22,36 @@ class Suggestions(Connection):
     ) -> int:
         """Replace all suggestions of `method` in one transaction; returns how many there are now.
 
-        Records are `SuggestionRecord`s or look-alikes; their own `method` is not read. Raises RowError.
+        Records are `SuggestionRecord`s or look-alikes; their own `method` is not read. All are taken in before
+        the transaction begins: making them may take minutes, in which others must be able to write.
+        Raises RowError.
         """
-
+        rows = list(self._values(suggestions, method, source))
         with self.write() as conn:
             conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))
-            return self._insert(suggestions, method, source)
+            return self._insert(rows, source)
 
     def add_suggestions(self, suggestions: Iterable[Any], *, source: str = "suggestions") -> int:
         """Add suggestions of any methods; those already there are skipped. Returns how many were new."""
         with self.write():
-            return self._insert(suggestions, None, source)
+            return self._insert(self._values(suggestions, None, source), source)
 
-    def _insert(self, suggestions: Iterable[Any], method: str | None, source: str) -> int:
-        def rows() -> Iterator[tuple[int, str, str, str]]:
-            for row, record in enumerate(suggestions, 1):
-                try:
-                    feature = self.check_feature(record.feature)
-                    evidence = json.dumps(dict(record.evidence), ensure_ascii=False, allow_nan=False)
-                except (StoreError, TypeError, ValueError, OverflowError) as error:
-                    raise RowError(str(error), source=source, row=row) from None
-                yield (
-                    feature,
-                    clean_text(method or record.method),
-                    clean_text(record.text),
-                    clean_text(evidence),
-                )
+    def _values(
+        self, suggestions: Iterable[Any], method: str | None, source: str
+    ) -> Iterator[tuple[int, str, str, str]]:
+        for row, record in enumerate(suggestions, 1):
+            try:
+                feature = self.check_feature(record.feature)
+                evidence = json.dumps(dict(record.evidence), ensure_ascii=False, allow_nan=False)
+            except (StoreError, TypeError, ValueError, OverflowError) as error:
+                raise RowError(str(error), source=source, row=row) from None
+            yield feature, clean_text(method or record.method), clean_text(record.text), clean_text(evidence)
 
+    def _insert(self, rows: Iterable[tuple[int, str, str, str]], source: str) -> int:
         try:
             count = self.conn.executemany(
                 "INSERT OR IGNORE INTO suggestions (feature, method, text, evidence) VALUES (?, ?, ?, ?)",
-                rows(),
+                rows,
             ).rowcount
         except sqlite3.IntegrityError:
             raise RowError(

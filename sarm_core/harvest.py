@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvesting.accumulator import Accumulator
@@ -36,6 +35,7 @@ from sarm_core.harvesting.activity import ChunkActivity, sequences_of
 from sarm_core.harvesting.checkpoint_file import Workspace
 from sarm_core.harvesting.corpus import BadRow, count_rows, input_identity
 from sarm_core.harvesting.neighbours import decoder_neighbours
+from sarm_core.harvesting.progress import bar_of
 from sarm_core.harvesting.selection import Kept, KeptExample, select
 from sarm_core.harvesting.settings import HarvestSettings
 from sarm_core.harvesting.statistics import Histogram
@@ -301,7 +301,7 @@ def _encode(
     work = EncodeWork(paths, settings.positions, settings.chunk_texts, accumulator.next_chunk)
     saved = time.monotonic()
     tokens_before, started = accumulator.n_tokens, time.monotonic()
-    with _bar(count_rows(paths), accumulator.rows_done, "encoding", " rows") as bar:
+    with bar_of(count_rows(paths), "encoding", " rows", accumulator.rows_done) as bar:
         for activity in engine(work):
             assert isinstance(activity, ChunkActivity)
             _report_bad(activity.bad, accumulator.n_bad, skip_bad, bar.write)
@@ -330,21 +330,9 @@ def _trace(workspace: Workspace, plan: TracePlan, paths: tuple[str, ...], engine
     done = tuple(number for number, file in enumerate(files) if file.exists())
     if len(done) < len(files):
         finished = len(done) * plan.chunk_texts
-        with _bar(len(plan.ordinals), finished, "tracing kept texts", " texts") as bar:
+        with bar_of(len(plan.ordinals), "tracing kept texts", " texts", finished) as bar:
             for part in engine(TraceWork(paths, plan, done)):
                 assert isinstance(part, TracePart)
                 write_part(files[part.number], part)
                 bar.update(len(part.lengths))
     return files
-
-
-def _bar(total: int, done: int, what: str, unit: str) -> Any:
-    return tqdm(
-        total=total,
-        initial=done,
-        desc=what,
-        unit=unit,
-        unit_scale=True,
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )

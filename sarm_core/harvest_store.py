@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from sarm_core.errors import SarmError
 from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest
+from sarm_core.harvesting.progress import bar_of, counted
 from sarm_core.harvesting.work import Engine
 from sarm_core.scorer import Scorer, load_sarm
 from sarm_core.suggest import Background, PeakExample, TextProfile, suggest
@@ -145,23 +146,15 @@ def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> di
         (facts["imports_before"], run),
     )
     if not done:
-        examples = tqdm(
-            finished.examples(),
-            total=header["examples"],
-            desc="writing the store",
-            unit=" examples",
-            unit_scale=True,
-            disable=not sys.stderr.isatty(),
-            leave=False,
-        )
-        store.import_harvest(
-            finished.features(),
-            finished.texts(),
-            finished.encodings(),
-            examples,
-            source=", ".join(Path(path).name for path in finished.paths),
-            header=header,
-        )
+        with bar_of(header["examples"], "writing the store", " examples") as bar:
+            store.import_harvest(
+                finished.features(),
+                finished.texts(),
+                finished.encodings(),
+                counted(finished.examples(), bar),
+                source=", ".join(Path(path).name for path in finished.paths),
+                header=header,
+            )
     return header
 
 
@@ -175,8 +168,8 @@ class _Suggested:
 def suggest_all(store: Store) -> int:
     """Replace the suggestions of all features by those their stored top texts give; returns how many.
 
-    Texts are read from the store one feature at a time and a few thousand profiles are kept, so memory
-    depends on neither the corpus nor the dictionary.
+    Texts are read from the store one feature at a time and a few thousand profiles are kept: what grows with
+    the dictionary is the suggestions alone, at most one a feature, which are written when all are made.
     """
 
     @lru_cache(maxsize=4096)
@@ -195,22 +188,24 @@ def suggest_all(store: Store) -> int:
     background = Background.of((text_of(row[0])[0] for row in rest), share)
 
     def suggestions() -> Iterator[_Suggested]:
-        current: int | None = None
-        held: list[PeakExample] = []
         rows = store.conn.execute(
             "SELECT feature, text, peak_position FROM examples WHERE kind = 'top' AND purpose = 'label' "
             "AND activation > 0 ORDER BY feature, rank"
         )
-        for feature, text, peak in [*rows, (None, None, None)]:
-            if feature != current and current is not None:
-                made = suggest(held, background)
-                if made is not None:
-                    yield _Suggested(current, made.text, made.evidence)
-                held = []
-            current = feature
-            if feature is not None and peak is not None:
-                profile, tokens = text_of(text)
-                before = "".join(tokens[max(0, peak - 100) : peak + 1])
-                held.append(PeakExample(profile, before, peak == len(tokens) - 1))
+        for feature, examples in groupby(rows, key=itemgetter("feature")):
+            bar.update()
+            made = suggest(
+                [_peak(*text_of(text), peak) for _, text, peak in examples if peak is not None], background
+            )
+            if made is not None:
+                yield _Suggested(feature, made.text, made.evidence)
 
-    return store.replace_suggestions(METHOD, suggestions())
+    total = store.value(
+        "SELECT count(DISTINCT feature) FROM examples WHERE kind = 'top' AND purpose = 'label' AND activation > 0"
+    )
+    with bar_of(total, "suggesting descriptions", " features") as bar:
+        return store.replace_suggestions(METHOD, suggestions())
+
+
+def _peak(profile: TextProfile, tokens: list[str], peak: int) -> PeakExample:
+    return PeakExample(profile, "".join(tokens[max(0, peak - 100) : peak + 1]), peak == len(tokens) - 1)

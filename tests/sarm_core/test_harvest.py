@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -13,12 +14,12 @@ import pytest
 from harvest_corpus import WORDS, content, write_corpus, write_model
 from tiny_models import reference_checkpoint
 
-from feature_db import Store
+from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest_store import harvest_into
+from sarm_core.harvest_store import harvest_into, suggest_all
 from sarm_core.harvesting.activity import sequences_of
 from sarm_core.harvesting.bins import priorities
 from sarm_core.harvesting.corpus import read_corpus
@@ -390,6 +391,41 @@ def test_harvesting_again_replaces_and_labels_survive(stored, scorer, corpus, tm
     after = content(stored)
     assert len(after["examples"]) == len(before["examples"])
     assert after["texts"] == before["texts"] and after["features"] == before["features"]
+
+
+def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):
+    def suggest_while_another_writes(examples, background):
+        with Store.open(stored, busy_seconds=0.05) as other:
+            other.bookmark(1, "somebody")
+        return None
+
+    monkeypatch.setattr("sarm_core.harvest_store.suggest", suggest_while_another_writes)
+    with Store.open(stored) as store:
+        suggest_all(store)
+        assert store.bookmarks("somebody") == [1]
+
+
+def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("sarm_core.harvest_store.suggest", lambda examples, background: None)
+    peaks = []
+    for n_features in (100, 3000):
+        database = tmp_path / f"{n_features}.db"
+        with Store.open(database, create=ModelRecord("f", "m", n_features)) as store:
+            store.import_harvest(
+                (FeatureRecord(i) for i in range(n_features)),
+                [TextRecord([{"role": "text", "content": f"word{t}"}], [t], ["w"]) for t in range(20)],
+                (),
+                (
+                    ExampleRecord(i, t, "top", t, activation=1.0, peak_position=0)
+                    for i in range(n_features)
+                    for t in range(20)
+                ),
+            )
+            tracemalloc.start()
+            suggest_all(store)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
 
 
 def test_a_store_of_another_model_is_refused_before_the_work(stored, corpus, tmp_path):
