@@ -76,11 +76,14 @@ class Labels:
         note: str = "",
         evidence: Sequence[str] = (),
         check: CheckScore | None = None,
+        from_suggestion: Mapping[str, str] | None = None,
     ) -> str:
         """Label a feature; returns the event's uid. A person's second label on a feature edits their first.
 
-        `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts. Counts in every
-        queue that has the feature, whether it was lent, skipped or asked for by its number.
+        `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts, `from_suggestion`
+        "method" and "text" of the suggestion that the text began as: kept with whether it was changed, as a label
+        that repeats a suggestion is no independent opinion of it. Counts in every queue that has the feature,
+        whether it was lent, skipped or asked for by its number.
         Raises PermissionRefused, or StoreError for what does not hold.
         """
         data: dict[str, Any] = {}
@@ -92,6 +95,13 @@ class Labels:
                 "said": [bool(x) for x in check.said],
                 "fires": [bool(x) for x in check.fires],
                 "correct": check.correct,
+            }
+        if from_suggestion is not None:
+            method, began = (clean_text(str(from_suggestion.get(name, ""))) for name in ("method", "text"))
+            data["from_suggestion"] = {
+                "method": method[:200],
+                "text": began[:LONGEST_TEXT],
+                "changed": " ".join(began.split()) != " ".join(clean_text(text).split()),
             }
         with self.store.write():
             annotator = self._may("label")

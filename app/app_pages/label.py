@@ -10,6 +10,7 @@ from app.labelling.evidence_column import SHOWN, evidence, read_evidence
 from app.labelling.focus_style import FOCUS_STYLE
 from app.labelling.guidelines import guidelines
 from app.labelling.label_check import check_running, draw_check
+from app.labelling.label_fields import Fields
 from app.labelling.label_form import label_form
 from app.labelling.queue_bar import choose_queue, first_admin, make_queue, progress
 from app.labelling.standing_labels import after_submitting, history, standing_labels
@@ -86,9 +87,11 @@ if item is None or view is None:
         after_submitting(current, me, last)
     st.stop()
 
+fields = Fields(current, me.name, item.feature, item.assignment)
 left, right = st.columns([5, 3], gap="large")
 with right:
-    label_form(current, me, work, item, [example for example in found if example.kind == "top"][:SHOWN])
+    top = [example for example in found if example.kind == "top"][:SHOWN]
+    label_form(current, me, work, item, fields, top)
     if last is not None and last != item.feature:
         after_submitting(current, me, last)
 with left:
@@ -96,7 +99,7 @@ with left:
         draw_check(colour_scale(view.record, found))
     else:
         with st.container(key="label_evidence"):
-            evidence(current, view, found)
+            evidence(current, view, found, fields.use)
     with current.store() as store:
         visible = Labels(store, me.name).visible(item.feature)
     if visible:

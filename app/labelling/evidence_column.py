@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -12,7 +14,7 @@ from app.feature_view import FEW, Group, colour_scale, example_groups, figures_h
 from feature_db import FeatureView
 from feature_db.evidence import StoredExample
 
-__all__ = ["evidence", "read_evidence", "suggestions_html"]
+__all__ = ["evidence", "read_evidence", "suggestion_html"]
 
 SHOWN = 6
 
@@ -23,21 +25,35 @@ def read_evidence(engine: Engine, feature: int) -> tuple[FeatureView, list[Store
         return store.feature(feature), store.examples(feature)
 
 
-def suggestions_html(view: FeatureView) -> str:
-    """Suggestions only: labels of others stay unseen until one's own is in."""
-    lines = "".join(
-        f"<div><i>suggested</i>{html.escape(str(item['text']))} <small>{html.escape(str(item['method']))}</small></div>"
-        for item in view.suggestions
+def suggestion_html(item: Mapping[str, Any]) -> str:
+    """One suggestion with its method. Never a label: others' stay unseen until one's own is in."""
+    return (
+        f'<style>{_CSS}</style><div class="sarm-suggested"><div><i>suggested</i>{html.escape(str(item["text"]))} '
+        f"<small>{html.escape(str(item['method']))}</small></div></div>"
     )
-    return f'<style>{_CSS}</style><div class="sarm-suggested">{lines}</div>' if lines else ""
 
 
-def evidence(engine: Engine, view: FeatureView, found: list[StoredExample]) -> None:
-    """The left column."""
+def _suggestions(view: FeatureView, use: Callable[[str, str], None]) -> None:
+    for place, item in enumerate(view.suggestions):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+            st.html(suggestion_html(item), width="stretch")
+            st.button(
+                "Use it",
+                key=f"label_use_{place}",
+                shortcut=None if place else "A",
+                help="Puts it into the box as the beginning of your label. That it came from here is kept with it.",
+                on_click=use,
+                args=(str(item["method"]), str(item["text"])),
+            )
+
+
+def evidence(
+    engine: Engine, view: FeatureView, found: list[StoredExample], use: Callable[[str, str], None]
+) -> None:
+    """The left column; `use` gets method and text of a suggestion that is taken into the form."""
     feature = view.record.id
     st.html(figures_html(feature, engine.scorer.head, view))
-    if view.suggestions:
-        st.html(suggestions_html(view))
+    _suggestions(view, use)
     groups = example_groups(found)
     if not groups:
         st.warning("The store keeps no texts of this feature: skip it, or harvest a corpus.")

@@ -24,7 +24,7 @@ def guidelines() -> None:
         "Name what it reads (wording, format, topic), not what you think the reward should be.\n\n"
         "**Read the bands.** The strongest texts often agree; a name has to hold in the weaker bands and the random "
         "sample too. Suggested descriptions were made by a program from the strongest texts: check them, do not "
-        "trust them.\n\n"
+        "trust them. *Use it* takes one over as the beginning of yours; that it began so is kept with the label.\n\n"
         "**Verdict: has the feature one meaning?**\n\n"
         + "\n".join(f"{verdict}. {words}" for verdict, words in RUBRIC.items())
         + "\n\n**Confidence** is how sure you are of your text, whatever the verdict.\n\n"
@@ -32,6 +32,6 @@ def guidelines() -> None:
         "feature fires. The score is kept beside the label.\n\n"
         "**Skip** what you cannot judge and say why; others still get it. **Flag** what others should look at. "
         "You see other people's labels of a feature once yours is in.\n\n"
-        "**Keys** work while no box has the cursor: *T* goes to the text, *Esc* leaves it, *1* to *5* give the "
-        "verdict, *Ctrl+Enter* submits from anywhere."
+        "**Keys** work while no box has the cursor: *T* goes to the text, *Esc* leaves it, *A* takes the "
+        "suggestion over, *1* to *5* give the verdict, *Ctrl+Enter* submits from anywhere."
     )

@@ -10,12 +10,15 @@ import streamlit as st
 
 from app import session
 from app.engine import Engine
+from feature_db.events import Event
 from feature_db.labels import LONGEST_TEXT, Labels
 from feature_db.queues import Queues
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "fields_of"]
 
-NAMES = ("text", "category", "verdict", "confidence", "note", "evidence")
+NAMES = ("text", "category", "verdict", "confidence", "note", "evidence", "from_suggestion")
+IN_DATA = ("evidence", "from_suggestion")
+"""Those that an event keeps in its data"""
 EMPTY: dict[str, Any] = {
     "text": "",
     "category": None,
@@ -23,6 +26,7 @@ EMPTY: dict[str, Any] = {
     "confidence": None,
     "note": "",
     "evidence": [],
+    "from_suggestion": None,
 }
 
 LONGEST = {"text": LONGEST_TEXT, "note": 2_000}
@@ -38,12 +42,19 @@ def _fitting(name: str, value: Any) -> Any:
         "confidence": isinstance(value, (int, float)) and 0 <= value <= 1,
         "note": isinstance(value, str),
         "evidence": isinstance(value, list) and all(isinstance(item, str) for item in value),
+        "from_suggestion": isinstance(value, dict)
+        and all(isinstance(value.get(n), str) for n in ("method", "text")),
     }[name]
     if not fits:
         return list(EMPTY[name]) if isinstance(EMPTY[name], list) else EMPTY[name]
     if name in ("text", "note"):
         return value[: LONGEST[name]]
     return list(dict.fromkeys(value)) if name == "evidence" else value
+
+
+def fields_of(label: Event) -> dict[str, Any]:
+    """What the form held when this label was sent."""
+    return {name: label.data.get(name) if name in IN_DATA else getattr(label, name) for name in NAMES}
 
 
 class Fields:
@@ -75,7 +86,7 @@ class Fields:
             found, source = draft, "draft"
         elif own:
             last = own[-1]
-            found = {**{n: getattr(last, n) for n in NAMES[:-1]}, "evidence": last.data.get("evidence", [])}
+            found = fields_of(last)
             source = "label"
         for name in NAMES:
             st.session_state[self.key(name)] = _fitting(name, found.get(name))
@@ -91,6 +102,16 @@ class Fields:
         """Callback: set a field and keep the draft."""
         st.session_state[self.key(field)] = value
         self.save_draft()
+
+    def use(self, method: str, text: str) -> None:
+        """Callback: put a suggestion into the text box, after what was typed there already, and keep the draft."""
+        typed = (st.session_state.get(self.key("text")) or "").strip()
+        wanted = text if typed in ("", text.strip()) else f"{typed}; {text}"
+        if len(wanted) > LONGEST_TEXT:
+            session.say("The suggestion does not fit into the box beside what is there.", "warning")
+            return
+        st.session_state[self.key("from_suggestion")] = {"method": method, "text": text}
+        self.put("text", wanted)
 
     def save_draft(self, text: str | None = None) -> None:
         """Callback: keep what is there, with `text` as the browser has it where it is newer. Renews the lease."""

@@ -23,9 +23,10 @@ SKIPS = ("No pattern I can name", "Too few texts", "Not my field", "Text is brok
 FLAGS = ("Two features in one", "Looks like a bug", "Text is broken or offensive", "Needs an expert")
 
 
-def label_form(engine: Engine, me: Me, work: Work, item: Item, top: list[StoredExample]) -> None:
+def label_form(
+    engine: Engine, me: Me, work: Work, item: Item, fields: Fields, top: list[StoredExample]
+) -> None:
     """The right column; `top` are texts that can be named as evidence."""
-    fields = Fields(engine, me.name, item.feature, item.assignment)
     source = fields.seed()
     if source == "draft":
         st.caption("Your draft is back: nothing of it was submitted yet.")

@@ -15,7 +15,15 @@ from app.plain_text import cut, plain
 from feature_db.events import EVENT_KINDS, Event
 from feature_db.labels import Labels
 
-__all__ = ["after_submitting", "check_words", "facts_of", "history", "settled_label", "standing_labels"]
+__all__ = [
+    "after_submitting",
+    "check_words",
+    "facts_of",
+    "history",
+    "settled_label",
+    "standing_labels",
+    "suggestion_words",
+]
 
 KINDS = {kind: kind for kind in EVENT_KINDS} | {"adjudicate": "adjudication"}
 """What each kind of event is called."""
@@ -32,7 +40,17 @@ def facts_of(event: Event) -> str:
         facts.append(f"confidence {event.confidence:.0%}")
     if check := check_words(event):
         facts.append(check)
+    if began := suggestion_words(event):
+        facts.append(began)
     return " · ".join(facts)
+
+
+def suggestion_words(event: Event) -> str:
+    """Whether the label began as a suggestion; "" when it did not."""
+    began = event.data.get("from_suggestion")
+    if event.kind not in ("label", "edit") or not isinstance(began, dict):
+        return ""
+    return "a suggestion, reworded" if began.get("changed") is not False else "a suggestion, taken as it is"
 
 
 def check_words(event: Event) -> str:
@@ -138,6 +156,7 @@ def history(engine: Engine, me: Me, feature: int) -> None:
                 "text": [_text(e, by_uid) for e in found],
                 "verdict": [None if e.kind == "vote" else e.verdict for e in found],
                 "category": [e.category for e in found],
+                "began as": [suggestion_words(e) for e in found],
                 "test": [check_words(e).removeprefix("test ") for e in found],
                 "reason or note": [e.note for e in found],
             },

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import session
 from app.engine import Engine
-from app.labelling.label_fields import Fields
+from app.labelling.label_fields import Fields, fields_of
 from app.labelling.who import Me
 from app.plain_text import plain
 from feature_db import StoreError
@@ -156,17 +156,7 @@ class Work:
                 event = events(store, uid=uid)[0]
                 feature = event.feature
                 if event.kind in ("label", "edit"):
-                    labels.draft(
-                        feature,
-                        {
-                            "text": event.text,
-                            "category": event.category,
-                            "verdict": event.verdict,
-                            "confidence": event.confidence,
-                            "note": event.note,
-                            "evidence": event.data.get("evidence", []),
-                        },
-                    )
+                    labels.draft(feature, fields_of(event))
                 claimed = None
                 if self.queue is not None and event.kind in ("label", "skip"):
                     if item is not None and item.assignment is not None and item.feature != feature:

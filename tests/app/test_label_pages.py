@@ -97,6 +97,37 @@ def test_others_labels_appear_after_ones_own_and_not_before(run_page: Run, queue
     assert "refusal wording" in shown(test) and "apologies" in shown(test)
 
 
+def test_a_suggestion_is_taken_over_edited_and_told_from_an_opinion_of_ones_own(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    suggested = "Python, sorted; has code"
+    for name, added, changed in (("cy", "", False), ("dee", " in answers", True)):
+        test = press(sign(run_page("label.py", feature="7"), name), "label_use_0")
+        assert field(test, "text").value == suggested
+        # What was taken over is a draft at once, with where it came from.
+        test = sign(run_page("label.py", feature="7"), name)
+        field(test, "text").set_value(suggested + added).run()
+        press(test, "label_submit")
+        with Store.open(store_path) as store:
+            (event,) = [e for e in Labels(store, name).current(7) if e.annotator == name]
+        assert event.text == suggested + added
+        assert event.data["from_suggestion"] == {"method": "log-odds", "text": suggested, "changed": changed}
+    assert "a suggestion, taken as it is" in shown(test) and "a suggestion, reworded" in shown(test)
+    test = sign(run_page("label.py", feature="7"), "eve")
+    field(test, "text").set_value(suggested).run()
+    press(test, "label_submit")
+    with Store.open(store_path) as store:
+        (event,) = [e for e in Labels(store, "eve").current(7) if e.annotator == "eve"]
+    assert "from_suggestion" not in event.data
+
+
+def test_taking_a_suggestion_over_loses_no_typed_word(run_page: Run, queue: int) -> None:
+    test = sign(run_page("label.py", feature="7"), "cy")
+    field(test, "text").set_value("my own words").run()
+    press(test, "label_use_0")
+    assert field(test, "text").value == "my own words; Python, sorted; has code"
+
+
 def test_a_draft_is_there_again_in_another_session_and_for_nobody_else(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py"), "cy")
     at = feature(test)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import shutil
 import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from feature_db import FeatureFilter, PermissionRefused, Store, StoreError
+from feature_db.event_files import export_labels
 from feature_db.labels import CheckScore, Labels, categories, set_categories
 from feature_db.merge import import_events, merge_store
 from feature_db.queues import Queues
@@ -150,6 +153,24 @@ def test_a_draft_is_kept_until_something_is_submitted_and_shown_to_nobody_else(s
     assert ann.last_draft(3) is None
     ann.draft(3, {"text": "again"})
     assert ann.last_draft(3) == {"text": "again"}
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "csv"])
+def test_where_a_label_began_is_kept_and_comes_in_again_elsewhere(
+    store: Store, ann: Labels, tmp_path: Path, path: Path, ending: str
+):
+    other = tmp_path / "other.db"
+    shutil.copy(path, other)
+    began = {"method": "log-odds", "text": "says  sorry"}
+    ann.label(3, "says sorry", from_suggestion=began)
+    Labels(store, "bo").label(3, "says sorry twice", from_suggestion=began)
+    Labels(store, "cy").label(3, "says sorry")
+    export_labels(store, tmp_path / f"labels.{ending}")
+    with Store.open(other) as elsewhere:
+        People(elsewhere).set_role(None, "chief", "admin")
+        import_events(elsewhere, tmp_path / f"labels.{ending}", "chief")
+        found = {e.annotator: e.data.get("from_suggestion") for e in Labels(elsewhere, "cy").current(3)}
+    assert found == {"ann": began | {"changed": False}, "bo": began | {"changed": True}, "cy": None}
 
 
 def test_the_score_of_a_test_stays_beside_the_label(ann: Labels):
