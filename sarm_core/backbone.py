@@ -23,7 +23,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model import cut_config, remove_final_norm
 from sarm_core.tensor_files import INDEX_NAME, TensorFiles, read_json
 
-__all__ = ["FINAL_NORM", "backbone_config", "bare_name", "block_of", "cut_backbone", "load_tokenizer"]
+__all__ = ["FINAL_NORM", "backbone_config", "bare_name", "block_of", "cut_backbone", "load_tokenizer", "quietly"]
 
 FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
 _PREFIX = re.compile(r"^(model|transformer)\.")
@@ -45,7 +45,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     config = cut_config(backbone_config(folder), layer)
     source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
     index = folder / INDEX_NAME
-    with _quiet():
+    with quietly():
         try:
             reader: Any = AutoModel
             if index.exists() and "metadata" not in read_json(index):  # Transformers needs that entry
@@ -96,7 +96,7 @@ def load_tokenizer(folder: Path) -> Any:
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         return None
     try:
-        with _quiet():
+        with quietly():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raises bare Exceptions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -115,7 +115,7 @@ def block_of(name: str) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Silence Transformers' load report: the tensors it calls unexpected are ours, and we check the rest."""
     before = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
+from sarm_core.backbone import quietly
 from sarm_core.demo.backbone import ensure_backbone
 from sarm_core.errors import SarmError
 from sarm_core.precision import native_bfloat16
@@ -44,13 +45,14 @@ class Sampler:
 
     def __init__(self) -> None:
         folder = ensure_backbone()
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        self.model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=torch.bfloat16 if native_bfloat16() else torch.float32,
-            trust_remote_code=False,
-            local_files_only=True,
-        ).eval()
+        with quietly():
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            self.model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=torch.bfloat16 if native_bfloat16() else torch.float32,
+                trust_remote_code=False,
+                local_files_only=True,
+            ).eval()
         self._lock = threading.Lock()
 
     def sample(
