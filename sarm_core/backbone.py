@@ -23,7 +23,15 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model import cut_config, remove_final_norm
 from sarm_core.tensor_files import INDEX_NAME, TensorFiles, read_json
 
-__all__ = ["FINAL_NORM", "backbone_config", "bare_name", "block_of", "cut_backbone", "load_tokenizer", "quietly"]
+__all__ = [
+    "FINAL_NORM",
+    "backbone_config",
+    "bare_name",
+    "block_of",
+    "cut_backbone",
+    "load_tokenizer",
+    "quietly",
+]
 
 FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
 _PREFIX = re.compile(r"^(model|transformer)\.")
