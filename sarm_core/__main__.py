@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sarm_core.commands import contrast, evaluate, perturb, report
+from sarm_core.commands import cache, contrast, evaluate, perturb, report
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(run=_export)
 
+    cache.add_command(commands)
     contrast.add_command(commands)
     evaluate.add_command(commands)
     perturb.add_command(commands)

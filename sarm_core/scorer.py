@@ -7,7 +7,9 @@ scored.rewards
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +31,7 @@ from sarm_core.steering import Steering
 __all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
 
 DEFAULT_MAX_LENGTH = 4096  # the paper's training length
+ENCODING = 1  # to be raised when the same weights and text come to give other activations
 Row = Mapping[str, Any] | Conversation
 
 
@@ -130,6 +133,31 @@ class Scorer:
         """sha256 of everything that takes part in a score (see `Checkpoint.fingerprint`)."""
         return self.checkpoint.fingerprint()
 
+    @cached_property
+    def encoding_key(self) -> str:
+        """sha256 of all that decides z of a conversation: weights, precision, tokenizer, template, length limit.
+
+        The fingerprint alone would not do: it leaves out the tokenizer, and the same weights in another
+        precision give other activations.
+        """
+        digest = hashlib.sha256(
+            json.dumps(
+                [
+                    ENCODING,
+                    self.fingerprint,
+                    str(self.dtype),
+                    self.device.type,
+                    self.max_length,
+                    self.checkpoint.rule,
+                    self.checkpoint.chat_template,
+                ]
+            ).encode()
+        )
+        if self.format is not None:
+            for text in _tokenizer_parts(self.format.tokenizer):
+                digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        return digest.hexdigest()
+
     def tokens(self, rows: Sequence[Row]) -> list[TokenSequence]:
         """Token sequences of `rows`. Raises RowError naming the row (counted from 1)."""
         conversations = []
@@ -225,6 +253,17 @@ def load_sarm(
     where = _device(device)
     model = checkpoint.build(dtype=_dtype(dtype, checkpoint, where), device=where)
     return Scorer(checkpoint, model, max_length)
+
+
+def _tokenizer_parts(tokenizer: Any) -> Iterator[str]:
+    yield json.dumps(tokenizer.chat_template, sort_keys=True, default=str)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and hasattr(backend, "to_str"):
+        # Padding and truncation are set by calls, and no conversation is padded or cut by the tokenizer.
+        body = json.loads(backend.to_str())
+        yield json.dumps({name: body[name] for name in body if name not in ("padding", "truncation")})
+    else:
+        yield json.dumps(sorted(tokenizer.get_vocab().items()))
 
 
 def _device(name: str | None) -> torch.device:

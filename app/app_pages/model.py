@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.encoded_section import encoded_section
 from app.engine import Choice, Engine, load_engine
 from app.export_section import export_section
 from app.model_card import card_text
@@ -110,3 +111,4 @@ else:
     facts(engine)
     export_section(engine)
 switch()
+encoded_section()

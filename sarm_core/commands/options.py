@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sarm_core.scorer import Scorer
 
-__all__ = ["add_encoding_options", "encoding_of", "loaded", "share", "whole_number"]
+__all__ = ["add_encoding_options", "days", "encoding_of", "loaded", "share", "whole_number"]
 
 
 def add_encoding_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,8 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="where encoded answers are kept (default: $SARM_CACHE/encoded)",
+        help="where encoded answers are kept, for every command that asks for them again "
+        "(default: $SARM_CACHE/encoded); `cache` shows and clears it",
     )
     parser.add_argument("--no-cache", action="store_true", help="encode anew and keep nothing")
 
@@ -60,6 +61,17 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) >= 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def days(text: str) -> float:
+    """A number of days, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+    return value
 
 
 def share(text: str) -> float:
