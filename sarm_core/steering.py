@@ -33,6 +33,7 @@ FORMAT = "sarm-steering/1"
 _OPERATORS = {"*": "scale", "=": "set", "+": "offset"}
 _SYMBOLS = {kind: symbol for symbol, kind in _OPERATORS.items()}
 _LARGEST = 1e30
+_LARGEST_STEERED = 1e36  # room for strengths beyond 1, and still finite in float32
 UNCHANGED = "unchanged"
 """What a steering does to a feature it does not name, in `Steering.diff`."""
 
@@ -92,7 +93,9 @@ class Steering:
                 if feature in changes[kind]:
                     raise SteeringError(f"{source}: feature {feature} has two {_SYMBOLS[kind]!r} changes")
                 changes[kind][feature] = value
-        return cls(groups=groups, **changes)
+        steering = cls(groups=groups, **changes)
+        steering._check_products(_LARGEST, f"{source}: ")
+        return steering
 
     @classmethod
     def read(cls, path: str | Path) -> Steering:
@@ -151,7 +154,8 @@ class Steering:
         return bool(self.set) or any(m != 1.0 for m in self.multipliers().values())
 
     def check(self, n_features: int) -> None:
-        """Raise SteeringError when a feature id does not exist in a dictionary of `n_features`."""
+        """Raise SteeringError when a feature id does not exist in a dictionary of `n_features`, or when the scales
+        of a feature and of its groups multiply to more than float32 can bear."""
         named: set[int] = {*self.scale, *self.set, *self.offset}
         for group in self.groups.values():
             named.update(group.features)
@@ -161,6 +165,16 @@ class Steering:
                 f"feature {wrong[0]} does not exist: this model has features 0 to {n_features - 1}. "
                 "The steering was probably made for another model"
             )
+        self._check_products(_LARGEST_STEERED)
+
+    def _check_products(self, largest: float, place: str = "") -> None:
+        """Each factor may be usable and their product not, which would make rewards infinite."""
+        for feature, multiplier in self.multipliers().items():
+            if not abs(multiplier) <= largest:
+                raise SteeringError(
+                    f"{place}feature {feature}: its scale times those of its groups is {multiplier:g}, "
+                    "which is too large: lower one of them"
+                )
 
     def apply(self, matrix: FeatureMatrix) -> FeatureMatrix:
         """The steered matrix: same answers, changed activations; its contributions sum to its rewards."""
@@ -204,7 +218,7 @@ class Steering:
         """The head w' with w'_i = m_i w_i, so that plain rewards under w' equal the steered ones under w.
 
         Raises SteeringError for what a head cannot express: set depends on the activation, an offset
-        needs a bias the model does not have.
+        needs a bias the model does not have, and a weight beyond float32 is none.
         """
         if self.set:
             raise SteeringError(
@@ -220,7 +234,12 @@ class Steering:
         self.check(head.shape[0])
         folded = head.astype(np.float32).copy()
         for feature, multiplier in self.multipliers().items():
-            folded[feature] = np.float32(float(folded[feature]) * multiplier)
+            weight = float(folded[feature]) * multiplier
+            if not abs(weight) <= float(np.finfo(np.float32).max):
+                raise SteeringError(
+                    f"feature {feature}: its head weight times {multiplier:g} is {weight:g}, which float32 cannot hold"
+                )
+            folded[feature] = weight
         return folded
 
     # -- combining -------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ __all__ = ["FORMAT", "checked_evaluation", "read_evaluation", "steering_of"]
 
 FORMAT = "sarm-evaluation/1"
 MAX_BYTES = 500_000_000
-LARGEST = 1e30
+LARGEST = 1e39  # a reward is a float32, and so is all that an evaluation takes from rewards
 
 
 @dataclass(frozen=True)

@@ -444,7 +444,7 @@ def broken(**changes):
         (broken(items=-1), "items must be a whole number"),
         (broken(items=True), "items must be a whole number"),
         (broken(won=10**40), "won must be a whole number from 0, not a very large"),
-        (broken(change__total__low=1e31), "number or null"),
+        (broken(change__total__low=1e40), "number or null"),
         (broken(change__total=...), "'?change'? does not name the same scores"),
         (broken(distribution__edges=[0.0, 0.0]), "ascending"),
         (broken(distribution__before__counts=[1]), "one count for each bin"),
@@ -542,3 +542,9 @@ def test_a_contrast_of_another_model_is_refused():
     rows = [dict(row, w=row["w"] + 0.5) for row in evidence.rows]
     with pytest.raises(SarmError, match="made for another model"):
         html_report(evaluation(benchmark), evidence=Evidence(rows))
+
+
+def test_an_evaluation_under_the_largest_scale_has_a_report():
+    made = evaluation(pairs(), Steering(scale={3: 1e30, 7: -1e30}))
+    assert max(abs(edge) for edge in made["distribution"]["edges"]) > 1e30
+    assert "<h1" in html_report(checked_evaluation(made))

@@ -272,3 +272,23 @@ def test_a_steering_for_another_model_is_refused_before_anything_is_computed():
             with pytest.raises(SteeringError, match="does not exist: this model has features 0 to 9"):
                 call(matrix)
     assert math.isclose(Steering().rewards(matrix)[0], 1.0)
+
+
+def test_factors_whose_product_is_no_number_are_refused_where_they_are_read_and_where_they_are_used(tmp_path):
+    path = tmp_path / "steering.json"
+    group = {"features": [1], "scale": 1e30}
+    path.write_text(json.dumps({"features": {"1": ["*", 1e30]}, "groups": {"a": group}}))
+    with pytest.raises(SteeringError, match=r"steering.json: feature 1: .* 1e\+60, which is too large"):
+        Steering.read(path)
+    made = Steering(scale={1: 1e30}, groups={"a": Group((1,), 1e30)})
+    matrix = FeatureMatrix(sparse.csr_matrix(np.array([[1.0, 2.0]], np.float32)), np.ones(2, np.float32))
+    for call in (made.apply, made.rewards, lambda m: made.fold(m.head)):
+        with pytest.raises(SteeringError, match="too large"):
+            call(matrix)
+
+
+def test_a_folded_weight_beyond_float32_is_refused():
+    head = np.array([1.0, 1e9], np.float32)
+    assert np.isfinite(Steering(scale={0: 1e30}).fold(head)).all()
+    with pytest.raises(SteeringError, match=r"feature 1: .* float32 cannot hold"):
+        Steering(scale={1: -1e30}).fold(head)
