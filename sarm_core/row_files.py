@@ -11,12 +11,13 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
 from sarm_core.errors import RowError
 
-__all__ = ["MAX_ROW_BYTES", "OnError", "is_list", "kind_of", "read_rows"]
+__all__ = ["MAX_ROW_BYTES", "OnError", "count_parquet_rows", "is_list", "is_parquet", "kind_of", "read_rows"]
 
 MAX_ROW_BYTES = 10_000_000
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -26,17 +27,17 @@ OnError = Callable[[RowError], None]
 
 
 def read_rows(path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row number, object) from a JSONL file, a file that holds one JSON array, or a .parquet file.
+    """Yield (row number, object) from a JSONL file, a file that holds one JSON array, or a Parquet file.
 
     Row numbers count from 1: lines of JSONL (blank lines are counted, then skipped), elements of an array,
     rows of Parquet (where NaN, its word for a missing number, becomes null).
-    JSONL is read line by line, so memory is bounded by `MAX_ROW_BYTES`; an array is read whole.
-    Raises RowError naming file and row. With `on_error`, a bad row is passed to it and reading goes on;
-    a file that cannot be read, has no rows, or an array whose syntax breaks still raises.
+    JSONL is read line by line, so memory is bounded by `MAX_ROW_BYTES`; Parquet by its largest row group; an array
+    is read whole. Raises RowError naming file and row. With `on_error`, a bad row is passed to it and reading goes
+    on; a file that cannot be read, has no rows, or an array whose syntax breaks still raises.
     """
     try:
-        if str(path).lower().endswith(".parquet"):
-            yield from _parquet_rows(path)
+        if is_parquet(path):
+            yield from _checked(_parquet_rows(path), path, on_error)
             return
         with open(path, "rb") as file:
             yield from _rows_of(file, path, on_error)
@@ -44,7 +45,20 @@ def read_rows(path: str | Path, on_error: OnError | None = None) -> Iterator[tup
         raise RowError(f"cannot be read ({error.strerror or error})", source=path) from None
 
 
-def _parquet_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def is_parquet(path: str | Path) -> bool:
+    """Whether the name says Parquet."""
+    return str(path).lower().endswith((".parquet", ".pq"))
+
+
+def count_parquet_rows(path: str | Path) -> int:
+    """Rows of a Parquet file, from its footer. Raises RowError naming the file."""
+    with _parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+@contextmanager
+def _parquet(path: str | Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`; what makes the file as a whole unreadable, now or later, is a RowError."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -52,18 +66,45 @@ def _parquet_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise RowError(
             "reading Parquet needs pyarrow: pip install pyarrow, or convert to JSONL", source=path
         ) from None
-    number = 0
     with open(path, "rb") as file:
         try:
-            for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
-                for row in batch.to_pylist():
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                yield opened
+        except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:  # OSError: a damaged page
+            raise RowError(f"not readable as Parquet ({_reason(error)})", source=path) from None
+
+
+def _parquet_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    number = 0
+    with _parquet(path) as file:
+        # One row group after the other: they are what a Parquet file is read by, and what it costs in memory.
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(batch_size=256, row_groups=[group]):
+                for row in _objects(batch):
                     number += 1
-                    yield number, {key: None if value != value else value for key, value in row.items()}
-        except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise RowError(f"not readable as Parquet ({reason})", source=path, row=number + 1) from None
-    if not number:
-        raise RowError("the file has no rows", source=path)
+                    if not isinstance(row, RowError):
+                        row = {key: None if value != value else value for key, value in row.items()}
+                    yield number, row
+
+
+def _objects(batch: Any) -> Iterator[dict[str, Any] | RowError]:
+    """Rows of a record batch: all at once or, when a value in it has no place in Python, one by one."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except (ValueError, OverflowError):  # ArrowInvalid and UnicodeDecodeError are ValueErrors
+        pass
+    for place in range(batch.num_rows):
+        try:
+            yield from batch.slice(place, 1).to_pylist()
+        except UnicodeDecodeError:
+            yield RowError("a text is not valid UTF-8")
+        except (ValueError, OverflowError) as error:
+            yield RowError(f"a value cannot be read ({_reason(error)})")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
 
 
 def _rows_of(
@@ -78,8 +119,15 @@ def _rows_of(
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise RowError("the file is UTF-16: save it as UTF-8 without BOM", source=path, row=1)
     rows = _array_rows if _first_character(file) == b"[" else _line_rows
+    yield from _checked(rows(file), path, on_error)
+
+
+def _checked(
+    rows: Iterator[tuple[int, dict[str, Any] | RowError]], path: str | Path, on_error: OnError | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Good rows; bad ones raise, or are handed on, with their place."""
     seen = False
-    for number, row in rows(file):
+    for number, row in rows:
         seen = True
         if not isinstance(row, RowError):
             yield number, row

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import RowError
-from sarm_core.row_files import is_list, kind_of, read_rows
+from sarm_core.row_files import count_parquet_rows, is_list, is_parquet, kind_of, read_rows
 from sarm_core.rows import Conversation, conversation_of, pair_of
 
 __all__ = [
@@ -122,7 +122,7 @@ def read_corpus(paths: Sequence[str | Path]) -> Iterator[CorpusRow]:
         bad.append((error.source or "", error.row or 0, error.reason))
 
     for path in paths:
-        for place, row in _rows(Path(path), note):
+        for place, row in read_rows(path, note):
             number += 1
             try:
                 found = texts_of(row)
@@ -167,39 +167,6 @@ def chunks(rows: Iterable[CorpusRow], n_texts: int) -> Iterator[Chunk]:
         yield Chunk(number, tuple(held), rows_done, tuple(bad))
 
 
-def _rows(path: Path, on_error: Callable[[RowError], None]) -> Iterator[tuple[int, dict[str, Any]]]:
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet_rows(path)
-    return read_rows(path, on_error)
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    file = _open_parquet(path)
-    number = 0
-    with file:
-        if not file.metadata.num_rows:
-            raise RowError("the file has no rows", source=path)
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(batch_size=256, row_groups=[group]):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-
-
-def _open_parquet(path: Path) -> Any:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise RowError(
-            "reading Parquet needs pyarrow: pip install pyarrow, or give JSONL", source=path
-        ) from None
-    try:
-        return parquet.ParquetFile(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise RowError(f"not a readable Parquet file ({str(error)[:100]})", source=path) from None
-
-
 def count_rows(paths: Sequence[str | Path]) -> int:
     """Rows in all files, for the progress bar: lines of JSONL are counted without reading them as JSON.
 
@@ -207,11 +174,10 @@ def count_rows(paths: Sequence[str | Path]) -> int:
     """
     total = 0
     for path in map(Path, paths):
-        if path.suffix.lower() in (".parquet", ".pq"):
-            with _open_parquet(path) as file:
-                total += file.metadata.num_rows
-            continue
         try:
+            if is_parquet(path):
+                total += count_parquet_rows(path)
+                continue
             with path.open("rb") as lines:
                 head = lines.read(64).lstrip()
                 lines.seek(0)

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tiny_models import chatml, reference_checkpoint
 
 WORDS = [
@@ -88,3 +89,17 @@ def content(database: Path) -> dict[str, list[tuple[Any, ...]]]:
             found[table] = conn.execute(f"SELECT {kept} FROM {table} ORDER BY {kept}").fetchall()
     conn.close()
     return found
+
+
+def spoilt_parquet(path: Path, **options: Any) -> Path:
+    """Rows 2 and 4 of five cannot be read: damaged text, and a date of no calendar."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    texts = [b"one", b"\xff\xfe", b"three", b"four", b"five"]
+    table = {
+        "text": pyarrow.array(texts, pyarrow.binary()).view(pyarrow.string()),
+        "when": pyarrow.array([0, 0, None, 2**62, 0], pyarrow.timestamp("us")),
+    }
+    parquet.write_table(pyarrow.table(table), path, **options)
+    return path

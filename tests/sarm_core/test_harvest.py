@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harvest_corpus import WORDS, content, write_corpus, write_model
+from harvest_corpus import WORDS, content, spoilt_parquet, write_corpus, write_model
 from tiny_models import reference_checkpoint
 
 from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
@@ -345,12 +345,23 @@ def test_a_bad_row_is_named_and_leaves_no_store_or_is_skipped(scorer, tmp_path, 
     assert not Workspace(database).folder.exists()
 
 
+def test_rows_of_parquet_that_cannot_be_read_are_skipped_like_others(scorer, tmp_path):
+    path = spoilt_parquet(tmp_path / "c.parquet")
+    with pytest.raises(RowError, match=r"c\.parquet, row 2"):
+        harvest_into(tmp_path / "s.db", scorer, [path], SETTINGS)
+    assert (
+        harvest_into(tmp_path / "s.db", scorer, [path], SETTINGS, resume=True, skip_bad=True)["skipped"] == 2
+    )
+    with Store.open(tmp_path / "s.db") as store:
+        assert store.stats()["texts"] == 3
+
+
 def test_files_that_hold_nothing_are_refused(scorer, tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n")
     (tmp_path / "no.parquet").write_text("PAR?")
     for name, words in (
         ("empty.jsonl", "no rows"),
-        ("no.parquet", "not a readable Parquet"),
+        ("no.parquet", "not readable as Parquet"),
         ("none", "cannot be read"),
     ):
         with pytest.raises(RowError, match=words):

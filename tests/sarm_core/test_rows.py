@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from harvest_corpus import spoilt_parquet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sarm_core.errors import RowError
+from sarm_core.row_files import count_parquet_rows
 from sarm_core.rows import MAX_ROW_BYTES, Conversation, Message, conversation_of, pair_of, read_rows
 
 USER = {"role": "user", "content": "Is it safe?"}
@@ -255,3 +257,28 @@ def test_a_file_that_is_not_parquet_is_one_line(tmp_path):
     pytest.importorskip("pyarrow")
     with pytest.raises(RowError, match="not readable as Parquet"):
         list(read_rows(write(tmp_path / "in.parquet", "hello, this is no table")))
+
+
+def test_a_parquet_row_that_cannot_be_read_is_named_and_can_be_skipped(tmp_path):
+    for name in ("in.parquet", "in.pq"):
+        path = spoilt_parquet(tmp_path / name, row_group_size=2)
+        with pytest.raises(RowError, match=rf"{name}, row 2: a text is not valid UTF-8"):
+            list(read_rows(path))
+        bad = []
+        assert [row["text"] for _, row in read_rows(path, bad.append)] == ["one", "three", "five"]
+        assert [error.row for error in bad] == [2, 4] and "a value cannot be read" in str(bad[1])
+        assert count_parquet_rows(path) == 5
+
+
+def test_a_damaged_page_of_parquet_names_the_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "in.parquet"
+    text = pyarrow.array([f"text {i % 7}" for i in range(5_000)])
+    parquet.write_table(pyarrow.table({"text": text}), path, use_dictionary=False, compression="snappy")
+    data = bytearray(path.read_bytes())
+    data[200:400] = bytes(200)
+    path.write_bytes(data)
+    with pytest.raises(RowError, match=r"in\.parquet: not readable as Parquet \(.*snappy"):
+        list(read_rows(path, lambda _error: None))
