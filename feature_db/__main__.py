@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,27 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         parsed.run(parsed)
     except StoreError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
+    except sqlite3.Error as error:  # a full disk, a damaged store
+        return _refused(f"{parsed.store}: {error}; nothing was changed")
+    except OSError as error:  # what may not be read
+        return _refused(f"{error.filename or parsed.store}: {error.strerror or error}; nothing was changed")
     except KeyboardInterrupt:
         print("error: stopped; nothing was changed", file=sys.stderr)
         return 130
     return 0
+
+
+def _refused(reason: str) -> int:
+    print(f"error: {_one_line(reason)}", file=sys.stderr)
+    return 2
+
+
+def _one_line(text: str) -> str:
+    """`text` with parts of foreign files in it: what a terminal would obey, or could not print, is written out."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split())
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +142,7 @@ def _import(arguments: argparse.Namespace) -> None:
     format = arguments.format or _guess(arguments.input)
     with Store.open(arguments.store) as store:
         if format in ("events", "labels"):
+            _named(arguments)
             _show_merge(import_events(store, arguments.input, arguments.by, dry_run=arguments.dry_run))
         elif arguments.dry_run:
             raise StoreError(
@@ -135,7 +152,15 @@ def _import(arguments: argparse.Namespace) -> None:
             _show(readers[format](store, arguments.input), "taken in")
 
 
+def _named(arguments: argparse.Namespace) -> None:
+    if not arguments.by:
+        raise StoreError(
+            "events come in under their authors' names: say which admin takes them in with --as NAME"
+        )
+
+
 def _merge(arguments: argparse.Namespace) -> None:
+    _named(arguments)
     with Store.open(arguments.store) as store:
         _show_merge(merge_store(store, arguments.other, arguments.by, dry_run=arguments.dry_run))
 
@@ -157,6 +182,8 @@ def _guess(path: Path) -> str:
     by_suffix = {".csv": "csv", ".parquet": "parquet", ".zip": "neuronpedia", ".jsonl": "events"}
     if path.is_dir():
         return "neuronpedia"
+    if path.suffix == ".csv" and "uid" in _csv_header(path):
+        return "events"
     if path.suffix in by_suffix:
         return by_suffix[path.suffix]
     if path.suffix == ".json":
@@ -165,6 +192,11 @@ def _guess(path: Path) -> str:
             if key in data:
                 return format
     raise StoreError(f"{path}: cannot tell what this is; name it with --format")
+
+
+def _csv_header(path: Path) -> list[str]:
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
+        return file.readline(10_000).strip().split(",")
 
 
 def _stats(arguments: argparse.Namespace) -> None:
@@ -190,7 +222,7 @@ def _show_merge(report: MergeReport) -> None:
 def _show(report: Report, verb: str) -> None:
     print(", ".join(f"{count:,} {what}" for what, count in report.counts.items()), verb)
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {_one_line(note)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

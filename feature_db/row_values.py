@@ -16,9 +16,18 @@ from feature_db.blobs import pack_array, pack_sparse, pack_values
 from feature_db.errors import RowError
 from feature_db.records import KINDS, PURPOSES, clean_text, text_hash
 
-__all__ = ["example_values", "feature_values", "packed_encoding", "position", "text_values"]
+__all__ = [
+    "FLOAT32_MAX",
+    "example_values",
+    "feature_values",
+    "packed_encoding",
+    "position",
+    "text_values",
+]
 
 _INT64 = 2**63
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+"""Models compute in float32: a larger number is no activation, weight or cosine, and could not be computed with."""
 
 
 def text_values(record: Any) -> tuple[Any, ...]:
@@ -76,6 +85,8 @@ def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple
             raise RowError("a histogram of n bins has n counts and n + 1 edges")
         if not np.isfinite(edges).all() or (np.diff(edges) <= 0).any() or counts.min() < 0:
             raise RowError("histogram edges must ascend and counts must not be negative")
+        if np.abs(edges).max() > FLOAT32_MAX:
+            raise RowError("histogram edges must fit float32 (up to 3.4e38)")
     near_ids, near = _pairs(record.neighbours, "neighbours", np.float64, n_features)
     with_ids, together = _pairs(record.cofiring, "cofiring", np.int64, n_features)
     return numbers, (
@@ -95,6 +106,8 @@ def _pairs(pairs: Any, name: str, dtype: type, n_features: int) -> tuple[np.ndar
     values: np.ndarray = np.asarray([pair[1] for pair in listed], dtype=dtype)
     if ids.size and (ids.min() < 0 or ids.max() >= n_features or not np.isfinite(values).all()):
         raise RowError(f"{name} must name features below {n_features} and finite numbers")
+    if dtype is np.float64 and values.size and np.abs(values).max() > FLOAT32_MAX:
+        raise RowError(f"{name} must have cosines that fit float32 (up to 3.4e38)")
     return ids, values
 
 
@@ -139,16 +152,13 @@ def example_values(
     peak = None if record.peak_position is None else operator.index(record.peak_position)
     if peak is not None and not 0 <= peak < (length if length is not None else _INT64):
         raise RowError(f"the peak position {peak} lies outside the text's {length} tokens")
-    activation = float(record.activation)
-    if not math.isfinite(activation):
-        raise RowError("the activation is not a finite number")
     return (
         feature,
         text_ids[text],
         record.kind,
         operator.index(record.rank),
         record.purpose,
-        activation,
+        _number(record.activation, "the activation"),
         peak,
         values,
         None if record.band is None else operator.index(record.band),
@@ -172,4 +182,6 @@ def _number(value: Any, name: str) -> float | None:
     number = float(value)
     if not math.isfinite(number):
         raise RowError(f"{name} is not a finite number")
+    if abs(number) > FLOAT32_MAX:
+        raise RowError(f"{name} does not fit float32 (up to 3.4e38)")
     return number

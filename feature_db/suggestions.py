@@ -26,6 +26,7 @@ class Suggestions(Connection):
         the transaction begins: making them may take minutes, in which others must be able to write.
         Raises RowError.
         """
+        method = clean_text(method)
         rows = list(self._values(suggestions, method, source))
         with self.write() as conn:
             conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))

@@ -73,8 +73,8 @@ def _suggestion(feature: int, engine: str, entry: Any) -> SuggestionRecord | Non
         evidence["other"] = other
     try:
         json.dumps(evidence, allow_nan=False)
-    except ValueError:
-        raise RowError("holds a number that is not finite or too long") from None
+    except (ValueError, RecursionError):
+        raise RowError("holds a number that is not finite or too long, or is nested too deeply") from None
     if explanation is None or not explanation.strip():
         return None
     return SuggestionRecord(feature, METHOD_PREFIX + engine, explanation, evidence)

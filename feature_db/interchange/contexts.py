@@ -13,7 +13,7 @@ from typing import Any
 
 from feature_db.errors import RowError, StoreError
 from feature_db.evidence import StoredExample
-from feature_db.interchange.foreign import Report, finite, read_json, whole, written_beside
+from feature_db.interchange.foreign import Report, finite, read_json, short, whole, written_beside
 from feature_db.records import ExampleRecord, FeatureRecord, TextRecord
 from feature_db.store import Store
 
@@ -39,7 +39,7 @@ def import_contexts(store: Store, path: str | Path) -> Report:
     total = data.get("total_latents")
     if total is not None and total != store.model.n_features:
         raise StoreError(
-            f"{path}: is of a dictionary of {str(total)[:20]} features, this store's model has "
+            f"{path}: is of a dictionary of {short(total)} features, this store's model has "
             f"{store.model.n_features}"
         )
     texts: dict[str, int] = {}

@@ -140,13 +140,31 @@ def import_parquet(store: Store, path: str | Path) -> Report:
             def rows() -> Iterator[tuple[int, dict[str, Any]]]:
                 row = 0
                 for batch in file.iter_batches(batch_size=2_000, columns=wanted):
-                    for values in batch.to_pylist():
+                    for values in _objects(batch, path, row):
                         row += 1
                         yield row, {name: value for name, value in values.items() if value is not None}
 
             return _import(store, path, names, rows())
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from None
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StoreError(f"{path}: cannot be read as Parquet ({reason[:200]})") from None
+
+
+def _objects(batch: Any, path: str | Path, before: int) -> list[dict[str, Any]]:
+    """Rows of a record batch. Raises RowError for one with a value that has no place in Python, such as a damaged
+    text or a date of no calendar."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError):
+        for place in range(batch.num_rows):
+            try:
+                batch.slice(place, 1).to_pylist()
+            except (ValueError, OverflowError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise RowError(
+                    f"cannot be read ({reason[:200]})", source=path, row=before + place + 1
+                ) from None
+        raise
 
 
 def _import(
@@ -154,6 +172,8 @@ def _import(
 ) -> Report:
     if "feature" not in names:
         raise StoreError(f"{path}: has no column named feature")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise StoreError(f"{path}: has two columns named {twice[0][:40]}; which of them is meant?")
     seen: set[int] = set()
 
     def records() -> Iterator[FeatureRecord]:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import math
 import os
+import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from feature_db.errors import RowError, StoreError
+from feature_db.row_values import FLOAT32_MAX
 
 __all__ = [
     "Report",
@@ -27,6 +31,7 @@ __all__ = [
     "json_rows",
     "member_names",
     "read_json",
+    "short",
     "strings",
     "whole",
     "written_beside",
@@ -35,6 +40,14 @@ __all__ = [
 LARGEST_LINE = 64 * 2**20
 """Bytes of one row; a longer one is refused before it is read whole."""
 LARGEST_JSON = 4 * 2**30
+
+# What files, gzip, zipfile and the codecs of its members raise for what is damaged, encrypted or packed in a way
+# they do not know.
+_UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, ValueError, OverflowError, struct.error),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,24}")
 
 
 @dataclass
@@ -69,24 +82,28 @@ def member_names(path: str | Path) -> list[str]:
     refused as well.
     """
     path = Path(path)
-    if path.is_dir():
-        root = path.resolve()
-        names = []
-        for found in sorted(path.rglob("*")):
-            if not found.resolve().is_relative_to(root):
-                raise StoreError(f"{path}: {found.relative_to(path)} links to a place outside the folder")
-            if found.is_file():
-                names.append(found.relative_to(path).as_posix())
-        return names
     try:
+        if path.is_dir():
+            return _folder_names(path)
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise StoreError(f"{path}: is neither a folder nor a readable .zip ({error})") from None
+    except _UNREADABLE as error:
+        raise StoreError(f"{path}: is neither a folder nor a readable .zip ({_reason(error)})") from None
     for name in names:
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]:
             raise StoreError(f"{path}: refused, its member {name!r} leads outside the archive")
+    return names
+
+
+def _folder_names(path: Path) -> list[str]:
+    root = path.resolve()
+    names = []
+    for found in sorted(path.rglob("*")):
+        if not found.resolve().is_relative_to(root):
+            raise StoreError(f"{path}: {found.relative_to(path)} links to a place outside the folder")
+        if found.is_file():
+            names.append(found.relative_to(path).as_posix())
     return names
 
 
@@ -108,18 +125,29 @@ def json_rows(path: str | Path, name: str | None = None) -> Iterator[tuple[int, 
     """
     path = Path(path)
     source = str(path) if name is None else f"{path}/{name}"
+    for row, line in enumerate(_lines(path, name, source), 1):
+        if len(line) == LARGEST_LINE:
+            raise RowError("longer than 64 MiB", source=source, row=row)
+        if line.strip():
+            yield row, _object(line, source, row)
+
+
+def _lines(path: Path, name: str | None, source: str) -> Iterator[bytes]:
     row = 0
     try:
         with _open(path, name) as raw:
             lines = gzip.GzipFile(fileobj=raw) if source.endswith(".gz") else raw
             while line := lines.readline(LARGEST_LINE):
                 row += 1
-                if len(line) == LARGEST_LINE:
-                    raise RowError("longer than 64 MiB", source=source, row=row)
-                if line.strip():
-                    yield row, _object(line, source, row)
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise RowError(f"cannot be read ({error})", source=source, row=row + 1) from None
+                yield line
+    except _UNREADABLE as error:
+        raise RowError(f"cannot be read ({_reason(error)})", source=source, row=row + 1) from None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)[:200] or type(error).__name__
 
 
 def _object(line: bytes, source: str, row: int) -> dict[str, Any]:
@@ -148,27 +176,29 @@ def csv_text(cell: str) -> str:
 
 def whole(value: Any, name: str, low: int = 0, high: int = 2**63 - 1) -> int:
     """`value`, an int or its decimal digits, between `low` and `high`. Raises RowError without a place."""
-    if isinstance(value, str) and len(value) < 25 and value.strip().lstrip("+-").isdecimal():
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise RowError(f"{name} must be a whole number, not {_short(value)}")
+        raise RowError(f"{name} must be a whole number, not {short(value)}")
     if not low <= value <= high:
-        raise RowError(f"{name} must lie between {low} and {high}, not {_short(value)}")
+        raise RowError(f"{name} must lie between {low} and {high}, not {short(value)}")
     return value
 
 
 def finite(value: Any, name: str) -> float:
-    """`value` as a finite float. Raises RowError without a place."""
+    """`value` as a finite float in the range of float32, which models compute in. Raises RowError without a place."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise RowError(f"{name} must be a number, not {_short(value)}")
+        raise RowError(f"{name} must be a number, not {short(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise RowError(f"{name} must be a finite number, not {_short(value)}")
+        raise RowError(f"{name} must be a finite number, not {short(value)}")
+    if abs(number) > FLOAT32_MAX:
+        raise RowError(f"{name} must fit float32 (up to 3.4e38), not {short(value)}")
     return number
 
 
@@ -179,10 +209,13 @@ def strings(value: Any, name: str) -> list[str]:
     return value
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """`value` as a person may read it in a line."""
     # repr of an int beyond 4,300 digits raises, and a long one does not fit a line.
     if isinstance(value, int) and abs(value) >= 10**30:
         return "a number of more than 30 digits"
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
