@@ -6,6 +6,8 @@ The rule. What others said of a feature is hidden from a person without a standi
     "draft"   while they have a draft of it that nothing was submitted after,
     "queue"   while a queue still wants labels of it, and they are one of those it asks: an annotator.
 
+A closed queue neither lends nor asks.
+
 Adjudicators and admins run the queues and settle what differs, so of them only the first two are asked; readers
 cannot label, so nothing is hidden from them. Nobody (the name "") has the role of everyone: taking one's name off
 shows no more. A skip does not lift the rule, as who skipped may come back and label.
@@ -33,12 +35,12 @@ _HIDDEN = """
 SELECT f.id AS feature, CASE
     WHEN EXISTS (
         SELECT 1 FROM queues AS q CROSS JOIN assignments AS a ON a.queue = q.id AND a.feature = f.id
-        WHERE a.annotator = :name AND a.state = 'leased' AND a.expires > :now
+        WHERE q.closed IS NULL AND a.annotator = :name AND a.state = 'leased' AND a.expires > :now
     ) THEN 'lease'
     WHEN EXISTS (SELECT 1 FROM current_drafts AS d WHERE d.feature = f.id AND +d.annotator = :name) THEN 'draft'
     WHEN :asked AND EXISTS (
         SELECT 1 FROM queues AS q CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = f.id
-        WHERE +i.done < i.wanted
+        WHERE q.closed IS NULL AND +i.done < i.wanted
     ) THEN 'queue'
 END AS why
 FROM features AS f

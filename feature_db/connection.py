@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import sqlite_utils
 
 from feature_db import labelling_schema as _labelling_schema  # noqa: F401  (registers its migrations)
@@ -198,10 +199,12 @@ class Connection:
 
     def check_feature(self, feature: int) -> int:
         """`feature` as an int. Raises StoreError when the dictionary has no such feature."""
-        if isinstance(feature, bool) or int(feature) != feature or not 0 <= feature < self.model.n_features:
-            raise StoreError(
-                f"there is no feature {feature!r}: ids run from 0 to {self.model.n_features - 1}"
+        number = isinstance(feature, (int, float, np.integer)) and not isinstance(feature, bool)
+        if not number or not 0 <= feature < self.model.n_features or feature != int(feature):
+            shown = (
+                repr(feature)[:40] if not isinstance(feature, int) or abs(feature) < 10**20 else "so large"
             )
+            raise StoreError(f"there is no feature {shown}: ids run from 0 to {self.model.n_features - 1}")
         return int(feature)
 
     def close(self) -> None:

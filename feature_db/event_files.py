@@ -29,7 +29,7 @@ from feature_db.interchange.foreign import (
     whole,
     written_beside,
 )
-from feature_db.labels import LONGEST_NOTE, LONGEST_TEXT
+from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from feature_db.records import clean_text
 from feature_db.roles import check_name
 

@@ -171,3 +171,9 @@ def m005_settled_names(db: Database) -> None:
         "DELETE FROM labels_fts WHERE rowid IN (SELECT seq FROM current_labels WHERE feature IN "
         "(SELECT feature FROM current_adjudications WHERE text <> ''))"
     )
+
+
+@migrations()
+def m006_closed_queues(db: Database) -> None:
+    """A queue can be closed: it then lends nothing and hides nothing, and can be opened again."""
+    db.execute("ALTER TABLE queues ADD COLUMN closed INTEGER")

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from feature_db.assignments import follow_events
 from feature_db.blindness import hidden_from
 from feature_db.connection import Connection, microseconds
 from feature_db.errors import StoreError
 from feature_db.events import Event, events, insert_event
+from feature_db.label_values import (
+    LONGEST_TEXT,
+    label_text,
+    note_text,
+    possible_confidence,
+    possible_verdict,
+    reason_text,
+    string,
+)
 from feature_db.records import clean_text
 from feature_db.roles import People
 
 __all__ = ["CheckScore", "Labels", "categories", "set_categories"]
 
-LONGEST_TEXT = 2_000
-LONGEST_NOTE = 10_000
 LARGEST_DRAFT = 100_000
 
 
@@ -44,7 +51,7 @@ def categories(store: Connection) -> list[str]:
 
 def set_categories(store: Connection, by: str, names: Sequence[str]) -> None:
     """Replace the list to choose from; labels keep the categories they have. Raises PermissionRefused."""
-    cleaned = list(dict.fromkeys(clean_text(name).strip() for name in names))
+    cleaned = list(dict.fromkeys(string(name, "a category").strip() for name in names))
     if not cleaned or not all(1 <= len(name) <= 60 for name in cleaned):
         raise StoreError("give at least one category of 1 to 60 characters")
     with store.write() as conn:
@@ -86,9 +93,10 @@ class Labels:
         whether it was lent, skipped or asked for by its number.
         Raises PermissionRefused, or StoreError for what does not hold.
         """
+        text = label_text(text)
         data: dict[str, Any] = {}
         if evidence:
-            data["evidence"] = [str(text_hash) for text_hash in evidence]
+            data["evidence"] = [string(text_hash, "the hash of a text") for text_hash in evidence]
         if check is not None:
             data["check"] = {
                 "texts": list(check.texts),
@@ -101,7 +109,7 @@ class Labels:
             data["from_suggestion"] = {
                 "method": method[:200],
                 "text": began[:LONGEST_TEXT],
-                "changed": " ".join(began.split()) != " ".join(clean_text(text).split()),
+                "changed": " ".join(began.split()) != " ".join(text.split()),
             }
         with self.store.write():
             annotator = self._may("label")
@@ -109,19 +117,22 @@ class Labels:
             uid = self._add(
                 "edit" if own else "label",
                 feature,
-                text=_text(text),
+                text=text,
                 category=self._category(category, own),
-                verdict=_verdict(verdict),
-                confidence=_confidence(confidence),
-                note=_note(note),
+                verdict=possible_verdict(verdict),
+                confidence=possible_confidence(confidence),
+                note=note_text(note),
                 data=data,
                 supersedes=own[-1].uid if own else None,
             )
-            self._finish_assignments(feature, annotator)
+            follow_events(self.store, feature, annotator)
             return uid
 
     def vote(self, label: str, agree: bool, reason: str = "") -> str:
-        """Vote on somebody else's current label; a second vote replaces the first. Votes never hide a label."""
+        """Vote on somebody else's current label; a second vote replaces the first. Votes never hide a label.
+
+        A vote against one says why.
+        """
         with self.store.write():
             annotator = self._may("vote")
             target = self._current_label(label)
@@ -134,24 +145,26 @@ class Labels:
                 "vote",
                 target.feature,
                 verdict=1 if agree else -1,
-                note=_note(reason),
+                note=note_text(reason) if agree else reason_text(reason, "a vote against a label"),
                 about=label,
                 supersedes=own[-1].uid if own else None,
             )
 
     def skip(self, feature: int, reason: str) -> str:
-        """Say why a feature was passed over."""
+        """Pass a feature over, with the reason; no queue offers it to this person again."""
         with self.store.write():
-            self._may("skip")
-            return self._add("skip", feature, note=_note(reason))
+            annotator = self._may("skip")
+            uid = self._add("skip", feature, note=reason_text(reason, "a skip"))
+            follow_events(self.store, self._feature(feature), annotator)
+            return uid
 
     def flag(self, feature: int, reason: str, label: str | None = None) -> str:
-        """Ask others to look at a feature, or at one of its labels."""
+        """Ask others to look at a feature, or at one of its labels, and say why."""
         with self.store.write():
             self._may("flag")
             if label is not None and self._current_label(label).feature != feature:
                 raise StoreError("that label is of another feature")
-            return self._add("flag", feature, note=_note(reason), about=label)
+            return self._add("flag", feature, note=reason_text(reason, "a flag"), about=label)
 
     def adjudicate(
         self,
@@ -178,10 +191,10 @@ class Labels:
             return self._add(
                 "adjudicate",
                 feature,
-                text=_text(text or ""),
+                text=label_text("" if text is None else text),
                 category=self._category(category, events(self.store, "current_labels", feature)),
-                verdict=_verdict(verdict),
-                note=_note(note),
+                verdict=possible_verdict(verdict),
+                note=note_text(note),
                 about=label,
                 supersedes=before[-1].uid if before else None,
             )
@@ -195,9 +208,8 @@ class Labels:
             annotator = self._may("undo")
             event = self._undoable(annotator, uid)
             self._add("undo", event.feature, supersedes=event.uid)
-            still = events(self.store, "current_labels", event.feature, annotator)
-            if event.kind in ("label", "edit", "skip") and not still:
-                self._reopen_assignments(event.feature, annotator)
+            if event.kind in ("label", "edit", "skip"):
+                follow_events(self.store, event.feature, annotator)
             return event.uid
 
     def draft(self, feature: int, fields: Mapping[str, Any]) -> str | None:
@@ -277,47 +289,16 @@ class Labels:
         insert_event(self.store, event)
         return event.uid
 
-    def _finish_assignments(self, feature: int, annotator: str) -> None:
-        now = microseconds()
-        who = {"feature": feature, "annotator": annotator, "now": now}
-        # First a row for each queue that never lent it to them, then one update: its trigger counts the label.
-        self.store.conn.execute(
-            "INSERT INTO assignments (queue, feature, annotator, state, leased, expires) "
-            "SELECT i.queue, i.feature, :annotator, 'released', :now, :now FROM queues AS q "
-            "CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature WHERE true "
-            "ON CONFLICT (queue, feature, annotator) DO NOTHING",
-            who,
-        )
-        self.store.conn.execute(
-            "UPDATE assignments SET state = 'done', finished = :now WHERE state <> 'done' AND annotator = :annotator "
-            "AND feature = :feature AND queue IN (SELECT id FROM queues)",
-            who,
-        )
-
-    def _reopen_assignments(self, feature: int, annotator: str) -> None:
-        # Offered again, but to this person only as long as nobody else filled the place. Who had skipped the
-        # feature before they labelled it has still skipped it.
-        skipped = (
-            "EXISTS (SELECT 1 FROM label_events AS e WHERE e.feature = assignments.feature "
-            "AND e.annotator = assignments.annotator AND e.kind = 'skip' AND e.time >= assignments.leased "
-            "AND NOT EXISTS (SELECT 1 FROM label_events AS u WHERE u.supersedes = e.uid AND u.kind = 'undo'))"
-        )
-        self.store.conn.execute(
-            f"UPDATE assignments SET state = iif({skipped}, 'skipped', 'released'), "
-            f"finished = iif({skipped}, finished, NULL) "
-            "WHERE feature = ? AND annotator = ? AND state IN ('done', 'skipped') "
-            "AND queue IN (SELECT id FROM queues)",
-            (feature, annotator),
-        )
-
     def _current_label(self, uid: str) -> Event:
-        found = events(self.store, "current_labels", uid=clean_text(uid))
+        found = events(self.store, "current_labels", uid=string(uid, "the uid of a label"))
         if not found:
             raise StoreError("that label no longer stands: it was edited or undone meanwhile")
         return found[0]
 
     def _about(self, view: str, label: str) -> list[Event]:
-        feature = self.store.value("SELECT feature FROM label_events WHERE uid = ?", (clean_text(label),))
+        feature = self.store.value(
+            "SELECT feature FROM label_events WHERE uid = ?", (string(label, "the uid of a label"),)
+        )
         if feature is None:
             return []
         return [event for event in events(self.store, view, feature) if event.about == label]
@@ -332,7 +313,7 @@ class Labels:
             )
             if uid is None:
                 raise StoreError("there is nothing of yours to undo")
-        found = events(self.store, uid=clean_text(uid))
+        found = events(self.store, uid=string(uid, "the uid of an event"))
         if not found or found[0].annotator != annotator:
             raise StoreError("you can undo your own events only")
         event = found[0]
@@ -351,33 +332,8 @@ class Labels:
     def _category(self, category: str | None, standing: Sequence[Event]) -> str | None:
         if category is None:
             return None
+        category = string(category, "a category")
         known = {*categories(self.store), *(event.category for event in standing)}
         if category not in known:
-            raise StoreError(f"there is no category {clean_text(category)[:60]!r}")
+            raise StoreError(f"there is no category {category[:60]!r}")
         return category
-
-
-def _text(text: str) -> str:
-    text = clean_text(text).strip()
-    if not 1 <= len(text) <= LONGEST_TEXT:
-        raise StoreError(f"a label has 1 to {LONGEST_TEXT} characters")
-    return text
-
-
-def _note(note: str) -> str:
-    note = clean_text(note)
-    if len(note) > LONGEST_NOTE:
-        raise StoreError(f"a note has at most {LONGEST_NOTE} characters")
-    return note
-
-
-def _verdict(verdict: int | None) -> int | None:
-    if verdict is not None and (isinstance(verdict, bool) or verdict not in (1, 2, 3, 4, 5)):
-        raise StoreError("a verdict is 1, 2, 3, 4 or 5")
-    return None if verdict is None else int(verdict)
-
-
-def _confidence(confidence: float | None) -> float | None:
-    if confidence is not None and not (math.isfinite(confidence) and 0 <= confidence <= 1):
-        raise StoreError("a confidence lies between 0 and 1")
-    return confidence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,20 +11,23 @@ from typing import Any
 from feature_db.catalogue import FeatureFilter
 from feature_db.connection import microseconds
 from feature_db.errors import StoreError
+from feature_db.label_values import string
 from feature_db.labels import Labels
-from feature_db.records import clean_text
-from feature_db.roles import People
+from feature_db.roles import People, check_name
 from feature_db.store import Store
 
 __all__ = ["Assignment", "Progress", "Queue", "Queues"]
 
 # One statement, so two people cannot both see a place as free. First what this person still holds or held when
 # the lease ran out, then the first open place. Each half stops at its first row. A plus sign keeps SQLite from an
-# index that would read all that one person did.
+# index that would read all that one person did. A label counts in every queue that has the feature, so whoever
+# holds the feature from any queue is about to fill a place in this one.
 _FREE = """
     i.done < i.wanted
     AND i.done + (
-        SELECT count(*) FROM assignments AS other WHERE other.queue = i.queue AND other.feature = i.feature
+        SELECT count(DISTINCT other.annotator) FROM queues AS holds
+        CROSS JOIN assignments AS other ON other.queue = holds.id AND other.feature = i.feature
+        WHERE holds.closed IS NULL
         AND other.annotator <> :annotator AND other.state = 'leased' AND other.expires > :now
     ) < i.wanted
     AND NOT EXISTS (
@@ -60,7 +64,7 @@ _TAKE = f"""
 INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
 SELECT i.queue, i.feature, :annotator, 'leased', :now, :now + 1000000 * q.lease_seconds
 FROM queues AS q CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature
-WHERE {_FREE}
+WHERE q.closed IS NULL AND {_FREE}
 ORDER BY EXISTS (
     SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
     AND own.annotator = :annotator AND own.state = 'leased'
@@ -71,16 +75,18 @@ RETURNING id, queue, feature, expires
 """
 _LENT = """
 SELECT min(a.expires) FROM queues AS q
-CROSS JOIN queue_items AS i ON i.queue = q.id AND i.feature = :feature AND +i.done < i.wanted
-CROSS JOIN assignments AS a ON a.queue = q.id AND a.feature = i.feature
-WHERE a.annotator <> :annotator AND a.state = 'leased' AND a.expires > :now
-AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = i.feature AND +l.annotator = :annotator)
+CROSS JOIN assignments AS a ON a.queue = q.id AND a.feature = :feature
+WHERE q.closed IS NULL AND EXISTS (
+    SELECT 1 FROM queues AS asks CROSS JOIN queue_items AS i ON i.queue = asks.id AND i.feature = :feature
+    WHERE asks.closed IS NULL AND +i.done < i.wanted
+) AND a.annotator <> :annotator AND a.state = 'leased' AND a.expires > :now
+AND NOT EXISTS (SELECT 1 FROM current_labels AS l WHERE l.feature = :feature AND +l.annotator = :annotator)
 """
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue as it was made."""
+    """A queue as it was made, and whether it is closed."""
 
     id: int
     name: str
@@ -89,6 +95,8 @@ class Queue:
     lease_seconds: int
     made_by: str
     size: int
+    closed: int | None
+    """When it was closed (microseconds since 1970 UTC); None while it lends."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +149,12 @@ class Queues:
         `overlap` people are asked for each. Raises PermissionRefused, or StoreError when the name is taken,
         a number is out of range or no feature is left.
         """
-        name = clean_text(name).strip()
+        name = string(name, "a queue's name").strip()
         if not 1 <= len(name) <= 100:
             raise StoreError("a queue's name has 1 to 100 characters")
-        if not 1 <= overlap <= 100 or not 10 <= lease_seconds <= 86_400 * 7 or limit < 1:
+        if not all(type(number) is int for number in (overlap, lease_seconds, limit)):
+            raise StoreError("overlap, lease and limit are whole numbers")
+        if not 1 <= overlap <= 100 or not 10 <= lease_seconds <= 86_400 * 7 or not 1 <= limit < 2**63:
             raise StoreError("overlap is 1 to 100, a lease 10 seconds to 7 days, and the limit at least 1")
         filters = filters or FeatureFilter()
         where = {key: value for key, value in asdict(filters).items() if value is not None}
@@ -152,8 +162,10 @@ class Queues:
             where["ids"] = [int(feature) for feature in filters.ids]
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "make a queue")
-            if self.store.value("SELECT 1 FROM queues WHERE name = ?", (name,)):
-                raise StoreError(f"there is a queue named {name!r} already")
+            same = self.store.row("SELECT closed FROM queues WHERE name = ?", (name,))
+            if same is not None:
+                state = "" if same["closed"] is None else ", closed; open it again or choose another name"
+                raise StoreError(f"there is a queue named {name!r} already{state}")
             rows = self.store.features_page(sort, filters=filters, limit=limit).rows
             if not rows:
                 raise StoreError("no feature is left by this filter; nothing to label")
@@ -175,24 +187,54 @@ class Queues:
             )
         return int(queue)
 
+    def close(self, queue: int) -> None:
+        """Stop a queue: it lends nothing and hides nothing any more. What was done in it stays, and still counts.
+
+        Who holds a feature can still send its label. For whoever made the queue, adjudicators and admins; raises
+        PermissionRefused, or StoreError when it is closed already.
+        """
+        self._switch(queue, microseconds())
+
+    def reopen(self, queue: int) -> None:
+        """Let a closed queue lend again. For the same people; raises StoreError when it is open."""
+        self._switch(queue, None)
+
+    def _switch(self, queue: int, closed: int | None) -> None:
+        with self.store.write() as conn:
+            before = self._queue(queue)
+            if before["made_by"] != check_name(self.annotator):
+                People(self.store).require(self.annotator, "close a queue")
+            if (before["closed"] is None) == (closed is None):
+                raise StoreError(
+                    f"the queue {before['name']!r} is {'open' if closed is None else 'closed'} already"
+                )
+            conn.execute("UPDATE queues SET closed = ? WHERE id = ?", (closed, queue))
+
+    def _queue(self, queue: int) -> sqlite3.Row:
+        number = type(queue) is int and 0 <= queue < 2**63
+        found = self.store.row("SELECT * FROM queues WHERE id = ?", (queue,)) if number else None
+        if found is None:
+            raise StoreError(f"there is no queue {queue}" if number else "a queue is asked for by its number")
+        return found
+
     def queues(self) -> list[Queue]:
-        """All queues, newest first."""
+        """All queues, closed ones too, newest first."""
         rows = self.store.rows(
-            "SELECT id, name, made_from, overlap, lease_seconds, made_by, "
+            "SELECT id, name, made_from, overlap, lease_seconds, made_by, closed, "
             "(SELECT count(*) FROM queue_items WHERE queue = queues.id) AS size FROM queues ORDER BY id DESC"
         )
         return [Queue(**{**dict(row), "made_from": json.loads(row["made_from"])}) for row in rows]
 
     def claim(self, queue: int) -> Assignment | None:
-        """The next feature for this person, or None when nothing is left for them.
+        """The next feature for this person, or None when nothing is left for them. StoreError: it is closed.
 
         Asking again while a lease runs gives the same feature and renews the lease, so a reload loses
         nothing. Features this person has labelled or skipped are not offered again.
         """
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
-            if self.store.value("SELECT 1 FROM queues WHERE id = ?", (queue,)) is None:
-                raise StoreError(f"there is no queue {queue}")
+            if self._queue(queue)["closed"] is not None:
+                raise StoreError(f"the queue {self._queue(queue)['name']!r} was closed; choose another one")
             row = conn.execute(
                 _CLAIM, {"queue": queue, "annotator": annotator, "now": microseconds()}
             ).fetchone()
@@ -231,6 +273,7 @@ class Queues:
         now = microseconds()
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
+            self._own(assignment)
             row = conn.execute(
                 "UPDATE assignments SET expires = :now + 1000000 * "
                 "(SELECT lease_seconds FROM queues WHERE id = assignments.queue) "
@@ -294,11 +337,17 @@ class Queues:
         assert row is not None
         return Progress(**dict(row))
 
-    def _open(self, assignment: int) -> int:
+    def _own(self, assignment: int) -> sqlite3.Row:
         annotator = People(self.store).require(self.annotator, "claim")
-        row = self.store.row("SELECT feature, annotator, state FROM assignments WHERE id = ?", (assignment,))
+        number = type(assignment) is int and 0 <= assignment < 2**63
+        sql = "SELECT feature, annotator, state FROM assignments WHERE id = ?"
+        row = self.store.row(sql, (assignment,)) if number else None
         if row is None or row["annotator"] != annotator:
             raise StoreError("this is not one of your assignments")
+        return row
+
+    def _open(self, assignment: int) -> int:
+        row = self._own(assignment)
         if row["state"] != "leased":
             raise StoreError(f"this assignment is {row['state']} already")
         return int(row["feature"])

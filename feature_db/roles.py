@@ -2,7 +2,7 @@
 
     reader        reads, exports
     annotator     labels, votes, skips, flags, undoes own events, works on queues
-    adjudicator   also adjudicates and makes queues
+    adjudicator   also adjudicates, makes queues and closes them
     admin         also gives roles, edits categories, imports other people's events and merges stores
 
 Without sign-in a name is whatever was typed: roles then keep order, they do not prove identity.
@@ -14,7 +14,7 @@ import unicodedata
 
 from feature_db.connection import Connection, microseconds
 from feature_db.errors import PermissionRefused, StoreError
-from feature_db.records import clean_text
+from feature_db.label_values import string
 
 __all__ = ["ACTIONS", "EVERYONE", "ROLES", "People", "check_name"]
 
@@ -30,6 +30,7 @@ ACTIONS = {
     "claim": "annotator",
     "adjudicate": "adjudicator",
     "make a queue": "adjudicator",
+    "close a queue": "adjudicator",
     "give roles": "admin",
     "edit categories": "admin",
     "import events": "admin",
@@ -43,7 +44,7 @@ EVERYONE = "*"
 
 def check_name(name: str) -> str:
     """`name` in one canonical form. Raises StoreError for an empty, overlong or unprintable one."""
-    name = unicodedata.normalize("NFC", clean_text(name)).strip()
+    name = unicodedata.normalize("NFC", string(name, "a name")).strip()
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise StoreError("a name has 1 to 100 printable characters")
     return name

@@ -11,7 +11,8 @@ import streamlit as st
 from app import session
 from app.engine import Engine
 from feature_db.events import Event
-from feature_db.labels import LONGEST_TEXT, Labels
+from feature_db.label_values import LONGEST_TEXT
+from feature_db.labels import Labels
 from feature_db.queues import Queues
 
 __all__ = ["Fields", "fields_of"]

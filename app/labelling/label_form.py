@@ -13,7 +13,8 @@ from app.labelling.who import Me
 from app.labelling.work import Item, Work
 from app.plain_text import cut, plain
 from feature_db.evidence import StoredExample
-from feature_db.labels import LONGEST_TEXT, categories
+from feature_db.label_values import LONGEST_TEXT
+from feature_db.labels import categories
 
 __all__ = ["label_form"]
 

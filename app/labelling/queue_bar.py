@@ -25,21 +25,21 @@ UNLABELLED, ALL, LIST, DISPUTED, FLAGGED = (
 
 
 def choose_queue(engine: Engine, me: Me) -> int | None:
-    """The queue in the address or chosen here; None without queues."""
+    """The queue in the address or chosen here; None while none is open."""
     with engine.store() as store:
-        queues = Queues(store, me.name).queues()
+        queues = [queue for queue in Queues(store, me.name).queues() if queue.closed is None]
     ids = [queue.id for queue in queues]
     if not ids:
         return None
     by_id = {queue.id: queue for queue in queues}
     asked = st.query_params.get("queue", "")
     if st.session_state.get("label_queue") not in ids:
-        st.session_state["label_queue"] = int(asked) if asked.isdecimal() and int(asked) in ids else ids[0]
+        st.session_state["label_queue"] = next((i for i in ids if str(i) == asked), ids[0])
     chosen: int = st.selectbox(
         "Queue",
         ids,
         key="label_queue",
-        format_func=lambda i: f"{by_id[i].name} ({by_id[i].size:,})" if i in by_id else str(i),
+        format_func=lambda i: plain(f"{by_id[i].name} ({by_id[i].size:,})") if i in by_id else str(i),
         on_change=_leave_feature,
         persist_state="session",
         width=320,
@@ -62,8 +62,9 @@ def progress(engine: Engine, me: Me, queue: int) -> None:
 
 
 def make_queue(engine: Engine, me: Me) -> None:
-    """A popover with the form; who may not make queues is told who can."""
+    """A popover with the form; who may not make queues is told who can. Under it, closing the queues there are."""
     with popover("queue_form", "New queue", icon=":material/playlist_add:"):
+        _switch_queues(engine, me)
         if not me.may("make a queue"):
             st.caption("To make a queue takes an adjudicator or an admin.")
             first_admin(engine, me)
@@ -86,6 +87,44 @@ def make_queue(engine: Engine, me: Me) -> None:
         )
         st.number_input("Minutes a feature is held for one person", 1, 10_080, 15, key="queue_minutes")
         st.button("Make the queue", type="primary", key="queue_make", on_click=_make, args=(engine, me, kind))
+
+
+def _switch_queues(engine: Engine, me: Me) -> None:
+    """Close a queue or open it again; nothing is drawn for who may do neither with any."""
+    with engine.store() as store:
+        queues = Queues(store, me.name).queues()
+    mine = {queue.id: queue for queue in queues if me.may("close a queue") or queue.made_by == me.name}
+    if not mine or not me.name:
+        return
+    names = {i: plain(queue.name) + (" · closed" if queue.closed else "") for i, queue in mine.items()}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.selectbox(
+            "Queues there are",
+            list(mine),
+            format_func=lambda i: names.get(i, str(i)),
+            key="queue_switched",
+            help="A closed queue lends nothing and hides nobody's labels. What was done in it stays, and it can be "
+            "opened again.",
+        )
+        closed = mine[chosen].closed is not None
+        st.button(
+            "Open again" if closed else "Close",
+            icon=":material/lock_open:" if closed else ":material/lock:",
+            key="queue_switch",
+            on_click=_switch,
+            args=(engine, me, chosen, closed),
+        )
+    st.divider()
+
+
+def _switch(engine: Engine, me: Me, queue: int, closed: bool) -> None:
+    def switch() -> None:
+        with engine.store() as store:
+            queues = Queues(store, me.name)
+            (queues.reopen if closed else queues.close)(queue)
+        session.say("The queue is open again." if closed else "The queue is closed.", "success")
+
+    session.guarded(switch)
 
 
 def first_admin(engine: Engine, me: Me, place: str = "") -> None:

@@ -508,6 +508,20 @@ def test_nobody_can_be_everyone(run_page: Run, queue: int) -> None:
     assert "stands for everyone" in test.sidebar.error[0].value and not test.text_area
 
 
+def test_a_queue_is_closed_and_opened_again_by_who_may(run_page: Run, queue: int, store_path: Path) -> None:
+    test = sign(run_page("label.py", queue="9" * 5_000), ANN)
+    assert not [button for button in test.button if button.key == "queue_switch"]
+    assert test.selectbox(key="label_queue").value == queue
+    test = press(sign(run_page("label.py"), CHIEF), "queue_switch")
+    assert "The queue is closed." in shown(test) and "No queue yet" in test.subheader[0].value
+    with Store.open(store_path) as store:
+        assert Labels(store, ANN).hidden(7) is None
+    press(test, "queue_switch")
+    assert feature(test) in QUEUED
+    with Store.open(store_path) as store:
+        assert Labels(store, "cy").hidden(7) == "queue"
+
+
 # -- Disagreements ---------------------------------------------------------------------------------------------
 
 

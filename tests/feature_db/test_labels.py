@@ -233,6 +233,7 @@ def every_act(store: Store, who: str, label: str, path: Any) -> dict[str, Any]:
         "claim": lambda: queues.claim(1),
         "adjudicate": lambda: labels.adjudicate(7, text="x"),
         "make a queue": lambda: queues.make(f"of {who}"),
+        "close a queue": lambda: (queues.close(1), queues.reopen(1)),
         "give roles": lambda: People(store).set_role(who, "somebody", "reader"),
         "edit categories": lambda: set_categories(store, who, ["x"]),
         "import events": lambda: import_events(store, path, who),

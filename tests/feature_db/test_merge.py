@@ -56,7 +56,7 @@ def busy(store: Store) -> Store:
     ann.undo()
     bob.vote(label, False, "-no")
     bob.label(3, "lists", evidence=["a" * 64])
-    bob.skip(4, "")
+    bob.skip(4, "\tunclear")
     ann.flag(3, "look", label)
     root.adjudicate(3, label=label, note="fine")
     ann.draft(5, {"text": "ha\tlf", "verdict": None})

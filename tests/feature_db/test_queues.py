@@ -265,7 +265,7 @@ def test_leases_never_exceed_the_overlap_whatever_happens(store, path, overlap, 
             if act == "submit":
                 person.submit(assignment.id, "x")
             elif act == "skip":
-                person.skip(assignment.id, "")
+                person.skip(assignment.id, "unclear")
             elif act == "release":
                 person.release(assignment.id)
             if act in ("submit", "skip"):
@@ -287,6 +287,7 @@ def test_leases_never_exceed_the_overlap_whatever_happens(store, path, overlap, 
             store.rows("SELECT feature, done FROM queue_items WHERE queue = ? AND done > 0", (queue,))
         )
         assert counted == done
+    Queues(store, "root").close(queue)
     # The next example of this test starts from unlabelled features.
     for name in "abcd":
         labels = Labels(store, name + str(seed))
