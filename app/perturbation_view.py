@@ -40,7 +40,7 @@ __all__ = [
 RULES = {
     "whitespace": "two spaces after a sentence, one blank line more between paragraphs",
     "greeting": "a greeting before the first word",
-    "reordered list": "the items of an unordered list in another order",
+    "reordered list": "the items of a list of things in another order; instructions and sentences stay",
     "synonyms": "words of a small table replaced by synonyms",
     "suffix": "a polite last sentence",
 }

@@ -1,7 +1,9 @@
 """Rewrites of an answer by rule that keep what it says: white space, greeting, list order, synonyms, suffix.
 
 A rewrite returns the new text, or None where the rule does not apply. Fenced and inline code is never
-touched: there every character means something. What a rule may change, and nothing else, is stated with it.
+touched: there every character means something. What a rule may change, and nothing else, is stated with it. Where a
+rule cannot be sure that the meaning stays, it does not apply: a rewrite that said less would be taken for a
+reward that is unstable.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+
+from sarm_core.list_order import may_change_places, points_into_lists
 
 __all__ = ["REWRITES", "Rewrite", "map_prose", "rewrite", "sentences"]
 
@@ -23,40 +27,39 @@ _ABBREVIATIONS = frozenset(
      "jr", "sr", "inc", "ltd"]
 )  # fmt: skip
 _LIST_ITEM = re.compile(r"([ \t]*)([-*•+])[ \t]+(\S.*)")
-# An item that starts like this, or that looks back, has its place in the order.
-_ORDERED = re.compile(
-    r"(?:\W*)(?:first|second|third|next|then|after|before|finally|last|lastly|once|now|step|also|another|"
-    r"additionally|afterwards|meanwhile|\d)\b|.*\b(?:above|below|previous|preceding|following|former|latter)\b",
-    re.IGNORECASE,
-)
 _GREETINGS = ("Hello! ", "Hi there! ", "Good day! ")
 _SUFFIXES = (
     "I hope this helps.",
     "Let me know if you have any questions.",
     "Feel free to ask if anything is unclear.",
 )
-# Pairs that can stand for each other in running text without a change of article or verb form.
+# Pairs that can stand for each other wherever the first occurs in running text: one part of speech, no second
+# meaning as another ("mistake" is a verb as well), no set phrase ("big deal", "frequently asked").
 _SYNONYMS = {
-    "big": "large",
-    "quick": "fast",
-    "quickly": "rapidly",
-    "begin": "start",
+    "afterwards": "afterward",
+    "although": "though",
+    "anyone": "anybody",
+    "began": "started",
     "begins": "starts",
-    "buy": "purchase",
-    "choose": "select",
-    "choosing": "selecting",
-    "important": "essential",
-    "many": "numerous",
+    "everyone": "everybody",
+    "furthermore": "moreover",
     "maybe": "perhaps",
-    "mistake": "error",
-    "mistakes": "errors",
-    "often": "frequently",
-    "sometimes": "occasionally",
+    "nevertheless": "nonetheless",
+    "primarily": "mainly",
+    "quickly": "rapidly",
+    "rapidly": "quickly",
+    "someone": "somebody",
     "therefore": "thus",
-    "usually": "normally",
-    "whole": "full",
+    "towards": "toward",
+    "usually": "typically",
+    "whilst": "while",
 }
+# After these a word is a noun, part of a comparison, or spoken about: "the word maybe".
+_NOT_AFTER = frozenset(["a", "an", "the", "than", "word", "words", "term", "terms"])
+_BESIDE_WORDS = frozenset(" \t\n.,;:!?()*…")
 _WORD = re.compile(r"\b[A-Za-z]+\b")
+_OPENS_SENTENCE = re.compile(r"(?:(?:^|\n)[ \t]*[-•+]?|[.!?:])[\s*(]*\Z")
+_MARKED_UP = re.compile(r"[#>|+•]|[-*_](?:[ \t]|[-*_ \t]+$)|\d+[.)][ \t]", re.MULTILINE)
 
 
 def map_prose(text: str, change: Callable[[str], str]) -> str:
@@ -70,7 +73,7 @@ def sentences(text: str) -> list[str]:
     pieces: list[str] = []
     start = 0
     for gap in _SENTENCE_GAP.finditer(text):
-        words = text[start : gap.start()].split()
+        words = text[max(start, gap.start() - 40) : gap.start()].split()
         if not words or words[-1].rstrip(".").lower().lstrip("(\"'“") in _ABBREVIATIONS:
             continue
         pieces.append(text[start : gap.start()])
@@ -90,22 +93,33 @@ def _whitespace(text: str, rng: np.random.Generator) -> str | None:
 
 
 def _greeting(text: str, rng: np.random.Generator) -> str | None:
-    """A greeting before the first word, unless there is one."""
-    if re.match(r"\W*(?:hi|hello|hey|good (?:day|morning|evening)|dear)\b", text, re.IGNORECASE):
+    """A greeting before the first word, unless there is one; before a heading or list, in a line of its own."""
+    if _for_a_program(text) or re.match(
+        r"\W*(?:hi|hello|hey|good (?:day|morning|evening)|dear)\b", text, re.IGNORECASE
+    ):
         return None
-    return _GREETINGS[rng.integers(len(_GREETINGS))] + text
+    greeting = _GREETINGS[rng.integers(len(_GREETINGS))]
+    return (greeting.rstrip() + "\n\n" if _MARKED_UP.match(text) else greeting) + text
 
 
 def _suffix(text: str, rng: np.random.Generator) -> str | None:
     """A polite last sentence, unless there is one."""
-    if any(suffix in text for suffix in _SUFFIXES) or text.count("```") % 2:
+    if _for_a_program(text) or any(suffix in text for suffix in _SUFFIXES) or text.count("```") % 2:
         return None
     return text.rstrip() + "\n\n" + _SUFFIXES[rng.integers(len(_SUFFIXES))]
 
 
+def _for_a_program(text: str) -> bool:
+    """JSON, XML or code alone: a word to the reader would break it."""
+    return text.lstrip().startswith(("{", "[", "<", "```"))
+
+
 def _reordered(text: str, rng: np.random.Generator) -> str | None:
-    """The items of each unordered list in another order; lists whose items look ordered stay."""
+    """The items of each list of things in another order (see `may_change_places`); other lists stay."""
+    if points_into_lists(text):
+        return None
     lines = text.split("\n")
+    lead = ""
     changed = False
     fenced = False
     position = 0
@@ -121,7 +135,7 @@ def _reordered(text: str, rng: np.random.Generator) -> str | None:
         # A line indented deeper belongs to the item before it, which must not move without it.
         follows = lines[end] if end < len(lines) else ""
         whole = not follows.strip() or not follows.startswith((" ", "\t"))
-        if len(items) >= 2 and whole and not any(_ORDERED.match(item[3]) for item in items):
+        if len(items) >= 2 and whole and may_change_places([item[3] for item in items], lead):
             order = rng.permutation(len(items))
             if (order == np.arange(len(items))).all():
                 order = order[::-1]
@@ -129,23 +143,34 @@ def _reordered(text: str, rng: np.random.Generator) -> str | None:
             changed |= moved != lines[position:end]
             lines[position:end] = moved
         position = max(end, position + 1)
+        lead = lines[position - 1] if lines[position - 1].strip() else lead
     return "\n".join(lines) if changed else None
 
 
 def _synonyms(text: str, rng: np.random.Generator) -> str | None:
-    """Words of a small table replaced by their synonyms, with their capitals."""
+    """Words of a small table replaced by synonyms; names, titles, keywords and quoted words stay."""
 
     def change(prose: str) -> str:
         def one(match: re.Match[str]) -> str:
             word = match[0]
             other = _SYNONYMS.get(word.lower())
-            after = prose[match.end() : match.end() + 1]
-            before = prose[max(0, match.start() - 1) : match.start()]
-            if other is None or (before and before in "-'’") or (after and after in "-'’"):
+            if (
+                other is None
+                or not {
+                    *prose[max(0, match.start() - 1) : match.start()],
+                    *prose[match.end() : match.end() + 1],
+                }
+                <= _BESIDE_WORDS
+            ):
                 return word
-            if word.isupper() and len(word) > 1:
-                return other.upper()
-            return other.capitalize() if word[0].isupper() else other
+            before = prose[max(0, match.start() - 40) : match.start()]
+            last = before.rstrip().rsplit(None, 1)[-1:]
+            if last and last[0].lower() in _NOT_AFTER:
+                return word
+            if word.islower():
+                return other
+            # A capital elsewhere makes a name or a title of it, and capitals throughout a keyword or a shout.
+            return other.capitalize() if word.istitle() and _OPENS_SENTENCE.search(before) else word
 
         return _WORD.sub(one, prose)
 

@@ -20,15 +20,15 @@ from sarm_core.perturb import perturb, rewritten
 from sarm_core.rewrites import _SYNONYMS, REWRITES, rewrite, sentences
 from sarm_core.rows import Conversation, Message
 
-ANSWER = """Dr. Lee says it is important. You can often begin today. Pack e.g. these:
+ANSWER = """Dr. Lee says it is usually important. Someone begins today. Pack e.g. these:
 
-- warm socks
+- wool socks
 - a big tent
-- `quick` matches
+- `maybe` matches
 
 ```
-- big
-- small
+- tea
+- maybe
 ```
 
 Therefore choose well."""
@@ -56,8 +56,9 @@ def words_as_features(conversations):
 
 TEXT = st.lists(
     st.sampled_from(
-        ["It is big.", "You often begin here.", "- one thing", "- a big thing", "`big`", "```\nbig. Often\n```", "",
-         "Is it quick?", "* star", "  - deeper", "1. first", "Dr. Who came.", "Many mistakes, usually.", "\n"]
+        ["It is maybe big.", "Someone begins here.", "- some thing", "- a big thing", "`maybe`",
+         "```\nmaybe. Usually\n```", "", "Is it quick?", "* star", "  - deeper", "1. first", "Dr. Who came.",
+         "Everyone came, usually.", "\n"]
     ),
     min_size=1,
     max_size=8,
@@ -91,16 +92,52 @@ def test_each_rule_changes_only_what_it_may(text, seed):
 def test_code_is_never_touched(rule):
     new = rewrite(ANSWER, rule, 3)
     assert new is not None
-    assert "```\n- big\n- small\n```" in new
-    assert "`quick`" in new
+    assert "```\n- tea\n- maybe\n```" in new
+    assert "`maybe`" in new
 
 
-def test_an_ordered_list_keeps_its_order():
-    assert rewrite("- First boil\n- then stir", "reordered list") is None
-    assert rewrite("- boil it\n- stir the water from the previous item", "reordered list") is None
-    assert rewrite("1. boil\n2. stir", "reordered list") is None
-    assert rewrite("- a\n- b\n  more of b", "reordered list") is None
-    assert rewrite("- a\n- b", "reordered list") == "- b\n- a"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- First boil\n- then stir",
+        "- boil it\n- stir the water from the previous item",
+        "1. boil\n2. stir",
+        "- tea\n- milk\n  more of milk",
+        "- Chop onions\n- Fry them\n- Add stock",
+        "- Onions chopped\n- Stock added\n- Serve hot",
+        "- Julienne the carrots\n- Blanch the peas",
+        "- Preheat oven\n- Grease pan",
+        "- Stir gently\n- Pour slowly",
+        "Follow these steps:\n\n- dough\n- filling\n- crust",
+        "The best cities, from cold to warm:\n- Oslo\n- Rome",
+        "How to begin:\n- shoes\n- socks",
+        "- Monday\n- Tuesday",
+        "- breakfast\n- lunch",
+        "- two eggs\n- 200 g flour",
+        "- milk,\n- tea, and\n- bread.",
+        "- Cats are quiet.\n- They sleep.",
+        "- salt\n- the same again",
+        "- a house\n- its garden",
+        "- You can go.\n- Never stay.",
+        "- tea\n- milk\n\nThe first one is cheaper.",
+        "We have these two:\n- tea\n- milk\n\nThey cost 2 and 3 euros, respectively.",
+        "I prefer the latter:\n- tea\n- milk",
+    ],
+)
+def test_a_list_whose_order_may_mean_something_keeps_it(text):
+    assert all(rewrite(text, "reordered list", seed) is None for seed in range(5))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("- tea\n- milk", "- milk\n- tea"),
+        ("You need:\n\n- wool socks\n- a big tent\n", "You need:\n\n- a big tent\n- wool socks\n"),
+        ("* **Olive oil**\n* Fresh basil leaves", "* Fresh basil leaves\n* **Olive oil**"),
+    ],
+)
+def test_a_list_of_things_changes_its_order(text, wanted):
+    assert rewrite(text, "reordered list") == wanted
 
 
 def test_a_greeting_or_suffix_is_not_given_twice():
@@ -110,8 +147,48 @@ def test_a_greeting_or_suffix_is_not_given_twice():
         assert rewrite(once, rule) is None
 
 
-def test_synonyms_keep_capitals_and_leave_other_words():
-    assert rewrite("Big BIG bigger big-hearted big", "synonyms") == "Large LARGE bigger big-hearted large"
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("It is usually dry, and therefore safe.", "It is typically dry, and thus safe."),
+        ("Therefore, act quickly. Although it rains, everyone came.",
+         "Thus, act rapidly. Though it rains, everybody came."),
+        ("- Maybe later\n- **Usually** now", "- Perhaps later\n- **Typically** now"),
+        ("The lecture begins at nine; someone began to hum.", "The lecture starts at nine; somebody started to hum."),
+        ("Walk towards the door. Nevertheless, wait.", "Walk toward the door. Nonetheless, wait."),
+    ],
+)  # fmt: skip
+def test_synonyms_say_the_same(text, wanted):
+    assert rewrite(text, "synonyms") == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It was a mistake. People usual mistake it for an error.",
+        "How many people came? Not that many.",
+        "That is a whole lot of big deals.",
+        "An often overlooked point: buy time, not bread.",
+        "Is that a yes or a maybe? It was a usually quiet place.",
+        "More than usually careful.",
+        'The word maybe has five letters, and "usually" seven.',
+        "Run BEGIN and START. THEREFORE is a keyword; see Batman Begins and Anyone Else.",
+        "well-usually someone's therefore-clause maybe_not @everyone",
+        "Choose to begin. The important thing is to choose.",
+    ],
+)
+def test_what_a_synonym_might_break_stays(text):
+    assert rewrite(text, "synonyms") is None
+
+
+def test_a_word_to_the_reader_leaves_markup_and_data_whole():
+    for text in ("# Title\n\nText.", "- tea\n- milk", "1. tea", "> said", "| a | b |", "---\nText."):
+        new = rewrite(text, "greeting")
+        assert new is not None and re.fullmatch(r"[A-Z][a-z ]+!\n\n" + re.escape(text), new)
+    assert re.fullmatch(r"[A-Z][a-z ]+! \*\*Yes\*\*, it is\.", rewrite("**Yes**, it is.", "greeting") or "")
+    for text in ('{"answer": 3}', "[1, 2]", "<a>b</a>", "```\ncode\n```"):
+        assert rewrite(text, "greeting") is None
+        assert rewrite(text, "suffix") is None
 
 
 def test_abbreviations_do_not_end_a_sentence():
@@ -129,13 +206,13 @@ def test_abbreviations_do_not_end_a_sentence():
 PAIRS = [
     (said(a), said(b))
     for a, b in [
-        (ANSWER, "No. It is a big mistake."),
-        ("Buy many things. Then go.", ANSWER),
-        ("- tea\n- milk\n- a quick snack", "Maybe later. It is often simple."),
+        (ANSWER, "No. Everyone says it is a mistake."),
+        ("Someone buys things. Then go.", ANSWER),
+        ("- tea\n- milk\n- a quick snack", "Maybe later. It is usually simple."),
         ("Yes.", "Yes."),
-        ("Hello! I often start late.", "The whole day. Usually quickly!"),
+        ("Hello! Maybe start late.", "The whole day. Usually quickly!"),
         ("It shows. Well.", "One. Two. Three."),
-        ("Sometimes big. Sometimes quick.", "- x\n- y"),
+        ("Therefore big. Therefore quick.", "- x\n- y"),
     ]
 ]
 
