@@ -161,7 +161,7 @@ class Catalogue(Connection):
         feature = self.check_feature(feature)
         row = self.row(
             f"SELECT {_ROW_COLUMNS}, abs_weight, histogram_edges, histogram_counts, neighbours, "
-            "cofiring_features, cofiring_counts FROM features LEFT JOIN feature_details ON feature = id "
+            "cofiring_features, cofiring_counts, cofiring_of FROM features LEFT JOIN feature_details ON feature = id "
             "WHERE id = ?",
             (feature,),
         )
@@ -348,4 +348,5 @@ def _record(row: sqlite3.Row) -> FeatureRecord:
         counts,
         neighbours,
         cofiring,
+        row["cofiring_of"],
     )

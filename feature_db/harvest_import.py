@@ -120,7 +120,14 @@ class HarvestImport(Connection):
 
     def _import_features(self, features: Iterable[Any], source: str, keep: bool) -> int:
         narrow = ("head_weight", "firing_count", "denominator", "density", "mean", "max")
-        wide = ("histogram_edges", "histogram_counts", "neighbours", "cofiring_features", "cofiring_counts")
+        wide = (
+            "histogram_edges",
+            "histogram_counts",
+            "neighbours",
+            "cofiring_features",
+            "cofiring_counts",
+            "cofiring_of",
+        )
         insert_narrow = _upsert("features", "id", narrow, keep)
         insert_wide = _upsert("feature_details", "feature", wide, keep)
         conn = self.conn
@@ -242,6 +249,8 @@ def _upsert(table: str, key: str, columns: tuple[str, ...], keep: bool) -> str:
                 "density = iif(excluded.denominator IS NULL AND denominator IS NOT NULL, density, "
                 "coalesce(excluded.density, density))"
             )
+        if keep and name == "cofiring_of":
+            return "cofiring_of = iif(excluded.cofiring_features IS NULL, cofiring_of, excluded.cofiring_of)"
         if keep or name == "head_weight":
             return f"{name} = coalesce(excluded.{name}, {name})"
         return f"{name} = excluded.{name}"

@@ -112,6 +112,8 @@ class FeatureRecord:
     """(feature, decoder cosine), nearest first"""
     cofiring: Sequence[tuple[int, int]] = ()
     """(feature, positions at which both fire), most first"""
+    cofiring_of: int | None = None
+    """Positions at which this feature fires, among those looked at for `cofiring`; None when these were all."""
 
 
 @dataclass

@@ -57,7 +57,7 @@ def text_values(record: Any) -> tuple[Any, ...]:
     )
 
 
-def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple[bytes | None, ...]]:
+def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple[bytes | int | None, ...]]:
     """The narrow and the wide columns of a `FeatureRecord`."""
     count, total = record.firing_count, record.denominator
     if (count is None) != (total is None):
@@ -89,12 +89,16 @@ def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple
             raise RowError("histogram edges must fit float32 (up to 3.4e38)")
     near_ids, near = _pairs(record.neighbours, "neighbours", np.float64, n_features)
     with_ids, together = _pairs(record.cofiring, "cofiring", np.int64, n_features)
+    of = None if record.cofiring_of is None else operator.index(record.cofiring_of)
+    if of is not None and not max(together, default=0) <= of < _INT64:
+        raise RowError(f"fires together {max(together, default=0)} times in {of} positions")
     return numbers, (
         None if edges is None else pack_array(edges, "<f8"),
         None if counts is None else pack_array(counts, "<i8"),
         pack_sparse(near_ids, near) if near_ids.size else None,
         pack_array(with_ids, "<i4") if with_ids.size else None,
         pack_array(together, "<i8") if with_ids.size else None,
+        of,
     )
 
 

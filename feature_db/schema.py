@@ -189,3 +189,9 @@ def m004_change_times(db: Database) -> None:
             "UPDATE changes SET time = max(time + 1, CAST((julianday('now') - 2440587.5) * 86400e6 AS INTEGER)) "
             "WHERE what = 'suggestions'; END"
         )
+
+
+@migrations()
+def m007_cofiring_sample(db: Database) -> None:
+    """At how many of the positions that pairs were counted on a feature fires; NULL where they were all."""
+    db.execute("ALTER TABLE feature_details ADD COLUMN cofiring_of INTEGER CHECK (cofiring_of >= 0)")

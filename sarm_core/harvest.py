@@ -3,14 +3,15 @@
     finished = harvest(scorer, ["corpus.jsonl"], Workspace(Path("store.db")), HarvestSettings())
 
 Phase one streams the corpus once: chunks of texts are encoded at the scored position and (by default) at
-every sentence-final token of the last answer, and folded into statistics, kept texts and pair counts. Phase
-two runs each kept text once more, for its features' activations at every token.
+every sentence-final token of the last answer, and folded into statistics, kept texts and a sample of
+positions. Phase two runs each kept text once more, for its features' activations at every token. Partners (on
+the sample) and decoder neighbours are computed once, before anything is written to a store.
 
 Memory does not depend on the corpus's length. At any moment there are: one chunk (at most `chunk_texts`
 texts or about 4 million characters, plus its active features), the `Accumulator` (M x settings, see
-there: texts are held as ordinals, the pair table is capped), and in phase two one batch of hidden states
-and the plan (one number for each kept place). Kept texts are read again from the corpus when needed;
-their traces go to disk. Nothing has a row for every text.
+there: texts are held as ordinals, positions as a bounded sample), and in phase two one batch of hidden
+states and the plan (one number for each kept place). Kept texts and their traces go to disk. Nothing has
+a row for every text.
 
 The result depends on the corpus, the model, the settings and the machine's arithmetic alone. Chunks are cut
 by the corpus, folded in order, and samples are the smallest of a hash, so neither where a run was stopped
@@ -31,15 +32,23 @@ import numpy.typing as npt
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvesting.accumulator import Accumulator
-from sarm_core.harvesting.activity import ChunkActivity, sequences_of
+from sarm_core.harvesting.activity import ChunkActivity
 from sarm_core.harvesting.checkpoint_file import Workspace
+from sarm_core.harvesting.cofiring import Partners
 from sarm_core.harvesting.corpus import BadRow, count_rows, input_identity
 from sarm_core.harvesting.neighbours import decoder_neighbours
 from sarm_core.harvesting.progress import bar_of
 from sarm_core.harvesting.selection import Kept, KeptExample, select
 from sarm_core.harvesting.settings import HarvestSettings
 from sarm_core.harvesting.statistics import Histogram
-from sarm_core.harvesting.tracing import TracePart, TracePlan, Traces, plan_traces, write_part
+from sarm_core.harvesting.tracing import (
+    HarvestedText,
+    TracePart,
+    TracePlan,
+    Traces,
+    plan_traces,
+    write_part,
+)
 from sarm_core.harvesting.work import EncodeWork, Engine, TraceWork, run_here
 from sarm_core.scorer import Scorer
 
@@ -54,7 +63,7 @@ __all__ = [
     "harvest",
 ]
 
-VERSION = 1
+VERSION = 2
 SHOWN_BAD = 20
 
 
@@ -73,17 +82,8 @@ class FeatureFacts:
     histogram_counts: npt.NDArray[np.int64] | None
     neighbours: list[tuple[int, float]]
     cofiring: list[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class HarvestedText:
-    """One kept text with the tokens the model saw."""
-
-    messages: list[dict[str, str]]
-    token_ids: npt.NDArray[np.int32]
-    tokens: list[str]
-    source: str
-    category: str | None
+    cofiring_of: int | None
+    """Positions at which this feature fires, of the sample that pairs were counted on; None when it was all"""
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,10 @@ class HarvestedExample:
 
 
 class FinishedHarvest:
-    """Everything a store takes in, made as it is read; nothing here holds all texts or all examples."""
+    """Everything a store takes in, put together as it is read; nothing here holds all texts or all examples.
+
+    What takes long was done before: reading it needs neither model nor corpus.
+    """
 
     def __init__(
         self,
@@ -124,9 +127,12 @@ class FinishedHarvest:
         settings: HarvestSettings,
         kept: Kept,
         traces: Traces,
+        partners: Partners | None,
+        neighbours: tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]],
     ):
         self.scorer, self.paths, self.settings = scorer, paths, settings
         self.accumulator, self.kept, self.traces = accumulator, kept, traces
+        self.partners, self.neighbours = partners, neighbours
 
     @property
     def n_features(self) -> int:
@@ -139,10 +145,9 @@ class FinishedHarvest:
 
     def features(self) -> Iterator[FeatureFacts]:
         """Every feature of the dictionary, dead ones included."""
-        statistics, settings = self.accumulator.statistics, self.settings
-        near_ids, near = decoder_neighbours(self.scorer.model.sae, settings.neighbours)
-        pairs = self.accumulator.pairs
-        partners = pairs.partners(settings.partners) if pairs is not None else [[]] * self.n_features
+        statistics, partners = self.accumulator.statistics, self.partners
+        near_ids, near = self.neighbours
+        sampled = partners is not None and len(self.accumulator.pairs or ()) < statistics.n_positions
         for feature in range(self.n_features):
             count = int(statistics.count[feature])
             histogram: Histogram | None = statistics.histogram(feature)
@@ -157,21 +162,13 @@ class FinishedHarvest:
                 None if histogram is None else histogram.edges,
                 None if histogram is None else histogram.counts,
                 list(zip(near_ids[feature].tolist(), near[feature].tolist(), strict=True)),
-                partners[feature],
+                [] if partners is None else partners.of(feature),
+                int(partners.firing[feature]) if partners is not None and sampled else None,
             )
 
     def texts(self) -> Iterator[HarvestedText]:
         """Kept texts, in the order of the corpus."""
-        held: list[Any] = []
-        plan = self.traces.plan
-        for place, text in enumerate(plan.texts(self.paths)):
-            held.append(text)
-            if len(held) == plan.chunk_texts or place == len(plan.ordinals) - 1:
-                for item, sequence in sequences_of(self.scorer, held)[0]:
-                    yield HarvestedText(
-                        item.messages(), sequence.input_ids, sequence.pieces(), item.source, item.category
-                    )
-                held = []
+        return self.traces.texts()
 
     def encodings(self) -> Iterator[HarvestedEncoding]:
         """z of every kept text at its scored position."""
@@ -226,7 +223,7 @@ class FinishedHarvest:
             "examples": len(self.kept.feature),
             "cofiring": "not counted: every feature is active everywhere"
             if pairs is None
-            else ("exact" if not pairs.lost else f"counts are at most {pairs.lost} too low"),
+            else f"counted at {len(pairs)} of {accumulator.statistics.n_positions} positions",
         }
 
 
@@ -265,16 +262,26 @@ def harvest(
             raise RowError("no row could be read", source=", ".join(named))
         facts = {**facts, "stage": "trace"}
         workspace.write(facts, accumulator.state())
-    kept = select(accumulator, settings)
+    with bar_of(scorer.n_features, "choosing examples", " features") as bar:
+        kept = select(accumulator, settings, bar.update)
     plan = plan_traces(kept, settings.chunk_texts)
     files = _trace(workspace, plan, named, engine)
-    return FinishedHarvest(scorer, named, accumulator, settings, kept, Traces(plan, files))
+    return FinishedHarvest(
+        scorer,
+        named,
+        accumulator,
+        settings,
+        kept,
+        Traces(plan, files),
+        _partners(workspace, accumulator, settings),
+        _neighbours(workspace, scorer, settings),
+    )
 
 
 def _resumed(workspace: Workspace, identity: dict[str, Any], accumulator: Accumulator) -> dict[str, Any]:
     found = workspace.read()
     if found is None:
-        workspace.clear_traces()
+        workspace.clear()
         return {"identity": identity, "stage": "encode"}
     facts, arrays = found
     before = facts.get("identity", {})
@@ -304,6 +311,8 @@ def _encode(
     with bar_of(count_rows(paths), "encoding", " rows", accumulator.rows_done) as bar:
         for activity in engine(work):
             assert isinstance(activity, ChunkActivity)
+            if activity.bad and not skip_bad and accumulator.next_chunk:
+                workspace.write(facts, accumulator.state())  # so that --resume --skip-bad goes on from here
             _report_bad(activity.bad, accumulator.n_bad, skip_bad, bar.write)
             accumulator.update(activity)
             rate = (accumulator.n_tokens - tokens_before) / max(1e-9, time.monotonic() - started)
@@ -334,5 +343,29 @@ def _trace(workspace: Workspace, plan: TracePlan, paths: tuple[str, ...], engine
             for part in engine(TraceWork(paths, plan, done)):
                 assert isinstance(part, TracePart)
                 write_part(files[part.number], part)
-                bar.update(len(part.lengths))
+                bar.update(len(part.texts))
     return files
+
+
+def _partners(workspace: Workspace, accumulator: Accumulator, settings: HarvestSettings) -> Partners | None:
+    pairs = accumulator.pairs
+    if pairs is None:
+        return None
+
+    def make() -> dict[str, np.ndarray]:
+        with bar_of(len(accumulator.statistics.count), "counting pairs", " features") as bar:
+            return pairs.partners(settings.partners, bar.update)._asdict()
+
+    return Partners(**workspace.made("partners", make))
+
+
+def _neighbours(
+    workspace: Workspace, scorer: Scorer, settings: HarvestSettings
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def make() -> dict[str, np.ndarray]:
+        with bar_of(scorer.n_features, "comparing decoder columns", " features") as bar:
+            ids, cosines = decoder_neighbours(scorer.model.sae, settings.neighbours, bar.update)
+            return {"ids": ids, "cosines": cosines}
+
+    made = workspace.made("neighbours", make)
+    return made["ids"], made["cosines"]

@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarm_core.errors import SarmError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest
 from sarm_core.harvesting.progress import bar_of, counted
 from sarm_core.harvesting.work import Engine
@@ -51,6 +51,7 @@ def run_command(options: argparse.Namespace) -> str:
         seed=options.seed,
         chunk_texts=options.chunk,
     )
+    workspace = Workspace(options.db)
     try:
         header = harvest_into(
             options.db,
@@ -63,9 +64,18 @@ def run_command(options: argparse.Namespace) -> str:
             skip_bad=options.skip_bad,
         )
     except KeyboardInterrupt:
-        if Workspace(options.db).state_file.exists():
+        if workspace.state_file.exists():
             print("stopped: the same command with --resume goes on from here", file=sys.stderr)
         raise
+    except RowError as error:
+        if options.skip_bad or not workspace.state_file.exists():
+            raise
+        raise RowError(
+            f"{error.reason}. Add --resume --skip-bad to go on without such rows; with a corrected file, delete "
+            f"{workspace.folder} and start anew",
+            source=error.source,
+            row=error.row,
+        ) from None
     skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
     return (
         f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "

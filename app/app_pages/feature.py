@@ -281,7 +281,8 @@ def related(view: FeatureView) -> None:
     context = st.session_state.get("context")
     if context in CONTEXTS and context != "short":
         kept["context"] = context
-    fired = record.firing_count or 0
+    sampled = record.cofiring_of is not None
+    fired = (record.cofiring_of if sampled else record.firing_count) or 0
     lists = [
         (
             "Points the same way",
@@ -291,9 +292,13 @@ def related(view: FeatureView) -> None:
         ),
         (
             "Fires together with",
-            "share of the positions where this one fires",
+            f"share of {fired:,} positions where this one fires, a sample of {record.firing_count or 0:,}"
+            if sampled
+            else "share of the positions where this one fires",
             [(i, f"{count / fired:.1%}" if fired else f"{count:,}") for i, count in record.cofiring],
-            "No feature was counted as firing at the same positions.",
+            "It fires at none of the positions that were sampled to count this."
+            if sampled
+            else "No feature was counted as firing at the same positions.",
         ),
     ]
     st.html(RELATED_STYLE)

@@ -21,7 +21,7 @@ from feature_db.store import Store
 
 __all__ = ["export_csv", "export_parquet", "import_csv", "import_parquet"]
 
-_NUMBERS = ("head_weight", "firing_count", "denominator", "density", "mean", "max")
+_NUMBERS = ("head_weight", "firing_count", "denominator", "density", "mean", "max", "cofiring_of")
 _LISTS = (
     "histogram_edges",
     "histogram_counts",
@@ -85,6 +85,7 @@ def export_parquet(store: Store, path: str | Path) -> Report:
         **dict.fromkeys(_NUMBERS, pa.float64()),
         "firing_count": pa.int64(),
         "denominator": pa.int64(),
+        "cofiring_of": pa.int64(),
         "histogram_edges": pa.list_(pa.float64()),
         "histogram_counts": pa.list_(pa.int64()),
         "neighbours": pa.list_(pa.int64()),
@@ -221,6 +222,7 @@ def _record(row: dict[str, Any]) -> FeatureRecord:
         histogram_counts=lists["histogram_counts"] or None,
         neighbours=list(zip(lists["neighbours"], lists["neighbour_cosines"], strict=True)),
         cofiring=list(zip(lists["cofiring"], lists["cofiring_counts"], strict=True)),
+        cofiring_of=_count(row, "cofiring_of"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sarm_core.harvesting.activity import ChunkActivity
-from sarm_core.harvesting.cofiring import PairCounts
+from sarm_core.harvesting.cofiring import PositionSample
 from sarm_core.harvesting.samples import BandSamples, SilentPool, TopTexts, peaks
 from sarm_core.harvesting.settings import HarvestSettings
 from sarm_core.harvesting.statistics import FeatureStatistics
@@ -17,7 +17,8 @@ class Accumulator:
     """Takes in chunks in order. Memory depends on M and the settings, never on how many chunks came.
 
     With M features: 134 M numbers of statistics, 32 M (top + 7 per_band) bytes of kept places, `pool` lists
-    of firing features, and two tables of at most 16 million pairs. Texts are held as ordinals, not as text.
+    of firing features, and `pair_positions` lists more, on which pairs are counted. Texts are held as ordinals,
+    not as text.
     """
 
     def __init__(self, n_features: int, settings: HarvestSettings, *, count_pairs: bool = True):
@@ -26,7 +27,9 @@ class Accumulator:
         self.bands = BandSamples(n_features, settings.per_band, settings.seed)
         self.pool = SilentPool(settings.pool, settings.seed)
         # Without TopK every feature fires at every position, and so does every pair.
-        self.pairs = PairCounts(n_features) if count_pairs else None
+        self.pairs = (
+            PositionSample(n_features, settings.pair_positions, settings.seed) if count_pairs else None
+        )
         self.next_chunk = 0
         self.rows_done = 0
         self.n_tokens = 0

@@ -1,4 +1,4 @@
-"""The folder of an unfinished harvest: its state, written beside and renamed, and the traces made so far."""
+"""The folder of an unfinished harvest: its state and what was made so far, all written beside and renamed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,21 @@ class Workspace:
         """(facts, arrays) of the last checkpoint, or None. Raises SarmError for a damaged one."""
         if not self.state_file.exists():
             return None
+        arrays = self._arrays(self.state_file)
         try:
-            with np.load(self.state_file, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
             return json.loads(str(arrays.pop("facts"))), arrays
+        except (ValueError, KeyError) as error:
+            raise self._damaged(self.state_file, error) from None
+
+    def _arrays(self, file: Path) -> dict[str, np.ndarray]:
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise SarmError(
-                f"{self.state_file}: damaged ({str(error)[:80]}); delete {self.folder} to start anew"
-            ) from None
+            raise self._damaged(file, error) from None
+
+    def _damaged(self, file: Path, error: Exception) -> SarmError:
+        return SarmError(f"{file}: damaged ({str(error)[:80]}); delete {self.folder} to start anew")
 
     def write(self, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the checkpoint. Raises SarmError when the disk refuses."""
@@ -76,10 +83,21 @@ class Workspace:
         """Where part `number` of the traces is, or will be."""
         return self.folder / f"traces-{number:06d}.npy"
 
-    def clear_traces(self) -> None:
-        """Delete traces that no checkpoint knows of."""
-        for file in self.folder.glob("traces-*"):
-            file.unlink(missing_ok=True)
+    def made(self, name: str, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The arrays that `make` gives, computed once: a harvest that goes on finds them in a file `name`.
+
+        Raises SarmError when the disk refuses or the file is damaged.
+        """
+        file = self.folder / f"made-{name}.npz"
+        if not file.exists():
+            replace_file(file, make())
+        return self._arrays(file)
+
+    def clear(self) -> None:
+        """Delete what no checkpoint knows of."""
+        for pattern in ("traces-*", "made-*"):
+            for file in self.folder.glob(pattern):
+                file.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the folder; the state goes first, so what is left is never taken for unfinished work."""

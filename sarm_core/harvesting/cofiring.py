@@ -1,108 +1,137 @@
-"""Counting pairs of features that fire at the same position, in bounded memory."""
+"""Which features fire at the same position, counted on a bounded sample of the positions."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from sarm_core.harvesting.activity import ChunkActivity
+from sarm_core.harvesting.bins import priorities
 
-__all__ = ["PairCounts"]
+__all__ = ["Partners", "PositionSample"]
 
-PIECE = 4_000_000  # pairs counted at once, so that a chunk of wide positions does not need a wide table
+BLOCK_PAIRS = 4_000_000
+"""(feature, partner) counts held at once"""
 
 
-class PairCounts:
-    """Counts of unordered pairs (i < j) of features active at one position.
+class Partners(NamedTuple):
+    """The most frequent partners of every feature, as rows of [M + 1], [n], [n]; ties by feature id."""
 
-    A position with k active features has k (k - 1) / 2 pairs and 65,536 features have 2 billion: the table
-    is bounded. It holds at most `limit` distinct pairs (16 bytes each; 256 MB at the default), and as many
-    again wait to be merged. When a merge leaves more than `limit`, the rarest are dropped: every pair
-    seen at most c times, c being the smallest number that halves the table (lossy counting). Each drop
-    adds its c to `lost`, so that
-        counted <= true <= counted + lost
-    and counts are exact while `lost` is 0. What happens depends on the stream alone, not on when it was
-    stopped: pairs that wait are part of the state.
+    indptr: npt.NDArray[np.int64]
+    features: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int64]
+    """Positions of the sample at which both fire"""
+    firing: npt.NDArray[np.int64]
+    """[M], positions of the sample at which the feature fires: what `counts` are out of"""
+
+    def of(self, feature: int) -> list[tuple[int, int]]:
+        """(partner, count), most first."""
+        row = slice(int(self.indptr[feature]), int(self.indptr[feature + 1]))
+        return list(zip(self.features[row].tolist(), self.counts[row].tolist(), strict=True))
+
+
+class PositionSample:
+    """A uniform sample of `size` positions with the features active at each; pairs are counted on it.
+
+    A position with k active features has k (k - 1) / 2 pairs, 18,336 at k = 192: counting them as they
+    stream by costs more than a GPU takes to encode the position, and 65,536 features have 2 billion pairs to
+    keep. So the stream only keeps which features fire at the `size` positions with the smallest hash of
+    (seed, text, token), and the pairs are counted once, at its end. While the corpus has no more than `size`
+    positions the sample is all of them. It depends neither on chunks nor on where a run was stopped: the
+    smallest of a union are among the smallest of its parts.
+
+    Memory is 5 size k bytes (63 MB at 65,536 x 192), up to three times that while the sample is renewed,
+    and as much of one chunk as enters it.
     """
 
-    def __init__(self, n_features: int, limit: int = 16_000_000):
-        self.n_features, self.limit = n_features, limit
-        self.lost = 0
-        self.keys = np.zeros(0, dtype=np.int64)
-        """[pairs], i * M + j, ascending"""
-        self.counts = np.zeros(0, dtype=np.int64)
-        self.waiting: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
+    def __init__(self, n_features: int, size: int, seed: int):
+        self.size, self.seed = size, seed
+        self.keys = np.zeros(0)
+        """[n], hashes in [0, 1) of the positions, ascending once they were renewed"""
+        self.active = sparse.csr_matrix((0, n_features), dtype=np.int8)
+        """[n, M], 1 where a feature is active"""
+        self._waiting: list[tuple[npt.NDArray[np.float64], sparse.csr_matrix]] = []
+        self._n_waiting = 0
 
     def update(self, chunk: ChunkActivity) -> None:
         """Take in one chunk; the chunks must come in order."""
-        if not len(chunk.features):
-            return
-        ids, local = np.unique(chunk.features, return_inverse=True)
-        shape = (len(chunk.indptr) - 1, len(ids))
-        active = sparse.csr_matrix((np.ones(len(local), dtype=np.int64), local, chunk.indptr), shape)
-        work = np.cumsum(np.diff(chunk.indptr) ** 2)
-        ends = np.unique(np.append(np.searchsorted(work, np.arange(PIECE, work[-1], PIECE)), len(work)))
+        keys = priorities(
+            self.seed, chunk.position_token, chunk.ordinals[chunk.position_text].astype(np.uint64)
+        )
+        limit = self.keys[-1] if len(self.keys) >= self.size else np.inf
+        entering = np.flatnonzero(keys < limit)
+        shape = (len(keys), self.active.shape[1])
+        active = sparse.csr_matrix(
+            (np.ones(len(chunk.features), np.int8), chunk.features, chunk.indptr), shape
+        )
+        self._waiting.append((keys[entering], active[entering]))
+        self._n_waiting += len(entering)
+        # Renewing costs the whole sample, so it waits until a good part of it is there.
+        if self._n_waiting > self.size // 4:
+            self._renew()
+
+    def _renew(self) -> None:
+        keys = np.concatenate([self.keys, *(k for k, _ in self._waiting)])
+        active = sparse.vstack([self.active, *(a for _, a in self._waiting)], format="csr")
+        self._waiting, self._n_waiting = [], 0
+        # Stable: of two equal hashes the earlier position stays, however the stream was cut.
+        order = np.argsort(keys, kind="stable")[: self.size]
+        self.keys, self.active = keys[order], active[order]
+
+    def __len__(self) -> int:
+        """Positions in the sample."""
+        return min(self.size, len(self.keys) + self._n_waiting)
+
+    def partners(self, size: int, progress: Callable[[int], object] = lambda _n: None) -> Partners:
+        """For every feature its `size` most frequent partners; exact over the sample.
+
+        Counts are made for a block of features at a time: the peak is the sample twice and 4 million counts (or
+        one row of M). `progress` is told how many features each block had.
+        """
+        self._renew()
+        active = self.active.astype(np.int32)
+        by_feature = active.T.tocsr()
+        n_features = active.shape[1]
+        firing = np.diff(by_feature.indptr).astype(np.int64)
+        # Counts in each feature's row: one for each active feature of its positions, at most M.
+        widest = np.minimum(by_feature @ np.diff(active.indptr).astype(np.int64), n_features)
+        block = np.cumsum(widest) // BLOCK_PAIRS
+        ends = np.append(np.flatnonzero(np.diff(block)) + 1, n_features)
+        lengths = np.zeros(n_features, dtype=np.int64)
+        features: list[npt.NDArray[np.int64]] = []
+        counts: list[npt.NDArray[np.int64]] = []
         for start, stop in zip([0, *ends], ends, strict=False):
-            part = active[start:stop]
-            both = sparse.triu(part.T @ part, k=1).tocoo()
-            keys = ids[both.row].astype(np.int64) * self.n_features + ids[both.col]
-            order = np.argsort(keys)
-            self.waiting.append((keys[order], both.data.astype(np.int64)[order]))
-        # Merging costs the whole table, so it waits until a good part of it is there.
-        if sum(len(k) for k, _ in self.waiting) >= max(self.limit // 8, len(self.keys) // 2):
-            self._merge()
-
-    def _merge(self) -> None:
-        keys = np.concatenate([self.keys, *(k for k, _ in self.waiting)])
-        counts = np.concatenate([self.counts, *(c for _, c in self.waiting)])
-        self.waiting = []
-        order = np.argsort(keys, kind="stable")
-        keys, counts = keys[order], counts[order]
-        starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
-        self.keys, self.counts = keys[starts], np.add.reduceat(counts, starts) if len(keys) else counts
-        if len(self.keys) > self.limit:
-            rising = np.sort(self.counts)
-            dropped = int(rising[len(rising) - self.limit // 2 - 1])
-            kept = self.counts > dropped
-            self.keys, self.counts = self.keys[kept], self.counts[kept]
-            self.lost += dropped
-
-    def partners(self, size: int) -> list[list[tuple[int, int]]]:
-        """For every feature its `size` most frequent partners as (feature, count); ties by feature id."""
-        self._merge()
-        left, right = np.divmod(self.keys, self.n_features)
-        one, other = np.concatenate([left, right]), np.concatenate([right, left])
-        counts = np.concatenate([self.counts, self.counts])
-        order = np.lexsort((other, -counts, one))
-        one, other, counts = one[order], other[order], counts[order]
-        starts = np.searchsorted(one, np.arange(self.n_features + 1))
-        return [
-            list(zip(other[a:e].tolist(), counts[a:e].tolist(), strict=True))
-            for a, b in pairwise(starts)
-            for e in [min(a + size, b)]
-        ]
+            both = by_feature[start:stop] @ active
+            for row in range(stop - start):
+                where = slice(both.indptr[row], both.indptr[row + 1])
+                partner, count = both.indices[where].astype(np.int64), both.data[where].astype(np.int64)
+                # One number to sort by: larger counts first, then smaller ids.
+                key = (count * n_features + (n_features - 1 - partner))[partner != start + row]
+                key = np.sort(key)[::-1][:size]
+                lengths[start + row] = len(key)
+                features.append(n_features - 1 - key % n_features)
+                counts.append(key // n_features)
+            progress(int(stop - start))
+        none = np.zeros(0, dtype=np.int64)
+        return Partners(
+            np.concatenate([[0], np.cumsum(lengths)]),
+            np.concatenate([none, *features]).astype(np.int32),
+            np.concatenate([none, *counts]),
+            firing,
+        )
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything as arrays, pairs that wait included."""
-        return {
-            "lost": np.array([self.lost], dtype=np.int64),
-            "keys": self.keys,
-            "counts": self.counts,
-            "waiting_sizes": np.array([len(k) for k, _ in self.waiting], dtype=np.int64),
-            "waiting_keys": np.concatenate([np.zeros(0, np.int64), *(k for k, _ in self.waiting)]),
-            "waiting_counts": np.concatenate([np.zeros(0, np.int64), *(c for _, c in self.waiting)]),
-        }
+        """Everything as arrays."""
+        self._renew()
+        return {"keys": self.keys, "indptr": self.active.indptr, "features": self.active.indices}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from `state()`."""
-        self.lost = int(state["lost"][0])
-        self.keys, self.counts = state["keys"], state["counts"]
-        ends = np.cumsum(state["waiting_sizes"])[:-1]
-        self.waiting = list(
-            zip(np.split(state["waiting_keys"], ends), np.split(state["waiting_counts"], ends), strict=True)
-        )
-        if not len(state["waiting_sizes"]):
-            self.waiting = []
+        self.keys = state["keys"]
+        shape = (len(self.keys), self.active.shape[1])
+        ones = np.ones(len(state["features"]), dtype=np.int8)
+        self.active = sparse.csr_matrix((ones, state["features"], state["indptr"]), shape)

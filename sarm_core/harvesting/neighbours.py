@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,11 +16,14 @@ BLOCK_NUMBERS = 1 << 24
 
 
 @torch.inference_mode()
-def decoder_neighbours(sae: TopKSAE, size: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def decoder_neighbours(
+    sae: TopKSAE, size: int, progress: Callable[[int], object] = lambda _n: None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The `size` nearest features of each and their cosines, both [M, min(size, M - 1)], nearest first.
 
     Decoder columns are multiplied a block at a time: the peak is [2^24 / M, M] cosines, not [M, M]. Equal
-    cosines go by feature id; columns of zeros have cosine 0 with all.
+    cosines go by feature id; columns of zeros have cosine 0 with all. `progress` is told how many features
+    each block had.
     """
     columns = sae.decoder.weight.float().t()
     columns = columns / columns.norm(dim=1, keepdim=True).clamp_min(1e-12)
@@ -36,4 +41,5 @@ def decoder_neighbours(sae: TopKSAE, size: int) -> tuple[npt.NDArray[np.int32], 
         order = np.lexsort((found, -values), axis=1)
         ids[start : start + len(near)] = np.take_along_axis(found, order, 1)
         cosines[start : start + len(near)] = np.clip(np.take_along_axis(values, order, 1), -1, 1)
+        progress(len(near))
     return ids, cosines

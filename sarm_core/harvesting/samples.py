@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -128,9 +130,11 @@ class SilentPool:
             kept = sorted(self.texts.items(), key=lambda item: (item[1][0], item[0]))[: self.size]
             self.texts = dict(kept)
 
-    def silent(self, n_features: int, size: int) -> Entries:
+    def silent(
+        self, n_features: int, size: int, progress: Callable[[int], object] = lambda _n: None
+    ) -> Entries:
         """`size` texts for each feature in which it is silent at every position looked at; fewer when the
-        pool has fewer. [n], by feature, then by priority."""
+        pool has fewer. [n], by feature, then by priority. `progress` is told how many features each block had."""
         items = sorted(self.texts.items(), key=lambda item: item[1][1])
         digests = np.array([digest for digest, _ in items], dtype=np.uint64)
         ordinals = np.array([ordinal for _, (_, ordinal, _) in items], dtype=np.int64)
@@ -149,6 +153,7 @@ class SilentPool:
             chosen = np.take_along_axis(key, best, 1)
             rows, columns = np.nonzero(np.isfinite(chosen))
             parts.append((features[rows], chosen[rows, columns], best[rows, columns]))
+            progress(len(features))
         group = np.concatenate([p[0] for p in parts])
         where = np.concatenate([p[2] for p in parts])
         n = len(group)

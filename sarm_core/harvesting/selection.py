@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,14 +49,17 @@ class Kept:
     rank: npt.NDArray[np.int32]
     check: npt.NDArray[np.bool_]
     ordinal: npt.NDArray[np.int64]
+    digest: npt.NDArray[np.uint64]
     z: npt.NDArray[np.float32]
     token: npt.NDArray[np.int32]
     pool: npt.NDArray[np.int64]
     """Ordinals of the sampled texts of the corpus, ascending [pool]"""
+    pool_digest: npt.NDArray[np.uint64]
 
-    def ordinals(self) -> npt.NDArray[np.int64]:
-        """Every kept text, ascending."""
-        return np.unique(np.concatenate([self.ordinal, self.pool]))
+    def texts(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Every kept text: ordinals, ascending, and digests."""
+        ordinals, first = np.unique(np.concatenate([self.ordinal, self.pool]), return_index=True)
+        return ordinals, np.concatenate([self.digest, self.pool_digest])[first]
 
     def examples(self, accumulator: Accumulator) -> Iterator[KeptExample]:
         """One by one, with the edges of their bands."""
@@ -90,16 +93,19 @@ class Kept:
             )
 
 
-def select(accumulator: Accumulator, settings: HarvestSettings) -> Kept:
+def select(
+    accumulator: Accumulator, settings: HarvestSettings, progress: Callable[[int], object] = lambda _n: None
+) -> Kept:
     """The examples of all features.
 
     A text (one digest) that the corpus holds several times is represented by its first copy. In each list
     label and check alternate by rank; a text that is in two lists of a feature has one purpose in both.
+    `progress` is told how many features each block had.
     """
     features = np.flatnonzero(accumulator.statistics.count)
     top = accumulator.top.held(features)
     banded = accumulator.bands.places.held((features[:, None] * N_BANDS + np.arange(N_BANDS)).ravel())
-    silent = accumulator.pool.silent(len(accumulator.statistics.count), settings.silent)
+    silent = accumulator.pool.silent(len(accumulator.statistics.count), settings.silent, progress)
     silent = silent.at(accumulator.statistics.count[silent.group] > 0)
     band_feature, band = np.divmod(banded.group, N_BANDS)
     banded = banded._replace(group=band_feature)
@@ -125,6 +131,7 @@ def select(accumulator: Accumulator, settings: HarvestSettings) -> Kept:
     order = np.lexsort((bands, kind, every.group))
     every, kind, bands = every.at(order), kind[order], bands[order]
     rank = _rank((every.group * 4 + kind) * (N_BANDS + 1) + bands)
+    pool = sorted((ordinal, digest) for digest, (_, ordinal, _) in accumulator.pool.texts.items())
     return Kept(
         every.group,
         kind,
@@ -132,9 +139,11 @@ def select(accumulator: Accumulator, settings: HarvestSettings) -> Kept:
         rank,
         _checks(every.group, kind, bands, every.digest),
         _first_copy(every, accumulator),
+        every.digest,
         every.z,
         every.token,
-        np.array(sorted(ordinal for _, ordinal, _ in accumulator.pool.texts.values()), dtype=np.int64),
+        np.array([ordinal for ordinal, _ in pool], dtype=np.int64),
+        np.array([digest for _, digest in pool], dtype=np.uint64),
     )
 
 

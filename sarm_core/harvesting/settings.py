@@ -26,6 +26,8 @@ class HarvestSettings:
     pool: int = 2048
     """Texts sampled from the corpus, kept whatever fires in them: silent texts are drawn from these, and
     they stand for "the rest" of the corpus in suggestions."""
+    pair_positions: int = 65_536
+    """Positions sampled from the corpus, on which co-firing is counted; all of them while there are no more"""
     partners: int = 20
     """Co-firing features listed for each feature"""
     neighbours: int = 20

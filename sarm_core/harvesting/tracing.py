@@ -1,31 +1,57 @@
 """The second phase: every kept text is run once more, for the activations of its features at every token.
 
 Kept texts are at most M x places, however long the corpus is. They are found by reading the corpus again;
-what a run gives goes to one file a chunk, so that a stopped second phase repeats at most one chunk.
+what a run gives, the texts with it, goes to files of one chunk each, so that a stopped second phase repeats at
+most one chunk and writing the store needs neither corpus nor tokenizer.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sarm_core.errors import SarmError
-from sarm_core.harvesting.activity import sequences_of
+from sarm_core.harvesting.activity import digest_of, sequences_of
 from sarm_core.harvesting.corpus import CorpusText, read_corpus
 from sarm_core.harvesting.selection import Kept
 from sarm_core.scorer import Scorer
 
-__all__ = ["TraceChunk", "TracePart", "TracePlan", "Traces", "plan_traces", "trace_chunk", "write_part"]
+__all__ = [
+    "HarvestedText",
+    "TraceChunk",
+    "TracePart",
+    "TracePlan",
+    "Traces",
+    "plan_traces",
+    "trace_chunk",
+    "write_part",
+]
+
+CHANGED = "the corpus changed while it was harvested: start anew with the final files"
+
 
 SPLIT = 64  # tokens that meet the SAE at once: the peak is [64, M]
 
 SparseRow = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class HarvestedText:
+    """One kept text with the tokens the model saw."""
+
+    messages: list[dict[str, str]]
+    token_ids: npt.NDArray[np.int32]
+    tokens: list[str]
+    source: str
+    category: str | None
 
 
 @dataclass(frozen=True)
@@ -34,6 +60,8 @@ class TracePlan:
 
     ordinals: npt.NDArray[np.int64]
     """Kept texts, ascending [n]"""
+    digests: npt.NDArray[np.uint64]
+    """[n], of their token ids"""
     indptr: npt.NDArray[np.int64]
     """[n + 1]"""
     features: npt.NDArray[np.int32]
@@ -49,10 +77,9 @@ class TracePlan:
         """Features wanted along the kept text at place `text`."""
         return self.features[self.indptr[text] : self.indptr[text + 1]]
 
-    def texts(self, paths: Sequence[str | Path], first: int = 0) -> Iterator[CorpusText]:
-        """The kept texts from place `first` on, read again from the corpus. Raises SarmError when the
-        corpus has become shorter."""
-        at = first
+    def texts(self, paths: Sequence[str | Path]) -> Iterator[CorpusText]:
+        """The kept texts, read again from the corpus. Raises SarmError when the corpus has become shorter."""
+        at = 0
         for row in read_corpus(paths):
             for text in row.texts:
                 if at < len(self.ordinals) and text.ordinal == self.ordinals[at]:
@@ -61,7 +88,7 @@ class TracePlan:
             if at == len(self.ordinals):
                 return
         if at < len(self.ordinals):
-            raise SarmError("the corpus lost rows while it was harvested: start anew with the final files")
+            raise SarmError(CHANGED)
 
     def chunks(self, paths: Sequence[str | Path], done: set[int]) -> Iterator[TraceChunk]:
         """Chunks of kept texts whose number is not in `done`."""
@@ -73,7 +100,8 @@ class TracePlan:
                 if number not in done:
                     first = number * self.chunk_texts
                     wanted = tuple(self.wanted(first + i) for i in range(len(held)))
-                    yield TraceChunk(number, tuple(held), wanted)
+                    digests = tuple(self.digests[first : place + 1].tolist())
+                    yield TraceChunk(number, tuple(held), digests, wanted)
                 held = []
 
 
@@ -83,40 +111,40 @@ class TraceChunk:
 
     number: int
     texts: tuple[CorpusText, ...]
+    digests: tuple[int, ...]
     wanted: tuple[npt.NDArray[np.int32], ...]
 
 
 @dataclass(frozen=True)
 class TracePart:
-    """What tracing a chunk gives. For each text: z at the scored position as (features, values), then one
-    row (token indices, values) for each of its wanted features."""
+    """What tracing a chunk gives: its texts, and for each z at the scored position as (features, values), then
+    one row (token indices, values) for each of its wanted features."""
 
     number: int
-    lengths: npt.NDArray[np.int32]
-    """Tokens of each text"""
+    texts: tuple[HarvestedText, ...]
     rows: tuple[SparseRow, ...]
 
 
 def plan_traces(kept: Kept, chunk_texts: int) -> TracePlan:
     """Each kept text once, with all the features it was kept for."""
-    ordinals = kept.ordinals()
+    ordinals, digests = kept.texts()
     text = np.searchsorted(ordinals, kept.ordinal)
     width = int(kept.feature.max(initial=0)) + 1
     text, feature = np.divmod(np.unique(text * width + kept.feature), width)
     indptr = np.searchsorted(text, np.arange(len(ordinals) + 1))
-    return TracePlan(ordinals, indptr, feature.astype(np.int32), chunk_texts)
+    return TracePlan(ordinals, digests, indptr, feature.astype(np.int32), chunk_texts)
 
 
 def trace_chunk(scorer: Scorer, chunk: TraceChunk) -> TracePart:
     """Run the texts of a chunk once, every position through the SAE. The pure function of this phase.
 
-    A feature that is not among the k largest at a token counts as 0 there.
+    A feature that is not among the k largest at a token counts as 0 there. Raises SarmError when a text is
+    not the one that was encoded.
     """
     good, bad = sequences_of(scorer, chunk.texts)
-    if bad:
-        raise SarmError("the corpus changed while it was harvested: start anew with the final files")
+    if bad or tuple(digest_of(sequence) for _, sequence in good) != chunk.digests:
+        raise SarmError(CHANGED)
     rows: list[SparseRow] = []
-    lengths = []
     # In groups of about one batch: h at every token of a whole chunk would be [256 texts x T, d].
     for group in _groups([len(s) for _, s in good], scorer.encoder.token_budget):
         sequences = [good[i][1].input_ids for i in group]
@@ -124,9 +152,12 @@ def trace_chunk(scorer: Scorer, chunk: TraceChunk) -> TracePart:
         start = 0
         for i, ids in zip(group, sequences, strict=True):
             rows += _traced(scorer, h[start : start + len(ids)], chunk.wanted[i])
-            lengths.append(len(ids))
             start += len(ids)
-    return TracePart(chunk.number, np.array(lengths, dtype=np.int32), tuple(rows))
+    texts = tuple(
+        HarvestedText(text.messages(), sequence.input_ids, sequence.pieces(), text.source, text.category)
+        for text, sequence in good
+    )
+    return TracePart(chunk.number, texts, tuple(rows))
 
 
 def _groups(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -164,25 +195,42 @@ def _traced(scorer: Scorer, h: npt.NDArray[np.float32], wanted: npt.NDArray[np.i
 
 
 def write_part(path: Path, part: TracePart) -> None:
-    """Write a part beside `path` and rename. Raises SarmError.
+    """Write a part to `path` and its texts to a file beside it. Raises SarmError.
 
     One int32 array: number of texts, number of rows, length of each text, length of each row, all indices,
-    then the bits of all float32 values.
+    then the bits of all float32 values. The texts, one a line as JSON, are there first: a part whose array is
+    there is whole.
     """
+    lengths = np.array([len(text.token_ids) for text in part.texts], dtype=np.int32)
     sizes = np.array([len(indices) for indices, _ in part.rows], dtype=np.int32)
     flat = np.concatenate(
         [
-            np.array([len(part.lengths), len(sizes)], dtype=np.int32),
-            part.lengths,
+            np.array([len(lengths), len(sizes)], dtype=np.int32),
+            lengths,
             sizes,
             *(indices for indices, _ in part.rows),
             *(values.astype(np.float32).view(np.int32) for _, values in part.rows),
         ]
     )
+
+    def write_texts(file: IO[bytes]) -> None:
+        for text in part.texts:
+            row = {**vars(text), "token_ids": text.token_ids.tolist()}
+            file.write(json.dumps(row).encode("ascii") + b"\n")
+
+    _replace(_texts_file(path), write_texts)
+    _replace(path, lambda file: np.save(file, flat))
+
+
+def _texts_file(path: Path) -> Path:
+    return path.with_suffix(".jsonl")
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     beside = path.with_name(path.name + ".tmp")
     try:
         with beside.open("wb") as file:
-            np.save(file, flat)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -194,7 +242,7 @@ class Traces:
     """All parts of a finished second phase, mapped into memory and read a row at a time."""
 
     def __init__(self, plan: TracePlan, files: Sequence[Path]):
-        self.plan = plan
+        self.plan, self.files = plan, files
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, int]] = []
         for file in files:
             flat = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -202,6 +250,14 @@ class Traces:
             sizes = flat[2 + n_texts : 2 + n_texts + n_rows]
             ends = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
             self._parts.append((flat, flat[2 : 2 + n_texts], ends, 2 + n_texts + n_rows))
+
+    def texts(self) -> Iterator[HarvestedText]:
+        """The kept texts, in the order of the corpus."""
+        for file in self.files:
+            with _texts_file(file).open() as lines:
+                for line in lines:
+                    row = json.loads(line)
+                    yield HarvestedText(**{**row, "token_ids": np.array(row["token_ids"], dtype=np.int32)})
 
     def length(self, text: int) -> int:
         """Tokens of the kept text at place `text`."""

@@ -335,6 +335,22 @@ def test_the_address_chooses_the_feature_and_its_numbers_are_the_stores(
     assert f"number {rank} of {N_FEATURES} by |w|" in shown
 
 
+def test_partners_counted_on_a_sample_are_shares_of_that_sample(run_page: Run, store_path: Path) -> None:
+    def shown() -> tuple[str, str]:
+        test = run_page("feature.py", feature=str(LABELLED))
+        links = [link.proto.label for link in test.get("page_link")]
+        return "\n".join(texts(test, "caption")), "\n".join(links)
+
+    captions, links = shown()
+    assert "share of the positions where this one fires" in captions and "a sample" not in captions
+    with Store.open(store_path) as store:
+        fired = store.feature(LABELLED).record.firing_count
+        store.import_harvest([FeatureRecord(LABELLED, cofiring=[(9, 1)], cofiring_of=4)], keep_examples=True)
+    captions, links = shown()
+    assert f"share of 4 positions where this one fires, a sample of {fired:,}" in captions
+    assert "25.0%" in links.replace("\\", "")
+
+
 def test_labels_keep_their_authors_apart_and_a_suggestion_is_called_one(
     run_page: Run, store_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def make_harvest(n_texts: int = 30) -> dict[str, list[Any]]:
             histogram_counts=rng.integers(0, 60, 5),
             neighbours=[((i + 1) % M, 0.75), ((i + 2) % M, -0.5)],
             cofiring=[((i + 3) % M, 17)],
+            cofiring_of=20 + i if i % 2 else None,
         )
         for i in range(M)
     ]

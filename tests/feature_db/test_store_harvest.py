@@ -32,6 +32,7 @@ def test_every_number_of_a_harvest_is_read_back(store: Store, harvest: dict[str,
         np.testing.assert_array_equal(read.histogram_edges, record.histogram_edges)
         np.testing.assert_array_equal(read.histogram_counts, record.histogram_counts)
         assert read.neighbours == record.neighbours and read.cofiring == record.cofiring
+        assert read.cofiring_of == record.cofiring_of
     hashes = {i: store.text(i + 1).hash for i in range(30)}
     for feature in range(40):
         read_back = {(e.kind, e.rank): e for e in store.examples(feature, purpose=None)}
@@ -102,6 +103,7 @@ BAD = [
     ("features", lambda r: replace(r, histogram_counts=[1, 2]), "n \\+ 1 edges"),
     ("features", lambda r: replace(r, neighbours=[(41, 0.5)]), "below 40"),
     ("features", lambda r: replace(r, neighbours=[(1, float("inf"))]), "finite"),
+    ("features", lambda r: replace(r, cofiring=[(1, 9)], cofiring_of=8), "fires together 9 times in 8"),
     ("texts", lambda r: replace(r, messages="hello"), "list of objects"),
     ("texts", lambda r: replace(r, tokens=["a"]), "1 tokens but 10"),
     ("texts", lambda r: replace(r, token_ids=[0.5] * 10), "whole numbers"),
@@ -165,6 +167,19 @@ def test_a_partial_import_replaces_only_the_features_it_names(store: Store, harv
     assert record.density == record.firing_count / record.denominator, (
         "never beside counts it does not come from"
     )
+
+
+def test_a_partial_import_never_puts_partners_beside_another_samples_size(store: Store):
+    def partners() -> tuple[Any, Any]:
+        record = store.feature(1).record
+        return record.cofiring, record.cofiring_of
+
+    store.import_harvest([FeatureRecord(1, cofiring=[(2, 3)], cofiring_of=10)])
+    assert partners() == ([(2, 3)], 10)
+    store.import_harvest([FeatureRecord(1, mean=1.0)], keep_examples=True)
+    assert partners() == ([(2, 3)], 10)
+    store.import_harvest([FeatureRecord(1, cofiring=[(4, 50)])], keep_examples=True)
+    assert partners() == ([(4, 50)], None)
 
 
 def test_equal_texts_are_stored_once_and_token_only_texts_are_kept_apart(store: Store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -14,6 +15,7 @@ import pytest
 from harvest_corpus import WORDS, content, spoilt_parquet, write_corpus, write_model
 from tiny_models import reference_checkpoint
 
+import sarm_core.harvest
 from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
@@ -22,6 +24,7 @@ from sarm_core.harvest import HarvestSettings, Workspace, harvest
 from sarm_core.harvest_store import harvest_into, suggest_all
 from sarm_core.harvesting.activity import sequences_of
 from sarm_core.harvesting.bins import priorities
+from sarm_core.harvesting.cofiring import PositionSample
 from sarm_core.harvesting.corpus import read_corpus
 from sarm_core.sae import standardise
 
@@ -114,13 +117,28 @@ def test_statistics_equal_dense_arithmetic(finished, oracle):
 def test_cofiring_equals_the_dense_product(finished, oracle):
     active = (oracle.rows != 0).astype(int)
     together = active.T @ active
-    assert finished.header()["cofiring"] == "exact"
+    assert finished.header()["cofiring"] == f"counted at {len(active)} of {len(active)} positions"
     for facts in finished.features():
         mine = together[facts.id].copy()
         mine[facts.id] = 0
         order = np.lexsort((np.arange(len(mine)), -mine))
         wanted = [(int(j), int(mine[j])) for j in order[:20] if mine[j]]
-        assert facts.cofiring == wanted
+        assert facts.cofiring == wanted and facts.cofiring_of is None
+
+
+def test_cofiring_of_a_longer_corpus_is_that_of_a_sample_which_says_its_size(scorer, corpus, tmp_path):
+    settings = HarvestSettings(**{**SETTINGS.__dict__, "pair_positions": 50})
+    database = tmp_path / "s.db"
+    header = harvest_into(database, scorer, [corpus], settings)
+    assert header["cofiring"] == f"counted at 50 of {header['positions']} positions"
+    with Store.open(database) as store:
+        records = store.records()
+    # k = 24 features fire at each of the 50 positions.
+    assert sum(record.cofiring_of for record in records) == 50 * 24
+    assert any(record.cofiring for record in records)
+    for record in records:
+        assert record.cofiring_of <= record.firing_count
+        assert all(count <= record.cofiring_of for _, count in record.cofiring)
 
 
 def test_neighbours_equal_all_cosines(finished, scorer):
@@ -356,6 +374,22 @@ def test_rows_of_parquet_that_cannot_be_read_are_skipped_like_others(scorer, tmp
         assert store.stats()["texts"] == 3
 
 
+def test_a_bad_row_late_in_a_corpus_says_how_to_go_on_and_loses_nothing(scorer, tmp_path, capsys):
+    path = tmp_path / "c.jsonl"
+    good = json.dumps({"prompt": "mix?", "response": "Yes. No."})
+    path.write_text(f"{good}\n" * 4 + "{not json\n" + good)
+    database = tmp_path / "s.db"
+    command = ["harvest", str(path), "--model", str(scorer.checkpoint.folder), "--db", str(database)]
+    command += ["--dtype", "float32", "--chunk", "2"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "row 5: not valid JSON" in error and "--resume --skip-bad" in error and error.count("\n") == 1
+    facts, arrays = Workspace(database).read()
+    assert facts["stage"] == "encode" and arrays["progress"][0] == 2  # chunks
+    assert main([*command, "--resume", "--skip-bad"]) == 0
+    assert "5 texts" in capsys.readouterr().out
+
+
 def test_files_that_hold_nothing_are_refused(scorer, tmp_path):
     (tmp_path / "empty.jsonl").write_text("\n")
     (tmp_path / "no.parquet").write_text("PAR?")
@@ -402,6 +436,30 @@ def test_harvesting_again_replaces_and_labels_survive(stored, scorer, corpus, tm
     after = content(stored)
     assert len(after["examples"]) == len(before["examples"])
     assert after["texts"] == before["texts"] and after["features"] == before["features"]
+
+
+def test_others_can_write_while_a_harvest_computes(stored, scorer, corpus, tmp_path, monkeypatch):
+    """The corpus is tokenised, pairs are counted and decoder columns compared before the store is locked."""
+    database = tmp_path / "s.db"
+    shutil.copy(stored, database)
+    written = Counter()
+
+    def writing_first(owner, name):
+        original = getattr(owner, name)
+
+        def run(*args, **named):
+            with Store.open(database, busy_seconds=0.05) as other:
+                other.bookmark(1, name)
+            written[name] += 1
+            return original(*args, **named)
+
+        monkeypatch.setattr(owner, name, run)
+
+    writing_first(type(scorer), "tokens")
+    writing_first(sarm_core.harvest, "decoder_neighbours")
+    writing_first(PositionSample, "partners")
+    harvest_into(database, scorer, [corpus], SETTINGS)
+    assert written.keys() == {"tokens", "decoder_neighbours", "partners"}
 
 
 def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sarm_core.harvesting.accumulator import Accumulator
 from sarm_core.harvesting.activity import ChunkActivity
 from sarm_core.harvesting.bins import log_bin, lower_edge, priorities
-from sarm_core.harvesting.cofiring import PairCounts
+from sarm_core.harvesting.cofiring import Partners, PositionSample
 from sarm_core.harvesting.places import Entries, Places
 from sarm_core.harvesting.samples import SilentPool, peaks
 from sarm_core.harvesting.settings import HarvestSettings
@@ -141,29 +141,91 @@ def all_pairs(chunks) -> Counter:
     return counts
 
 
-def test_pair_counts_are_exact_while_the_table_has_room():
+def pairs_of(partners: Partners) -> dict[tuple[int, int], int]:
+    return {(i, j): n for i in range(M) for j, n in partners.of(i)}
+
+
+def both_ways(counts: Counter) -> dict[tuple[int, int], int]:
+    return {(i, j): n for (a, b), n in counts.items() for i, j in ((a, b), (b, a))}
+
+
+def test_pairs_are_counted_at_every_position_while_the_sample_has_room():
     chunks = random_chunks(1)
-    pairs = PairCounts(M)
+    sample = PositionSample(M, 10_000, 0)
     for chunk in chunks:
-        pairs.update(chunk)
-    wanted = all_pairs(chunks)
-    found = {(i, j): n for i, row in enumerate(pairs.partners(M)) for j, n in row}
-    assert found == {(i, j): n for (a, b), n in wanted.items() for i, j in ((a, b), (b, a))}
-    assert pairs.lost == 0
+        sample.update(chunk)
+    partners = sample.partners(M)
+    assert len(sample) == sum(len(chunk.position_text) for chunk in chunks)
+    assert pairs_of(partners) == both_ways(all_pairs(chunks))
+    fired = Counter(f for chunk in chunks for f in chunk.features.tolist())
+    assert partners.firing.tolist() == [fired[i] for i in range(M)]
 
 
-@pytest.mark.parametrize("limit", [8, 20, 40])
-def test_a_full_pair_table_stays_bounded_and_says_what_it_may_have_lost(limit):
+@pytest.mark.parametrize("block", [1, 30, 4_000_000])
+def test_partners_are_the_most_frequent_whatever_block_they_are_counted_in(block, monkeypatch):
+    monkeypatch.setattr("sarm_core.harvesting.cofiring.BLOCK_PAIRS", block)
+    chunks = random_chunks(2)
+    sample = PositionSample(M, 10_000, 0)
+    for chunk in chunks:
+        sample.update(chunk)
+    done: list[int] = []
+    partners = sample.partners(3, done.append)
+    wanted = both_ways(all_pairs(chunks))
+    for i in range(M):
+        mine = sorted((-n, j) for (a, j), n in wanted.items() if a == i)
+        assert partners.of(i) == [(j, -n) for n, j in mine[:3]]
+    assert sum(done) == M and (len(done) > 1) == (block < 4_000_000)
+
+
+def test_a_full_sample_is_uniform_bounded_and_independent_of_the_chunks():
     chunks = random_chunks(2, n_chunks=12)
-    pairs = PairCounts(M, limit)
+    texts = [(chunk, i) for chunk in chunks for i in range(len(chunk.ordinals))]
+    single = [part_of(chunk, i, number) for number, (chunk, i) in enumerate(texts)]
+    positions = sum(len(chunk.position_text) for chunk in chunks)
+    size, taken = 40, Counter()
+    for seed in range(200):
+        whole, cut = (PositionSample(M, size, seed) for _ in range(2))
+        for chunk in chunks:
+            whole.update(chunk)
+            assert sum(len(keys) for keys in (whole.keys, *(k for k, _ in whole._waiting))) <= size * 5 // 4
+        for chunk in single:
+            cut.update(chunk)
+        assert len(whole) == len(cut) == size
+        one, other = whole.state(), cut.state()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+        taken.update(whole.keys.tolist())
+        # Exact over what it holds: each position has 4 features, so 12 pairs counted from both sides.
+        assert sum(pairs_of(whole.partners(M)).values()) == 12 * size
+    assert len(taken) == 200 * size
+    firing = Counter(f for chunk in chunks for f in chunk.features.tolist())
+    mean = np.mean([sampled_firing(chunks, size, seed) for seed in range(200)], axis=0)
+    np.testing.assert_allclose(mean, [firing[i] * size / positions for i in range(M)], rtol=0.1)
+
+
+def sampled_firing(chunks: list[ChunkActivity], size: int, seed: int) -> np.ndarray:
+    sample = PositionSample(M, size, seed)
     for chunk in chunks:
-        pairs.update(chunk)
-        assert len(pairs.keys) <= limit
-    wanted = all_pairs(chunks)
-    assert len(wanted) > limit and pairs.lost > 0
-    found = {(i, j): n for i, row in enumerate(pairs.partners(M)) for j, n in row if i < j}
-    for pair, true in wanted.items():
-        assert found.get(pair, 0) <= true <= found.get(pair, 0) + pairs.lost
+        sample.update(chunk)
+    return sample.partners(1).firing
+
+
+def part_of(chunk: ChunkActivity, text: int, number: int) -> ChunkActivity:
+    """One text of a chunk as a chunk of its own."""
+    where = np.flatnonzero(chunk.position_text == text)
+    entries = slice(int(chunk.indptr[where[0]]), int(chunk.indptr[where[-1] + 1]))
+    return ChunkActivity(
+        number,
+        number + 1,
+        10,
+        chunk.ordinals[[text]],
+        chunk.digests[[text]],
+        np.zeros(len(where), dtype=np.int32),
+        chunk.position_token[where],
+        chunk.indptr[where[0] : where[-1] + 2] - chunk.indptr[where[0]],
+        chunk.features[entries],
+        chunk.values[entries],
+    )
 
 
 def test_the_silent_pool_is_a_uniform_sample_with_what_fired():
@@ -190,7 +252,7 @@ def test_the_silent_pool_is_a_uniform_sample_with_what_fired():
 @pytest.mark.parametrize("cut", range(7))
 def test_a_restored_accumulator_goes_on_as_if_nothing_had_happened(cut):
     chunks = random_chunks(4)
-    settings = HarvestSettings(top=3, per_band=2, random=2, pool=7)
+    settings = HarvestSettings(top=3, per_band=2, random=2, pool=7, pair_positions=30)
     whole, first, second = (Accumulator(M, settings) for _ in range(3))
     for chunk in chunks:
         whole.update(chunk)

@@ -16,6 +16,7 @@ from sarm_core import load_sarm
 from sarm_core.errors import SarmError
 from sarm_core.harvest import HarvestSettings, Workspace, harvest
 from sarm_core.harvest_store import harvest_into
+from sarm_core.harvesting.corpus import read_corpus
 from sarm_core.harvesting.work import run_here
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,48 @@ def test_a_stop_while_the_store_is_written_changes_nothing(
             harvest_into(database, scorer, [corpus], SETTINGS)
     harvest_into(database, scorer, [corpus], SETTINGS, resume=True)
     assert content(database) == wanted
+
+
+def test_what_was_computed_for_the_store_is_not_computed_again(
+    scorer, corpus, unbroken, tmp_path, monkeypatch
+):
+    from feature_db import Store
+
+    def die(*_args, **_named):
+        raise Stopped
+
+    database = tmp_path / "store.db"
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(Store, "import_harvest", die)
+        harvest_into(database, scorer, [corpus], SETTINGS)
+    for slow in (
+        "sarm_core.harvest.decoder_neighbours",
+        "sarm_core.harvesting.cofiring.PositionSample.partners",
+    ):
+        monkeypatch.setattr(slow, die)
+    monkeypatch.setattr(type(scorer), "tokens", die)
+    harvest_into(database, scorer, [corpus], SETTINGS, resume=True)
+    assert content(database) == unbroken[0]
+
+
+def test_a_text_that_was_edited_between_the_phases_is_not_traced_for_another(
+    scorer, corpus, tmp_path, monkeypatch
+):
+    """An edit of equal length in the middle of a large file leaves its identity as it was."""
+    monkeypatch.setattr("sarm_core.harvesting.corpus._END_BYTES", 16)
+    path = tmp_path / "corpus.jsonl"
+    path.write_text(corpus.read_text())
+    database = tmp_path / "store.db"
+    n_chunks = -(-sum(len(row.texts) for row in read_corpus([path])) // SETTINGS.chunk_texts)
+    with pytest.raises(Stopped):
+        harvest_into(database, scorer, [path], SETTINGS, engine=stopping_engine(scorer, n_chunks))
+    assert Workspace(database).read()[0]["stage"] == "trace"
+    text = path.read_text()
+    at = text.index("lamp", len(text) // 2)
+    path.write_text(text[:at] + "oven" + text[at + 4 :])
+    with pytest.raises(SarmError, match="the corpus changed while it was harvested"):
+        harvest_into(database, scorer, [path], SETTINGS, resume=True)
+    assert not database.exists()
 
 
 def test_unfinished_work_is_not_overwritten_nor_mixed(scorer, corpus, tmp_path):
