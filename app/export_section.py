@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -17,6 +16,7 @@ from sarm_core.errors import SteeringError
 from sarm_core.export_check import LAYOUTS, AnyLayout, exported_bytes
 from sarm_core.rows import Conversation
 from sarm_core.scorer import Scored
+from sarm_core.shipping import trial_rows
 
 __all__ = ["export_section"]
 
@@ -26,7 +26,6 @@ READ_BY = {
     "reference": "the reference code's loader, and this project",
     "auto": "Transformers' `AutoModelForSequenceClassification`, with the small class in the folder",
 }
-NO_TEXT_ROWS = 4
 
 
 def export_section(engine: Engine) -> None:
@@ -109,11 +108,7 @@ def _answers(engine: Engine) -> tuple[list[Conversation], Scored]:
     if engine.scorer.format is not None:
         now = session.current_comparison()
         return now.conversations(), session.score(engine, now)
-    vocabulary = engine.scorer.model.config.vocab_size
-    draw = np.random.default_rng(0)
-    rows = [
-        Conversation(input_ids=tuple(draw.integers(0, vocabulary, 24).tolist())) for _ in range(NO_TEXT_ROWS)
-    ]
+    rows = trial_rows(engine.scorer)
     return rows, engine.score("export-check", rows)
 
 
@@ -127,32 +122,26 @@ def _offer(made: Exported, layout: AnyLayout) -> None:
             f"{f'{check.error:.1e}' if check.error else 'none'}, allowed {check.allowed:.0e}.",
             icon=":material/verified:",
         )
-    else:
-        why = (
-            ""
-            if check.dtype == "float32"
-            else f" In {check.dtype} a reward depends on its batch; load the model in float32 to check closely."
-        )
+    else:  # in float32 it would not have been kept
         st.warning(
-            f"Loaded again, its rewards of the {of} differ by up to {check.error:.2g}; {check.allowed:.0e} is allowed."
-            f"{why}",
+            f"Loaded again, its rewards of the {of} differ by up to {check.error:.2g}; {check.allowed:.0e} is allowed. "
+            f"In {check.dtype} a reward depends on its batch; load the model in float32 to check closely.",
             icon=":material/warning:",
         )
 
     def opened() -> BinaryIO:
         return made.path.open("rb")
 
-    if check.holds or check.dtype != "float32":
-        st.download_button(
-            f"Download {made.path.name} ({in_bytes(made.size)})",
-            opened,
-            file_name=made.path.name,
-            mime="application/zip",
-            icon=":material/download:",
-            type="primary",
-            on_click="ignore",
-            key="export_download",
-        )
+    st.download_button(
+        f"Download {made.path.name} ({in_bytes(made.size)})",
+        opened,
+        file_name=made.path.name,
+        mime="application/zip",
+        icon=":material/download:",
+        type="primary",
+        on_click="ignore",
+        key="export_download",
+    )
     with st.expander("The rewards"):
         st.dataframe(
             pd.DataFrame(
@@ -173,7 +162,7 @@ def _offer(made: Exported, layout: AnyLayout) -> None:
 
 
 def _command(engine: Engine, layout: AnyLayout) -> None:
-    st.code(command_line(engine.choice.source, layout), language="bash", wrap_lines=True)
+    st.code(command_line(engine.scorer.checkpoint, layout), language="bash", wrap_lines=True)
     _steering_file()
 
 

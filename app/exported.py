@@ -13,19 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.engine import Engine
+from sarm_core.checkpoint import Checkpoint
 from sarm_core.errors import SarmError
-from sarm_core.export_check import AnyLayout, ExportCheck, check_export, export_layout
+from sarm_core.export_check import AnyLayout, ExportCheck, trial
 from sarm_core.rows import Conversation
 from sarm_core.scorer import Scored
+from sarm_core.shipping import ship, shipped_name
 from sarm_core.steering import Steering
 
 __all__ = ["LARGEST_DOWNLOAD", "Exported", "command_line", "in_bytes", "make_export"]
 
 LARGEST_DOWNLOAD = 400_000_000
 """Bytes. Streamlit holds a file in memory while it sends it, and the check loads the model a second time."""
-
-FOLDED = "folded-steering.json"
-"""Says in the archive what was done to the head; no loader reads it, so nothing is applied twice."""
 
 PREFIX = "sarm-export-"
 
@@ -57,7 +56,8 @@ def make_export(
 ) -> Exported:
     """Write, reload, check and pack; `size` is what the weights will take, `say` hears what is being done.
 
-    Raises SteeringError for what cannot be folded, CheckpointError, and SarmError for a full disk.
+    Raises SteeringError for what cannot be folded, CheckpointError, also when the check fails in float32, and
+    SarmError for a full disk.
     """
     _remove_left_behind()
     folder = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", ignore_cleanup_errors=True)
@@ -71,14 +71,13 @@ def make_export(
         if _one_at_a_time.locked():
             say("Waiting for another export on this server …")
         with _one_at_a_time:
-            name = f"sarm-steered-{layout}"
-            say("Writing the model …")
-            written = export_layout(engine.scorer.checkpoint, steering, root / name, layout)
-            say(f"Loading it again and scoring {len(rows)} answer{'s' if len(rows) != 1 else ''} with it …")
-            check = check_export(written, layout, engine.scorer, rows, scored, steering)
+            checkpoint = engine.scorer.checkpoint
+            written = root / shipped_name(checkpoint, layout)
+            asked = trial(engine.scorer, rows, scored, steering)
+            check = ship(checkpoint, steering, written, layout, asked, say)
+            assert check is not None
             say("Packing …")
-            (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
-            path = _packed(written, root / f"{name}.zip")
+            path = _packed(written, root / f"{written.name}.zip")
             shutil.rmtree(written, ignore_errors=True)
         return Exported(key, folder, path, path.stat().st_size, check)
     except OSError as error:
@@ -113,10 +112,19 @@ def _packed(written: Path, target: Path) -> Path:
     return target
 
 
-def command_line(source: str, layout: AnyLayout) -> str:
+def command_line(checkpoint: Checkpoint, layout: AnyLayout) -> str:
     """What does the same from a shell, with the steering saved as `steering.json`."""
-    words = ["python", "-m", "sarm_core", "export", "--model", source, "--steering", "steering.json"]
-    return shlex.join([*words, "--layout", layout, "--out", f"sarm-steered-{layout}"])
+    words = [
+        "python",
+        "-m",
+        "sarm_core",
+        "export",
+        "--model",
+        checkpoint.source,
+        "--steering",
+        "steering.json",
+    ]
+    return shlex.join([*words, "--layout", layout, "--out", shipped_name(checkpoint, layout)])
 
 
 def in_bytes(size: int) -> str:

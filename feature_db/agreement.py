@@ -2,42 +2,52 @@
 
 Verdicts (1 to 5) are ordinal, categories nominal. Percent agreement and Cohen's kappa take equal or not equal for
 both; Krippendorff's alpha is the one that knows 4 is nearer to 5 than 1 is, takes any number of annotators and gaps.
+What is compared are independent ratings (`ratings`); those of labels changed after reading others' are apart.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import krippendorff
 import numpy as np
 import numpy.typing as npt
 
 from feature_db.connection import Connection
-from feature_db.errors import StoreError
+from feature_db.ratings import (
+    MEASURES,
+    Ratings,
+    last_rating_event,
+    ratings,
+    ratings_at,
+    standing_ratings,
+)
 
 __all__ = [
     "MEASURES",
     "Agreement",
     "Disagreement",
+    "Level",
     "alpha",
     "by_pair",
     "cohens_kappa",
     "disagreements",
+    "last_rating_event",
     "over_time",
     "percent",
     "ratings",
+    "standing_ratings",
 ]
 
-MEASURES = ("verdict", "category")
-
 Level = Literal["nominal", "ordinal"]
-Ratings = Mapping[int, Mapping[str, Any]]
-"""feature -> annotator -> value"""
 Counts = npt.NDArray[np.int64]
+Figures = npt.NDArray[np.float64]
+
+LARGEST_DRAW = 2**22
+"""Numbers drawn at a time: memory does not grow with the features"""
 
 
 @dataclass(frozen=True)
@@ -67,33 +77,15 @@ class Disagreement:
     adjudicated: bool
 
 
-def ratings(store: Connection, measure: str, until: int | None = None) -> dict[int, dict[str, Any]]:
-    """Current verdicts or categories by feature and annotator; with `until`, of labels up to that time (us).
-
-    After a merge one person may have two current labels on a feature; the later one counts.
-    """
-    if measure not in MEASURES:
-        raise StoreError(f"agreement is measured on {' or '.join(MEASURES)}, not {measure!r}")
-    found: dict[int, dict[str, Any]] = {}
-    for row in store.rows(
-        f"SELECT feature, annotator, {measure} FROM current_labels WHERE {measure} IS NOT NULL "
-        "AND (:until IS NULL OR time <= :until) ORDER BY feature, time, uid",
-        {"until": until},
-    ):
-        found.setdefault(row[0], {})[row[1]] = row[2]
-    return found
-
-
 def percent(rated: Ratings, seed: int = 0, resamples: int = 1_000) -> Agreement:
     """Share of equal pairs among all pairs of ratings of one feature."""
-    counts = _counts(rated)
+    units = _counts(rated)
 
-    def equal_pairs(sample: Counts) -> float | None:
-        n = sample.sum(axis=1)
-        pairs = (n * (n - 1)).sum()
-        return float((sample * (sample - 1)).sum() / pairs) if pairs else None
+    def equal_pairs(kinds: Counts, often: Counts) -> Figures:
+        n = kinds.sum(axis=1)
+        return _ratio(often @ (kinds * (kinds - 1)).sum(axis=1), often @ (n * (n - 1)))
 
-    return _figure("percent", counts, equal_pairs, seed, resamples, "no feature was rated by two people")
+    return _figure("percent", units, equal_pairs, seed, resamples, "no feature was rated by two people")
 
 
 def cohens_kappa(rated: Ratings, first: str, second: str, seed: int = 0, resamples: int = 1_000) -> Agreement:
@@ -103,60 +95,54 @@ def cohens_kappa(rated: Ratings, first: str, second: str, seed: int = 0, resampl
     ]
     codes = {value: code for code, value in enumerate(sorted({v for pair in both for v in pair}, key=str))}
     table = np.array([[codes[a], codes[b]] for a, b in both], dtype=np.int64).reshape(-1, 2)
-    size = len(codes)
-
-    def kappa(sample: Counts) -> float | None:
-        if not len(sample):
-            return None
-        observed = float((sample[:, 0] == sample[:, 1]).mean())
-        a, b = (np.bincount(sample[:, column], minlength=size) / len(sample) for column in (0, 1))
-        expected = float(a @ b)
-        return None if np.isclose(expected, 1.0) else (observed - expected) / (1 - expected)
-
-    reason = "both always gave the same one value" if both else "there is no feature that both rated"
-    return _figure("Cohen's kappa", table, kappa, seed, resamples, reason, ratings_of=lambda t: t.size)
+    return _kappa(table, seed, resamples)
 
 
 def alpha(rated: Ratings, level: Level, seed: int = 0, resamples: int = 1_000) -> Agreement:
-    """Krippendorff's alpha; `level` is "ordinal" for verdicts, "nominal" for categories."""
-    counts = _counts(rated)
-    # Ordinal distances depend on the values' order and counts only, so any ascending codes will do.
+    """Krippendorff's alpha; `level` is "ordinal" for verdicts, "nominal" for categories.
 
-    def value(sample: Counts) -> float | None:
-        if (sample.sum(axis=0) > 0).sum() < 2:
-            return None
-        result = float(krippendorff.alpha(value_counts=sample, level_of_measurement=level))
-        return result if np.isfinite(result) else None
-
-    reason = "only one value was ever given" if len(counts) else "no feature was rated by two people"
-    return _figure(f"Krippendorff's alpha ({level})", counts, value, seed, resamples, reason)
+    1 - D_o / D_e from the coincidences of each feature [Krippendorff 2011, sections D and E]; the package
+    `krippendorff` gives the same numbers one sample at a time, and is what the tests compare with.
+    """
+    units = _counts(rated)
+    statistic = _ordinal_alpha if level == "ordinal" else _nominal_alpha
+    reason = "only one value was ever given" if len(units) else "no feature was rated by two people"
+    return _figure(f"Krippendorff's alpha ({level})", units, statistic, seed, resamples, reason)
 
 
 def by_pair(rated: Ratings, seed: int = 0, resamples: int = 200) -> dict[tuple[str, str], Agreement]:
     """Cohen's kappa of every two people who have a feature in common."""
-    people = sorted({annotator for values in rated.values() for annotator in values})
-    figures = {
-        (first, second): cohens_kappa(rated, first, second, seed, resamples)
-        for first, second in itertools.combinations(people, 2)
+    people = {
+        name: row for row, name in enumerate(sorted({who for values in rated.values() for who in values}))
     }
-    return {pair: figure for pair, figure in figures.items() if figure.n_features}
+    domain = sorted({value for values in rated.values() for value in values.values()}, key=str)
+    codes = {value: code for code, value in enumerate(domain)}
+    table = np.full((len(people), len(rated)), -1, dtype=np.int64)
+    for column, values in enumerate(rated.values()):
+        for who, value in values.items():
+            table[people[who], column] = codes[value]
+    figures: dict[tuple[str, str], Agreement] = {}
+    for (first, a), (second, b) in itertools.combinations(people.items(), 2):
+        both = (table[a] >= 0) & (table[b] >= 0)
+        if both.any():
+            figures[first, second] = _kappa(table[[a, b]][:, both].T, seed, resamples)
+    return figures
 
 
 def over_time(
     store: Connection, measure: str, points: int = 12, seed: int = 0, resamples: int = 200
 ) -> list[tuple[datetime, Agreement]]:
-    """Alpha of the labels current today, as they came in: up to each of `points` equal steps of time (UTC)."""
-    first, last = store.rows("SELECT min(time), max(time) FROM current_labels")[0]
+    """Alpha of the ratings that stood at each of `points` equal steps of time (UTC), up to the latest event."""
+    first, last = store.rows(
+        "SELECT min(time), max(time) FROM label_events WHERE kind IN ('label', 'edit', 'undo')"
+    )[0]
     if first is None:
         return []
     level: Level = "ordinal" if measure == "verdict" else "nominal"
-    until = [first + (last - first) * step // points for step in range(1, points + 1)]
+    until = list(dict.fromkeys(first + (last - first) * step // points for step in range(1, points + 1)))
     return [
-        (
-            datetime.fromtimestamp(time / 1e6, UTC),
-            alpha(ratings(store, measure, time), level, seed, resamples),
-        )
-        for time in dict.fromkeys(until)
+        (datetime.fromtimestamp(time / 1e6, UTC), alpha(rated, level, seed, resamples))
+        for time, rated in zip(until, ratings_at(store, measure, until), strict=True)
     ]
 
 
@@ -165,7 +151,7 @@ def disagreements(store: Connection, measure: str) -> list[Disagreement]:
     settled = {row[0] for row in store.rows("SELECT feature FROM current_adjudications")}
     found = [
         Disagreement(feature, dict(values), feature in settled)
-        for feature, values in ratings(store, measure).items()
+        for feature, values in standing_ratings(store, measure).items()
         if len(set(values.values())) > 1
     ]
     return sorted(found, key=lambda d: (d.adjudicated, -len(d.values), d.feature))
@@ -183,21 +169,85 @@ def _counts(rated: Ratings) -> Counts:
     return counts
 
 
+def _ratio(part: Counts | Figures, whole: Counts | Figures) -> Figures:
+    """part / whole, nan where whole is 0."""
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+
+
+def _coincidences(kinds: Counts) -> Figures:
+    """o[u, c, k]: pairs of ratings (c, k) of each kind of feature, divided by its ratings - 1; [kinds, V, V]."""
+    pairs = kinds[:, :, None] * kinds[:, None, :] - kinds[:, :, None] * np.eye(kinds.shape[1], dtype=np.int64)
+    return pairs / (kinds.sum(axis=1) - 1)[:, None, None]
+
+
+def _nominal_alpha(kinds: Counts, often: Counts) -> Figures:
+    # Only whether two values are equal counts: no [V, V] table, however many categories there are.
+    equal = (kinds * (kinds - 1)).sum(axis=1) / (kinds.sum(axis=1) - 1)
+    given = often @ kinds
+    n = given.sum(axis=1)
+    return 1 - (n - 1) * _ratio(n - often @ equal, n * n - (given * given).sum(axis=1))
+
+
+def _ordinal_alpha(kinds: Counts, often: Counts) -> Figures:
+    size = kinds.shape[1]
+    given = (often @ kinds).astype(np.float64)
+    n = given.sum(axis=1)
+    # Between c and k lie the ratings from c to k, those of c and k themselves counted half. Values nobody gave in a
+    # sample lie between nothing, so any ascending codes will do.
+    middle = given.cumsum(axis=1) - given / 2
+    distance = (middle[:, :, None] - middle[:, None, :]) ** 2
+    observed = (often @ _coincidences(kinds).reshape(len(kinds), -1)).reshape(-1, size, size)
+    expected = given[:, :, None] * given[:, None, :]
+    return 1 - (n - 1) * _ratio(
+        (observed * distance).sum(axis=(1, 2)), (expected * distance).sum(axis=(1, 2))
+    )
+
+
+def _kappa(table: Counts, seed: int, resamples: int) -> Agreement:
+    """Of two people's codes; [features, 2]."""
+    size = int(table.max()) + 1 if len(table) else 0
+
+    def kappa(kinds: Counts, often: Counts) -> Figures:
+        n = often.sum(axis=1)
+        observed = often @ (kinds[:, 0] == kinds[:, 1]) / n
+        first, second = (often @ np.eye(size)[kinds[:, column]] / n[:, None] for column in (0, 1))
+        expected = (first * second).sum(axis=1)
+        one_value = np.isclose(expected, 1.0)
+        return _ratio(np.where(one_value, 0.0, observed - expected), np.where(one_value, 0.0, 1 - expected))
+
+    reason = "both always gave the same one value" if len(table) else "there is no feature that both rated"
+    return _figure("Cohen's kappa", table, kappa, seed, resamples, reason, ratings_of=lambda t: t.size)
+
+
 def _figure(
     method: str,
     units: Counts,
-    statistic: Callable[[Counts], float | None],
+    statistic: Callable[[Counts, Counts], Figures],
     seed: int,
     resamples: int,
     reason: str,
     ratings_of: Callable[[Counts], int] = lambda counts: int(counts.sum()),
 ) -> Agreement:
-    value = statistic(units) if len(units) else None
-    if value is None:
+    """A figure with its interval. `statistic(kinds, often)` of samples that hold kind k of feature often[s, k] times.
+
+    Features rated alike are one kind. To draw features with replacement is to draw how often each kind comes up, so
+    all samples are one multinomial draw, and the statistic is a few products of [samples, kinds] matrices.
+    """
+    if not len(units):
+        return Agreement(method, None, 0, 0, reason=reason)
+    kinds, often = np.unique(units, axis=0, return_counts=True)
+    value = float(statistic(kinds, often[None, :])[0])
+    if not np.isfinite(value):
         return Agreement(method, None, len(units), ratings_of(units), reason=reason)
     rng = np.random.default_rng(seed)
-    drawn = (statistic(units[rng.integers(0, len(units), len(units))]) for _ in range(resamples))
-    defined = [figure for figure in drawn if figure is not None]
+    each = max(1, LARGEST_DRAW // (len(kinds) * kinds.shape[1]))
+    drawn = np.concatenate(
+        [
+            statistic(kinds, rng.multinomial(len(units), often / len(units), min(each, resamples - start)))
+            for start in range(0, resamples, each)
+        ]
+    )
+    defined = drawn[np.isfinite(drawn)]
     low = high = None
     # An interval over the resamples that happen to be defined would look narrower than what is known.
     if len(units) > 1 and len(defined) >= 0.95 * resamples:

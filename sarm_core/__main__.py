@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sarm_core.commands import cache, contrast, evaluate, perturb, report
+from sarm_core.commands import cache, contrast, evaluate, export, perturb, report
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -82,21 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         train.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings that replace the file's")
         train.set_defaults(run=_train)
 
-    export = commands.add_parser("export", help="write a checkpoint with a steering folded into its head")
-    export.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
-    export.add_argument("--steering", type=Path, required=True, metavar="S.json")
-    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    export.add_argument(
-        "--layout",
-        choices=["own", "reference", "auto"],
-        default="own",
-        help='"auto": for AutoModelForSequenceClassification, with its small class',
-    )
-    export.set_defaults(run=_export)
-
     cache.add_command(commands)
     contrast.add_command(commands)
     evaluate.add_command(commands)
+    export.add_command(commands)
     perturb.add_command(commands)
     report.add_command(commands)
     return parser
@@ -169,21 +158,6 @@ def _train(options: argparse.Namespace) -> int:
         print(runs.run_sae(runs.read_config(SAEConfig, options.config, options.changes)))
     else:
         print(runs.run_reward(runs.read_config(RewardConfig, options.config, options.changes)))
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    from sarm_core.auto_model import export_auto
-    from sarm_core.checkpoint import open_checkpoint
-    from sarm_core.save import export
-    from sarm_core.steering import Steering
-
-    if options.layout == "auto":
-        print(export_auto(open_checkpoint(options.model), Steering.read(options.steering), options.out))
-        return 0
-    print(
-        export(open_checkpoint(options.model), Steering.read(options.steering), options.out, options.layout)
-    )
     return 0
 
 

@@ -69,8 +69,6 @@ def _convert(checkpoint: Checkpoint, reference: Path, folder: Path) -> None:
     for path in reference.iterdir():
         if path.name not in ("config.json", "model.safetensors") and path.is_file():
             shutil.copyfile(path, folder / path.name)
-    if checkpoint.chat_template:
-        (folder / "chat_template.jinja").write_text(checkpoint.chat_template, encoding="utf-8")
     shutil.copyfile(CODE, folder / CODE.name)
 
 

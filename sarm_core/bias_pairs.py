@@ -29,10 +29,11 @@ _PADDING = (
     "With that said, let us look a little further.",
     "That is the general idea here.",
 )
-# Emphasis is removed in pairs only, so that a lone * or _ in a formula or a name stays.
+# Emphasis is removed in pairs only, so that a lone * or _ in a formula or a name stays. What stands between two
+# marks holds no third: a line of marks without a partner is then read once and not again from each of them.
 _MARKUP = (
-    (re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*"), r"\1"),
-    (re.compile(r"(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w)"), r"\1"),
+    (re.compile(r"\*\*(?=\S)((?:(?!\*\*).)++)(?<=\S)\*\*"), r"\1"),
+    (re.compile(r"(?<!\w)__(?=\S)((?:(?!__).)++)(?<=\S)__(?!\w)"), r"\1"),
     (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*])"), r"\1"),
     (re.compile(r"(?<!\w)_(?=[^\s_])([^_\n]+?)(?<=[^\s_])_(?!\w)"), r"\1"),
     (re.compile(r"^[ \t]*#{1,6}[ \t]+", re.MULTILINE), ""),

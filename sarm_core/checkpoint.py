@@ -31,7 +31,9 @@ from sarm_core.tensor_files import TensorFiles, read_json
 
 __all__ = [
     "CONFIG_NAME",
+    "DEFAULT_MAX_LENGTH",
     "FORMAT",
+    "READING",
     "WEIGHTS_NAME",
     "Checkpoint",
     "Shape",
@@ -44,6 +46,9 @@ CONFIG_NAME = "sarm.json"
 WEIGHTS_NAME = "sarm.safetensors"
 FORMAT = "sarm-explorer/1"
 DEMO_BACKBONE = "demo"
+DEFAULT_MAX_LENGTH = 4096  # the paper's training length
+READING = "sarm_explorer"
+"""Entry of a reference layout's config.json that says what the reference code has no word for: rule and limit."""
 SAE_TENSORS = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
@@ -109,6 +114,11 @@ class Checkpoint:
     def config(self) -> PretrainedConfig:
         """The backbone's config, cut after L blocks."""
         return cut_config(backbone_config(self.backbone), self.shape.layer)
+
+    def limit(self) -> int:
+        """Tokens of a conversation that are read, from its end."""
+        positions = getattr(self.config(), "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
+        return min(self.max_length or DEFAULT_MAX_LENGTH, int(positions))
 
     def build(self, *, dtype: torch.dtype, device: torch.device | str) -> SARM:
         """Read the weights: the first L blocks in `dtype`, SAE and head in float32. Raises CheckpointError."""
@@ -186,7 +196,21 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
             f"{folder}: its shape is not stated. Name the folder like ..._Latent65536_Layer16_K192_...-SARM-TopK-..., "
             "or add sarm_param to config.json"
         )
-    return Checkpoint(str(source), folder, "reference", shape, folder, TensorFiles(folder))
+    reading = _reading(config.get(READING, {}), folder / "config.json")
+    return Checkpoint(str(source), folder, "reference", shape, folder, TensorFiles(folder), **reading)
+
+
+def _reading(stated: Any, place: Path) -> dict[str, Any]:
+    """Rule and limit that an export of this project left in a reference layout."""
+    if not isinstance(stated, Mapping):
+        raise CheckpointError(f"{place}: {READING} must be an object")
+    rule, limit = stated.get("rule"), stated.get("max_length")
+    if rule is not None and not (isinstance(rule, str) and rule):
+        raise CheckpointError(f"{place}: {READING}.rule is {rule!r}, not a text")
+    if limit is not None and not (type(limit) is int and limit > 0):
+        raise CheckpointError(f"{place}: {READING}.max_length is {limit!r}, not a positive whole number")
+    found = {"rule": rule, "max_length": limit}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def find_folder(source: str | Path) -> Path:

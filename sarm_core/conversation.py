@@ -24,10 +24,11 @@ __all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_ends"]
 
 SCORED_RULES = ("last-special-token", "last-token")
 _EM_SPACE = "\u2003"
-# Chinese and Japanese put no space after a sentence, so its mark alone ends one.
+# Chinese and Japanese put no space after a sentence, so its mark alone ends one. A run of marks is tried from its
+# first mark only: from each again, as many full stops as fit into a context would take seconds.
 _SENTENCE_END = re.compile(
-    r"[.!?…]*[。！？｡][.!?…。！？｡]*[\"')\]”’」』）】》*_`]*"
-    r"|[.!?…]+[\"')\]”’*_`]*(?=\s|$)"
+    r"(?<![.!?…])[.!?…]*+[。！？｡][.!?…。！？｡]*+[\"')\]”’」』）】》*_`]*+"
+    r"|(?<![.!?…])[.!?…]++[\"')\]”’*_`]*+(?=\s|$)"
     r"|(?<=\S)(?=\n)|(?<=\S)$"
 )
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,25 @@ import torch
 from safetensors import safe_open
 
 from sarm_core.auto_model import export_auto
+from sarm_core.backbone import load_tokenizer
 from sarm_core.checkpoint import FINAL_NORM, Checkpoint, TensorFiles
+from sarm_core.conversation import TokenSequence
 from sarm_core.errors import CheckpointError
 from sarm_core.rows import Conversation
 from sarm_core.save import export
 from sarm_core.scorer import Scored, Scorer, load_sarm
 from sarm_core.steering import Steering
 
-__all__ = ["LAYOUTS", "ExportCheck", "check_export", "export_layout", "exported_bytes"]
+__all__ = [
+    "LAYOUTS",
+    "AnyLayout",
+    "ExportCheck",
+    "Trial",
+    "check_export",
+    "export_layout",
+    "exported_bytes",
+    "trial",
+]
 
 AnyLayout = Literal["own", "reference", "auto"]
 LAYOUTS: tuple[AnyLayout, ...] = ("own", "reference", "auto")
@@ -92,54 +103,64 @@ class ExportCheck:
         return self.error <= self.allowed
 
 
-def check_export(
-    folder: str | Path,
-    layout: AnyLayout,
-    scorer: Scorer,
-    rows: Sequence[Conversation],
-    scored: Scored,
-    steering: Steering,
-) -> ExportCheck:
-    """Load `folder` and score `rows`, which `scorer` scored as `scored`, on the same device and in the same dtype.
+@dataclass(frozen=True)
+class Trial:
+    """n answers and the rewards float32 [n] that an exported model must give them on this device, in this dtype.
+
+    It holds no weights, so the model that was steered may be let go before the exported one is loaded.
+    """
+
+    rows: tuple[Conversation, ...]
+    sequences: tuple[TokenSequence, ...]
+    wanted: npt.NDArray[np.float32]
+    device: str
+    dtype: torch.dtype
+
+
+def trial(scorer: Scorer, rows: Sequence[Conversation], scored: Scored, steering: Steering) -> Trial:
+    """`rows`, which `scorer` scored as `scored`, under `steering`. Raises SteeringError."""
+    wanted = scored.steered(steering).rewards
+    return Trial(tuple(rows), scored.sequences, wanted, str(scorer.device), scorer.dtype)
+
+
+def check_export(folder: str | Path, layout: AnyLayout, asked: Trial) -> ExportCheck:
+    """Load `folder` and score the trial's answers with it.
 
     "own" and "reference" are read by `load_sarm`, "auto" by Transformers with the folder's tokenizer. Raises
     CheckpointError, RowError.
     """
-    wanted = scored.steered(steering).rewards
     if layout == "auto":
-        reloaded = _rewards_of_auto(Path(folder), scorer, rows, scored)
+        reloaded = _rewards_of_auto(Path(folder), asked)
     else:
-        again = load_sarm(folder, device=str(scorer.device), dtype=scorer.dtype, max_length=scorer.max_length)
-        reloaded = again.score(list(rows)).rewards
-    return ExportCheck(wanted, reloaded, str(scorer.dtype).removeprefix("torch."))
+        reloaded = load_sarm(folder, device=asked.device, dtype=asked.dtype).score(asked.rows).rewards
+    return ExportCheck(asked.wanted, reloaded, str(asked.dtype).removeprefix("torch."))
 
 
-def _rewards_of_auto(
-    folder: Path, scorer: Scorer, rows: Sequence[Conversation], scored: Scored
-) -> npt.NDArray[np.float32]:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+def _rewards_of_auto(folder: Path, asked: Trial) -> npt.NDArray[np.float32]:
+    from transformers import AutoModelForSequenceClassification
 
     from sarm_core import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
 
     try:
         model = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype=scorer.dtype, local_files_only=True, trust_remote_code=False
-        )
-        tokenizer = (
-            AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            if scorer.format is not None
-            else None
+            folder, dtype=asked.dtype, local_files_only=True, trust_remote_code=False
         )
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{folder.name}: what was written cannot be loaded again ({reason})") from None
-    model = model.to(scorer.device).eval()
+    tokenizer = load_tokenizer(folder)
+    model = model.to(asked.device).eval()
     rewards = []
     with torch.inference_mode():
-        for row, sequence in zip(rows, scored.sequences, strict=True):
+        for row, sequence in zip(asked.rows, asked.sequences, strict=True):
             ids = sequence.input_ids.tolist()
-            if tokenizer is not None and row.messages and not sequence.n_cut:
+            if row.messages and not _holds_special_text(row, tokenizer):
                 text = tokenizer.apply_chat_template(row.as_dicts(), tokenize=False)
-                ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-            rewards.append(model(input_ids=torch.tensor([ids], device=scorer.device)).logits.item())
+                ids = tokenizer(text, add_special_tokens=False, truncation=True)["input_ids"]
+            rewards.append(model(input_ids=torch.tensor([ids], device=asked.device)).logits.item())
     return np.asarray(rewards, dtype=np.float32)
+
+
+def _holds_special_text(row: Conversation, tokenizer: Any) -> bool:
+    """Transformers makes special tokens of such text, this project does not; the ids are compared instead."""
+    return any(token in turn.content for turn in row.messages or () for token in tokenizer.all_special_tokens)

@@ -6,10 +6,10 @@
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     text = tokenizer.apply_chat_template(messages, tokenize=False)
-    batch = tokenizer([text], return_tensors="pt", padding=True, add_special_tokens=False)
+    batch = tokenizer([text], return_tensors="pt", padding=True, add_special_tokens=False, truncation=True)
     reward = model(**batch).logits            # float32 [B, 1]; only differences mean anything
 
-The file may be copied freely. `add_special_tokens=False` where the chat template writes the BOS itself.
+The file may be copied freely. The template writes a BOS where there is one, hence `add_special_tokens=False`.
 
     h  residual stream after the last kept block, at the scored token (the final norm is NOT applied)
     x  (h - mean(h)) / (std(h) + 1e-6), unbiased std

@@ -19,25 +19,16 @@ from torch import Tensor
 from transformers import AutoModel
 
 from sarm_core.backbone import FINAL_NORM, bare_name
-from sarm_core.checkpoint import CONFIG_NAME, FORMAT, WEIGHTS_NAME, Checkpoint, Shape
+from sarm_core.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.errors import CheckpointError
+from sarm_core.reader_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.sae import TopKSAE
 from sarm_core.steering import Steering
 from sarm_core.tensor_files import TensorFiles
 
-__all__ = ["Layout", "check_new", "export", "new_folder", "sae_tensors", "write_own"]
+__all__ = ["Layout", "check_new", "export", "new_folder", "reference_name", "sae_tensors", "write_own"]
 
 Layout = Literal["own", "reference"]
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 @contextmanager
@@ -118,7 +109,8 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
     """Write a complete checkpoint whose plain rewards equal the steered ones, into the new folder `target`.
 
     Scales are folded into `score.weight`; every other tensor keeps its bytes. Raises SteeringError for what
-    a head cannot express (set, offset) and CheckpointError for a target that exists.
+    a head cannot express (set, offset), CheckpointError for a target that exists and for a scored token that a reader
+    of the reference layout could not find.
     """
     head = checkpoint.tensors.read("score.weight")[0].float().numpy()
     folded = steering.fold(head)
@@ -129,6 +121,7 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
             backbone = folder / "backbone"
             backbone.mkdir()
             _write_backbone(checkpoint, backbone, blocks, {})
+            copy_tokenizer(checkpoint, backbone)
             write_own(
                 folder,
                 shape=checkpoint.shape,
@@ -146,6 +139,7 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
                 named["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
             named = {**named, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
             _write_backbone(checkpoint, folder, named, _reference_keys(checkpoint))
+            write_tokenizer(checkpoint, folder)
         else:
             raise CheckpointError(f"layout {layout!r} is not known: own or reference")
     return Path(target)
@@ -169,9 +163,23 @@ def _prefix(checkpoint: Checkpoint) -> str:
         return f"{AutoModel.from_config(checkpoint.config()).base_model_prefix}."
 
 
+def reference_name(shape: Shape) -> str:
+    """A folder name from which scripts of the reference repository read the sizes, as they do of each checkpoint.
+
+    They look for `_Latent…_`, `_Layer…_`, `_K…_` and "TopK"; the last also where it says "woTopK".
+    """
+    kind = "TopK" if shape.k is not None else "woTopK"
+    k = shape.k or shape.n_features
+    return f"steered_Latent{shape.n_features}_Layer{shape.layer}_K{k}_folded-SARM-{kind}-LastToken-1"
+
+
 def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
     shape = checkpoint.shape
+    reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
+    padding = {} if padding_is_safe(checkpoint) else {"pad_token_id": None}
     return {
+        **padding,
+        READING: {key: value for key, value in reading.items() if value is not None},
         "sarm_param": {
             "sae_latent_size": shape.n_features,
             "sae_k": shape.k or shape.n_features,
@@ -197,7 +205,3 @@ def _write_backbone(
         folder / "model.safetensors",
         metadata={"format": "pt"},
     )
-    for source in (checkpoint.backbone, checkpoint.folder):
-        for name in _TOKENIZER_FILES:
-            if (source / name).is_file():
-                shutil.copyfile(source / name, folder / name)

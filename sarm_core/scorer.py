@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sarm_core.checkpoint import Checkpoint, open_checkpoint
+from sarm_core.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint, open_checkpoint
 from sarm_core.conversation import ChatFormat, TokenSequence, sentence_ends
 from sarm_core.encoding import Encoder, Progress
 from sarm_core.errors import CheckpointError, RowError, SarmError
@@ -30,7 +30,6 @@ from sarm_core.steering import Steering
 
 __all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
 
-DEFAULT_MAX_LENGTH = 4096  # the paper's training length
 ENCODING = 1  # to be raised when the same weights and text come to give other activations
 Row = Mapping[str, Any] | Conversation
 
@@ -96,7 +95,7 @@ class Scorer:
         self.checkpoint = checkpoint
         self.model = model
         positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_MAX_LENGTH))
-        self.max_length = min(max_length or checkpoint.max_length or DEFAULT_MAX_LENGTH, positions)
+        self.max_length = min(max_length, positions) if max_length else checkpoint.limit()
         self.encoder = Encoder(model)
         tokenizer = checkpoint.tokenizer()
         self.format = None

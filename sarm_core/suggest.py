@@ -27,7 +27,9 @@ NEAR_WORDS = 8
 END_FLAG = "peaks at the end of the answer"
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_SEGMENT = re.compile(r"[.!?…:;]+(?=\s|$)|\n+")
+_SEGMENT = re.compile(
+    r"(?<![.!?…:;])[.!?…:;]++(?=\s|$)|\n+"
+)  # a run from its first mark only: see `answer_spans`
 _SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>|</?s>")
 _REFUSAL = re.compile(
     r"\b(?:can(?:no|['’])t|won['’]?t|will not|can not|unable to|not able to|not going to|not comfortable)\b"
@@ -36,8 +38,8 @@ _REFUSAL = re.compile(
     r"|\bi['’]?m (?:very |really |so )?sorry\b|\bi apologi[sz]e\b|\bas an ai\b|\bi must decline\b",
     re.IGNORECASE,
 )
-_LIST = re.compile(r"^\s*(?:[-*•+]|\d{1,3}[.)])\s+\S", re.MULTILINE)
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s+\S|\*\*[^*\n]+\*\*:?\s*$)", re.MULTILINE)
+_LIST = re.compile(r"^[^\S\n]*(?:[-*•+]|\d{1,3}[.)])\s+\S", re.MULTILINE)
+_HEADING = re.compile(r"^[^\S\n]*(?:#{1,6}\s+\S|\*\*[^*\n]+\*\*:?\s*$)", re.MULTILINE)
 _LENGTHS = (
     (15, "under 15 words"),
     (50, "15 to 50 words"),

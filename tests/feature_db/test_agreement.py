@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import krippendorff
@@ -11,8 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_db import Store, StoreError
-from feature_db.agreement import alpha, by_pair, cohens_kappa, disagreements, over_time, percent, ratings
+from feature_db.agreement import (
+    Level,
+    alpha,
+    by_pair,
+    cohens_kappa,
+    disagreements,
+    over_time,
+    percent,
+    ratings,
+    standing_ratings,
+)
 from feature_db.labels import Labels
+from feature_db.ratings import ratings_at
 from feature_db.roles import People
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", the example with missing data: 4 people, 12 units.
@@ -112,19 +124,22 @@ def test_the_interval_is_repeatable_and_narrows_with_n():
     assert width["many"] < width["few"] / 2
 
 
-def test_current_labels_are_what_is_compared(store: Store):
+def test_labels_that_stand_are_what_is_compared_as_they_were_before_reading(store: Store):
     People(store).set_role(None, "judge", "admin")
     ann, bob, eve = (Labels(store, name) for name in ("ann", "bob", "eve"))
     for feature, (a, b) in enumerate([(1, 1), (2, 4), (5, 5), (3, 3), (2, 1)]):
         ann.label(feature, "x", verdict=a, category="safety")
         bob.label(feature, "y", verdict=b, category="style" if feature == 1 else "safety")
     eve.label(1, "z", verdict=4)
-    bob.label(4, "better", verdict=2)  # edits: 2 and 2 agree now
+    bob.label(4, "better", verdict=2)  # to agree with ann, whose label he can read by now
     eve.label(0, "gone", verdict=5)
     eve.undo()
     rated = ratings(store, "verdict")
-    assert rated[4] == {"ann": 2, "bob": 2} and rated[0] == {"ann": 1, "bob": 1}
-    assert percent(rated).value == pytest.approx((4 + 1) / (4 + 3))
+    assert rated[4] == {"ann": 2, "bob": 1} and rated[0] == {"ann": 1, "bob": 1}
+    assert percent(rated).value == pytest.approx((3 + 1) / (4 + 3))
+    standing = standing_ratings(store, "verdict")
+    assert standing == rated | {4: {"ann": 2, "bob": 2}}
+    assert percent(standing).value == pytest.approx((4 + 1) / (4 + 3))
     pairs = by_pair(rated, resamples=10)
     assert (
         pairs.keys() == {("ann", "bob"), ("ann", "eve"), ("bob", "eve")}
@@ -145,3 +160,100 @@ def test_current_labels_are_what_is_compared(store: Store):
 def test_nothing_labelled_is_undefined_everywhere(store: Store):
     assert over_time(store, "verdict") == [] and disagreements(store, "verdict") == []
     assert by_pair(ratings(store, "category")) == {}
+
+
+def test_labels_changed_after_reading_others_make_no_agreement(store: Store):
+    """Two who see different things; then one reads the other's labels and edits his own to match."""
+    ann, bob = Labels(store, "ann"), Labels(store, "bob")
+    for feature in range(12):
+        ann.label(feature, "a", verdict=1 + feature % 5)
+        bob.label(feature, "b", verdict=5 - feature % 5)
+    apart = alpha(ratings(store, "verdict"), "ordinal")
+    before = over_time(store, "verdict", points=3)
+    halfway = store.value("SELECT max(time) FROM label_events")
+    assert apart.value is not None and apart.value < 0
+    for feature in range(12):
+        bob.label(feature, "as ann says", verdict=1 + feature % 5)
+    assert alpha(ratings(store, "verdict"), "ordinal") == apart
+    assert alpha(standing_ratings(store, "verdict"), "ordinal").value == 1.0
+    assert ratings_at(store, "verdict", [halfway]) == [ratings(store, "verdict")]
+    assert (
+        before[-1][1]
+        == over_time(store, "verdict", points=3)[-1][1]
+        == alpha(ratings(store, "verdict"), "ordinal", resamples=200)
+    )
+
+
+def test_a_rating_can_be_changed_until_there_is_another_to_read(store: Store):
+    ann, bob = Labels(store, "ann"), Labels(store, "bob")
+    ann.label(3, "slip of the key", verdict=1)
+    ann.label(3, "meant", verdict=4)
+    bob.label(3, "x", verdict=2)
+    ann.label(3, "after reading", verdict=2)
+    assert ratings(store, "verdict") == {3: {"ann": 4, "bob": 2}}
+    bob.undo()
+    bob.label(3, "takes it back, having read", verdict=4)
+    assert ratings(store, "verdict") == {3: {"ann": 4, "bob": 2}}
+    bob.undo()
+    assert ratings(store, "verdict") == {3: {"ann": 4}}, "without a label one rates nothing"
+    ann.label(5, "no verdict yet")
+    bob.label(5, "x", verdict=2)
+    ann.label(5, "a verdict, having read", verdict=2)
+    assert ratings(store, "verdict")[5] == {"bob": 2}
+
+
+def test_each_point_in_time_shows_what_stood_then(store: Store):
+    names = ("ann", "bob", "eve")
+    rng = np.random.default_rng(5)
+    known: list[tuple[int, dict[int, dict[str, Any]]]] = []
+    for _ in range(60):
+        labels = Labels(store, names[rng.integers(3)])
+        if rng.random() < 0.25:
+            with contextlib.suppress(StoreError):
+                labels.undo()
+        else:
+            labels.label(int(rng.integers(4)), "x", verdict=int(rng.integers(1, 6)))
+        if store.value("SELECT count(*) FROM label_events"):
+            known.append((store.value("SELECT max(time) FROM label_events"), ratings(store, "verdict")))
+    assert ratings_at(store, "verdict", [time for time, _ in known]) == [rated for _, rated in known]
+    standing = standing_ratings(store, "verdict")
+    assert {i: values.keys() for i, values in known[-1][1].items()} == {
+        i: values.keys() for i, values in standing.items()
+    }
+
+
+@pytest.mark.parametrize("level", ["ordinal", "nominal"])
+def test_the_interval_is_that_of_the_package_on_each_resample(level: Level):
+    rng = np.random.default_rng(1)
+    rated = {
+        i: {f"p{who}": int(rng.integers(1, 6)) for who in rng.choice(6, rng.integers(2, 5), replace=False)}
+        for i in range(40)
+    }
+    figure = alpha(rated, level, seed=9, resamples=150)
+    counts = np.array([np.bincount(list(v.values()), minlength=6)[1:] for v in rated.values()])
+    kinds, often = np.unique(counts, axis=0, return_counts=True)
+    drawn = np.random.default_rng(9).multinomial(40, often / 40, 150)
+    values = [
+        krippendorff.alpha(value_counts=np.repeat(kinds, times, axis=0), level_of_measurement=level)
+        for times in drawn
+    ]
+    assert (figure.low, figure.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-9)
+
+
+def test_drawing_kinds_in_parts_changes_no_figure(monkeypatch: pytest.MonkeyPatch):
+    rated = as_ratings(PUBLISHED)
+    whole = [percent(rated, resamples=100), alpha(rated, "ordinal", resamples=100)]
+    monkeypatch.setattr("feature_db.agreement.LARGEST_DRAW", 200)
+    parts = [percent(rated, resamples=100), alpha(rated, "ordinal", resamples=100)]
+    assert parts == whole
+
+
+def test_pairs_are_those_of_each_two_people_alone():
+    rng = np.random.default_rng(2)
+    rated = {
+        i: {f"p{who}": int(rng.integers(1, 4)) for who in rng.choice(5, 2, replace=False)} for i in range(60)
+    }
+    pairs = by_pair(rated, seed=4, resamples=50)
+    assert len(pairs) == 10
+    for (first, second), figure in pairs.items():
+        assert figure == cohens_kappa(rated, first, second, seed=4, resamples=50)

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import chatml, reference_checkpoint
 
 from sarm_core import Steering, load_sarm
-from sarm_core.export_check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes
+from sarm_core.export_check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes, trial
 from sarm_core.rows import conversation_of
 
 TEXTS = [
@@ -37,7 +37,7 @@ def answered(scorer):
 def test_what_was_written_holds_and_has_the_size_that_was_said(layout, scorer, answered, tmp_path):
     rows, scored, steering = answered
     folder = export_layout(scorer.checkpoint, steering, tmp_path / "out", layout)
-    check = check_export(folder, layout, scorer, rows, scored, steering)
+    check = check_export(folder, layout, trial(scorer, rows, scored, steering))
     assert check.holds and check.error <= 1e-5 and check.dtype == "float32"
     np.testing.assert_allclose(check.reloaded, scored.steered(steering).rewards, atol=1e-5)
     written = 0
@@ -54,7 +54,7 @@ def test_a_folder_with_another_head_does_not_hold(layout, file, scorer, answered
     tensors = load_file(folder / file)
     tensors["score.weight"] = tensors["score.weight"] * 1.001
     save_file(tensors, folder / file, metadata={"format": "pt"})
-    assert not check_export(folder, layout, scorer, rows, scored, steering).holds
+    assert not check_export(folder, layout, trial(scorer, rows, scored, steering)).holds
 
 
 def test_rows_of_token_ids_check_a_model_without_a_tokenizer(tmp_path):
@@ -63,7 +63,7 @@ def test_rows_of_token_ids_check_a_model_without_a_tokenizer(tmp_path):
     scored = scorer.score(rows)
     for layout in LAYOUTS:
         folder = export_layout(scorer.checkpoint, Steering(), tmp_path / layout, layout)
-        assert check_export(folder, layout, scorer, rows, scored, Steering()).holds
+        assert check_export(folder, layout, trial(scorer, rows, scored, Steering())).holds
 
 
 def test_a_reward_that_is_no_number_never_holds_and_large_rewards_get_float32_room():

@@ -1,0 +1,88 @@
+"""Long runs of one character: every reader of answers ends, and reads what the plain patterns read."""
+
+import multiprocessing
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sarm_core import answer_spans as spans_module
+from sarm_core import conversation
+from sarm_core.answer_spans import UNITS, answer_spans
+from sarm_core.bias_pairs import BIASES
+from sarm_core.rewrites import REWRITES, rewrite
+from sarm_core.suggest import TextProfile
+
+LONG = 100_000
+HANGS = 240
+"""Seconds after which a reader counts as one that does not end; all of them together take a few."""
+RUNS = [
+    ".", ". ", ".\n", "\n", " ", " \n", "7", "*", "**a ", "**a**\n", "__a ", "_a ", "#", "# a\n", "- ", "- a\n", "-\n",
+    "`", "```\na\n", "?!", ".。", "Dr. A ", "No. 1 ", ").", "> ", "|-\n", "first ", "First one\n", "\t",
+]  # fmt: skip
+
+
+def _read_all(run):
+    text = (run * (LONG // len(run) + 1))[:LONG] + "a"
+    for unit in UNITS:
+        spans = answer_spans(text, unit)
+        assert "".join(span.of(text) for span in spans) == text
+    for rule in REWRITES:
+        new = rewrite(text, rule)
+        assert new is None or new != text
+    for make in BIASES.values():
+        make(text)
+    TextProfile.of([{"role": "assistant", "content": text}], None)
+    list(conversation._SENTENCE_END.finditer(text))
+
+
+def test_a_long_run_of_anything_does_not_stop_the_page():
+    """Quadratic reading of 100,000 full stops takes minutes, in the thread that draws the page."""
+    worker = multiprocessing.get_context("spawn").Process(target=_read_runs, daemon=True)
+    worker.start()
+    worker.join(HANGS)
+    if worker.is_alive():
+        worker.kill()
+        pytest.fail("a reader of answers does not end")
+    assert worker.exitcode == 0
+
+
+def _read_runs():
+    for run in RUNS:
+        _read_all(run)
+
+
+MARKS = st.text(alphabet=".!?…。！？｡\"')」*_` \nabA1", max_size=14)
+
+
+@settings(max_examples=400)
+@given(text=MARKS)
+def test_sentence_ends_are_those_of_the_plain_pattern(text):
+    """The patterns that are read once find what the obvious ones, tried at every character, find."""
+    closers = "\"')\\]}”’»*_`」』）】》〉〕"
+    for pattern, plain in (
+        (
+            spans_module._END,
+            rf"[.!?…]*[。！？｡][.!?…。！？｡]*[{closers}]*|[.!?…]+[{closers}]*(?=\s|$)",
+        ),
+        (
+            conversation._SENTENCE_END,
+            r"[.!?…]*[。！？｡][.!?…。！？｡]*[\"')\]”’」』）】》*_`]*"
+            r"|[.!?…]+[\"')\]”’*_`]*(?=\s|$)|(?<=\S)(?=\n)|(?<=\S)$",
+        ),
+    ):
+        found = [match.span() for match in pattern.finditer(text)]
+        assert found == [match.span() for match in re.finditer(plain, text)]
+
+
+@settings(max_examples=200)
+@given(text=st.text(alphabet="ab. \n`", max_size=60), words=st.integers(1, 4))
+def test_groups_of_words_leave_code_blocks_whole(text, words):
+    text = text.replace("`", "```")
+    spans = answer_spans(text, "words", words)
+    assert "".join(span.of(text) for span in spans) == text
+    starts = Counter(span.start for span in spans)
+    for start, stop, is_code in spans_module._blocks(text):
+        assert not is_code or not any(start < border < stop for border in starts)
