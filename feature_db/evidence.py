@@ -16,12 +16,17 @@ from feature_db.blobs import unpack_array, unpack_sparse, unpack_values
 from feature_db.connection import Connection
 from feature_db.errors import StoreError
 
-__all__ = ["Evidence", "StoredExample", "StoredText"]
+__all__ = ["ORDER", "Evidence", "StoredExample", "StoredText"]
 
 _EXAMPLE = (
     "examples.id AS example, feature, kind, band, rank, purpose, peak_position, activation, per_token, "
     "band_low, band_high, token, texts.id, hash, messages, token_ids, tokens, source, category"
 )
+
+ORDER = (
+    "CASE kind WHEN 'top' THEN 0 WHEN 'band' THEN 1 WHEN 'random' THEN 2 ELSE 3 END, band, rank, examples.id"
+)
+"""In which order the examples of a feature are listed, in SQL."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +82,7 @@ class Evidence(Connection):
             f"SELECT {_EXAMPLE} FROM examples JOIN texts ON texts.id = examples.text "
             "WHERE feature = :feature AND (:kind IS NULL OR kind = :kind) "
             "AND (:purpose IS NULL OR purpose = :purpose) "
-            "ORDER BY CASE kind WHEN 'top' THEN 0 WHEN 'band' THEN 1 WHEN 'random' THEN 2 ELSE 3 END, "
-            "band, rank, examples.id LIMIT :limit",
+            f"ORDER BY {ORDER} LIMIT :limit",
             {
                 "feature": self.check_feature(feature),
                 "kind": kind,

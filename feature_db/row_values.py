@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def packed_encoding(record: Any, n_features: int) -> tuple[int, bytes]:
 
 
 def example_values(
-    record: Any, text_ids: list[int], lengths: list[int | None], n_features: int
+    record: Any, text_ids: Sequence[int], lengths: list[int | None], n_features: int
 ) -> tuple[Any, ...]:
     """The columns of an `ExampleRecord`; `text_ids` and token counts `lengths` are of the texts handed over."""
     feature = operator.index(record.feature)

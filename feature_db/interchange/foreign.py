@@ -14,7 +14,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ __all__ = [
     "csv_text",
     "finite",
     "json_rows",
-    "member_names",
+    "members",
     "read_json",
     "short",
     "strings",
@@ -75,8 +75,8 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return data
 
 
-def member_names(path: str | Path) -> list[str]:
-    """Names of all files of a folder or .zip, with "/" between parts.
+def members(path: str | Path) -> dict[str, int]:
+    """Names of all files of a folder or .zip, with "/" between parts, and their sizes in bytes.
 
     Raises StoreError when a name of the archive leads outside of it. Links that lead outside a folder are
     refused as well.
@@ -84,27 +84,27 @@ def member_names(path: str | Path) -> list[str]:
     path = Path(path)
     try:
         if path.is_dir():
-            return _folder_names(path)
+            return _folder_members(path)
         with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            found = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
     except _UNREADABLE as error:
         raise StoreError(f"{path}: is neither a folder nor a readable .zip ({_reason(error)})") from None
-    for name in names:
+    for name in found:
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]:
             raise StoreError(f"{path}: refused, its member {name!r} leads outside the archive")
-    return names
+    return found
 
 
-def _folder_names(path: Path) -> list[str]:
+def _folder_members(path: Path) -> dict[str, int]:
     root = path.resolve()
-    names = []
+    sizes = {}
     for found in sorted(path.rglob("*")):
         if not found.resolve().is_relative_to(root):
             raise StoreError(f"{path}: {found.relative_to(path)} links to a place outside the folder")
         if found.is_file():
-            names.append(found.relative_to(path).as_posix())
-    return names
+            sizes[found.relative_to(path).as_posix()] = found.stat().st_size
+    return sizes
 
 
 @contextmanager
@@ -118,27 +118,34 @@ def _open(path: Path, name: str | None) -> Iterator[IO[bytes]]:
             yield member
 
 
-def json_rows(path: str | Path, name: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(
+    path: str | Path, name: str | None = None, on_bytes: Callable[[int], Any] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number, object) of a .jsonl or .jsonl.gz file, or of member `name` of a folder or .zip.
 
-    Raises RowError naming the file and the line.
+    `on_bytes` is told how many more bytes of the file were read. Raises RowError naming the file and the line.
     """
     path = Path(path)
     source = str(path) if name is None else f"{path}/{name}"
-    for row, line in enumerate(_lines(path, name, source), 1):
+    for row, line in enumerate(_lines(path, name, source, on_bytes), 1):
         if len(line) == LARGEST_LINE:
             raise RowError("longer than 64 MiB", source=source, row=row)
         if line.strip():
             yield row, _object(line, source, row)
 
 
-def _lines(path: Path, name: str | None, source: str) -> Iterator[bytes]:
-    row = 0
+def _lines(
+    path: Path, name: str | None, source: str, on_bytes: Callable[[int], Any] | None
+) -> Iterator[bytes]:
+    row = read = 0
     try:
         with _open(path, name) as raw:
             lines = gzip.GzipFile(fileobj=raw) if source.endswith(".gz") else raw
             while line := lines.readline(LARGEST_LINE):
                 row += 1
+                if on_bytes is not None and raw.tell() != read:
+                    on_bytes(raw.tell() - read)
+                    read = raw.tell()
                 yield line
     except _UNREADABLE as error:
         raise RowError(f"cannot be read ({_reason(error)})", source=source, row=row + 1) from None
@@ -204,7 +211,7 @@ def finite(value: Any, name: str) -> float:
 
 def strings(value: Any, name: str) -> list[str]:
     """`value` as a list of strings. Raises RowError without a place."""
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list) or not {str}.issuperset(map(type, value)):
         raise RowError(f"{name} must be a list of strings")
     return value
 
