@@ -29,6 +29,7 @@ __all__ = [
     "find_in_upload",
     "listed",
     "scatter",
+    "set_name",
     "summary",
 ]
 
@@ -111,6 +112,11 @@ def find_in_upload(
         sides = read(*paths)
         encodings = sides.encode(engine.scorer, _corpus_answers() if with_corpus else None, progress=progress)
     return Found(title, encodings.contrast(), encodings, engine.fingerprint)
+
+
+def set_name(names: list[str]) -> str:
+    """What a set of uploaded files is called: the browser does not tell the folder they come from."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"
 
 
 def _corpus_answers() -> Answers:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from sarm_core.errors import RowError, SarmError
+from sarm_core.text_files import TEXT_ENDINGS
 
 __all__ = ["uploaded"]
 
@@ -22,7 +23,7 @@ def uploaded(*files: tuple[str, bytes]) -> Iterator[list[Path]]:
         paths: list[Path] = []
         names: dict[str, str] = {}
         for number, (name, data) in enumerate(files):
-            ending = ".parquet" if name.lower().endswith(".parquet") else ".jsonl"
+            ending = next((e for e in (".parquet", *TEXT_ENDINGS) if name.lower().endswith(e)), ".jsonl")
             # RM-Bench takes a missing domain from the file's name: pass on the harmless letters of it.
             stem = "".join(c for c in PurePath(name).stem if c.isalnum() or c in "-_")[:60]
             path = Path(folder) / f"{number}-{stem}{ending}"

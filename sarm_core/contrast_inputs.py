@@ -1,4 +1,4 @@
-"""The two sides of a contrast, from the files people have: pairs, two files of texts, one bias, two styles."""
+"""The two sides of a contrast, from the files people have: pairs, two sets of texts, one bias, two styles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.row_files import read_rows
 from sarm_core.rows import Conversation, conversation_of, pair_of
 from sarm_core.scorer import Scorer
+from sarm_core.text_files import is_text_file, read_text, texts_in
 
 __all__ = [
     "Answers",
@@ -46,8 +47,14 @@ class Answers:
 
     @property
     def prompts(self) -> list[Hashable]:
-        """What precedes each answer: equal for equal prompts, the unit of the bootstrap."""
-        return [prompt_of(conversation)[0] for conversation in self.conversations]
+        """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
+
+        An answer that nothing precedes is a unit of its own: texts are not all answers to one prompt.
+        """
+        return [
+            prompt_of(conversation)[0] or place
+            for conversation, place in zip(self.conversations, self.places, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -128,12 +135,17 @@ def from_pairs(path: str | Path) -> Sides:
 
 
 def read_answers(paths: str | Path | Iterable[str | Path]) -> Answers:
-    """Every answer of one file or several: single rows, and both answers of preference rows; each once.
+    """Every answer of what is given, each once: of a file of rows single answers and both of preference rows, a .txt
+    or .md file as one, and of a folder each such file (see `text_files`).
 
-    Raises RowError naming file and row.
+    Raises RowError naming file and row, SarmError for a folder without texts.
     """
     found: dict[Conversation, Place] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
+        if Path(path).is_dir() or is_text_file(path):
+            for text in texts_in(path) if Path(path).is_dir() else [path]:
+                found.setdefault(read_text(text), (str(text), 1))
+            continue
         for number, row in read_rows(path):
             try:
                 for conversation in _of_row(row):
@@ -149,9 +161,20 @@ def _of_row(row: Mapping[str, Any]) -> Sequence[Conversation]:
     return (conversation_of(row),)
 
 
-def from_two_files(one: str | Path, two: str | Path) -> Sides:
-    """Two files of answers that are not pairs: every answer of `one` against every answer of `two`."""
-    return Sides(read_answers(one), read_answers(two), False, names=(Path(one).name, Path(two).name))
+def from_two_files(
+    one: str | Path | Sequence[str | Path],
+    two: str | Path | Sequence[str | Path],
+    names: tuple[str, str] | None = None,
+) -> Sides:
+    """Two sets of answers that are not pairs: every answer of `one` against every answer of `two`.
+
+    Each set is a file, a folder of texts, or several files (see `read_answers`). `names` says what they are, by
+    default the name of the (first) file or folder. Raises RowError, SarmError.
+    """
+    if names is None:
+        first = [side if isinstance(side, str | Path) else side[0] for side in (one, two)]
+        names = (Path(first[0]).resolve().name, Path(first[1]).resolve().name)
+    return Sides(read_answers(one), read_answers(two), False, names=names)
 
 
 def from_bias(answers: Answers, bias: str) -> Sides:
@@ -160,6 +183,7 @@ def from_bias(answers: Answers, bias: str) -> Sides:
     Raises SarmError for an unknown bias, or when the rule fits none of the answers.
     """
     made = bias_pairs(answers.conversations, bias)
+    prompts = answers.prompts
     places = tuple(answers.places[i] for i in made.origin)
     notes: tuple[str, ...] = ()
     if made.not_applicable:
@@ -171,7 +195,7 @@ def from_bias(answers: Answers, bias: str) -> Sides:
         Answers(made.without, places),
         True,
         names=(f"with {bias}", f"without {bias}"),
-        prompts=tuple(prompt_of(answers.conversations[i])[0] for i in made.origin),
+        prompts=tuple(prompts[i] for i in made.origin),
         notes=notes,
     )
 

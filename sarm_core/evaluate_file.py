@@ -149,6 +149,8 @@ def _is_corpus(path: Path) -> bool:
 
 def _complement(path: Path) -> Answers:
     if not _is_corpus(path):
+        if path.is_dir():
+            raise SarmError(f"{path}: a complement is a file of rows here, not a folder")
         return read_answers(path)
     every = axes.answers()
     return Answers(tuple(a.conversation for a in every), tuple((axes.CORPUS.name, a.row) for a in every))

@@ -20,6 +20,7 @@ from app.find_features import (
     judged_pairs,
     listed,
     scatter,
+    set_name,
     summary,
 )
 from app.plain_text import plain
@@ -34,7 +35,7 @@ from sarm_core.suspicious import keep_trusted, suspicious_pairs
 SOURCES = (
     "The project's corpus",
     "My pairs",
-    "Two files of answers",
+    "Two sets of answers",
     "A bias, in my answers",
     "Styles of RM-Bench",
     "Harmless rewrites",
@@ -85,20 +86,25 @@ def from_corpus_form(engine: Engine) -> None:
 def from_files_form(engine: Engine, source: str) -> None:
     hints = {
         "My pairs": "Rows of `prompt` + `chosen` + `rejected` (JSONL, JSON or Parquet).",
-        "Two files of answers": "Rows of `prompt` + `response` or `messages` in each file; they need not be pairs.",
-        "A bias, in my answers": "Rows of `prompt` + `response` or `messages`. From each answer a second "
-        "one is made by rule that differs in one thing.",
+        "Two sets of answers": "Each set is all the text files of a folder (`.txt`, `.md`, UTF-8, one answer a file), "
+        "or files with rows of `prompt` + `response` or `messages`. They need not be pairs.",
+        "A bias, in my answers": "Rows of `prompt` + `response` or `messages`, or text files (one answer a file). From "
+        "each answer a second one is made by rule that differs in one thing.",
         "Styles of RM-Bench": "An RM-Bench file: the same content in three styles.",
     }
     st.caption(hints[source])
-    wanted = 2 if source == "Two files of answers" else 1
-    files = st.file_uploader(
-        "File" if wanted == 1 else "Two files",
-        type=FILE_TYPES,
-        accept_multiple_files=True,
-        key=f"find_files_{source}",
-        label_visibility="collapsed",
-    )
+    two_sets, one_file = source == "Two sets of answers", source in ("My pairs", "Styles of RM-Bench")
+    with st.container(horizontal=True):
+        sets = [
+            st.file_uploader(
+                label,
+                type=FILE_TYPES if one_file else [*FILE_TYPES, "txt", "md"],
+                accept_multiple_files=True,
+                key=f"find_files_{source}_{label}",
+                label_visibility="visible" if two_sets else "collapsed",
+            )
+            for label in (("One set", "The other set") if two_sets else ("File",))
+        ]
     bias = styles = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if source == "A bias, in my answers":
@@ -111,22 +117,27 @@ def from_files_form(engine: Engine, source: str) -> None:
             key="find_complement",
             help="Also shows how much each feature fires in answers that have nothing to do with the question",
         )
-        ready = len(files) == wanted
+        ready = all(sets) and not (one_file and len(sets[0]) > 1)
         go = st.button("Find", type="primary", icon=":material/search:", disabled=not ready, key="find_go")
-    if files and not ready:
-        st.warning(f"{len(files)} files are chosen; this question takes {wanted}.")
+    if one_file and len(sets[0]) > 1:
+        st.warning(f"{len(sets[0])} files are chosen; this question takes one.")
     if not go:
         return
-    given = [(file.name, file.getvalue()) for file in files]
+    sorted_sets = [sorted((file.name, file.getvalue()) for file in files) for files in sets]
+    given = [file for files in sorted_sets for file in files]
+    first = len(sorted_sets[0])
+    names = [set_name([name for name, _ in files]) for files in sorted_sets]
     readers: dict[str, Callable[..., Sides]] = {
         "My pairs": from_pairs,
-        "Two files of answers": from_two_files,
-        "A bias, in my answers": lambda path: from_bias(read_answers(path), str(bias)),
+        "Two sets of answers": lambda *paths: from_two_files(
+            paths[:first], paths[first:], (names[0], names[1])
+        ),
+        "A bias, in my answers": lambda *paths: from_bias(read_answers(paths), str(bias)),
         "Styles of RM-Bench": lambda path: from_styles(path, *(styles or STYLES[:2])),
     }
     titles = {
         "My pairs": "chosen against rejected",
-        "Two files of answers": " against ".join(name for name, _ in given),
+        "Two sets of answers": " against ".join(names),
         "A bias, in my answers": f"with {bias} against without",
         "Styles of RM-Bench": " against ".join(styles or ()),
     }

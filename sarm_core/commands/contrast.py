@@ -19,15 +19,18 @@ def add_command(commands: Any) -> None:
     parser.add_argument(
         "source",
         type=Path,
-        metavar="IN.jsonl",
-        help="prompt + chosen + rejected; with --against or --bias rows of single answers; "
-        "with --styles an RM-Bench file",
+        metavar="IN",
+        help="rows of prompt + chosen + rejected; with --against or --bias rows of single answers, or a folder "
+        "of texts (.txt or .md, UTF-8, one answer a file); with --styles an RM-Bench file",
     )
     add_encoding_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
-        "--against", type=Path, metavar="OTHER.jsonl", help="a second file of answers instead of pairs"
+        "--against",
+        type=Path,
+        metavar="OTHER",
+        help="a second file of answers, or folder of texts, instead of pairs",
     )
     how.add_argument(
         "--bias",
@@ -35,7 +38,12 @@ def add_command(commands: Any) -> None:
         help="make the pairs by rule from the answers in IN, with the property against without",
     )
     how.add_argument("--styles", metavar="A/B", help="two styles of RM-Bench, for example markdown/plain")
-    parser.add_argument("--complement", type=Path, metavar="FILE", help="other answers: where else it fires")
+    parser.add_argument(
+        "--complement",
+        type=Path,
+        metavar="FILE",
+        help="other answers, rows or a folder of texts: where else it fires",
+    )
     parser.add_argument(
         "--suspicious", type=Path, metavar="OUT.jsonl", help="the pairs, worst label first, with their scores"
     )

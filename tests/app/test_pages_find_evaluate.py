@@ -140,6 +140,53 @@ def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, mo
     assert script.session_state["found"].title == "heavy against plain"
 
 
+def test_two_sets_of_text_files_are_compared_under_their_own_names(engine):
+    script = page("find")
+    script.segmented_control(key="find_source").set_value("Two sets of answers").run()
+
+    def give(label, *files):
+        script.file_uploader(key=f"find_files_Two sets of answers_{label}").set_value(list(files))
+        script.run()
+
+    calm = [(f"calm {n}.txt", f"All is well, {n}.".encode()) for n in (2, 0, 1)]
+    give("One set", *((name, body, "text/plain") for name, body in calm))
+    assert button(script, "find_go").disabled
+    row = b'{"prompt": "p", "response": "No."}'
+    give("The other set", ("no*.md", b"# Stop!", "text/markdown"), ("b.jsonl", row, "application/jsonl"))
+    button(script, "find_go").click().run()
+    assert not script.exception and not script.error, [e.value for e in script.error]
+    found = script.session_state["found"]
+    assert found.names == ("calm 0.txt and 2 more", "b.jsonl and 1 more")
+    assert (found.contrast.n_chosen, found.contrast.n_rejected, found.contrast.n_prompts) == (3, 2, 5)
+    answers = [
+        [c.answer for c in side.conversations]
+        for side in (found.encodings.sides.chosen, found.encodings.sides.rejected)
+    ]
+    assert answers == [[f"All is well, {n}." for n in range(3)], ["No.", "# Stop!"]]
+    give("The other set", ("bad\u00e9.txt", b"caf\xe9", "text/plain"))
+    button(script, "find_go").click().run()
+    assert not script.exception
+    assert any("badé" in error.value and "not valid UTF" in error.value for error in script.error)
+
+
+def test_what_find_encoded_evaluate_does_not_encode_again(engine, monkeypatch):
+    """A person's own pairs, with a row more in front, from one page to the other."""
+    rows = b"".join(
+        f'{{"prompt": "p{n}", "chosen": "yes {n}", "rejected": "no {n}"}}\n'.encode() for n in range(5)
+    )
+    find_in_upload(engine, [("mine.jsonl", rows)], from_pairs, "x")
+    read = []
+    score = type(engine.scorer).score
+
+    def counting(self, rows, **how):
+        read.extend(rows)
+        return score(self, rows, **how)
+
+    monkeypatch.setattr(type(engine.scorer), "score", counting)
+    of = evaluate_upload(engine, [("mine.jsonl", PAIR + rows)], "pairs")
+    assert len(of.matrix) == 12 and len(read) == 2
+
+
 def test_evaluate_page_shows_before_and_after_and_what_moved(engine):
     script = page("evaluate")
     button(script, "eval_go").click().run()

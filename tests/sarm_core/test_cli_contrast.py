@@ -135,6 +135,62 @@ def test_two_files_one_bias_and_two_styles(model, tmp_path, capsys):
     assert "6 pairs of 3 prompts" in capsys.readouterr().err
 
 
+def folder_of(path, texts):
+    path.mkdir()
+    for name, text in texts.items():
+        (path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_two_folders_of_texts_are_what_their_texts_as_rows_are(model, tmp_path, capsys):
+    """Each file is one answer, in the order of names; what is no text file takes no part."""
+    one = folder_of(
+        tmp_path / "calm",
+        {f"{n}.txt": f"All is well, number {n}.\n" for n in range(10)} | {"x.py": "no", ".hidden.txt": "no"},
+    )
+    two = folder_of(
+        tmp_path / "alarmed",
+        {f"{n}.md": f"\ufeff# Stop!\n\nDanger {n}!" for n in range(7)} | {"same.txt": "# Stop!\n\nDanger 3!"},
+    )
+    (two / "deeper.txt").mkdir()
+    common = ["--model", model, "--out"]
+    assert run(tmp_path, one, *common, tmp_path / "f.csv", "--against", two) == 0
+    assert "10 against 7 answers of 17 prompts" in capsys.readouterr().err
+
+    def rows(texts):
+        return [{"messages": [{"role": "assistant", "content": text}]} for text in texts]
+
+    left = write(tmp_path / "l.jsonl", rows(f"All is well, number {n}." for n in range(10)))
+    right = write(tmp_path / "r.jsonl", rows(f"# Stop!\n\nDanger {n}!" for n in range(7)))
+    assert run(tmp_path, left, *common, tmp_path / "r.csv", "--against", right) == 0
+    assert "17 of 17 answers were read from the cache" in capsys.readouterr().err
+    found = table(tmp_path / "f.csv")
+    assert found == table(tmp_path / "r.csv")
+    # texts that nothing precedes are not answers to one prompt: drawn apart, they leave an interval
+    assert any(float(row["s_low"]) < float(row["s_high"]) for row in found.values())
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({}, r"other: there is no \.txt or \.md file in it"),
+        (
+            {"a.txt": "fine", "b.txt": b"caf\xe9"},
+            r"b\.txt: not valid UTF-8 at byte 4: save the file as UTF-8",
+        ),
+        ({"a.txt": "fine", "b.md": " \n"}, r"b\.md: the file holds no text"),
+        ({"a.txt": '{"prompt": "p", "response": "r"}\n'}, r"a\.txt: holds rows, not one text: .*\.jsonl"),
+        ({"a.txt": "x" * 10_000_001}, r"a\.txt: the text is larger than 10 MB"),
+    ],
+)
+def test_a_folder_that_holds_no_set_of_texts_is_refused_by_name(model, tmp_path, capsys, texts, message):
+    one, two = folder_of(tmp_path / "one", {"a.txt": "text"}), folder_of(tmp_path / "other", texts)
+    assert run(tmp_path, one, "--model", model, "--out", tmp_path / "o.csv", "--against", two) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and re.search(message, error)
+    assert not (tmp_path / "o.csv").exists()
+
+
 def test_the_same_seed_gives_the_same_file(model, tmp_path):
     source = write(tmp_path / "in.jsonl", pairs(6))
     for name in ("a", "b"):
