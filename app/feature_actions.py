@@ -18,7 +18,8 @@ __all__ = ["feature_actions"]
 def feature_actions(
     engine: Engine, lists: Sequence[FeatureList], me: str, picked: list[int], shown_list: int | None
 ) -> None:
-    """What can be done with the chosen rows: draws buttons for `picked`, of the list shown or of none."""
+    """What can be done with the chosen rows: draws buttons for `picked`; `shown_list` is the list they are on, if
+    there is one that `me` may change."""
     if not picked:
         st.caption("Click a number to read that feature; tick rows to put them on the sliders or on a list.")
         return
@@ -55,7 +56,7 @@ def feature_actions(
             st.button(
                 "Take off this list",
                 on_click=_take_off,
-                args=(engine, picked, shown_list),
+                args=(engine, me, picked, shown_list),
                 icon=":material/playlist_remove:",
             )
 
@@ -74,7 +75,7 @@ def _put_on_list(engine: Engine, me: str, features: list[int], name: str) -> Non
         with engine.store() as store:
             number = store.make_list(name, me)
             for feature in features:
-                store.add_to_list(number, feature)
+                store.add_to_list(number, feature, by=me)
         session.say(f"{len(features)} features are on the list “{plain(name)}”.", "success")
 
     session.guarded(put)
@@ -92,12 +93,12 @@ def _bookmark(engine: Engine, me: str, features: list[int]) -> None:
     session.guarded(put)
 
 
-def _take_off(engine: Engine, features: list[int], number: int) -> None:
+def _take_off(engine: Engine, me: str, features: list[int], number: int) -> None:
     """Callback."""
 
     def take() -> None:
         with engine.store() as store:
             for feature in features:
-                store.remove_from_list(number, feature)
+                store.remove_from_list(number, feature, by=me)
 
     session.guarded(take)

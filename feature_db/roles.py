@@ -3,7 +3,7 @@
     reader        reads, exports
     annotator     labels, votes, skips, flags, undoes own events, works on queues
     adjudicator   also adjudicates, makes queues and closes them
-    admin         also gives roles, edits categories, imports other people's events and merges stores
+    admin         also gives roles, edits categories and all lists, imports other people's events and merges stores
 
 Without sign-in a name is whatever was typed: roles then keep order, they do not prove identity.
 """

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_db.connection import Connection, microseconds
-from feature_db.errors import StoreError
+from feature_db.errors import PermissionRefused, StoreError
 from feature_db.records import clean_text
+from feature_db.roles import People
 
 __all__ = ["BOOKMARKS", "FeatureList", "Job", "SavedWork", "SteeringVersion"]
 
@@ -66,9 +67,7 @@ class SavedWork(Connection):
 
     def make_list(self, name: str, owner: str = "") -> int:
         """The id of the owner's list `name`, made if need be."""
-        name = clean_text(name).strip()
-        if not name:
-            raise StoreError("a list needs a name")
+        name = _list_name(name)
         with self.write() as conn:
             conn.execute(
                 "INSERT OR IGNORE INTO lists (name, owner, created) VALUES (?, ?, ?)",
@@ -87,12 +86,32 @@ class SavedWork(Connection):
         )
         return [FeatureList(*row) for row in rows]
 
-    def add_to_list(self, list_id: int, feature: int, note: str = "") -> None:
-        """Put a feature on a list; putting it there again changes its note."""
+    def may_change_list(self, list_id: int, by: str) -> bool:
+        """Whether `by` ("" for who gives no name) may change a list: its owner may, and an admin."""
+        owner = self.value("SELECT owner FROM lists WHERE id = ?", (list_id,))
+        return owner == clean_text(by) or (
+            owner is not None and by != "" and People(self).role(by) == "admin"
+        )
+
+    def _require_change(self, list_id: int, by: str) -> None:
+        """Inside a transaction: what is asked here is still true when the list is changed."""
+        if self.may_change_list(list_id, by):
+            return
+        owner = self.value("SELECT owner FROM lists WHERE id = ?", (list_id,))
+        if owner is None:
+            raise StoreError(f"there is no list {list_id}")
+        raise PermissionRefused(
+            f"this is the list of {owner or 'who gives no name'}: they or an admin change it"
+        )
+
+    def add_to_list(self, list_id: int, feature: int, note: str = "", *, by: str) -> None:
+        """Put a feature on a list; putting it there again changes its note.
+
+        Raises PermissionRefused unless `by` is the list's owner or an admin, as do the other changes of a list.
+        """
         feature = self.check_feature(feature)
         with self.write() as conn:
-            if self.value("SELECT 1 FROM lists WHERE id = ?", (list_id,)) is None:
-                raise StoreError(f"there is no list {list_id}")
+            self._require_change(list_id, by)
             if self.value("SELECT 1 FROM features WHERE id = ?", (feature,)) is None:
                 raise StoreError(f"feature {feature} was not harvested into this store")
             conn.execute(
@@ -101,14 +120,31 @@ class SavedWork(Connection):
                 (list_id, feature, clean_text(note), microseconds()),
             )
 
-    def remove_from_list(self, list_id: int, feature: int) -> None:
+    def remove_from_list(self, list_id: int, feature: int, *, by: str) -> None:
         """Take a feature off a list; nothing happens when it is not on it."""
         with self.write() as conn:
+            self._require_change(list_id, by)
             conn.execute("DELETE FROM list_items WHERE list = ? AND feature = ?", (list_id, feature))
 
-    def delete_list(self, list_id: int) -> None:
+    def rename_list(self, list_id: int, name: str, by: str) -> None:
+        """Give a list another name, which its owner has no list of. Bookmarks keep theirs."""
+        name = _list_name(name)
+        with self.write() as conn:
+            self._require_change(list_id, by)
+            before = self.value("SELECT name FROM lists WHERE id = ?", (list_id,))
+            if before != name and BOOKMARKS in (before, name):
+                raise StoreError(
+                    f"{BOOKMARKS!r} is the list that the bookmark button fills; choose another name"
+                )
+            try:
+                conn.execute("UPDATE lists SET name = ? WHERE id = ?", (name, list_id))
+            except sqlite3.IntegrityError:
+                raise StoreError(f"there is a list {name!r} already; choose another name") from None
+
+    def delete_list(self, list_id: int, by: str) -> None:
         """Delete a list, not its features."""
         with self.write() as conn:
+            self._require_change(list_id, by)
             conn.execute("DELETE FROM lists WHERE id = ?", (list_id,))
 
     def list_items(self, list_id: int) -> list[tuple[int, str]]:
@@ -122,9 +158,9 @@ class SavedWork(Connection):
         """Add a feature to the owner's bookmarks, or take it off."""
         bookmarks = self.make_list(BOOKMARKS, owner)
         if on:
-            self.add_to_list(bookmarks, feature)
+            self.add_to_list(bookmarks, feature, by=owner)
         else:
-            self.remove_from_list(bookmarks, feature)
+            self.remove_from_list(bookmarks, feature, by=owner)
 
     def bookmarks(self, owner: str) -> list[int]:
         """Features the owner bookmarked, oldest first."""
@@ -264,6 +300,13 @@ class SavedWork(Connection):
             {"kind": kind},
         )
         return [Job(**{**dict(row), "resume": json.loads(row["resume"])}) for row in rows]
+
+
+def _list_name(name: str) -> str:
+    name = clean_text(name).strip()
+    if not 1 <= len(name) <= 100:
+        raise StoreError("a list needs a name, of at most 100 characters")
+    return name
 
 
 def _as_json(text: str, what: str) -> Any:

@@ -10,6 +10,7 @@ from app import session
 from app.comparison import Comparison, from_json, from_texts
 from app.engine import Engine
 from app.feature_actions import feature_actions
+from app.feature_lists import manage_list
 from app.feature_map import feature_map, map_columns, on_map, selected_ids
 from app.feature_table import (
     DEAD,
@@ -32,6 +33,7 @@ from app.meaning_search import nothing_found, search_by_meaning, similarity_fram
 from app.person import person
 from feature_db import StoreError
 from feature_db.blindness import hidden_from
+from feature_db.saved_work import FeatureList
 
 SOON_DONE = 5_000  # so many names get their vectors before a progress bar could be read
 
@@ -66,6 +68,14 @@ def list_title(number: int) -> str:
     if found is None:
         return "any list"
     return f"{found.name} ({found.owner or 'no name'}) #{found.id}"
+
+
+def changeable(number: int) -> FeatureList | None:
+    """The list, if there is one and it is for `me` to change."""
+    with current.store() as store:
+        if not store.may_change_list(number, me):
+            return None
+    return next((item for item in lists if item.id == number), None)
 
 
 def own_text() -> Comparison | None:
@@ -187,6 +197,9 @@ if mine is None:
             on_change=first_page,
             width=220,
         )
+        list_to_change = changeable(list_id)
+        if list_to_change is not None:
+            manage_list(current, list_to_change, me)
         density = st.select_slider(
             "Density, from and to",
             list(DENSITIES),
@@ -302,7 +315,8 @@ def show_rows(
         height=38 + 35 * len(shown),
     )
     foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")
-    feature_actions(current, lists, me, numbers(shown, selection.selection.rows), list_id)
+    changed = list_id if list_id is not None and changeable(list_id) else None
+    feature_actions(current, lists, me, numbers(shown, selection.selection.rows), changed)
 
 
 def show_sorted(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:

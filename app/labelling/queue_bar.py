@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import session
 from app.engine import Engine
+from app.feature_lists import list_name
 from app.labelling.who import Me
 from app.plain_text import plain
 from app.popovers import close_popover, popover
@@ -70,7 +71,7 @@ def make_queue(engine: Engine, me: Me) -> None:
             first_admin(engine, me)
             return
         with engine.store() as store:
-            lists = {item.id: f"{item.name} ({item.size})" for item in store.lists() if item.size}
+            lists = {i.id: f"{list_name(i, me.name)} ({i.size})" for i in store.lists() if i.size}
         kinds = [UNLABELLED, ALL, DISPUTED, FLAGGED, *([LIST] if lists else [])]
         kind = st.selectbox("Features", kinds, key="queue_kind")
         if kind == LIST:

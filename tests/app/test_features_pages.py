@@ -454,6 +454,32 @@ def test_a_bookmark_is_kept_under_the_name_and_can_be_taken_off(run_page: Run, s
         assert store.bookmarks("ann") == []
 
 
+def test_a_list_is_managed_by_its_owner_and_only_shown_to_others(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        number = store.make_list("harm [x](y)", "ann")
+        store.add_to_list(number, 9, by="ann")
+    test = run_page("features.py")
+    test.selectbox(key="f_list").select(number).run()
+    managing = {"list_rename", "list_delete", f"list_rename_{number}"}
+
+    def offered() -> set[str]:
+        return managing & {element.key for kind in ("button", "text_input") for element in test.get(kind)}
+
+    for name in ("", "bob"):
+        test.text_input(key="person").set_value(name).run()
+        assert table(test) == [9] and not offered()
+    test.text_input(key="person").set_value("ann").run()
+    assert offered() == managing
+    test.text_input(key=f"list_rename_{number}").set_value("danger").run()
+    test.button(key="list_rename").click().run()
+    assert any(title.startswith("danger (ann)") for title in test.selectbox(key="f_list").options)
+    test.button(key="list_delete").click().run()
+    assert not test.exception and "“danger” is deleted" in texts(test, "success")[0]
+    assert test.selectbox(key="f_list").value == 0 and len(table(test)) == 25
+    with Store.open(store_path) as store:
+        assert store.lists() == []
+
+
 def test_answers_where_it_fires_are_the_comparisons_own(
     run_page: Run, store_path: Path, checkpoint: Path
 ) -> None:

@@ -654,3 +654,18 @@ def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path:
     press(test, "role_go")
     with Store.open(store_path) as store:
         assert People(store).role(BO) == "adjudicator"
+
+
+def test_lists_of_one_name_are_told_apart_by_their_owners(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        for owner in (ANN, CHIEF, ""):
+            store.bookmark(7, owner)
+    test = sign(run_page("label.py"), CHIEF)
+    test.selectbox(key="queue_kind").select("A named list").run()
+    assert set(test.selectbox(key="queue_list").options) == {
+        "Bookmarks (1)",
+        "Bookmarks of ann (1)",
+        "Bookmarks of no name (1)",
+    }

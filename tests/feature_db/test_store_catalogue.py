@@ -77,7 +77,7 @@ def test_filters_agree_with_python(store, harvest, low, high, weight, sign, coun
 def test_lists_and_suggestions_filter(store: Store):
     mine = store.make_list("mine", "ann")
     for feature in (3, 5):
-        store.add_to_list(mine, feature)
+        store.add_to_list(mine, feature, by="ann")
     store.replace_suggestions("words", [SuggestionRecord(5, "words", "refusals of dangerous requests")])
     assert {r.id for r in store.features_page(filters=FeatureFilter(list_id=mine)).rows} == {3, 5}
     both = FeatureFilter(list_id=mine, query="greetings")

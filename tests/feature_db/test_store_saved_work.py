@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from feature_db import Store, StoreError
+from feature_db import PermissionRefused, Store, StoreError
+from feature_db.roles import People
 
 
 def test_bookmarks_belong_to_their_owner_and_go_when_taken_off(store: Store):
@@ -23,13 +24,59 @@ def test_bookmarks_belong_to_their_owner_and_go_when_taken_off(store: Store):
 
 def test_a_deleted_list_takes_its_items_and_no_feature_with_it(store: Store):
     mine = store.make_list("mine")
-    store.add_to_list(mine, 4, "why")
+    store.add_to_list(mine, 4, "why", by="")
     assert store.list_items(mine) == [(4, "why")]
-    store.delete_list(mine)
+    store.delete_list(mine, "")
     assert store.lists() == [] and store.value("SELECT count(*) FROM list_items") == 0
     assert store.feature(4).record.id == 4
     with pytest.raises(StoreError, match="no list"):
-        store.add_to_list(mine, 4)
+        store.add_to_list(mine, 4, by="")
+
+
+def test_only_its_owner_or_an_admin_changes_a_list(store: Store):
+    People(store).become_first_admin("root")
+    People(store).set_role("root", "judge", "adjudicator")
+    anns, nobodys = store.make_list("safety", "ann"), store.make_list("safety")
+    store.add_to_list(anns, 4, by="ann")
+    changes = (
+        lambda number, by: store.add_to_list(number, 5, by=by),
+        lambda number, by: store.remove_from_list(number, 4, by=by),
+        lambda number, by: store.rename_list(number, "harm", by),
+        lambda number, by: store.delete_list(number, by),
+    )
+    for number, others in ((anns, ("", "bob", "judge", "Ann", "*")), (nobodys, ("ann", "judge"))):
+        for by in others:
+            assert not store.may_change_list(number, by)
+            for change in changes:
+                with pytest.raises(PermissionRefused, match="or an admin change it"):
+                    change(number, by)
+    assert store.list_items(anns) == [(4, "")] and [found.name for found in store.lists()] == ["safety"] * 2
+    for number, by in ((anns, "ann"), (store.make_list("other", "ann"), "root"), (nobodys, "")):
+        assert store.may_change_list(number, by)
+        for change in changes:
+            change(number, by)
+    assert store.lists() == []
+    with pytest.raises(StoreError, match="no list"):
+        store.delete_list(anns, "root")
+
+
+def test_a_list_is_renamed_but_never_over_another_or_into_bookmarks(store: Store):
+    first, _ = store.make_list("first", "ann"), store.make_list("second", "ann")
+    store.make_list("third", "bob")
+    store.rename_list(first, " third ", "ann")
+    assert [found.name for found in store.lists("ann")] == ["second", "third"]
+    store.bookmark(3, "ann")
+    bookmarks = store.make_list("Bookmarks", "ann")
+    for number, name in (
+        (first, "second"),
+        (first, "Bookmarks"),
+        (first, " "),
+        (first, "x" * 101),
+        (bookmarks, "b"),
+    ):
+        with pytest.raises(StoreError, match="name"):
+            store.rename_list(number, name, "ann")
+    assert store.bookmarks("ann") == [3]
 
 
 def test_saving_a_steering_again_keeps_every_version(store: Store):
