@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,10 @@ from sarm_core.evaluation import comparison as changes
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import STYLES, RMBench
+from sarm_core.evaluation.scores import json_number
 from sarm_core.features import FeatureMatrix
 from sarm_core.provenance import bytes_facts, file_facts
+from sarm_core.reporting.verdict import KINDS, headline_names, row_verdict
 from sarm_core.steering import Steering
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "evaluate_upload",
     "flip_comparison",
     "outcome",
+    "score_names",
     "score_rows",
 ]
 
@@ -179,27 +183,26 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
     )
 
 
-def score_rows(found: Outcome, *, cells: bool) -> pd.DataFrame:
-    """Score, n, before, after, change, its interval and the verdict in words; RM-Bench's cells on request."""
-    table = found.comparison.scores
-    if not cells:
-        table = table[~table["score"].str.contains(">", regex=False)]
-    table = table[["score", "n", "before", "after", "change", "low", "high"]].reset_index(drop=True)
-    table["verdict"] = [
-        "undefined" if np.isnan(row.change) else _verdict(float(row.low), float(row.high), float(row.change))
-        for row in table.itertuples()
-    ]
+def score_names(of: Evaluated, *, every: bool = False) -> list[str]:
+    """The benchmark's scores as the report orders them; the parts under domains and subsets on request."""
+    names = list(of.benchmark.result(of.matrix.rewards).scores)
+    return names if every else headline_names(names, of.benchmark.kind)
+
+
+def score_rows(found: Outcome, names: Sequence[str]) -> pd.DataFrame:
+    """Score, n, prompts, before, after, change, its interval and the verdict of the report in words."""
+    table = found.comparison.scores.set_index("score", drop=False).loc[list(names)]
+    table = table[["score", "n", "prompts", "before", "after", "change", "low", "high"]].reset_index(
+        drop=True
+    )
+    table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     return table
 
 
-def _verdict(low: float, high: float, change: float) -> str:
-    if change == 0 and low == 0 == high:
-        return "unchanged"
-    if low > 0:
-        return "better"
-    if high < 0:
-        return "worse"
-    return "not clear"
+def _verdict(row: Mapping[Hashable, Any]) -> str:
+    change, low, high = (json_number(row[name]) for name in ("change", "low", "high"))
+    kind = row_verdict(change, low, high, int(row["prompts"]))
+    return f"few prompts ({row['prompts']}): no interval" if kind == "few" else KINDS[kind][0]
 
 
 def flip_comparison(of: Evaluated, flip: pd.Series) -> tuple[Comparison, int, int]:

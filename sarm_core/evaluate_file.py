@@ -20,7 +20,7 @@ from sarm_core.encoded import Encoded, Place, encode_once
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import Benchmark, collateral, compare, distribution, evaluate, load_benchmark
 from sarm_core.evaluation.collateral import Distribution
-from sarm_core.evaluation.comparison import Comparison
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS, Comparison
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import RMBench
@@ -195,7 +195,13 @@ def evaluation_report(
     compared = compare(before, after, resamples=resamples, confidence=confidence, seed=seed)
     report: dict[str, Any] = {"format": FORMAT, **before.to_dict()}
     report["intervals"] = _intervals(compared, "before")
-    report["bootstrap"] = {"unit": "prompt", "resamples": resamples, "confidence": confidence, "seed": seed}
+    report["bootstrap"] = {
+        "unit": "prompt",
+        "resamples": resamples,
+        "confidence": confidence,
+        "seed": seed,
+        "fewest_prompts": FEWEST_PROMPTS,
+    }
     if steering is None:
         if complement is not None:
             plain = complement.rewards
@@ -325,8 +331,17 @@ def _say(report: Mapping[str, Any], encoded: Sequence[Encoded], path: Path, scor
         line += f", steered {_figure(change['after'])} (change {_figure(change['change'], '+')}"
         if change["low"] is not None:
             line += f", interval {_figure(change['low'], '+')} to {_figure(change['high'], '+')}"
+        elif report["prompts"]["total"] < FEWEST_PROMPTS:
+            line += f", no interval: few prompts ({report['prompts']['total']})"
         line += f"; {report['won']} won, {report['lost']} lost)"
     lines = [line, *report["notes"], *(note for part in encoded for note in part.notes)]
+    few = [name for name, n in report["prompts"].items() if name != "total" and n < FEWEST_PROMPTS]
+    if few and "change" in report:
+        lines.append(
+            f"no interval for scores over fewer than {FEWEST_PROMPTS} prompts: "
+            + ", ".join(f"{name} ({report['prompts'][name]})" for name in few[:8])
+            + (f" and {len(few) - 8} more" if len(few) > 8 else "")
+        )
     if report["cut_answers"]:
         lines.append(
             f"{report['cut_answers']} answers were longer than {scorer.max_length} tokens: cut on the left"

@@ -19,6 +19,7 @@ from app.evaluation_view import (
     evaluate_upload,
     flip_comparison,
     outcome,
+    score_names,
     score_rows,
 )
 from app.person import person
@@ -27,6 +28,7 @@ from app.report_section import report_section
 from app.steering_strip import steering_strip
 from sarm_core.errors import SarmError
 from sarm_core.evaluate import Collateral
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.evaluation.strength import strength_curve
 
 KINDS = {"pairs": "pairs", "RM-Bench": "rm-bench", "RewardBench 2": "rewardbench2"}
@@ -153,6 +155,11 @@ def headline(found: Outcome) -> None:
             f"{compared.confidence:.0%} interval {100 * total['low']:+.1f} to {100 * total['high']:+.1f} "
             f"(paired bootstrap over prompts, {compared.resamples:,} resamples)."
         )
+    elif steered and total["prompts"] < FEWEST_PROMPTS:
+        st.caption(
+            f":green-badge[exact] scores, of few prompts ({total['prompts']}): whether a change is more than chance is "
+            f"not known below {FEWEST_PROMPTS} prompts, so no interval is drawn."
+        )
 
 
 def _percent(value: float) -> str:
@@ -173,14 +180,23 @@ def notes(of: Evaluated, found: Outcome) -> None:
                 st.text(str(error))
 
 
-def scores(found: Outcome) -> None:
-    cells = False
-    if found.comparison.scores["score"].str.contains(">", regex=False).any():
-        cells = st.toggle("Every pair of styles", key="eval_cells")
-    table = score_rows(found, cells=cells)
+def scores(of: Evaluated, found: Outcome) -> None:
+    names, every = score_names(of), score_names(of, every=True)
+    if len(every) > len(names) and st.toggle(
+        f"Every score ({len(every) - len(names)} more)",
+        key="eval_cells",
+        help="Pairs of styles, difficulty within a domain, parts of Ties",
+    ):
+        names = every
+    table = score_rows(found, names)
     columns = {
         "score": st.column_config.TextColumn("score"),
         "n": st.column_config.NumberColumn("n", format="%d", help="Values averaged"),
+        "prompts": st.column_config.NumberColumn(
+            "prompts",
+            format="%d",
+            help=f"Different prompts, in the smallest part of a mean; no interval is drawn below {FEWEST_PROMPTS}",
+        ),
         "before": st.column_config.NumberColumn("plain", format="percent"),
         "after": st.column_config.NumberColumn("steered", format="percent"),
         "change": st.column_config.NumberColumn("change", format="percent"),
@@ -189,8 +205,8 @@ def scores(found: Outcome) -> None:
     }
     if not held.current:
         table, columns = (
-            table[["score", "n", "before"]],
-            {name: columns[name] for name in ("score", "n", "before")},
+            table[["score", "n", "prompts", "before"]],
+            {name: columns[name] for name in ("score", "n", "prompts", "before")},
         )
     st.dataframe(
         table,
@@ -293,9 +309,7 @@ def curve(of: Evaluated) -> None:
     if not held.current.can_rerank():
         st.caption("A steering that can change an order draws its trade-off here.")
         return
-    names = [
-        name for name in of.benchmark.result(of.matrix.rewards).scores if ">" not in name and "/" not in name
-    ]
+    names = score_names(of)
     wanted = st.multiselect("Scores", names, default=names[:6], key=f"eval_curve_{of.title}")
     furthest = st.slider("Up to strength", 1.0, 5.0, 2.0, 0.5, key="eval_furthest")
     try:
@@ -330,13 +344,13 @@ if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerp
             "the sliders on *Find features*.",
             icon=":material/tune:",
         )
-        scores(found)
+        scores(evaluated, found)
     else:
         by_score, by_item, elsewhere, over = st.tabs(
             ["Scores", "Flipped items", "What else moved", "Trade-off"]
         )
         with by_score:
-            scores(found)
+            scores(evaluated, found)
         with by_item:
             flips(evaluated, found)
         with elsewhere:

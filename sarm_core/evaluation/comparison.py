@@ -12,7 +12,10 @@ import pandas as pd
 from sarm_core.errors import SarmError
 from sarm_core.evaluation.scores import Floats, Leaf, Result, json_number
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["FEWEST_PROMPTS", "Comparison", "compare"]
+
+FEWEST_PROMPTS = 10
+"""Below this no interval is drawn: a bootstrap of one prompt is always sure, and of a few still far too sure."""
 
 _BLOCK_BYTES = 64_000_000
 
@@ -21,11 +24,11 @@ _BLOCK_BYTES = 64_000_000
 class Comparison:
     """What changed between `before` and `after`.
 
-    `scores` has one row per score: `score`, `n`, `before`, `after`, `change`, `low`, `high` (paired bootstrap
-    interval of the change) and `before_low`, `before_high`, `after_low`, `after_high`. `flips` has one row
-    per decision whose credit changed, the largest change of margin first: `item`, `id`, `subset`, `case`,
-    `prompt`, `right` and `wrong` (conversation numbers that decide it after), `margin_before`,
-    `margin_after`, `credit_before`, `credit_after`, `direction` ("won" or "lost"), `source`, `row`.
+    `scores` has one row per score: `score`, `n`, `prompts`, `before`, `after`, `change`, `low`, `high` (paired
+    bootstrap interval of the change, NaN below `FEWEST_PROMPTS` prompts) and `before_low`, `before_high`,
+    `after_low`, `after_high`. `flips` has one row per decision whose credit changed, the largest change of margin
+    first: `item`, `id`, `subset`, `case`, `prompt`, `right` and `wrong` (conversation numbers that decide it after),
+    `margin_before`, `margin_after`, `credit_before`, `credit_after`, `direction` ("won" or "lost"), `source`, `row`.
     """
 
     before: Result
@@ -62,6 +65,7 @@ class Comparison:
                 "resamples": self.resamples,
                 "confidence": self.confidence,
                 "seed": self.seed,
+                "fewest_prompts": FEWEST_PROMPTS,
             },
         }
 
@@ -73,11 +77,13 @@ def compare(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
+    fewest_prompts: int = FEWEST_PROMPTS,
 ) -> Comparison:
     """Compare two results of the SAME benchmark object.
 
     The bootstrap redraws prompts within each subset or domain, the same ones before and after, and
     evaluates every score anew: percentile intervals at `confidence`, seeded, none with `resamples=0`.
+    A score over fewer than `fewest_prompts` prompts (in one of its parts) has no interval.
     An interval leaves out the resamples in which its score is undefined (a small subset not drawn at all).
     Memory: a block of 64 MB beside 16 bytes x resamples x scores.
     Raises SarmError when the benchmarks differ.
@@ -85,18 +91,19 @@ def compare(
     if before.benchmark is not after.benchmark:
         raise SarmError("these results come from different benchmarks: load it once and score it twice")
     drawn_before, drawn_after = _resampled(before, after, resamples, seed)
-    counts = before.counts()
+    counts, prompts = before.counts(), before.prompts()
     quantiles = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     rows = []
     for name, value in before.scores.items():
         row: dict[str, Any] = {
             "score": name,
             "n": counts[name],
+            "prompts": prompts[name],
             "before": value,
             "after": after.scores[name],
             "change": after.scores[name] - value,
         }
-        if resamples > 0:
+        if resamples > 0 and prompts[name] >= fewest_prompts:
             one, two = drawn_before[name], drawn_after[name]
             for prefix, draws in (("", two - one), ("before_", one), ("after_", two)):
                 row[f"{prefix}low"], row[f"{prefix}high"] = _interval(draws, quantiles)

@@ -76,9 +76,13 @@ class Pairs:
         subsets = np.array([item.subset for item in self.items])
         named = sorted({item.subset for item in self.items if item.subset})
         leaves = [Leaf("total", "pairs", credit, self.prompts)]
+        notes = counted_notes(int(nan.sum()), int(tied.sum()), self.skipped, tie_rule="a tie is not a win")
         for name in named:
             inside = subsets == name
-            leaves.append(Leaf(_subset_score(name), "pairs", credit[inside], self.prompts[inside]))
+            score = _subset_score(name, named)
+            if score != name:
+                notes.append(f'the subset that is called "total" is listed as "{score}"')
+            leaves.append(Leaf(score, "pairs", credit[inside], self.prompts[inside]))
         n = len(self.items)
         return Result(
             benchmark=self,
@@ -89,12 +93,15 @@ class Pairs:
             ),
             n_nan=int(nan.sum()),
             n_tied=int(tied.sum()),
-            notes=tuple(
-                counted_notes(int(nan.sum()), int(tied.sum()), self.skipped, tie_rule="a tie is not a win")
-            ),
+            notes=tuple(notes),
         )
 
 
-def _subset_score(name: str) -> str:
-    """A subset that calls itself "total" must not take the total's place."""
-    return "subset total" if name == "total" else name
+def _subset_score(name: str, named: Sequence[str]) -> str:
+    """A subset that calls itself "total" must take neither the total's place nor that of another subset."""
+    if name != "total":
+        return name
+    score = "subset total"
+    while score in named:
+        score = f"subset {score}"
+    return score

@@ -40,6 +40,7 @@ __all__ = ["DOMAINS", "POOLS", "STYLES", "RMBench"]
 
 STYLES = ("concise", "plain", "markdown")
 POOLS = ("chat", "math", "code", "safety-refuse", "safety-response")
+UNNAMED = "safety-unnamed"
 DOMAINS = ("chat", "math", "code", "safety")
 # The collections the prompts were drawn from; rows may name these instead of a domain.
 _COLLECTIONS = {
@@ -133,7 +134,12 @@ class RMBench:
         nan = np.isnan(right) | np.isnan(wrong)
         with np.errstate(invalid="ignore"):
             margin = np.where(tied, 0.0, right - wrong)
-        pools = np.array([item.subset for item in self.items])
+        pools = np.array([item.subset for item in self.items], dtype=object)
+        n_unnamed = int((pools == "safety").sum())
+        if n_unnamed and {"safety-refuse", "safety-response"} & set(pools.tolist()):
+            pools[pools == "safety"] = UNNAMED  # the domain's own name must stay free for the mean
+        else:
+            n_unnamed = 0
         present = [pool for pool in POOLS if pool in pools]
         present += sorted(set(pools.tolist()) - set(POOLS))
 
@@ -162,6 +168,10 @@ class RMBench:
         )
         n_nan, n_tied = int(nan.sum()), int(tied.sum())
         notes = counted_notes(n_nan, n_tied, self.skipped, tie_rule="a tie is not a win")
+        if n_unnamed:
+            notes.append(
+                f'{n_unnamed} rows say only "safety": they are a pool of their own, {UNNAMED}, beside the others'
+            )
         if missing:
             notes.append(f"no rows of {', '.join(missing)}: the total is over {', '.join(domains)} only")
         n = len(self.items)
@@ -186,11 +196,11 @@ class RMBench:
 
 
 def _is_safety(pool: str) -> bool:
-    return pool in ("safety", "safety-refuse", "safety-response")
+    return pool in ("safety", "safety-refuse", "safety-response", UNNAMED)
 
 
 def _safety(present: Sequence[str]) -> list[Composite]:
-    """The safety domain as the mean of the pools there are; rows that say only "safety" are a pool."""
+    """The safety domain as the mean of the pools there are; where all rows say only "safety", they are it."""
     pools = [pool for pool in present if _is_safety(pool)]
     if not pools:
         return []

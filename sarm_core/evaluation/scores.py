@@ -127,6 +127,13 @@ class Result:
             found[composite.name] = parts if composite.n is None else composite.n
         return found
 
+    def prompts(self) -> dict[str, int]:
+        """Different prompts under each score; under a combination, those of its part with the fewest."""
+        found = {leaf.name: int(np.unique(leaf.prompts).size) for leaf in self.leaves}
+        for composite in self.composites:
+            found[composite.name] = min((found[part] for part, _ in composite.parts), default=0)
+        return found
+
     def table(self) -> pd.DataFrame:
         """Columns `score`, `value`, `n` (values averaged: comparisons in RM-Bench, items elsewhere)."""
         counts = self.counts()
@@ -141,6 +148,7 @@ class Result:
             "items": len(self.benchmark.items),
             "scores": {name: json_number(value) for name, value in self.scores.items()},
             "n": self.counts(),
+            "prompts": self.prompts(),
             "decisions": len(self.decisions),
             "nan": self.n_nan,
             "tied": self.n_tied,

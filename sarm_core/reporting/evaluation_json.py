@@ -106,7 +106,9 @@ _REPORT = {
     "skipped_rows": _List(TEXT),
     "notes": _List(TEXT),
     "intervals": _Map(_PAIR),
-    "bootstrap": _Object({"resamples": COUNT, "confidence": NUMBER, "seed": COUNT}, {"unit": TEXT}),
+    "bootstrap": _Object(
+        {"resamples": COUNT, "confidence": NUMBER, "seed": COUNT}, {"unit": TEXT, "fewest_prompts": COUNT}
+    ),
     "model": _Object(
         {"source": MAYBE_TEXT, "fingerprint": TEXT},
         {
@@ -120,6 +122,7 @@ _REPORT = {
 }
 _OPTIONAL = {
     "files": _List(_FILE),
+    "prompts": _Map(COUNT),
     "cut_answers": COUNT,
     "encoding_notes": _List(TEXT),
     "complement": _Object({"distribution": _DISTRIBUTION}, {"collateral": _COLLATERAL, "file": _FILE}),
@@ -161,7 +164,7 @@ def checked_evaluation(data: Any, source: str = "the evaluation") -> dict[str, A
     if "total" not in data["scores"]:
         raise _wrong(source, "scores", "must name the total")
     names = set(data["scores"])
-    for key in ("n", "intervals", "scores_steered", "intervals_steered", "change"):
+    for key in ("n", "prompts", "intervals", "scores_steered", "intervals_steered", "change"):
         if key in data and set(data[key]) != names:
             raise _wrong(source, key, "does not name the same scores as 'scores'")
     if not 0 < (data["bootstrap"]["confidence"] or 0) < 1:

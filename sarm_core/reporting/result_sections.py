@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.reporting.charts import Mark, distribution_chart, dot_chart
 from sarm_core.reporting.curves import LINE_SERIES, Series, curve_chart, trade_off_chart
 from sarm_core.reporting.figures import (
@@ -19,7 +20,7 @@ from sarm_core.reporting.figures import (
     signed,
 )
 from sarm_core.reporting.markup import Markup, cut, join, table, tag
-from sarm_core.reporting.verdict import KINDS, headline_scores, row_verdict
+from sarm_core.reporting.verdict import KINDS, headline_scores, judged, prompts_of
 from sarm_core.steering import Steering
 
 __all__ = ["curve_section", "items_section", "moved_section", "results_section"]
@@ -57,6 +58,7 @@ def results_section(evaluation: Mapping[str, Any]) -> list[object]:
                 tag("li", tag("span", "●", class_="better"), " better: the interval is above 0"),
                 tag("li", tag("span", "◆", class_="worse"), " worse: below 0"),
                 tag("li", tag("span", "○", class_="unclear"), " not told apart from no change: it holds 0"),
+                *_few_key(evaluation, drawn),
                 class_="key",
             ),
         ),
@@ -189,10 +191,11 @@ def moved_section(evaluation: Mapping[str, Any]) -> list[object]:
 
 def _mark(evaluation: Mapping[str, Any], name: str) -> Mark:
     change = evaluation["change"][name]
-    kind = row_verdict(change["change"], change["low"], change["high"])
+    kind = judged(evaluation, name)
+    few = ", few prompts" if kind == "few" else ""
     return Mark(
         name,
-        f"{percent(change['before'])} → {percent(change['after'])}, n {count(evaluation['n'][name])}",
+        f"{percent(change['before'])} → {percent(change['after'])}, n {count(evaluation['n'][name])}{few}",
         change["change"],
         change["low"],
         change["high"],
@@ -201,6 +204,18 @@ def _mark(evaluation: Mapping[str, Any], name: str) -> Mark:
         else points(change["change"]),
         DOT_KIND.get(kind, "unclear"),
     )
+
+
+def _few_key(evaluation: Mapping[str, Any], names: Sequence[str]) -> list[Markup]:
+    if not any(judged(evaluation, name) == "few" for name in names):
+        return []
+    return [
+        tag(
+            "li",
+            tag("span", "○", class_="unclear"),
+            f" few prompts: fewer than {FEWEST_PROMPTS}, no interval",
+        )
+    ]
 
 
 def _change_numbers(evaluation: Mapping[str, Any], names: Sequence[str]) -> Markup:
@@ -221,11 +236,12 @@ def _score_table(evaluation: Mapping[str, Any], names: Sequence[str], caption: s
     rows = []
     for name in names:
         change = evaluation["change"][name]
-        kind = row_verdict(change["change"], change["low"], change["high"])
+        kind = judged(evaluation, name)
         rows.append(
             [
                 name,
                 count(evaluation["n"][name]),
+                count(prompts_of(evaluation)[name]),
                 with_interval(percent(change["before"]), interval(*evaluation["intervals"][name])),
                 with_interval(percent(change["after"]), interval(*evaluation["intervals_steered"][name])),
                 with_interval(points(change["change"]), points_interval(change["low"], change["high"])),
@@ -233,7 +249,7 @@ def _score_table(evaluation: Mapping[str, Any], names: Sequence[str], caption: s
             ]
         )
     return table(
-        ["score", "n", "plain", "steered", "change, points", "verdict"],
+        ["score", "n", "prompts", "plain", "steered", "change, points", "verdict"],
         rows,
         caption=f"{caption}; small: {level} intervals",
     )
@@ -241,11 +257,12 @@ def _score_table(evaluation: Mapping[str, Any], names: Sequence[str], caption: s
 
 def _plain_table(evaluation: Mapping[str, Any], names: Sequence[str], caption: str) -> Markup:
     return table(
-        ["score", "n", "value", "interval"],
+        ["score", "n", "prompts", "value", "interval"],
         [
             [
                 name,
                 count(evaluation["n"][name]),
+                count(prompts_of(evaluation)[name]),
                 percent(evaluation["scores"][name]),
                 interval(*evaluation["intervals"][name]),
             ]

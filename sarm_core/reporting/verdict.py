@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.reporting.figures import (
     count,
     interval,
@@ -16,23 +17,26 @@ from sarm_core.reporting.figures import (
 from sarm_core.reporting.markup import isolated
 from sarm_core.steering import Steering
 
-__all__ = ["KINDS", "headline_scores", "row_verdict", "verdict"]
+__all__ = ["KINDS", "headline_names", "headline_scores", "judged", "prompts_of", "row_verdict", "verdict"]
 
 KINDS = {
     "better": ("better", "The interval of the change is above 0."),
     "worse": ("worse", "The interval of the change is below 0."),
     "unclear": ("not told apart", "The interval of the change holds 0."),
     "unchanged": ("unchanged", "No resample changed at all."),
+    "few": ("few prompts", f"Fewer than {FEWEST_PROMPTS} prompts: no interval is drawn."),
     "open": ("no interval", "No bootstrap was drawn."),
     "undefined": ("undefined", "There is no such score here."),
 }
 """What a verdict on one score is called, and what it rests on"""
 
 
-def row_verdict(change: float | None, low: float | None, high: float | None) -> str:
-    """A key of `KINDS` for a change and its interval."""
+def row_verdict(change: float | None, low: float | None, high: float | None, prompts: int) -> str:
+    """A key of `KINDS` for a change over `prompts` prompts and its interval."""
     if change is None:
         return "undefined"
+    if prompts < FEWEST_PROMPTS:
+        return "few"
     if low is None or high is None:
         return "open"
     if change == low == high == 0:
@@ -42,15 +46,29 @@ def row_verdict(change: float | None, low: float | None, high: float | None) -> 
     return "worse" if high < 0 else "unclear"
 
 
-def headline_scores(evaluation: Mapping[str, Any]) -> list[str]:
-    """The total and the scores by domain, subset and difficulty; the cells under them are left out.
+def judged(evaluation: Mapping[str, Any], name: str) -> str:
+    """The verdict on one score of an evaluation."""
+    change = evaluation["change"][name]
+    return row_verdict(change["change"], change["low"], change["high"], prompts_of(evaluation)[name])
+
+
+def prompts_of(evaluation: Mapping[str, Any]) -> Mapping[str, int]:
+    """Prompts under each score; an older file has only the values, of which there are at least as many."""
+    found: Mapping[str, int] = evaluation.get("prompts", evaluation["n"])
+    return found
+
+
+def headline_names(names: Iterable[str], kind: str) -> list[str]:
+    """The scores of a benchmark of `kind` that come first; the cells under domains and subsets are left out.
 
     Pairs may call their subsets anything, so there all scores are headlines.
     """
-    names = list(evaluation["scores"])
-    if evaluation["benchmark"] == "pairs":
-        return names
-    return [name for name in names if "/" not in name and ">" not in name]
+    return [name for name in names if kind == "pairs" or ("/" not in name and ">" not in name)]
+
+
+def headline_scores(evaluation: Mapping[str, Any]) -> list[str]:
+    """The total and the scores by domain, subset and difficulty (see `headline_names`)."""
+    return headline_names(evaluation["scores"], evaluation["benchmark"])
 
 
 def verdict(evaluation: Mapping[str, Any], steering: Steering) -> tuple[str, str, list[str]]:
@@ -58,7 +76,7 @@ def verdict(evaluation: Mapping[str, Any], steering: Steering) -> tuple[str, str
     if "steering" not in evaluation:
         return _plain(evaluation)
     change = evaluation["change"]["total"]
-    kind = row_verdict(change["change"], change["low"], change["high"])
+    kind = judged(evaluation, "total")
     if not steering.can_rerank():
         what = "only adds constants" if steering else "changes nothing"
         return (
@@ -75,6 +93,7 @@ def verdict(evaluation: Mapping[str, Any], steering: Steering) -> tuple[str, str
         "worse": "Worse on these items",
         "unclear": "Not told apart from no change",
         "unchanged": "No score changed",
+        "few": "Too few prompts to judge",
         "open": "Changed, but without an interval",
         "undefined": "There is no total to judge",
     }[kind]
@@ -105,6 +124,11 @@ def _total(evaluation: Mapping[str, Any], change: Mapping[str, float | None], ki
         f"The steering takes the total from {percent(change['before'])} to {percent(change['after'])}, "
         f"a change of {points(change['change'])} points"
     )
+    if kind == "few":
+        return (
+            f"{text}; {plural(prompts_of(evaluation)['total'], 'prompt')} (in one part at least) are too few for an "
+            "interval, so whether that is more than chance is not known."
+        )
     if kind == "open":
         return text + "; no bootstrap was drawn, so whether that is more than chance is not known."
     text += f" ({_level(evaluation)} interval {points_interval(change['low'], change['high'])})"
@@ -125,8 +149,11 @@ def _decisions(evaluation: Mapping[str, Any]) -> str:
         return f"None of its {decisions} came out differently."
     text = f"Of {decisions} it wins {count(won)} and loses {count(lost)}"
     parts = [name for name in headline_scores(evaluation) if name != "total"]
-    clear = [(name, evaluation["change"][name]) for name in parts]
-    clear = [(n, c) for n, c in clear if row_verdict(c["change"], c["low"], c["high"]) in ("better", "worse")]
+    clear = [
+        (name, evaluation["change"][name])
+        for name in parts
+        if judged(evaluation, name) in ("better", "worse")
+    ]
     if clear:
         clear.sort(key=lambda entry: entry[1]["change"])
         ends = [clear[-1]] if clear[-1][1]["change"] > 0 else []

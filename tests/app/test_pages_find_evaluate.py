@@ -1,5 +1,6 @@
 """The pages Find features and Evaluate over a tiny real model: what they show is what the engine computes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.evaluation_view import evaluate_corpus, evaluate_upload, flip_comparison, outcome, score_rows
+from app.evaluation_view import (
+    evaluate_corpus,
+    evaluate_upload,
+    flip_comparison,
+    outcome,
+    score_names,
+    score_rows,
+)
 from app.find_features import find_in_corpus, find_in_upload, listed
 from sarm_core.contrast_inputs import from_pairs
 from sarm_core.demo import axes
@@ -98,7 +106,7 @@ def test_flips_are_exactly_the_pairs_whose_order_changed_and_open_with_their_tex
         scored = engine.scorer.score(comparison.conversations())
         margin = float(scored.rewards[left] - scored.rewards[other])
         assert margin == pytest.approx(flip["margin_before"], abs=1e-4)
-    table = score_rows(found, cells=False).set_index("score")
+    table = score_rows(found, score_names(of)).set_index("score")
     assert table.loc["total", "after"] == pytest.approx((after[right] > after[wrong]).mean())
 
 
@@ -208,9 +216,23 @@ def test_evaluate_page_shows_before_and_after_and_what_moved(engine):
     assert shown["Total, steered"] == f"{total:.1%}"
     assert shown["Decisions won"] == str(int((found.comparison.flips["direction"] == "won").sum()))
     (scores,) = [frame.value for frame in script.dataframe if "verdict" in frame.value.columns]
-    np.testing.assert_allclose(scores["after"], score_rows(found, cells=False)["after"])
+    np.testing.assert_allclose(scores["after"], score_rows(found, score_names(of))["after"])
     button(script, "strip_undo").click().run()
     assert not script.exception
     assert not script.session_state["steering_state"].current
     (box,) = [n for n in script.number_input if n.key.startswith(f"strip_feature_{strongest}_")]
     assert box.value == 1.0
+
+
+def test_a_subset_with_any_name_can_be_chosen_and_one_prompt_gets_no_verdict(engine):
+    rows = [("hh/harmless/test", f"p{i}") for i in range(12)] + [("a>b", "alone")]
+    content = "\n".join(
+        json.dumps({"prompt": p, "chosen": f"good {p}", "rejected": f"bad {p}", "subset": name})
+        for name, p in rows
+    ).encode()
+    of = evaluate_upload(engine, [("in.jsonl", content)], "pairs")
+    assert set(score_names(of)) == {"total", "hh/harmless/test", "a>b"}
+    found = outcome(of, Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
+    table = score_rows(found, score_names(of)).set_index("score")
+    assert table.loc["a>b", "verdict"] == "few prompts (1): no interval" and np.isnan(table.loc["a>b", "low"])
+    assert table.loc["hh/harmless/test", "verdict"] in ("better", "worse", "not told apart")

@@ -62,8 +62,8 @@ def test_from_pairs_to_a_report_that_says_what_evaluate_and_contrast_say(model, 
     page = Page.of(out["r.html"].read_text())
     data = json.loads(out["e.json"].read_text())
     shown = page.table("Scores before and after")
-    assert number(shown["total"][1]) == pytest.approx(100 * data["scores"]["total"], abs=0.051)
-    assert number(shown["a"][2]) == pytest.approx(100 * data["scores_steered"]["a"], abs=0.051)
+    assert number(shown["total"][2]) == pytest.approx(100 * data["scores"]["total"], abs=0.051)
+    assert number(shown["a"][3]) == pytest.approx(100 * data["scores_steered"]["a"], abs=0.051)
     assert "What now?" in page.texts["question"] and "noon" in out["r.html"].read_text()
     facts = page.texts["provenance"]
     for text in (data["model"]["fingerprint"], hashlib.sha256(source.read_bytes()).hexdigest()):

@@ -13,8 +13,10 @@ from scipy import sparse
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import collateral, compare, distribution, evaluate, load_benchmark
+from sarm_core.evaluate_file import evaluation_report
 from sarm_core.evaluation.strength import at_strength, strength_curve
 from sarm_core.features import FeatureMatrix
+from sarm_core.reporting.verdict import headline_scores, judged
 from sarm_core.steering import Group, Steering
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -422,7 +424,8 @@ def test_flips_are_exactly_the_decisions_that_changed(tmp_path):
 
 def test_an_offset_flips_nothing(tmp_path):
     benchmark, matrix = steered_case(tmp_path)
-    found = compare(evaluate(benchmark, matrix), evaluate(benchmark, matrix, Steering(offset={2: 5.0})))
+    after = evaluate(benchmark, matrix, Steering(offset={2: 5.0}))
+    found = compare(evaluate(benchmark, matrix), after, fewest_prompts=1)
     assert found.flips.empty
     assert (found.scores[["change", "low", "high"]] == 0).all(axis=None)
 
@@ -432,7 +435,7 @@ def test_the_interval_is_that_of_redrawn_prompts(tmp_path):
     benchmark, matrix = steered_case(tmp_path)
     after = evaluate(benchmark, matrix, Steering(scale={3: 4.0, 5: -1.0}))
     before = evaluate(benchmark, matrix)
-    found = compare(before, after, resamples=40, seed=5).scores.set_index("score")
+    found = compare(before, after, resamples=40, seed=5, fewest_prompts=1).scores.set_index("score")
     picks = np.random.default_rng([5, 0]).integers(0, 10, (40, 10))
     one, two = before.decisions.credit, after.decisions.credit
     for name, subset in (("total", None), ("x", "x")):
@@ -458,11 +461,53 @@ def test_composite_scores_are_redrawn_as_a_whole(tmp_path):
     benchmark = load_benchmark("rm-bench", write(tmp_path, rm_rows(POOLS)))
     rng = np.random.default_rng(0)
     before, after = (benchmark.result(rng.normal(size=30)) for _ in range(2))
-    scores = compare(before, after, resamples=20).scores
+    scores = compare(before, after, resamples=20, fewest_prompts=1).scores
     for name in ("change", "before", "after"):
         prefix = "" if name == "change" else f"{name}_"
         assert scores[f"{prefix}low"].to_numpy() == pytest.approx(scores[name].to_numpy())
         assert scores[f"{prefix}high"].to_numpy() == pytest.approx(scores[name].to_numpy())
+
+
+def pairs_of(tmp_path, prompts):
+    """As many pairs as `prompts` says for each subset, all of them won by feature 1 alone."""
+    rows = [
+        {"prompt": f"{name} {i}", "chosen": f"{name} good {i}", "rejected": f"{name} bad {i}", "subset": name}
+        for name, n in prompts.items()
+        for i in range(n)
+    ]
+    benchmark = load_benchmark("pairs", write(tmp_path, rows))
+    z = np.zeros((len(benchmark.conversations), 2), np.float32)
+    z[benchmark.chosen, 1] = 1
+    return benchmark, FeatureMatrix(sparse.csr_matrix(z), np.array([1, -1], np.float32))
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 10])
+def test_below_ten_prompts_a_score_has_no_interval_and_no_verdict_anywhere(n, tmp_path):
+    benchmark, matrix = pairs_of(tmp_path, {"large": 40, "tiny": n})
+    report = evaluation_report(benchmark, matrix, Steering(scale={1: -1.0}), resamples=200)
+    json.dumps(report, allow_nan=False)
+    assert report["prompts"] == {"total": 40 + n, "large": 40, "tiny": n}
+    tiny, large = report["change"]["tiny"], report["change"]["large"]
+    assert tiny["change"] == large["change"] == 1 and (large["low"], large["high"]) == (1, 1)
+    few = n < 10
+    assert (tiny["low"], tiny["high"]) == ((None, None) if few else (1, 1))
+    assert report["intervals_steered"]["tiny"] == ([None, None] if few else [1, 1])
+    assert report["curve"]["scores"]["tiny"]["low"][-1] == (None if few else 1)
+    assert judged(report, "tiny") == ("few" if few else "better") and judged(report, "large") == "better"
+    old = {key: value for key, value in report.items() if key != "prompts"} | {
+        "change": {**report["change"], "tiny": {**tiny, "low": 1.0, "high": 1.0}}
+    }
+    assert judged(old, "tiny") == ("few" if few else "better"), "also in a file of an earlier version"
+
+
+def test_a_mean_over_parts_has_no_interval_when_one_part_has_few_prompts(tmp_path):
+    rows = rm_rows(["chat"] * 12 + ["math"] * 3)
+    benchmark = load_benchmark("rm-bench", write(tmp_path, rows))
+    rng = np.random.default_rng(0)
+    before, after = (benchmark.result(rng.normal(size=len(benchmark.conversations))) for _ in range(2))
+    found = compare(before, after, resamples=50).scores.set_index("score")
+    assert dict(found["prompts"][["chat", "math", "total"]]) == {"chat": 12, "math": 3, "total": 3}
+    assert found["low"].notna()["chat"] and found["low"].isna()[["math", "total"]].all()
 
 
 def test_results_of_different_benchmarks_do_not_compare(tmp_path):
@@ -553,3 +598,37 @@ def test_strength_curve_is_the_plain_score_at_0_and_the_steered_one_at_1(tmp_pat
         assert dict(zip(part["score"], part["value"], strict=True)) == dict(result.scores)
     with pytest.raises(SarmError, match="no strength"):
         strength_curve(benchmark, matrix, Steering(set={1: 2.0}), [1.0])
+
+
+def test_subsets_that_call_themselves_after_the_total_keep_their_own_scores_and_it_is_said(tmp_path):
+    rows = [
+        {"prompt": name, "chosen": f"a {i}", "rejected": f"b {i}", "subset": name}
+        for i, name in enumerate(["total", "subset total", "subset total", "a/b>c"])
+    ]
+    benchmark = load_benchmark("pairs", write(tmp_path, rows))
+    rewards = np.zeros(len(benchmark.conversations))
+    rewards[benchmark.chosen[[1, 2]]] = 1
+    result = benchmark.result(rewards)
+    assert dict(result.scores) == {
+        "total": 0.5,
+        "subset subset total": 0.0,
+        "subset total": 1.0,
+        "a/b>c": 0.0,
+    }
+    assert any('"subset subset total"' in note for note in result.notes)
+    assert "a/b>c" in headline_scores(result.to_dict())
+
+
+def test_rows_that_say_only_safety_keep_their_scores_beside_the_named_pools(tmp_path):
+    benchmark = load_benchmark(
+        "rm-bench", write(tmp_path, rm_rows(["safety"] * 3 + ["safety-refuse"] * 2 + ["chat"]))
+    )
+    rewards = np.zeros(len(benchmark.conversations))
+    rewards[benchmark.right[:3].ravel()] = 1  # the plain safety rows are won, all others are ties, so lost
+    result = benchmark.result(rewards)
+    assert result.scores["safety-unnamed"] == 1 and result.scores["safety-refuse"] == 0
+    assert result.scores["safety"] == result.scores["safety/hard"] == 0.5
+    assert result.counts()["safety-unnamed/hard"] == 9 and result.counts()["safety/hard"] == 15
+    assert any("3 rows say only" in note for note in result.notes)
+    alone = load_benchmark("rm-bench", write(tmp_path, rm_rows(["safety"] * 3), "alone.jsonl"))
+    assert "safety-unnamed" not in alone.result(np.zeros(len(alone.conversations))).scores

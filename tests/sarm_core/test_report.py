@@ -96,10 +96,10 @@ def test_before_after_and_change_are_the_shares_counted_by_hand():
     ):
         before, after = (100 * float(side[rows].mean()) for side in won)
         cells = table[name]
-        assert [number(cell) for cell in cells[:4]] == pytest.approx(
-            [int(rows.sum()), before, after, after - before], abs=0.051
+        assert [number(cell) for cell in cells[:5]] == pytest.approx(
+            [int(rows.sum()), 30, before, after, after - before], abs=0.051
         )
-    assert number(page.table("Change in percentage points")["total"][0]) == number(table["total"][3])
+    assert number(page.table("Change in percentage points")["total"][0]) == number(table["total"][4])
     n_won, n_lost = (int((a & ~b).sum()) for a, b in ((won[1], won[0]), (won[0], won[1])))
     assert n_won + n_lost > 0, "the steering must flip something for this test to say anything"
     assert f"it wins {n_won} and loses {n_lost}" in page.texts["verdict"]
@@ -548,3 +548,10 @@ def test_an_evaluation_under_the_largest_scale_has_a_report():
     made = evaluation(pairs(), Steering(scale={3: 1e30, 7: -1e30}))
     assert max(abs(edge) for edge in made["distribution"]["edges"]) > 1e30
     assert "<h1" in html_report(checked_evaluation(made))
+
+
+def test_of_few_prompts_no_verdict_is_given():
+    few = html_report(evaluation(pairs(8)))
+    assert "Too few prompts to judge" in few and "items like these" not in few
+    shown = Page.of(few).table("Scores before and after")
+    assert {cells[-1] for cells in shown.values()} == {"few prompts"}
