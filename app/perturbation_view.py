@@ -51,7 +51,8 @@ TOP = 30
 
 @dataclass(frozen=True)
 class Rewritten:
-    """Pairs with every rewrite of their answers, encoded: `matrix` row i holds z of `conversations[i]`.
+    """Pairs with every rewrite of their answers, encoded: `matrix` row i holds z of `conversations[i]`, which lost
+    `n_cut[i]` tokens on the left.
 
     `names` [pairs] says where each pair comes from. `n_all` pairs were there to choose from.
     """
@@ -63,6 +64,7 @@ class Rewritten:
     rules: tuple[str, ...]
     conversations: tuple[Conversation, ...]
     matrix: FeatureMatrix
+    n_cut: tuple[int, ...]
     notes: tuple[str, ...]
     fingerprint: str
 
@@ -101,7 +103,10 @@ def _encoded(
     encoded = encode_once(engine.scorer, conversations, places=places, progress=progress)
     notes = list(encoded.notes)
     if (n_cut := int((encoded.n_cut > 0).sum())) > 0:
-        notes.append(f"{n_cut} texts were too long for the model and were cut on the left")
+        notes.append(
+            f"{n_cut} texts were too long for the model and were cut on the left; a rewrite that lost another part "
+            "of the prompt than its original is in no figure"
+        )
     return Rewritten(
         title,
         pairs,
@@ -110,6 +115,7 @@ def _encoded(
         tuple(rules),
         tuple(conversations),
         encoded.matrix,
+        tuple(encoded.n_cut.tolist()),
         tuple(notes),
         engine.fingerprint,
     )
@@ -118,7 +124,9 @@ def _encoded(
 def outcome(of: Rewritten, steering: Steering) -> Perturbation:
     """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
     matrix = steering.apply(of.matrix) if steering else of.matrix
-    return perturb(of.pairs, scores_from(of.conversations, matrix), rules=of.rules, top=TOP, seed=SEED)
+    score = scores_from(of.conversations, matrix)
+    cuts = dict(zip(of.conversations, of.n_cut, strict=True))
+    return perturb(of.pairs, score, rules=of.rules, top=TOP, seed=SEED, cuts=cuts)
 
 
 def rule_rows(plain_model: Perturbation, steered: Perturbation | None) -> pd.DataFrame:
@@ -138,6 +146,7 @@ def rule_rows(plain_model: Perturbation, steered: Perturbation | None) -> pd.Dat
         line |= {
             "answers": row["answers"],
             "not_applicable": row["not_applicable"],
+            "cut": row["cut"],
             "mean_change": row.get("mean_change", np.nan),
             "mean_abs_change": row.get("mean_abs_change", np.nan),
             "what": RULES[row["rule"]],

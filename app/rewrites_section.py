@@ -153,7 +153,7 @@ def _rate(flips: int, asked: int) -> str:
 def _rules(table: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
-        table.drop(columns=["nan"] if not table["nan"].any() else []),
+        table.drop(columns=[name for name in ("nan", "cut") if not table[name].any()]),
         hide_index=True,
         key="rewrite_table",
         column_config={
@@ -161,6 +161,11 @@ def _rules(table: pd.DataFrame) -> None:
             "answers": number("answers rewritten", format="%d"),
             "not_applicable": number(
                 "no use for it", format="%d", help="Answers the rule leaves as they are"
+            ),
+            "cut": number(
+                "left out: cut",
+                format="%d",
+                help="Answers whose rewrite lost another part of the prompt to the model's length limit",
             ),
             "n": number("orders asked (n)", format="%d"),
             "flips": number("changed", format="%d"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sarm_core.bias_pairs import bias_pairs, style_pairs
 from sarm_core.contrast import Contrast, contrast
 from sarm_core.encoded import Encoded, Place, encode_once
-from sarm_core.errors import RowError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import load_benchmark
 from sarm_core.evaluation.rm_bench import RMBench
 from sarm_core.evaluation.scores import prompt_of
@@ -45,6 +45,11 @@ class Answers:
     def __len__(self) -> int:
         return len(self.conversations)
 
+    def select(self, numbers: Iterable[int]) -> Answers:
+        """The answers with these numbers."""
+        numbers = list(numbers)
+        return Answers(tuple(self.conversations[i] for i in numbers), tuple(self.places[i] for i in numbers))
+
     @property
     def prompts(self) -> list[Hashable]:
         """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
@@ -63,6 +68,7 @@ class Sides:
 
     `names` says what the sides are. `rows` holds the rows of a pairs file, for a cleaned copy of it.
     `prompts` [n] names the prompt of each pair; None takes what precedes each answer.
+    `alike` says that the two of a pair are to differ in one thing only, and not in what of the prompt is read.
     `notes` says what could not be used.
     """
 
@@ -72,10 +78,16 @@ class Sides:
     names: tuple[str, str] = ("chosen", "rejected")
     rows: tuple[Mapping[str, Any], ...] = ()
     prompts: tuple[Hashable, ...] | None = None
+    alike: bool = False
     notes: tuple[str, ...] = ()
 
     def encode(self, scorer: Scorer, complement: Answers | None = None, **how: Any) -> Encodings:
-        """All answers in one pass (see `encode_once` for `how`). Raises RowError."""
+        """All answers in one pass (see `encode_once` for `how`).
+
+        Pairs that are `alike` but lost different numbers of tokens to the length limit are left out, with a note:
+        their longer version shows the model less of the prompt, which is another difference. Raises RowError,
+        SarmError when no pair is left.
+        """
         parts = [self.chosen, self.rejected, *([complement] if complement else [])]
         encoded = encode_once(
             scorer,
@@ -85,12 +97,31 @@ class Sides:
         )
         n, m = len(self.chosen), len(self.rejected)
         rows = np.arange(len(encoded.matrix))
+        left, right, sides = rows[:n], rows[n : n + m], self
+        if self.alike and (apart := encoded.n_cut[left] != encoded.n_cut[right]).any():
+            kept = np.flatnonzero(~apart)
+            sides = self._only(kept, scorer.max_length)
+            left, right = left[kept], right[kept]
         return Encodings(
-            self,
+            sides,
             encoded,
-            encoded.matrix.select(rows[:n]),
-            encoded.matrix.select(rows[n : n + m]),
+            encoded.matrix.select(left),
+            encoded.matrix.select(right),
             encoded.matrix.select(rows[n + m :]) if complement else None,
+        )
+
+    def _only(self, kept: npt.NDArray[np.int64], max_length: int) -> Sides:
+        n = len(self.chosen)
+        why = f"their two versions lost different parts of the prompt to the limit of {max_length} tokens"
+        if not kept.size:
+            raise SarmError(f"none of the {n} pairs can be compared: {why}; give shorter texts")
+        return replace(
+            self,
+            chosen=self.chosen.select(kept),
+            rejected=self.rejected.select(kept),
+            rows=tuple(self.rows[i] for i in kept) if self.rows else (),
+            prompts=None if self.prompts is None else tuple(self.prompts[i] for i in kept),
+            notes=(*self.notes, f"{n - kept.size} of {n} pairs were left out: {why}"),
         )
 
 
@@ -196,6 +227,7 @@ def from_bias(answers: Answers, bias: str) -> Sides:
         True,
         names=(f"with {bias}", f"without {bias}"),
         prompts=tuple(prompts[i] for i in made.origin),
+        alike=True,
         notes=notes,
     )
 
@@ -224,4 +256,5 @@ def from_styles(path: str | Path, with_style: str, without_style: str) -> Sides:
         True,
         names=(with_style, without_style),
         prompts=tuple(int(p) for p in pairs[:, 2]),
+        alike=True,
     )

@@ -7,7 +7,7 @@ questions (both rewritten, only the chosen, only the rejected) are arithmetic on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,10 +31,11 @@ SIDES = ("both", "chosen", "rejected")
 class Perturbation:
     """The result of `perturb`.
 
-    `rules`: one row per rule with `rule`, `answers` rewritten, `not_applicable` answers, `pairs` (with
-    at least one side rewritten), `flips` and `flip_rate` over the questions asked, the same for each side
-    (`flips_both`, `pairs_both`, ...), `mean_change` and `mean_abs_change` of the reward of rewritten answers, and
-    `nan` (questions with a reward that is not a number; they are in no rate).
+    `rules`: one row per rule with `rule`, `answers` rewritten, `not_applicable` answers, `cut` answers (see
+    `perturb`; they count as not rewritten), `pairs` (with at least one side rewritten), `flips` and `flip_rate`
+    over the questions asked, the same for each side (`flips_both`, `pairs_both`, ...), `mean_change` and
+    `mean_abs_change` of the reward of rewritten answers, and `nan` (questions with a reward that is not a
+    number; they are in no rate).
     `features`: per rule the features whose contribution moved most: `rule`, `feature`, `w`, `mean_change`,
     `mean_abs_change` of w z over the rewritten answers, `share_changed` of them in which z changed at all.
     `flips`: one row per flip: `rule`, `pair`, `side`, `margin_before`, `margin_after`.
@@ -92,12 +93,16 @@ def perturb(
     rules: Sequence[str] = tuple(REWRITES),
     top: int = 20,
     seed: int = 0,
+    cuts: Mapping[Conversation, int] | None = None,
 ) -> Perturbation:
     """Rewrite the answers of (chosen, rejected) pairs by each rule and see what flips.
 
     `score` encodes conversations into one FeatureMatrix (a steered one if the steering is to be checked);
     it is called once with the originals and once per rule. A flip is a change of the order of the two
     rewards, a tie made or broken included. The same answer is rewritten alike wherever it occurs.
+    `cuts` says how many tokens each conversation lost on the left to fit the model, 0 where it says nothing. A
+    rewrite that lost more or fewer than its original shows the model another part of the prompt, so what
+    changes is not the rewrite's doing alone: it is left out of every figure and counted as `cut`.
     Raises SarmError for an unknown rule, no pairs, or a score function that loses answers.
     """
     _check(pairs, rules)
@@ -112,16 +117,23 @@ def perturb(
     flips: list[dict[str, Any]] = []
     for rule in rules:
         versions = [rewritten(answer, rule, seed) for answer in answers]
+        n_made = sum(version is not None for version in versions)
+        if cuts:
+            versions = [
+                version if version is not None and cuts.get(version, 0) == cuts.get(answer, 0) else None
+                for answer, version in zip(answers, versions, strict=True)
+            ]
         applied = np.flatnonzero([version is not None for version in versions])
+        left_out = {"not_applicable": len(answers) - n_made, "cut": n_made - applied.size}
         if not applied.size:
-            rule_rows.append({"rule": rule, "answers": 0, "not_applicable": len(answers), "pairs": 0})
+            rule_rows.append({"rule": rule, "answers": 0, "pairs": 0, **left_out})
             continue
         changed = _scored(score, [version for version in versions if version is not None])
         before, after = original.exact_rewards, original.exact_rewards.copy()
         after[applied] = changed.exact_rewards
         row = _asked(rule, before, after, chosen, rejected, applied, flips)
         difference = after[applied] - before[applied]
-        row["not_applicable"] = len(answers) - applied.size
+        row |= left_out
         row["mean_change"] = float(np.nanmean(difference)) if (~np.isnan(difference)).any() else np.nan
         row["mean_abs_change"] = (
             float(np.nanmean(np.abs(difference))) if (~np.isnan(difference)).any() else np.nan

@@ -46,11 +46,12 @@ def run(options: argparse.Namespace) -> int:
     places = [(benchmark.items[pair].source, benchmark.items[pair].row) for pair in origin]
     with encoding_of(options) as how:
         encoded = encode_once(scorer, conversations, places=places, **how)
+    cuts = dict(zip(conversations, encoded.n_cut.tolist(), strict=True))
 
     def checked(under: Steering | None) -> Perturbation:
         matrix = encoded.matrix if under is None else under.apply(encoded.matrix)
         score = scores_from(conversations, matrix)
-        return perturb(pairs, score, rules=rules, top=options.top, seed=options.seed)
+        return perturb(pairs, score, rules=rules, top=options.top, seed=options.seed, cuts=cuts)
 
     report: dict[str, Any] = {
         "format": FORMAT,
@@ -72,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     lines = [*_summary(report), *encoded.notes]
     if report["cut_answers"]:
         lines.append(
-            f"{report['cut_answers']} texts were longer than {scorer.max_length} tokens: cut on the left"
+            f"{report['cut_answers']} texts were longer than {scorer.max_length} tokens: cut on the left; a rewrite "
+            "that lost another part of the prompt than its original is in no figure"
         )
     if benchmark.skipped:
         lines.append(f"{len(benchmark.skipped)} bad rows were left out, they are listed in the output")
@@ -115,7 +117,9 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _plain(value: Any, name: str) -> Any:
     if isinstance(value, str):
         return value
-    whole = name in ("feature", "answers", "not_applicable", "nan") or name.startswith(("pairs", "flips"))
+    whole = name in ("feature", "answers", "not_applicable", "cut", "nan") or name.startswith(
+        ("pairs", "flips")
+    )
     number = json_number(float(value))
     return int(number) if whole and number is not None else number
 
@@ -125,6 +129,8 @@ def _summary(report: Mapping[str, Any]) -> list[str]:
     steered = {row["rule"]: row for row in report.get("steered", {"rules": []})["rules"]}
     for row in report["plain"]["rules"]:
         text = f"{row['rule']}: {_flips(row)}, {row['not_applicable']} answers without use for it"
+        if row["cut"]:
+            text += f", {row['cut']} left out because rewrite and original were cut apart"
         if row["rule"] in steered:
             text += f"; steered {_flips(steered[row['rule']])}"
         lines.append(text)

@@ -52,7 +52,9 @@ def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked,
         def score(conversations, steering=steering):
             return steering.apply(engine.scorer.score(conversations).matrix)
 
-        expected = perturb(checked.pairs, score, rules=list(RULES), top=30, seed=0)
+        tokens = engine.scorer.tokens(list(checked.conversations))
+        cuts = {c: s.n_cut for c, s in zip(checked.conversations, tokens, strict=True)}
+        expected = perturb(checked.pairs, score, rules=list(RULES), top=30, seed=0, cuts=cuts)
         found = outcome(checked, steering)
         names = ["rule", "pairs", "flips"]
         pd.testing.assert_frame_equal(found.rules[names], expected.rules[names])
@@ -83,12 +85,14 @@ def test_moved_features_are_those_that_some_rule_moves_most(engine, checked):
     every = moved_rows(found, "all rules", {})
     w = engine.scorer.head.astype(float)
     number = {conversation: row for row, conversation in enumerate(checked.conversations)}
+    n_cut = checked.n_cut
     z = checked.matrix.csr.toarray().astype(float)
     most = np.zeros(len(w))
     answers = list(dict.fromkeys(answer for pair in checked.pairs for answer in pair))
     for rule in RULES:
         rewrites = [(answer, rewritten(answer, rule, 0)) for answer in answers]
-        moves = [z[number[new]] - z[number[old]] for old, new in rewrites if new is not None]
+        both = [(number[old], number[new]) for old, new in rewrites if new is not None]
+        moves = [z[new] - z[old] for old, new in both if n_cut[new] == n_cut[old]]
         if not moves:
             continue
         most = np.maximum(most, np.abs(w * np.array(moves)).mean(0))

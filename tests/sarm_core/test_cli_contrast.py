@@ -191,6 +191,33 @@ def test_a_folder_that_holds_no_set_of_texts_is_refused_by_name(model, tmp_path,
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_bias_pairs_that_lost_different_parts_of_the_prompt_are_left_out(model, tmp_path, capsys):
+    """The longer version loses more of a long prompt: that would be found as a feature of the bias."""
+    texts = [{"prompt": "word " * (3 + 30 * (i % 2)), "response": f"It is number {i}."} for i in range(6)]
+    source = write(tmp_path / "in.jsonl", texts)
+    fits = write(tmp_path / "fits.jsonl", texts[::2])
+    scorer = load_sarm(model)
+    limit = str(max(map(len, scorer.tokens(texts[::2]))) + 60)
+    arguments = ["--model", model, "--bias", "flattery", "--out"]
+    assert run(tmp_path, fits, *arguments, tmp_path / "fits.csv") == 0
+    capsys.readouterr()
+    assert run(tmp_path, source, *arguments, tmp_path / "all.csv", "--max-length", limit) == 0
+    said = capsys.readouterr().err
+    assert "3 pairs of 1 prompts" in said
+    assert (
+        f"3 of 6 pairs were left out: their two versions lost different parts of the prompt to the limit of {limit}"
+        in said
+    )
+    wanted, found = table(tmp_path / "fits.csv"), table(tmp_path / "all.csv")
+    assert {i: float(row["s"]) for i, row in found.items()} == pytest.approx(
+        {i: float(row["s"]) for i, row in wanted.items()}, abs=1e-4
+    )
+    long = write(tmp_path / "long.jsonl", texts[1::2])
+    assert run(tmp_path, long, *arguments, tmp_path / "none.csv", "--max-length", limit) == 2
+    assert "none of the 3 pairs can be compared" in capsys.readouterr().err
+    assert not (tmp_path / "none.csv").exists()
+
+
 def test_the_same_seed_gives_the_same_file(model, tmp_path):
     source = write(tmp_path / "in.jsonl", pairs(6))
     for name in ("a", "b"):

@@ -185,3 +185,21 @@ def test_an_unknown_rule_is_refused_before_anything_is_loaded(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run(tmp_path, "in.jsonl", "--out", "o.json", "--rule", "magic")
     assert stop.value.code == 2 and "magic" in capsys.readouterr().err
+
+
+def test_rewrites_that_push_the_prompt_out_are_left_out_and_counted(model, tmp_path, capsys):
+    scorer = load_sarm(model)
+    lengths = sorted(len(s) for row in ROWS for s in scorer.tokens(list(pair_of(row))))
+    limit = lengths[len(lengths) // 2]
+    short = load_sarm(model, max_length=limit)
+    answers = list(dict.fromkeys(answer for row in ROWS for answer in pair_of(row)))
+    apart = {}
+    for rule in REWRITES:
+        made = [(a, v) for a in answers if (v := rewritten(a, rule)) is not None]
+        apart[rule] = sum(len({s.n_cut for s in short.tokens([a, v])}) > 1 for a, v in made)
+    assert 0 < apart["suffix"] < len(answers)
+    source, out = write(tmp_path / "in.jsonl", ROWS), tmp_path / "o.json"
+    assert run(tmp_path, source, "--model", model, "--out", out, "--max-length", limit) == 0
+    report = json.loads(out.read_text())
+    assert {row["rule"]: row["cut"] for row in report["plain"]["rules"]} == apart
+    assert "left out because rewrite and original were cut apart" in capsys.readouterr().err

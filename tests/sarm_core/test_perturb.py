@@ -247,6 +247,37 @@ def test_flips_equal_plain_loops():
         assert (row["flips"], row["flip_rate"]) == (count, pytest.approx(count / questions[row["rule"]]))
 
 
+def test_a_rewrite_that_lost_another_part_of_the_prompt_is_in_no_figure():
+    """Its reward may change because the prompt did: those answers count as not rewritten, the others as ever."""
+    answers = list(dict.fromkeys(answer for pair in PAIRS for answer in pair))
+    spoilt = answers[::2]
+    cuts = {rewritten(answer, "suffix"): 3 for answer in spoilt if rewritten(answer, "suffix")}
+    cuts |= dict.fromkeys(answers[1::2], 5)  # equal cuts of original and rewrite do no harm
+    cuts |= {rewritten(answer, "suffix"): 5 for answer in answers[1::2] if rewritten(answer, "suffix")}
+
+    def with_noise(conversations):
+        matrix = words_as_features(conversations)
+        changed = matrix.csr.toarray()
+        for row, conversation in enumerate(conversations):
+            changed[row] *= -50 if cuts.get(conversation) == 3 else 1
+        return FeatureMatrix(sparse.csr_matrix(changed), HEAD)
+
+    found = perturb(PAIRS, with_noise, rules=["suffix"], cuts=cuts)
+    row = found.rules.iloc[0]
+    usable = [a for a in answers[1::2] if rewritten(a, "suffix")]
+    assert row["answers"] == len(usable) > 2
+    assert row["cut"] == sum(rewritten(answer, "suffix") is not None for answer in spoilt) > 2
+    assert row["answers"] + row["cut"] + row["not_applicable"] == len(answers)
+    for side, places in (("both", (0, 1)), ("chosen", (0,)), ("rejected", (1,))):
+        assert row[f"pairs_{side}"] == sum(all(pair[p] in usable for p in places) for pair in PAIRS)
+    change = [
+        float(words_as_features([rewritten(a, "suffix")]).exact_rewards[0])
+        - float(words_as_features([a]).exact_rewards[0])
+        for a in usable
+    ]
+    assert row["mean_change"] == pytest.approx(np.mean(change))
+
+
 def test_moved_features_account_for_the_change_of_reward():
     found = perturb(PAIRS, words_as_features, top=WIDTH)
     for _, row in found.rules.iterrows():
