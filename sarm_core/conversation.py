@@ -20,7 +20,7 @@ import numpy.typing as npt
 from sarm_core.errors import CheckpointError, RowError
 from sarm_core.rows import Conversation
 
-__all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_ends"]
+__all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_end_characters", "sentence_ends"]
 
 SCORED_RULES = ("last-special-token", "last-token")
 _EM_SPACE = "\u2003"
@@ -279,6 +279,11 @@ def cut_left(
     return TokenSequence(tokens[n_cut:], n_cut, max(0, answer_start - n_cut), text, spans)
 
 
+def sentence_end_characters(answer: str) -> list[int]:
+    """Where the sentences and lines of an answer end: character offsets behind each, ascending."""
+    return sorted({found.end() for found in _SENTENCE_END.finditer(answer) if found.end() > 0})
+
+
 def sentence_ends(sequence: TokenSequence) -> npt.NDArray[np.int64]:
     """Indices of tokens that end a sentence or a line of the last answer, ascending; the scored token last.
 
@@ -291,7 +296,7 @@ def sentence_ends(sequence: TokenSequence) -> npt.NDArray[np.int64]:
     first = int(sequence.spans[sequence.answer_start, 0])
     last = int(sequence.spans[scored, 0])
     answer = sequence.text[first:last]
-    chars = np.array([first + m.end() for m in _SENTENCE_END.finditer(answer) if m.end() > 0], dtype=np.int64)
+    chars = first + np.array(sentence_end_characters(answer), dtype=np.int64)
     ends = sequence.spans[:, 1]
     tokens = np.minimum(np.searchsorted(ends, chars, side="left"), scored)
     # The bytes of one character may be several tokens: the sentence is over with the last of them.

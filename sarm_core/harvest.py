@@ -202,13 +202,6 @@ class FinishedHarvest:
             example.band_high,
         )
 
-    def scored_share(self) -> float | None:
-        """Share of the positions that are the scored one of their text; None when only those were looked at."""
-        statistics = self.accumulator.statistics
-        if self.settings.positions == "scored":
-            return None
-        return statistics.n_texts / max(1, statistics.n_positions)
-
     def header(self) -> dict[str, Any]:
         """What was harvested and how, for the store's list of imports."""
         accumulator = self.accumulator

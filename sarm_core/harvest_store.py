@@ -1,4 +1,4 @@
-"""The `harvest` command: corpus and model in, feature store out. The only module here that knows the store."""
+"""The `harvest` command: corpus and model in, feature store out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +16,12 @@ from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harve
 from sarm_core.harvesting.progress import bar_of, counted
 from sarm_core.harvesting.work import Engine
 from sarm_core.scorer import Scorer, load_sarm
-from sarm_core.suggest import Background, PeakExample, TextProfile, suggest
+from sarm_core.suggest_store import suggest_all
 
 if TYPE_CHECKING:
     from feature_db import Store
 
-__all__ = ["METHOD", "harvest_into", "run_command", "suggest_all"]
-
-METHOD = "log-odds"
-"""Name under which suggestions are stored"""
-SCORED_SHARE = "scored_share"
+__all__ = ["harvest_into", "run_command"]
 
 
 def run_command(options: argparse.Namespace) -> str:
@@ -150,7 +142,7 @@ def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> di
         facts = {**facts, "stage": "import", "imports_before": last}
         workspace.write(facts, arrays)
     run = hashlib.sha256(json.dumps(facts["identity"], sort_keys=True).encode()).hexdigest()[:16]
-    header = {**finished.header(), "run": run, SCORED_SHARE: finished.scored_share()}
+    header = {**finished.header(), "run": run}
     done = store.value(
         "SELECT count(*) FROM imports WHERE id > ? AND json_extract(header, '$.run') = ?",
         (facts["imports_before"], run),
@@ -166,56 +158,3 @@ def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> di
                 header=header,
             )
     return header
-
-
-@dataclass(frozen=True)
-class _Suggested:
-    feature: int
-    text: str
-    evidence: dict[str, Any]
-
-
-def suggest_all(store: Store) -> int:
-    """Replace the suggestions of all features by those their stored top texts give; returns how many.
-
-    Texts are read from the store one feature at a time and a few thousand profiles are kept: what grows with
-    the dictionary is the suggestions alone, at most one a feature, which are written when all are made.
-    """
-
-    @lru_cache(maxsize=4096)
-    def text_of(text: int) -> tuple[TextProfile, list[str]]:
-        row = store.row("SELECT messages, tokens, category FROM texts WHERE id = ?", (text,))
-        assert row is not None  # a foreign key holds it
-        return TextProfile.of(json.loads(row[0]), row[2]), json.loads(row[1] or "[]")
-
-    rest = store.rows("SELECT DISTINCT text FROM examples WHERE kind = 'silent' ORDER BY text")
-    if not rest:
-        rest = store.rows("SELECT id FROM texts ORDER BY id LIMIT 2048")
-    share = store.value(
-        f"SELECT json_extract(header, '$.{SCORED_SHARE}') FROM imports "
-        "WHERE format = 'harvest' ORDER BY id DESC LIMIT 1"
-    )
-    background = Background.of((text_of(row[0])[0] for row in rest), share)
-
-    def suggestions() -> Iterator[_Suggested]:
-        rows = store.conn.execute(
-            "SELECT feature, text, peak_position FROM examples WHERE kind = 'top' AND purpose = 'label' "
-            "AND activation > 0 ORDER BY feature, rank"
-        )
-        for feature, examples in groupby(rows, key=itemgetter("feature")):
-            bar.update()
-            made = suggest(
-                [_peak(*text_of(text), peak) for _, text, peak in examples if peak is not None], background
-            )
-            if made is not None:
-                yield _Suggested(feature, made.text, made.evidence)
-
-    total = store.value(
-        "SELECT count(DISTINCT feature) FROM examples WHERE kind = 'top' AND purpose = 'label' AND activation > 0"
-    )
-    with bar_of(total, "suggesting descriptions", " features") as bar:
-        return store.replace_suggestions(METHOD, suggestions())
-
-
-def _peak(profile: TextProfile, tokens: list[str], peak: int) -> PeakExample:
-    return PeakExample(profile, "".join(tokens[max(0, peak - 100) : peak + 1]), peak == len(tokens) - 1)

@@ -1,110 +1,150 @@
-"""Descriptions without a person or an API: what sets the top texts of a feature apart from the rest.
+"""Descriptions without a person or an API: what sets the places where a feature fires most apart from the rest.
 
-Words: n-grams of the answer, and of the sentence that ends at the peak, compared by log-odds with an
-informative Dirichlet prior [Monroe, Colaresi and Quinn 2008, eq. 16-22, here for presence in a text: a
-Beta prior at the n-gram's overall rate]. Structure: refusals, lists, code, length and the like, compared the
-same way. The result is a suggestion, never a label: nobody has looked at it.
+A place is the end of a sentence or of an answer, and has traits: the words of its sentence, what kind of sentence and
+of answer it is (`text_traits`). The method has three steps, and only the last sees texts kept for checking.
+
+1. Which traits stand out at a feature's strongest places: log-odds with an informative Dirichlet prior [Monroe,
+   Colaresi and Quinn 2008, eq. 16-22, here for presence at a place: a Beta prior at the trait's overall rate]. With
+   thousands of traits the largest of pure chance is large, so a trait must beat what random places of the same
+   corpus reach: the threshold is taken from such groups, for each group size and kind of trait.
+2. Of these, at most two that together hold at many of the places kept for labelling and at few others. They are a
+   rule: it holds at a place that has either trait.
+3. The rule is tried on the texts kept for checking. If it does not hold more often where the feature fires than at
+   other places of the corpus, there is no suggestion: a wrong name is worse than none.
+
+The result is a suggestion, never a label: nobody has looked at it.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Background", "PeakExample", "Suggestion", "TextProfile", "log_odds", "suggest"]
+import numpy as np
+import numpy.typing as npt
+from scipy.special import betainc
+
+from sarm_core.text_traits import KINDS, AnswerPlaces, kind_of, phrase
+
+__all__ = [
+    "CHANCE",
+    "Background",
+    "FeaturePlaces",
+    "Part",
+    "Rule",
+    "Suggestion",
+    "find_rule",
+    "log_odds",
+    "suggest",
+]
 
 PRIOR = 10.0
-"""Pseudo-texts the prior is worth"""
+"""Pseudo-places the prior is worth"""
+CHANCE = 0.05
+"""Share of groups of random places in which some trait stands out; also the level of the check."""
+RANDOM_GROUPS = 1000
 LEAST_EXAMPLES = 3
-LEAST_Z, LEAST_SHARE = 3.0, 0.3
-LEAST_FLAG_Z, LEAST_FLAG_SHARE = 2.0, 0.6
-MOST_WORDS, MOST_NEAR, MOST_FLAGS = 4, 2, 4
-NEAR_WORDS = 8
-END_FLAG = "peaks at the end of the answer"
+LEAST_SHARE = 0.3
+CANDIDATES = 20
+MOST_PARTS = 2
+COST = 2.0
+"""What holding at all other places costs, where holding at all places it fires at is worth 1. Above 1, so that of two
+rules the one that holds at fewer other places, and so tells more, is preferred."""
+LEAST_GAIN, LEAST_NEW = 0.08, 2
+"""A second trait must better the rule by so much, and hold at so many places the first does not."""
+LEAST_HITS = 2
+TITLE_LENGTH = 40
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-_SEGMENT = re.compile(
-    r"(?<![.!?…:;])[.!?…:;]++(?=\s|$)|\n+"
-)  # a run from its first mark only: see `answer_spans`
-_SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>|</?s>")
-_REFUSAL = re.compile(
-    r"\b(?:can(?:no|['’])t|won['’]?t|will not|can not|unable to|not able to|not going to|not comfortable)\b"
-    r"[^.!?\n]{0,40}\b(?:help|assist|provide|give|answer|share|offer|support|comply|create|write|do|discuss|"
-    r"advise|explain|engage|describe|recommend)\w*"
-    r"|\bi['’]?m (?:very |really |so )?sorry\b|\bi apologi[sz]e\b|\bas an ai\b|\bi must decline\b",
-    re.IGNORECASE,
-)
-_LIST = re.compile(r"^[^\S\n]*(?:[-*•+]|\d{1,3}[.)])\s+\S", re.MULTILINE)
-_HEADING = re.compile(r"^[^\S\n]*(?:#{1,6}\s+\S|\*\*[^*\n]+\*\*:?\s*$)", re.MULTILINE)
-_LENGTHS = (
-    (15, "under 15 words"),
-    (50, "15 to 50 words"),
-    (120, "50 to 120 words"),
-    (300, "120 to 300 words"),
-)
+Places = Sequence[frozenset[str]]
 
 
 @dataclass(frozen=True)
-class TextProfile:
-    """What a text has, each counted once: n-grams of its answer, of its sentence ends, and structure flags."""
+class FeaturePlaces:
+    """The traits of the places of one feature's examples: where it peaks, and all places of silent texts."""
 
-    grams: frozenset[str]
-    ends: tuple[frozenset[str], ...]
-    """For each sentence the n-grams of its last words"""
-    flags: frozenset[str]
-
-    @classmethod
-    def of(cls, messages: Sequence[Mapping[str, Any]], category: str | None = None) -> TextProfile:
-        """The profile of a conversation's last turn, or of a plain text."""
-        answer = str(messages[-1]["content"]) if messages else ""
-        segments = _segments(answer)
-        grams = frozenset(gram for words in segments for gram in _grams(words))
-        ends = tuple(frozenset(_grams(words[-NEAR_WORDS:])) for words in segments)
-        return cls(grams, ends, frozenset(_flags(answer, category)))
+    strongest: Places
+    """Peaks of the top texts kept for labelling"""
+    firing: Places
+    """Peaks of all firing texts kept for labelling, the strongest among them"""
+    unseen_strongest: Places
+    """Peaks of the top texts kept for checking"""
+    unseen_firing: Places
+    unseen_silent: Places
+    texts: frozenset[int] = frozenset()
+    """Numbers of the texts that are no "rest" for this feature: those it fires in, and those kept for checking"""
 
 
-@dataclass(frozen=True)
-class PeakExample:
-    """One top text of a feature: its profile, the text up to and with the peak, and whether that is the end."""
-
-    profile: TextProfile
-    before_peak: str
-    at_end: bool
-
-    def near(self) -> frozenset[str]:
-        """n-grams of the words just before the peak, in its sentence."""
-        segments = _segments(_SPECIAL.sub(" ", self.before_peak[-400:]).rstrip())
-        return frozenset(_grams(segments[-1][-NEAR_WORDS:])) if segments else frozenset()
-
-
-@dataclass
 class Background:
-    """Counts over a sample of the corpus: the rest, against which top texts are compared."""
+    """The places of a sample of the corpus: the rest, against which a feature's places are compared.
 
-    n_texts: int = 0
-    n_sentences: int = 0
-    grams: Counter[str] = field(default_factory=Counter)
-    ends: Counter[str] = field(default_factory=Counter)
-    flags: Counter[str] = field(default_factory=Counter)
-    end_share: float | None = None
-    """Share of all positions that are the end of an answer; None when only ends were looked at."""
+    Memory: a number for each (place, trait), and each trait's text once.
+    """
 
-    @classmethod
-    def of(cls, profiles: Iterable[TextProfile], end_share: float | None = None) -> Background:
-        """Count each text once."""
-        counts = cls(end_share=end_share)
-        for profile in profiles:
-            counts.n_texts += 1
-            counts.n_sentences += len(profile.ends)
-            counts.grams.update(profile.grams)
-            counts.flags.update(profile.flags)
-            for end in profile.ends:
-                counts.ends.update(end)
-        return counts
+    def __init__(
+        self, texts: Iterable[tuple[int, AnswerPlaces]], *, scored_only: bool = False, seed: int = 0
+    ):
+        self._seed = seed
+        self._trait: dict[str, int] = {}
+        rows: list[npt.NDArray[np.int32]] = []
+        numbers: list[int] = []
+        for number, answer in texts:
+            for place in answer.looked_at(scored_only):
+                traits = [self._trait.setdefault(trait, len(self._trait)) for trait in answer.traits(place)]
+                rows.append(np.array(traits, dtype=np.int32))
+                numbers.append(number)
+        self.text = np.array(numbers, dtype=np.int64)
+        """Number of each place's text, [places]"""
+        self._kind = np.array([KINDS.index(kind_of(trait)) for trait in self._trait], dtype=np.int8)
+        self._rows = rows
+        joined = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+        order = np.argsort(joined, kind="stable")
+        self._count = np.bincount(joined, minlength=len(self._trait))
+        self._starts = np.concatenate([[0], np.cumsum(self._count)])
+        self._places = np.repeat(np.arange(len(rows), dtype=np.int32), [len(row) for row in rows])[order]
+        self._names: list[str] = list(self._trait)
+        self._thresholds: dict[int, dict[str, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def traits(self, place: int) -> frozenset[str]:
+        """The traits of a place."""
+        return frozenset(self._names[i] for i in self._rows[place])
+
+    def having(self, trait: str) -> npt.NDArray[np.int32]:
+        """The places that have a trait, ascending."""
+        number = self._trait.get(trait)
+        if number is None:
+            return np.zeros(0, dtype=np.int32)
+        return self._places[self._starts[number] : self._starts[number + 1]]
+
+    def thresholds(self, n: int) -> dict[str, float]:
+        """For each kind of trait the log-odds that its strongest trait exceeds in CHANCE / kinds of the groups of
+        `n` random places, each of another text; so in at most CHANCE of them anything stands out."""
+        if n not in self._thresholds:
+            rng = np.random.default_rng([self._seed, n])
+            largest = np.full((RANDOM_GROUPS, len(KINDS)), -np.inf)
+            for group in largest:
+                places = self._random_places(rng, n)
+                traits, top = np.unique(np.concatenate([self._rows[i] for i in places]), return_counts=True)
+                traits, top = traits[top >= least_count(n)], top[top >= least_count(n)]
+                z = log_odds(top, n, self._count[traits] - top, len(self) - n)
+                np.maximum.at(group, self._kind[traits], z)
+            level = 1 - CHANCE / len(KINDS)
+            self._thresholds[n] = dict(
+                zip(KINDS, np.quantile(largest, level, axis=0, method="higher").tolist(), strict=True)
+            )
+        return self._thresholds[n]
+
+    def _random_places(self, rng: np.random.Generator, n: int) -> npt.NDArray[np.int64]:
+        places: dict[int, int] = {}
+        for place in rng.permutation(len(self)).tolist():
+            places.setdefault(int(self.text[place]), place)
+            if len(places) == n:
+                break
+        return np.array(list(places.values()))
 
 
 @dataclass(frozen=True)
@@ -112,154 +152,179 @@ class Suggestion:
     """A short description, and the counts it rests on."""
 
     text: str
+    """At most TITLE_LENGTH characters, for charts and tables"""
     evidence: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Found:
-    what: str
+class Part:
+    """A trait that stands out at a feature's strongest places."""
+
+    trait: str
+    top: int
+    """At how many of the strongest places it holds"""
+    rest_share: float
+    """Share of the other places of the corpus at which it holds"""
+    z: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One or more traits of which a place must have any, and where that holds: [places, of places]."""
+
+    parts: tuple[Part, ...]
+    strongest: list[int]
+    elsewhere: float
+    """Share of the other places of the corpus"""
+    unseen: dict[str, list[int]]
+    """"strongest" and "firing": peaks kept for checking; "silent": places of silent texts kept for checking"""
+
+    def better_than_chance(self) -> bool:
+        """Whether it holds, on unseen texts, where the feature fires more often than a rule for random places
+        would, at level CHANCE (one-sided, binomial, as an incomplete beta function), and than where it is silent."""
+        (hits, n), (false, n_silent) = self.unseen["firing"], self.unseen["silent"]
+        if hits < LEAST_HITS or hits / n <= false / max(1, n_silent):
+            return False
+        return float(betainc(hits, n - hits + 1, self.elsewhere)) < CHANCE
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    trait: str
     top: int
     z: float
-    rest_share: float
-
-    def as_dict(self, n: int) -> dict[str, Any]:
-        return {
-            "what": self.what,
-            "top": self.top,
-            "of": n,
-            "rest_share": round(self.rest_share, 4),
-            "z": round(self.z, 2),
-        }
+    fires: npt.NDArray[np.bool_]
+    """At which of the firing places it holds"""
+    rest: npt.NDArray[np.bool_]
+    """At which places of the background"""
 
 
-def log_odds(top: int, n_top: int, rest: float, n_rest: float) -> float:
-    """Standardised log-odds ratio of presence in `top` of n_top texts against `rest` of n_rest.
+def least_count(n: int) -> float:
+    """At how many of `n` places a trait must hold to be looked at."""
+    return max(LEAST_EXAMPLES, LEAST_SHARE * n)
+
+
+def log_odds(top: Any, n_top: int, rest: Any, n_rest: float) -> Any:
+    """Standardised log-odds ratio of presence at `top` of n_top places against `rest` of n_rest; numbers or arrays.
 
     The prior is Beta(PRIOR p, PRIOR (1 - p)) on both sides, p being the share overall; at least Jeffreys'.
     """
     p = (top + rest + 0.5) / (n_top + n_rest + 1.0)
-    # Below half a text the variance 1 / a would hide even a phrase that all top texts share and no other has.
-    a, b = max(0.5, PRIOR * p), max(0.5, PRIOR * (1 - p))
-    cells = (top + a, n_top - top + b, rest + a, max(0.0, n_rest - rest) + b)
-    delta = math.log(cells[0] / cells[1]) - math.log(cells[2] / cells[3])
-    return delta / math.sqrt(sum(1 / cell for cell in cells))
+    # Below half a place the variance 1 / a would hide even a phrase that all top texts share and no other has.
+    a, b = np.maximum(0.5, PRIOR * p), np.maximum(0.5, PRIOR * (1 - p))
+    cells = (top + a, n_top - top + b, rest + a, np.maximum(0.0, n_rest - rest) + b)
+    delta = np.log(cells[0] / cells[1]) - np.log(cells[2] / cells[3])
+    return delta / np.sqrt(sum(1 / cell for cell in cells))
 
 
-def suggest(examples: Sequence[PeakExample], background: Background) -> Suggestion | None:
-    """A description of what `examples` (a feature's top texts) share; None when nothing stands out.
-
-    The examples must be those meant for labelling: the ones kept for checking labels would make the check
-    worthless. Top texts that are in the background are not taken out of it; they are few.
-    """
-    n = len(examples)
-    if n < LEAST_EXAMPLES or not background.n_texts:
+def suggest(places: FeaturePlaces, background: Background) -> Suggestion | None:
+    """What the places where a feature fires have in common; None when nothing does that holds on unseen texts."""
+    rule = find_rule(places, background)
+    if rule is None or not rule.better_than_chance():
         return None
-    words = _stand_out(
-        [e.profile.grams for e in examples], background.grams, background.n_texts, LEAST_Z, LEAST_SHARE
-    )
-    near = _stand_out(
-        [e.near() for e in examples], background.ends, background.n_sentences, LEAST_Z, LEAST_SHARE
-    )
-    flags = _stand_out(
-        [e.profile.flags for e in examples],
-        background.flags,
-        background.n_texts,
-        LEAST_FLAG_Z,
-        LEAST_FLAG_SHARE,
-    )
-    at_end = sum(e.at_end for e in examples)
-    if background.end_share is not None and at_end >= LEAST_FLAG_SHARE * n:
-        share = background.end_share
-        z = log_odds(at_end, n, share * background.n_sentences, background.n_sentences)
-        if z >= LEAST_FLAG_Z:
-            flags.append(_Found(END_FLAG, at_end, z, share))
-    words = _distinct(words, MOST_WORDS)
-    near = _distinct([f for f in near if all(f.what != w.what for w in words)], MOST_NEAR)
-    flags = sorted(flags, key=lambda f: (-f.z, f.what))[:MOST_FLAGS]
-    parts = []
-    if words:
-        parts.append(", ".join(f'"{f.what}"' for f in words))
-    if near:
-        parts.append("just after " + " or ".join(f'"{f.what}"' for f in near))
-    parts += [f.what for f in flags]
-    if not parts:
-        return None
+    phrases = [phrase(part.trait) for part in rule.parts]
+    n = len(places.strongest)
     return Suggestion(
-        "; ".join(parts),
+        _title(phrases),
         {
-            "examples": n,
-            "words": [f.as_dict(n) for f in words],
-            "near_peak": [f.as_dict(n) for f in near],
-            "structure": [f.as_dict(n) for f in flags],
+            "description": " or ".join(phrases),
+            "parts": [
+                {
+                    "what": what,
+                    "kind": kind_of(part.trait),
+                    "top": part.top,
+                    "of": n,
+                    "rest_share": round(part.rest_share, 4),
+                    "z": round(part.z, 2),
+                }
+                for what, part in zip(phrases, rule.parts, strict=True)
+            ],
+            "strongest": rule.strongest,
+            "elsewhere": round(rule.elsewhere, 4),
+            "unseen": rule.unseen,
         },
     )
 
 
-def _stand_out(
-    tops: Sequence[frozenset[str]], rest: Counter[str], n_rest: int, least_z: float, least_share: float
-) -> list[_Found]:
-    n = len(tops)
-    counts = Counter(what for top in tops for what in top)
+def find_rule(places: FeaturePlaces, background: Background) -> Rule | None:
+    """The traits that say best where a feature fires, judged by its places kept for labelling; None when nothing
+    stands out. The unseen places have no part in the choice: how it does on them is only counted."""
+    rest = ~np.isin(background.text, list(places.texts))
+    if len(places.strongest) < LEAST_EXAMPLES or not rest.any():
+        return None
+    chosen = _best_rule(_standing_out(places, background, rest), rest)
+    if not chosen:
+        return None
+    traits = [candidate.trait for candidate in chosen]
+    held = np.logical_or.reduce([candidate.rest for candidate in chosen])
+    return Rule(
+        tuple(Part(c.trait, c.top, float(c.rest[rest].mean()), c.z) for c in chosen),
+        _held(traits, places.strongest),
+        # Never 0: that it held nowhere in a sample does not make it impossible.
+        max(1, int(held[rest].sum())) / int(rest.sum()),
+        {
+            "strongest": _held(traits, places.unseen_strongest),
+            "firing": _held(traits, places.unseen_firing),
+            "silent": _held(traits, places.unseen_silent),
+        },
+    )
+
+
+def _standing_out(
+    places: FeaturePlaces, background: Background, rest: npt.NDArray[np.bool_]
+) -> list[_Candidate]:
+    """Traits of the strongest places that no random places would share so, most surprising first."""
+    n, n_rest = len(places.strongest), int(rest.sum())
+    thresholds = background.thresholds(n)
     found = []
-    for what, top in counts.items():
-        if top >= max(LEAST_EXAMPLES, least_share * n):
-            z = log_odds(top, n, rest[what], n_rest)
-            if z >= least_z:
-                found.append(_Found(what, top, z, rest[what] / max(1, n_rest)))
-    return sorted(found, key=lambda f: (-f.z, f.what))
+    for trait, top in Counter(trait for place in places.strongest for trait in place).items():
+        if top < least_count(n):
+            continue
+        having = background.having(trait)
+        z = float(log_odds(top, n, int(rest[having].sum()), n_rest))
+        if z > thresholds[kind_of(trait)]:
+            found.append((-z, -len(trait), trait, top, having))
+    candidates = []
+    for minus_z, _, trait, top, having in sorted(found, key=lambda item: item[:3])[:CANDIDATES]:
+        in_rest = np.zeros(len(rest), dtype=bool)
+        in_rest[having] = True
+        fires = np.array([trait in place for place in places.firing])
+        candidates.append(_Candidate(trait, top, -minus_z, fires, in_rest))
+    return candidates
 
 
-def _distinct(found: Sequence[_Found], most: int) -> list[_Found]:
-    """The strongest n-grams that do not repeat each other; a longer one stands for its parts when it is
-    nearly as frequent."""
-    chosen: list[_Found] = []
-    for candidate in found:
-        at = next((i for i, c in enumerate(chosen) if _overlap(candidate.what, c.what)), None)
-        if at is None:
-            chosen.append(candidate)
-        elif len(candidate.what) > len(chosen[at].what) and candidate.top >= 0.8 * chosen[at].top:
-            chosen[at] = candidate
-    unique: list[_Found] = []
-    for candidate in chosen:
-        if not any(_overlap(candidate.what, kept.what) for kept in unique):
-            unique.append(candidate)
-    return unique[:most]
+def _best_rule(candidates: Sequence[_Candidate], rest: npt.NDArray[np.bool_]) -> list[_Candidate]:
+    """The trait that tells most, and further ones as long as they add to it. Of equals, the earlier."""
+    rule: list[_Candidate] = []
+    best = 0.0
+    fires, elsewhere = np.zeros(0, dtype=bool), np.zeros(len(rest), dtype=bool)
+    while len(rule) < MOST_PARTS:
+        worth = []
+        for place, candidate in enumerate(candidates):
+            held = candidate.fires if not rule else fires | candidate.fires
+            if not rule or held.sum() - fires.sum() >= LEAST_NEW:
+                gain = float(held.mean() - COST * (elsewhere | candidate.rest)[rest].mean())
+                worth.append((gain, -place))
+        if not worth or max(worth)[0] <= best + (LEAST_GAIN if rule else 0.0):
+            break
+        best, place = max(worth)
+        chosen = candidates[-place]
+        fires = fires | chosen.fires if rule else chosen.fires
+        elsewhere = elsewhere | chosen.rest
+        rule.append(chosen)
+    return rule
 
 
-def _overlap(a: str, b: str) -> bool:
-    return not set(a.split()).isdisjoint(b.split())
+def _held(traits: Sequence[str], places: Places) -> list[int]:
+    """[places that have any of the traits, places]"""
+    return [sum(any(trait in place for trait in traits) for place in places), len(places)]
 
 
-def _segments(text: str) -> list[list[str]]:
-    """Words of each sentence or line, lower case."""
-    found = ([w.lower().replace("’", "'") for w in _WORD.findall(part)] for part in _SEGMENT.split(text))
-    return [words for words in found if words]
-
-
-def _grams(words: Sequence[str]) -> Iterable[str]:
-    for n in (1, 2, 3):
-        for start in range(len(words) - n + 1):
-            yield " ".join(words[start : start + n])
-
-
-def _flags(answer: str, category: str | None) -> Iterable[str]:
-    text = answer.strip()
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()]
-    if sentences and _REFUSAL.search(sentences[0]):
-        yield "opens with a refusal"
-    if sentences and _REFUSAL.search(sentences[-1]):
-        yield "ends in refusal wording"
-    if len(_LIST.findall(text)) >= 2:
-        yield "has a list"
-    if "```" in text:
-        yield "has code"
-    if _HEADING.search(text):
-        yield "has headings"
-    if text.endswith("?"):
-        yield "ends in a question"
-    elif text and not re.search(r"[.!…)\]\"'”’`*|:;]$|\d$", text):
-        yield "cut off"
-    n_words = len(_WORD.findall(text))
-    yield next((name for limit, name in _LENGTHS if n_words < limit), "over 300 words")
-    if category:
-        yield f"prompts of category {category}"
+def _title(phrases: Sequence[str]) -> str:
+    """All phrases where there is room, else the first and a sign that there is more."""
+    whole = " or ".join(phrases)
+    if len(whole) <= TITLE_LENGTH:
+        return whole
+    more = " or …" if len(phrases) > 1 else ""
+    first, room = phrases[0], TITLE_LENGTH - len(more)
+    return (first if len(first) <= room else first[: room - 1] + "…") + more

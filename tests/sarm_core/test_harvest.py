@@ -21,12 +21,13 @@ from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest_store import harvest_into, suggest_all
+from sarm_core.harvest_store import harvest_into
 from sarm_core.harvesting.activity import sequences_of
 from sarm_core.harvesting.bins import priorities
 from sarm_core.harvesting.cofiring import PositionSample
 from sarm_core.harvesting.corpus import read_corpus
 from sarm_core.sae import standardise
+from sarm_core.suggest_store import suggest_all
 
 SETTINGS = HarvestSettings(top=6, per_band=3, random=2, silent=4, chunk_texts=16, seed=3)
 
@@ -264,7 +265,6 @@ def test_scored_positions_alone(scorer, corpus, tmp_path):
     facts = list(finished.features())
     assert [f.firing_count for f in facts] == count.tolist()
     assert facts[0].denominator == len(oracle.texts)
-    assert finished.scored_share() is None
 
 
 def test_a_dense_model_is_harvested_without_pairs(tmp_path, corpus):
@@ -468,14 +468,14 @@ def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):
             other.bookmark(1, "somebody")
         return None
 
-    monkeypatch.setattr("sarm_core.harvest_store.suggest", suggest_while_another_writes)
+    monkeypatch.setattr("sarm_core.suggest_store.suggest", suggest_while_another_writes)
     with Store.open(stored) as store:
         suggest_all(store)
         assert store.bookmarks("somebody") == [1]
 
 
 def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("sarm_core.harvest_store.suggest", lambda examples, background: None)
+    monkeypatch.setattr("sarm_core.suggest_store.suggest", lambda examples, background: None)
     peaks = []
     for n_features in (100, 3000):
         database = tmp_path / f"{n_features}.db"

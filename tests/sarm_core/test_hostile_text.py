@@ -13,7 +13,7 @@ from sarm_core import conversation
 from sarm_core.answer_spans import UNITS, answer_spans
 from sarm_core.bias_pairs import BIASES
 from sarm_core.rewrites import REWRITES, rewrite
-from sarm_core.suggest import TextProfile
+from sarm_core.text_traits import AnswerPlaces
 
 LONG = 100_000
 HANGS = 240
@@ -21,6 +21,7 @@ HANGS = 240
 RUNS = [
     ".", ". ", ".\n", "\n", " ", " \n", "7", "*", "**a ", "**a**\n", "__a ", "_a ", "#", "# a\n", "- ", "- a\n", "-\n",
     "`", "```\na\n", "?!", ".。", "Dr. A ", "No. 1 ", ").", "> ", "|-\n", "first ", "First one\n", "\t",
+    '"', "i can't just ", "= ", "```\n", "a",
 ]  # fmt: skip
 
 
@@ -34,7 +35,8 @@ def _read_all(run):
         assert new is None or new != text
     for make in BIASES.values():
         make(text)
-    TextProfile.of([{"role": "assistant", "content": text}], None)
+    places = AnswerPlaces([{"role": "assistant", "content": text}])
+    assert all(places.traits(place) for place in (0, len(places) - 1))
     list(conversation._SENTENCE_END.finditer(text))
 
 
