@@ -238,11 +238,14 @@ def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
     if state.panel or state.current:
         wanted["s"] = state.to_link()
         wanted["m"] = current.fingerprint[:8]
-    # One assignment, and none when nothing changed: each is a message and a place in the browser's history.
-    mine = {"a", "s", "m", *LINKED.values()}
-    others = {name: value for name, value in st.query_params.items() if name not in mine}
-    if {**others, **wanted} != dict(st.query_params.items()):
-        st.query_params.from_dict({**others, **wanted})
+    # As few assignments as can be: each is a message and a place in the browser's history. What is not ours stays
+    # untouched: Streamlit refuses an assignment that names a parameter with a widget bound to it.
+    for name in {"a", "s", "m", *LINKED.values()} - wanted.keys():
+        if name in st.query_params:
+            del st.query_params[name]
+    changed = {name: value for name, value in wanted.items() if st.query_params.get(name) != value}
+    if changed:
+        st.query_params.update(changed)
 
 
 def link() -> str | None:

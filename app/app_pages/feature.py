@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
 from app import session
@@ -48,6 +50,14 @@ n_features = current.scorer.n_features
 asked = st.query_params.get("feature")
 
 
+def endless(text: str | None) -> bool:
+    """Whether an address gives "1e999" or 400 digits for a number: a box that is bound to it fails."""
+    try:
+        return math.isinf(float(text or 0))
+    except ValueError:
+        return False
+
+
 def step(by: int) -> None:
     """Callback: the feature before or after."""
     now = st.session_state.get("feature")
@@ -80,7 +90,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         step=1,
         format="%d",
         key="feature",
-        bind="query-params",
+        bind=None if endless(asked) else "query-params",
         label_visibility="collapsed",
         placeholder=f"0 to {n_features - 1}",
         width=150,
@@ -107,7 +117,7 @@ try:
     view = read_feature(current, feature)
     said = read_said(current, me, feature)
 except session.Errors as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(plain(str(error)), icon=":material/error:")
     st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
     session.update_link(current)
     st.stop()

@@ -31,6 +31,7 @@ from app.feature_table import (
 from app.feature_view import harvest_command, open_feature
 from app.meaning_search import nothing_found, search_by_meaning, similarity_frame
 from app.person import person
+from app.plain_text import plain
 from feature_db import StoreError
 from feature_db.blindness import hidden_from
 from feature_db.saved_work import FeatureList
@@ -87,7 +88,7 @@ def own_text() -> Comparison | None:
             with current.store() as store:
                 kept = from_json(store.open_session(address, "own text"))
         except session.Errors as error:
-            st.warning(f"The text of this link could not be opened: {error}")
+            st.warning(f"The text of this link could not be opened: {plain(str(error))}")
             del st.query_params["text"]
             return None
         st.session_state["own_text"] = kept
@@ -106,7 +107,7 @@ def run_own_text(prompt: str, answer: str) -> None:
         with current.store() as store:
             st.session_state["own_text_saved"] = store.save_session(made.to_json(), "own text")
     except StoreError as error:
-        session.say(f"This text cannot be linked to: {error}", "warning")
+        session.say(f"This text cannot be linked to: {plain(str(error))}", "warning")
         st.session_state["own_text_saved"] = None
 
 

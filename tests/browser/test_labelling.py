@@ -6,15 +6,16 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from feature_db import FeatureFilter, Store
+from feature_db import FeatureFilter, Store, SuggestionRecord
 from feature_db.events import events
-from feature_db.labels import Labels
+from feature_db.labels import Labels, set_categories
 from feature_db.queues import Queues
 from feature_db.roles import People
-from tests.app.store_builder import store_for
+from tests.app.store_builder import LABELLED, store_for
 from tests.browser.conftest import ROOT, AppPage, AppServer
 from tests.browser.cut_line import CutLine, cut_line
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
@@ -197,3 +198,124 @@ def test_ten_labels_by_the_keyboard_alone(enter: Enter, label_app: tuple[str, Pa
         labels = Labels(store, "keys")
         own = [[e for e in labels.current(i) if e.annotator == "keys"] for i in done]
     assert [(e.text, e.verdict) for (e,) in own] == [(f"label number {i}", i % 5 + 1) for i in range(10)]
+
+
+def box(app: AppPage, name: str) -> Any:
+    return app.page.get_by_role("textbox", name=re.compile(name)).first
+
+
+def write(app: AppPage, name: str, text: str) -> None:
+    """Typed, with the cursor left in the box."""
+    box(app, name).click()
+    app.page.keyboard.type(text)
+    app.page.wait_for_timeout(700)
+
+
+def becomes(app: AppPage, name: str, text: str) -> None:
+    deadline, held = time.monotonic() + 30, None
+    while time.monotonic() < deadline:
+        held = box(app, name).input_value()
+        if held == text:
+            return
+        app.page.wait_for_timeout(100)
+    raise AssertionError(f"{name}: {held!r}, not {text!r}")
+
+
+def signed_at(app: AppPage, name: str) -> None:
+    person = app.page.locator(".st-key-person input")
+    person.fill(name)
+    person.press("Enter")
+    app.settled()
+
+
+TEXT, NOTE, OWN, WHY = "^What does it fire on", "^Note$", "^Own text$", "^Reason$"
+VOTE = "^Reason for a vote on the label of ann$"
+
+
+def test_what_is_typed_into_any_box_outlives_a_reload_and_a_lost_line(
+    enter: Enter, label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    address, path, _ = label_app
+    cyrus = enter("cyrus")
+    at = feature(cyrus)
+    write(cyrus, TEXT, "a text")
+    write(cyrus, NOTE, "a note")
+    cyrus.page.reload()
+    cyrus.settled()
+    sign(cyrus, "cyrus")
+    assert feature(cyrus) == at
+    becomes(cyrus, NOTE, "a note")
+    becomes(cyrus, TEXT, "a text")
+    with Store.open(path) as store:
+        draft = Labels(store, "cyrus").last_draft(at) or {}
+    assert (draft["text"], draft["note"]) == ("a text", "a note")
+
+    with cut_line(address) as line:
+        chief = new_page(width=1351)
+        chief.open(f"{line.address}/disagreements")
+        signed_at(chief, "chief")
+        write(chief, VOTE, "half a reason")
+        write(chief, OWN, "my own")
+        chief.page.reload()
+        chief.settled()
+        signed_at(chief, "chief")
+        for name, text in ((VOTE, "half a reason"), (OWN, "my own")):
+            becomes(chief, name, text)
+        line.stall()
+        write(chief, WHY, "because")
+        line.cut()
+        chief.page.wait_for_selector(
+            "[data-testid=stApp]:not([data-test-connection-state=CONNECTED])",
+            timeout=30_000,
+            state="attached",
+        )
+        line.mend()
+        chief.settled()
+        becomes(chief, WHY, "because")
+        chief.page.reload()
+        chief.settled()
+        signed_at(chief, "chief")
+        for name, text in ((VOTE, "half a reason"), (OWN, "my own"), (WHY, "because")):
+            becomes(chief, name, text)
+        # Another person at the same browser finds none of it.
+        signed_at(chief, "judge")
+        becomes(chief, VOTE, "")
+        signed_at(chief, "chief")
+        becomes(chief, VOTE, "half a reason")
+        # What was sent does not come back.
+        chief.page.get_by_role("button", name=re.compile("Agree")).first.click()
+        chief.page.get_by_text("chief agrees: half a reason").first.wait_for()
+        chief.page.reload()
+        chief.settled()
+        signed_at(chief, "chief")
+        becomes(chief, OWN, "my own")
+        becomes(chief, VOTE, "")
+
+
+def test_no_name_of_others_makes_the_browser_fetch_or_run_anything(
+    label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    address, path, _ = label_app
+    evil = "![x](http://evil.invalid/x.png) <img src=http://evil.invalid/y>"
+    with Store.open(path) as store:
+        People(store).set_role("chief", f"annotator {evil}", "annotator")
+        set_categories(store, "chief", ["style", "safety", evil[:60]])
+        Queues(store, "chief").make(f"queue {evil}", FeatureFilter(ids=[20]), overlap=1)
+        store.add_suggestions([SuggestionRecord(20, f"method {evil}", f"suggestion {evil}")])
+        eve = Labels(store, f"annotator {evil}")
+        uid = eve.label(LABELLED, f"label {evil}", category=evil[:60], verdict=1, note=f"note {evil}")
+        Labels(store, "dora").vote(uid, False, f"reason {evil}")
+        Labels(store, "dora").flag(LABELLED, f"flag {evil}")
+        Labels(store, "chief").adjudicate(LABELLED, text=f"settled {evil}", note=f"why {evil}")
+    app = new_page(width=1352)
+    asked: list[str] = []
+    app.page.on("request", lambda request: asked.append(request.url))
+    try:
+        for place in ("label?take=20", "disagreements", f"feature?feature={LABELLED}", "features"):
+            app.open(f"{address}/{place}")
+            signed_at(app, "chief")
+            app.page.get_by_text("evil.invalid").first.wait_for()
+    finally:
+        with Store.open(path) as store:
+            set_categories(store, "chief", ["style", "safety", "content", "format", "language", "other"])
+    assert asked and not [url for url in asked if "evil.invalid" in url]

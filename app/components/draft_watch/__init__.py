@@ -1,47 +1,96 @@
-"""Watches a text box while it is typed in, and hands over what it holds: Streamlit itself reports on leaving it."""
+"""Watches text boxes while they are typed in, and loses nothing of it: Streamlit itself reports on leaving a box."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-__all__ = ["draft_watch"]
+__all__ = ["Box", "box_item", "draft_watch", "whose"]
 
 _component = st.components.v2.component(
     "sarm_draft_watch",
     js=(Path(__file__).parent / "draft_watch.js").read_text(encoding="utf-8"),
 )
 
+Texts = Mapping[str, str]
+"""Texts by the key of their box"""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A text box that is watched."""
+
+    key: str
+    """Of its widget"""
+    item: str
+    """What its text belongs to (`box_item`); the browser keeps it under this name"""
+    saved: str
+    """What the store has of it"""
+    most: int
+    """Characters it holds"""
+
+
+def box_item(fingerprint: str, name: str, what: str) -> str:
+    """`what` of one person and model: two who share a browser, or two models, never get each other's words."""
+    return f"{fingerprint[:16]}:{whose(name)}:{what}"
+
+
+def whose(name: str) -> str:
+    """A part of keys that tells one person's boxes from another's in the same session."""
+    return f"{zlib.crc32(name.encode()):08x}"
+
 
 def draft_watch(
-    box: str,
-    item: str,
-    saved: str,
-    on_text: Callable[[str], None],
-    on_found: Callable[[str], None],
+    boxes: Sequence[Box],
+    on_found: Callable[[Texts], None],
+    on_typed: Callable[[Texts], None] | None = None,
     *,
-    group: str,
-    group_name: str,
     key: str,
+    focus: str = "",
+    group: str = "",
+    group_name: str = "",
 ) -> None:
-    """Watch the text area inside the container with key `box`; `on_text` gets its text after a pause in typing.
+    """Keep what is typed into `boxes` in the browser until it is `saved`; a page loaded anew gives it to `on_found`.
 
-    `item` says what the text belongs to: text typed for another item is not handed over. `saved` is the text that
-    is kept already; until it is what was typed, the browser keeps the text, and when the page is loaded anew
-    `on_found` gets it. While no box has the cursor,
-    the key T puts it into this one; Esc leaves it.
+    `on_typed` gets it after a pause in typing as well; then whatever is no longer among the boxes counts as sent.
+    Without it the browser keeps it, also while a box is not on the page. While no box has the cursor, the key T puts
+    it into the one with the key `focus`; Esc leaves it. `group` is the key of a row of buttons of which one is chosen.
     """
+    by_item = {box.item: box for box in boxes}
+
+    def known(texts: Any) -> dict[str, str]:
+        if not isinstance(texts, dict):
+            return {}
+        return {
+            by_item[item].key: text[: by_item[item].most]
+            for item, text in texts.items()
+            if item in by_item and isinstance(text, str)
+        }
 
     def deliver() -> None:
-        typed = (st.session_state.get(key) or {}).get("typed")
-        if isinstance(typed, dict) and typed.get("item") == item and isinstance(typed.get("text"), str):
-            (on_found if typed.get("found") is True else on_text)(typed["text"])
+        said = (st.session_state.get(key) or {}).get("typed")
+        if not isinstance(said, dict):
+            return
+        for texts, call in ((known(said.get("found")), on_found), (known(said.get("typed")), on_typed)):
+            if texts and call is not None:
+                call(texts)
 
     _component(
         key=key,
-        data={"box": box, "item": item, "saved": saved, "group": group, "group_name": group_name},
+        data={
+            "boxes": [
+                {name: value for name, value in asdict(box).items() if name != "most"} for box in boxes
+            ],
+            "tells": on_typed is not None,
+            "focus": focus,
+            "group": group,
+            "group_name": group_name,
+        },
         on_typed_change=deliver,
         height=1,  # type: ignore[arg-type]
     )

@@ -1,5 +1,5 @@
 /*
- * No element of its own: it listens to the page's text area, which stays Streamlit's.
+ * No element of its own: it listens to the page's text boxes, which stay Streamlit's.
  * Called again on every run of the script, so what it needs is replaced and the listeners are added once.
  * What is typed stays in this browser's storage until the server says that it has it: when the line was cut,
  * Streamlit sends the box again once it is back, but not after the page was loaded anew.
@@ -23,56 +23,89 @@ function kept(item, text) {
   return null;
 }
 
+function field(key) {
+  const place = key && `.st-key-${CSS.escape(key)}`;
+  return place ? document.querySelector(`${place} textarea, ${place} input`) : null;
+}
+
+const same = (one, other) => one !== null && one !== undefined && one.trim() === other.trim();
+
 export default function render(component) {
   const parent = component.parentElement;
-  const { item, saved } = component.data;
-  let watch = mounted.get(parent);
-  if (watch) {
-    if (watch.component.data.item !== item) {
-      // The server went on to another item, so it had what was typed for the last one.
-      clearTimeout(watch.timer);
-      kept(watch.component.data.item, null);
-      watch.typed = false;
-    }
-    watch.component = component;
-    setTimeout(watch.describe, 0);
-    if (kept(item) === saved) kept(item, null);
-    return watch.stop;
+  const before = mounted.get(parent);
+  if (before) {
+    before.update(component);
+    return before.stop;
   }
-  watch = { component, timer: 0, typed: false };
-  mounted.set(parent, watch);
+  let data = component.data;
+  let timer = 0;
+  /** What was typed into the boxes since they are on the page, by item. */
+  const typed = new Map();
+  const offered = new Set();
 
-  const box = () => document.querySelector(`.st-key-${CSS.escape(watch.component.data.box)} textarea`);
+  const boxOf = (node) => (inField(node) ? data.boxes.find((box) => field(box.key) === node) : undefined);
 
-  function send(text, found = false) {
-    watch.component.setTriggerValue("typed", { item: watch.component.data.item, text, found });
+  function tell() {
+    const texts = {};
+    for (const { item, saved } of data.boxes) {
+      if (typed.has(item) && typed.get(item) !== saved) texts[item] = typed.get(item);
+    }
+    if (Object.keys(texts).length) component.setTriggerValue("typed", { typed: texts });
+  }
+
+  // What an earlier page could not send, all in one message: a second one would take the first one's place.
+  function offer() {
+    const texts = {};
+    for (const { item, saved } of data.boxes) {
+      const text = kept(item);
+      if (same(text, saved)) kept(item, null);
+      else if (text && !typed.has(item) && !offered.has(item)) {
+        texts[item] = text;
+        offered.add(item);
+      }
+    }
+    if (Object.keys(texts).length) component.setTriggerValue("typed", { found: texts });
+  }
+
+  function update(next) {
+    const here = new Set(next.data.boxes.map((box) => box.item));
+    for (const { item } of data.boxes) {
+      if (here.has(item)) continue;
+      // The server went on to another item, so it had what it was told for the last one.
+      if (data.tells) {
+        clearTimeout(timer);
+        kept(item, null);
+      }
+      typed.delete(item);
+      offered.delete(item);
+    }
+    component = next;
+    data = next.data;
+    setTimeout(describe, 0);
+    setTimeout(offer, 0);
   }
 
   function onInput(event) {
-    if (event.target !== box()) return;
-    clearTimeout(watch.timer);
-    const { item } = watch.component.data;
-    const text = event.target.value;
-    watch.typed = true;
-    kept(item, text);
-    watch.timer = setTimeout(() => {
-      if (item === watch.component.data.item) send(text);
-    }, PAUSE_MS);
+    const box = boxOf(event.target);
+    if (!box) return;
+    typed.set(box.item, event.target.value);
+    kept(box.item, event.target.value);
+    clearTimeout(timer);
+    if (data.tells) timer = setTimeout(tell, PAUSE_MS);
   }
 
   // Leaving the box reports its text anyway; a draft sent after that could come after the label itself.
   function onLeave(event) {
-    if (event.target === box()) clearTimeout(watch.timer);
+    if (boxOf(event.target)) clearTimeout(timer);
   }
 
   function onKey(event) {
-    const target = box();
-    if (!target) return;
-    if (event.key === "Escape" && event.target === target) {
-      target.blur();
+    const target = field(data.focus);
+    if (event.key === "Escape" && data.focus && boxOf(event.target)) {
+      event.target.blur();
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-      clearTimeout(watch.timer);
-    } else if (event.key.toLowerCase() === "t" && !event.ctrlKey && !event.metaKey && !event.altKey && !inField(event.target)) {
+      clearTimeout(timer);
+    } else if (target && event.key.toLowerCase() === "t" && !event.ctrlKey && !event.metaKey && !event.altKey && !inField(event.target)) {
       event.preventDefault();
       target.focus({ preventScroll: false });
     }
@@ -80,33 +113,29 @@ export default function render(component) {
 
   // A row of buttons of which one is chosen: to the eye by its colour, to a screen reader only like this.
   function describe() {
-    const { group, group_name } = watch.component.data;
-    const row = document.querySelector(`.st-key-${CSS.escape(group)}`);
+    const row = data.group && document.querySelector(`.st-key-${CSS.escape(data.group)}`);
     if (!row) return;
     row.setAttribute("role", "group");
-    row.setAttribute("aria-label", group_name);
+    row.setAttribute("aria-label", data.group_name);
     for (const button of row.querySelectorAll("button")) {
       button.setAttribute("aria-pressed", String(/primary/i.test(button.dataset.testid ?? "")));
     }
   }
 
   const again = setInterval(describe, AGAIN_MS);
-
   document.addEventListener("input", onInput, true);
   document.addEventListener("focusout", onLeave, true);
   document.addEventListener("keydown", onKey, true);
-  watch.describe = describe;
-  setTimeout(describe, 0);
-  watch.stop = () => {
-    clearTimeout(watch.timer);
+  function stop() {
+    clearTimeout(timer);
     clearInterval(again);
     document.removeEventListener("input", onInput, true);
     document.removeEventListener("focusout", onLeave, true);
     document.removeEventListener("keydown", onKey, true);
     mounted.delete(parent);
-  };
-  const before = kept(item);
-  if (before === saved) kept(item, null);
-  else if (before) setTimeout(() => item === watch.component.data.item && !watch.typed && send(before, true), 0);
-  return watch.stop;
+  }
+  mounted.set(parent, { update, stop });
+  setTimeout(describe, 0);
+  setTimeout(offer, 0);
+  return stop;
 }
