@@ -69,7 +69,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
             label="Open its page",
             query_params={"feature": str(item.feature)},
         )
-last = st.session_state.get("label_last")
+last = work.last()
 if item is None or view is None:
     if queue is None:
         st.info(

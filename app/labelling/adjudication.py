@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import session
+from app.components.draft_watch import Box, box_item, draft_watch, whose
 from app.engine import Engine
 from app.labelling.guidelines import RUBRIC
 from app.labelling.standing_labels import history, settled_label, standing_labels
 from app.labelling.who import Me
 from app.plain_text import cut, plain
 from feature_db.events import Event
-from feature_db.labels import Labels, categories
+from feature_db.labels import LONGEST_TEXT, Labels, categories
 
 __all__ = ["disputed_feature"]
 
@@ -33,6 +34,7 @@ def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
         left, right = st.columns([3, 2], gap="large")
         with right:
             _settle_form(engine, me, feature, standing, known)
+            _watch(engine, me, feature, settled)
     else:
         left = st.container()
     with left:
@@ -55,7 +57,7 @@ def _settle_form(
             format_func=lambda uid: plain(names.get(uid) or str(uid)),
             key=f"settle_{feature}_on",
         )
-        st.text_input("Own text", key=f"settle_{feature}_text", max_chars=2_000)
+        st.text_input("Own text", key=f"settle_{feature}_text_{whose(me.name)}", max_chars=LONGEST_TEXT)
         row = st.columns(2)
         row[0].selectbox(
             "Verdict", list(RUBRIC), index=None, key=f"settle_{feature}_verdict", placeholder="as chosen"
@@ -63,7 +65,7 @@ def _settle_form(
         row[1].selectbox(
             "Category", list(known), index=None, key=f"settle_{feature}_category", placeholder="as chosen"
         )
-        st.text_input("Reason", key=f"settle_{feature}_note", max_chars=2_000)
+        st.text_input("Reason", key=f"settle_{feature}_note_{whose(me.name)}", max_chars=LONGEST_TEXT)
         st.form_submit_button(
             "Settle",
             type="primary",
@@ -73,11 +75,24 @@ def _settle_form(
         )
 
 
+def _watch(engine: Engine, me: Me, feature: int, settled: Event | None) -> None:
+    own = settled if settled is not None and settled.annotator == me.name else None
+    saved = {"text": own.text if own else None, "note": own.note if own else None}
+    boxes = [
+        Box(
+            f"settle_{feature}_{name}_{whose(me.name)}",
+            box_item(engine.fingerprint, me.name, f"settle:{feature}:{name}"),
+            text or "",
+            LONGEST_TEXT,
+        )
+        for name, text in saved.items()
+    ]
+    draft_watch(boxes, st.session_state.update, key="settle_watch")
+
+
 def _settle(engine: Engine, me: Me, feature: int) -> None:
-    held = {
-        n: st.session_state.get(f"settle_{feature}_{n}")
-        for n in ("on", "text", "verdict", "category", "note")
-    }
+    held = {n: st.session_state.get(f"settle_{feature}_{n}") for n in ("on", "verdict", "category")}
+    held |= {n: st.session_state.get(f"settle_{feature}_{n}_{whose(me.name)}") for n in ("text", "note")}
     own = held["on"] == OWN_WORDS
 
     def settle() -> None:

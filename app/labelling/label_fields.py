@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from app import session
+from app.components.draft_watch import Box, box_item, whose
 from app.engine import Engine
 from feature_db.events import Event
 from feature_db.label_values import LONGEST_TEXT
@@ -59,11 +59,11 @@ def fields_of(label: Event) -> dict[str, Any]:
 
 
 class Fields:
-    """Form fields of (feature, person). Keys carry both, so that nothing typed moves to another feature."""
+    """Form fields of (model, feature, person). Keys carry all three, so that nothing typed moves elsewhere."""
 
     def __init__(self, engine: Engine, name: str, feature: int, assignment: int | None = None):
         self.engine, self.name, self.feature, self.assignment = engine, name, feature, assignment
-        self._stem = f"label_{feature}_{zlib.crc32(name.encode()):08x}"
+        self._stem = f"label_{engine.fingerprint[:8]}_{feature}_{whose(name)}"
 
     def key(self, field: str) -> str:
         """The state's key of a field."""
@@ -76,7 +76,6 @@ class Fields:
         """
         if self.key("text") in st.session_state:
             return st.session_state.get(self.key("from"))
-        # "kept" is the text that is in the store, for the browser to compare with what was typed.
         with self.engine.store() as store:
             labels = Labels(store, self.name)
             draft = labels.last_draft(self.feature)
@@ -92,7 +91,8 @@ class Fields:
         for name in NAMES:
             st.session_state[self.key(name)] = _fitting(name, found.get(name))
         st.session_state[self.key("from")] = source
-        st.session_state[self.key("kept")] = st.session_state[self.key("text")]
+        # For the browser to compare with what was typed.
+        st.session_state[self.key("kept")] = {name: st.session_state[self.key(name)] for name in LONGEST}
         return source
 
     def values(self) -> dict[str, Any]:
@@ -114,26 +114,39 @@ class Fields:
         st.session_state[self.key("from_suggestion")] = {"method": method, "text": text}
         self.put("text", wanted)
 
-    def save_draft(self, text: str | None = None) -> None:
-        """Callback: keep what is there, with `text` as the browser has it where it is newer. Renews the lease."""
-        values = self.values() | ({} if text is None else {"text": text})
+    def save_draft(self, typed: Mapping[str, str] | None = None) -> None:
+        """Callback: keep what is there, with what the browser has of its boxes (`boxes`) where that is newer.
+
+        Renews the lease.
+        """
+        newer = typed or {}
+        values = self.values() | {n: newer[self.key(n)] for n in LONGEST if self.key(n) in newer}
 
         def keep() -> None:
             with self.engine.store() as store:
                 Labels(store, self.name).draft(self.feature, values)
-                st.session_state[self.key("kept")] = values["text"]
+                st.session_state[self.key("kept")] = {name: values[name] or "" for name in LONGEST}
                 if self.assignment is not None:
                     Queues(store, self.name).renew(self.assignment)
 
         session.guarded(keep)
 
-    def kept(self) -> str:
-        """The text that the store has."""
-        return st.session_state.get(self.key("kept")) or ""
+    def boxes(self) -> list[Box]:
+        """The text boxes, for the browser to watch."""
+        kept = st.session_state.get(self.key("kept")) or {}
+        return [
+            Box(
+                self.key(name),
+                box_item(self.engine.fingerprint, self.name, f"label:{self.feature}:{name}"),
+                kept.get(name, ""),
+                most,
+            )
+            for name, most in LONGEST.items()
+        ]
 
-    def found(self, text: str) -> None:
-        """Callback: the browser kept a text that never arrived, and the page was loaded anew since."""
-        st.session_state[self.key("text")] = text[:LONGEST_TEXT]
+    def found(self, texts: Mapping[str, str]) -> None:
+        """Callback: the browser kept texts that never arrived, and the page was loaded anew since."""
+        st.session_state.update(texts)
         st.session_state[self.key("from")] = "browser"
         st.session_state[self.key("redraw")] = True
         self.save_draft()

@@ -51,6 +51,7 @@ def label_form(
     st.pills(
         "Category",
         known + ([held] if held and held not in known else []),
+        format_func=plain,
         key=fields.key("category"),
         on_change=fields.save_draft,
         wrap=True,
@@ -102,11 +103,10 @@ def label_form(
 def _watch(fields: Fields) -> None:
     """In a fragment, so that saving while somebody types runs nothing else."""
     draft_watch(
-        "label_text_box",
-        fields.key("text"),
-        fields.kept(),
-        fields.save_draft,
+        fields.boxes(),
         fields.found,
+        fields.save_draft,
+        focus=fields.key("text"),
         group="label_verdict",
         group_name="Verdict: has it one meaning?",
         key="label_draft_watch",

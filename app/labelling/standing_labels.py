@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from app import session
+from app.components.draft_watch import Box, box_item, draft_watch, whose
 from app.engine import Engine
 from app.labelling.who import Me
 from app.plain_text import cut, plain
@@ -25,6 +26,7 @@ __all__ = [
     "suggestion_words",
 ]
 
+LONGEST_REASON = 500
 KINDS = {kind: kind for kind in EVENT_KINDS} | {"adjudicate": "adjudication"}
 """What each kind of event is called."""
 
@@ -83,6 +85,7 @@ def standing_labels(engine: Engine, me: Me, labels: Sequence[Event], place: str)
     """Each label by itself with its votes, and a way to vote on others'; `place` keeps the keys apart."""
     with engine.store() as store:
         votes = {event.uid: Labels(store, me.name).votes(event.uid) for event in labels}
+    boxes: list[Box] = []
     for event in labels:
         with st.container(border=True, gap="xsmall", key=f"standing_{place}_{event.uid}"):
             st.markdown(f"“{plain(event.text or '')}”  \n:small[{facts_of(event)}]")
@@ -93,18 +96,20 @@ def standing_labels(engine: Engine, me: Me, labels: Sequence[Event], place: str)
                 why = f": {plain(vote.note)}" if vote.note else ""
                 st.caption(f"{plain(vote.annotator)} {word}{why}")
             if event.annotator != me.name and me.may("vote"):
-                _vote_row(engine, me, event, votes[event.uid], place)
+                boxes.append(_vote_row(engine, me, event, votes[event.uid], place))
+    if boxes:
+        draft_watch(boxes, st.session_state.update, key=f"vote_watch_{place}")
 
 
-def _vote_row(engine: Engine, me: Me, event: Event, votes: Sequence[Event], place: str) -> None:
+def _vote_row(engine: Engine, me: Me, event: Event, votes: Sequence[Event], place: str) -> Box:
     own = next((vote for vote in votes if vote.annotator == me.name), None)
-    reason = f"vote_reason_{place}_{event.uid}"
+    reason = f"vote_reason_{place}_{event.uid}_{whose(me.name)}"
     author = cut(event.annotator, 40)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
         st.text_input(
             f"Reason for a vote on the label of {plain(author)}",
             key=reason,
-            max_chars=500,
+            max_chars=LONGEST_REASON,
             width=260,
             placeholder="reason, if you vote",
             label_visibility="collapsed",
@@ -119,6 +124,8 @@ def _vote_row(engine: Engine, me: Me, event: Event, votes: Sequence[Event], plac
                 on_click=_vote,
                 args=(engine, me, event.uid, agree, reason),
             )
+    item = box_item(engine.fingerprint, me.name, f"vote:{event.uid}")
+    return Box(reason, item, own.note if own is not None else "", LONGEST_REASON)
 
 
 def _vote(engine: Engine, me: Me, uid: str, agree: bool, reason: str) -> None:

@@ -18,6 +18,9 @@ from feature_db.queues import Queues
 
 __all__ = ["Item", "Work", "take_asked"]
 
+LAST = "label_last"
+"""State's key: (model, person, feature) of the label sent last."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -83,16 +86,22 @@ class Work:
                 return None
             claimed = Queues(store, self.me.name).claim(self.queue)
         before = st.session_state.get("label_lent")
-        now = None if claimed is None else (self.me.name, self.queue, claimed.feature)
+        who = (self.engine.fingerprint, self.me.name, self.queue)
+        now = None if claimed is None else (*who, claimed.feature)
         st.session_state["label_lent"] = now
-        if before and before[:2] == (self.me.name, self.queue) and before != now:
+        if before and before[:-1] == who and before != now:
             # Not finished by this session (that clears it): the lease ran out and somebody took the place.
             session.say(
-                f"The time for feature {before[2]} ran out and it went to somebody else. Your draft is kept: it is "
-                f"there again under [feature {before[2]}](label?feature={before[2]}).",
+                f"The time for feature {before[-1]} ran out and it went to somebody else. Your draft is kept: it is "
+                f"there again under [feature {before[-1]}](label?feature={before[-1]}).",
                 "warning",
             )
         return None if claimed is None else Item(claimed.feature, claimed.id)
+
+    def last(self) -> int | None:
+        """The feature this person labelled last in this session, of the model in use."""
+        model, name, feature = st.session_state.get(LAST) or ("", "", None)
+        return feature if (model, name) == (self.engine.fingerprint, self.me.name) else None
 
     # -- callbacks ---------------------------------------------------------------------------------------
 
@@ -114,7 +123,7 @@ class Work:
             return True
 
         if session.guarded(send):
-            st.session_state["label_last"] = item.feature
+            st.session_state[LAST] = (self.engine.fingerprint, self.me.name, item.feature)
             fields.forget()
             self._leave(item, goes_on)
 

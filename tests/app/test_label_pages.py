@@ -362,7 +362,8 @@ def test_labels_stand_on_the_page_with_votes_test_and_history(run_page: Run, sto
     assert history["what"].tolist() == ["label", "label", "edit", "vote against", "skip", "undo of skip"]
     assert history["text"].tolist()[2:4] == ["refusal, politely"] * 2 and history["test"][2] == "3 of 4"
     assert history["reason or note"][3] == "too wide"
-    test.text_input(key=f"vote_reason_page_{uid}").set_value("holds")
+    (box,) = [w for w in test.text_input if w.key and w.key.startswith(f"vote_reason_page_{uid}")]
+    box.set_value("holds")
     press(test, f"vote_Agree_page_{uid}")
     assert "cy agrees: holds" in shown(test)
 

@@ -311,10 +311,10 @@ def test_no_name_of_others_makes_the_browser_fetch_or_run_anything(
     asked: list[str] = []
     app.page.on("request", lambda request: asked.append(request.url))
     try:
-        for place in ("label?take=20", "disagreements", f"feature?feature={LABELLED}", "features"):
+        for place in ("label?take=20", "disagreements", f"feature?feature={LABELLED}"):
             app.open(f"{address}/{place}")
             signed_at(app, "chief")
-            app.page.get_by_text("evil.invalid").first.wait_for()
+            app.page.get_by_text("evil.invalid").first.wait_for(state="attached")
     finally:
         with Store.open(path) as store:
             set_categories(store, "chief", ["style", "safety", "content", "format", "language", "other"])
