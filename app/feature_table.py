@@ -49,7 +49,7 @@ SORTS = {
     "number": "id",
 }
 DENSITIES = {"0": 0.0, "0.001 %": 1e-5, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "10 %": 0.1, "100 %": 1.0}
-SEARCH_BY = ("words", "meaning")
+SEARCH_BY = ("words", "meaning", "texts")
 SIGNS = {"any sign": None, "w > 0": 1, "w < 0": -1}
 NAMED = ("labelled or not", "labelled", "unlabelled", "only suggested", "disputed")
 DEAD = ("with dead ones", "without dead ones", "dead ones only")
@@ -157,6 +157,12 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
         ),
         "matched_in": st.column_config.TextColumn(
             "how named", width=94, help="A person's label, or suggested by a program"
+        ),
+        "texts": st.column_config.TextColumn(
+            "in texts", width=84, help="Of its kept texts in which it fires, those with all these words"
+        ),
+        "excerpt": st.column_config.TextColumn(
+            "where it fires most strongly", width="large", help="From the text of these with the largest z"
         ),
         "head_weight": number("head weight w", format="%+.4f"),
         "effect": number("|w| × mean z", format="%.3g", help="Mean over all positions, silent ones as 0"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-__all__ = ["APPLICATION_ID", "EXAMPLES_INDEX", "migrations"]
+__all__ = ["APPLICATION_ID", "EXAMPLES_BY_TEXT", "EXAMPLES_INDEX", "migrations"]
 
 APPLICATION_ID = 0x5341524D
 """Marks the file as ours ("SARM") in its header."""
@@ -17,6 +17,12 @@ migrations = Migrations("feature_db")
 
 EXAMPLES_INDEX = "CREATE UNIQUE INDEX examples_place ON examples (feature, kind, text)"
 """Made after a bulk import; also what keeps a text from holding two places of one kind."""
+
+EXAMPLES_BY_TEXT = (
+    "CREATE INDEX examples_by_text ON examples (text, feature, activation) "
+    "WHERE purpose = 'label' AND kind <> 'silent'"
+)
+"""From a text to the features it is shown for (`text_search`). Made after a bulk import."""
 
 _MODEL = "model INTEGER NOT NULL DEFAULT 1 REFERENCES models (id)"
 
@@ -195,3 +201,9 @@ def m004_change_times(db: Database) -> None:
 def m007_cofiring_sample(db: Database) -> None:
     """At how many of the positions that pairs were counted on a feature fires; NULL where they were all."""
     db.execute("ALTER TABLE feature_details ADD COLUMN cofiring_of INTEGER CHECK (cofiring_of >= 0)")
+
+
+@migrations()
+def m008_examples_by_text(db: Database) -> None:
+    """Without it, a search in the texts reads every example there is."""
+    db.execute(EXAMPLES_BY_TEXT)

@@ -16,7 +16,7 @@ from typing import Any, Self
 from feature_db.connection import Connection, microseconds
 from feature_db.errors import RowError, StoreError
 from feature_db.row_values import example_values, feature_values, packed_encoding, position, text_values
-from feature_db.schema import EXAMPLES_INDEX
+from feature_db.schema import EXAMPLES_BY_TEXT, EXAMPLES_INDEX
 
 __all__ = ["ImportCounts", "Place", "Staging"]
 
@@ -225,6 +225,7 @@ class Staging:
         index_after = not keep and not skip_repeated
         if index_after:
             conn.execute("DROP INDEX examples_place")
+            conn.execute("DROP INDEX examples_by_text")
         columns = ", ".join(f"t.id AS {name}" if name == "text" else f"e.{name}" for name in _EXAMPLE)
         try:
             count = conn.execute(
@@ -234,6 +235,7 @@ class Staging:
             ).rowcount
             if index_after:
                 conn.execute(EXAMPLES_INDEX)
+                conn.execute(EXAMPLES_BY_TEXT)
         except sqlite3.IntegrityError:
             raise RowError("a text is listed twice for one feature and kind", source=self.source) from None
         return count

@@ -32,9 +32,11 @@ from app.feature_view import harvest_command, open_feature
 from app.meaning_search import nothing_found, search_by_meaning, similarity_frame
 from app.person import person
 from app.plain_text import plain
+from app.text_search import texts_frame
 from feature_db import StoreError
 from feature_db.blindness import hidden_from
 from feature_db.saved_work import FeatureList
+from feature_db.text_search import features_by_texts
 
 SOON_DONE = 5_000  # so many names get their vectors before a progress bar could be read
 
@@ -119,7 +121,7 @@ def leave_own_text() -> None:
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     words = st.text_input(
-        "Search labels and suggestions",
+        "Search names or texts",
         key="f_words",
         bind="query-params",
         icon=":material/search:",
@@ -136,7 +138,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         bind="query-params",
         on_change=first_page,
         help="Words: every word you type occurs in the name, in the order you sort by. Meaning: names that say "
-        "something like it in other words, most similar first. English.",
+        "something like it in other words, most similar first. English. Texts: features that fire in texts with all "
+        "these words, most such texts first.",
     )
     with (
         st.popover("Run your own text", icon=":material/play_arrow:", help="See what fires in it"),
@@ -157,7 +160,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     )
 
 mine = own_text()
-by_meaning = search_by == "meaning" and bool(words.strip())
+searching = search_by if words.strip() else SEARCH_BY[0]
+search_order = {"meaning": "order of similarity", "texts": "order of how many texts match"}.get(searching)
 if mine is None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sort = st.selectbox(
@@ -166,8 +170,8 @@ if mine is None:
             key="f_sort",
             bind="query-params",
             on_change=first_page,
-            disabled=by_meaning,
-            help="A search by meaning is in order of similarity" if by_meaning else None,
+            disabled=search_order is not None,
+            help=f"A search by {searching} is in {search_order}" if search_order else None,
             width=170,
         )
         order = st.segmented_control(
@@ -178,7 +182,7 @@ if mine is None:
             key="f_order",
             bind="query-params",
             on_change=first_page,
-            disabled=by_meaning,
+            disabled=search_order is not None,
         )
         sign = st.selectbox(
             "Head weight", list(SIGNS), key="f_sign", bind="query-params", on_change=first_page, width=130
@@ -276,7 +280,7 @@ def show_all(engine: Engine) -> None:
         )
     picked = selected_ids(columns, event.selection)
     wanted = Wanted(
-        words="" if by_meaning else words,
+        words="" if search_order else words,
         density=(density[0], density[1]),
         hide_dense=hide_dense,
         sign=sign,
@@ -286,7 +290,8 @@ def show_all(engine: Engine) -> None:
         ids=None if picked is None else tuple(picked),
     )
     above, below = st.container(), st.container()
-    (show_similar if by_meaning else show_sorted)(engine, wanted, above, below)
+    show = {"meaning": show_similar, "texts": show_by_texts}.get(searching, show_sorted)
+    show(engine, wanted, above, below)
 
 
 def page_number(below: DeltaGenerator, total: int) -> tuple[DeltaGenerator, int]:
@@ -369,6 +374,27 @@ def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: D
         + " · ".join(parts)
         + f" · {found.n_names:,} names compared, most similar first"
     )
+    show_rows(shown, first, above, foot, wanted.list_id)
+
+
+def show_by_texts(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:
+    """Features that fire in texts with the words, those with most such texts first."""
+    with engine.store() as store:
+        filters = wanted.filters()
+        _, total = features_by_texts(store, words, filters, limit=0)
+        foot, first = page_number(below, total)
+        if total:
+            found, _ = features_by_texts(store, words, filters, limit=PAGE_ROWS, offset=first)
+            shown = texts_frame(store, found, me)
+    if not total:
+        above.info(
+            "No feature that the filters let through fires in a kept text with all these words. Use fewer words, or "
+            "widen the filters; texts that were harvested but kept for no feature are not searched.",
+            icon=":material/search_off:",
+        )
+        return
+    parts = [f"{total:,} of {n_harvested:,} features fire in texts with these words", *on_the_map(wanted)]
+    above.caption(" · ".join(parts) + " · only the texts that are kept as examples are searched")
     show_rows(shown, first, above, foot, wanted.list_id)
 
 

@@ -22,7 +22,10 @@ from app.meaning_search import LEAST, nothing_found, search_by_meaning
 from app.plain_text import plain
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
 from feature_db.labels import Labels
+from feature_db.queues import Queues
 from feature_db.records import FeatureRecord
+from feature_db.roles import People
+from feature_db.text_search import features_by_texts
 from sarm_core.features import FeatureMatrix
 from sarm_core.meaning import piece_vectors
 from tests.app.conftest import N_FEATURES, Run
@@ -273,6 +276,35 @@ def test_a_search_that_finds_nothing_says_why(run_page: Run, store_path: Path, q
 def test_hostile_searches_by_meaning_are_only_text(run_page: Run, store_path: Path, query: str) -> None:
     shown = everything_shown(run_page("features.py", f_words=query, f_by="meaning"))
     assert "<img" not in shown and "onerror" not in shown
+
+
+def test_a_search_in_texts_lists_features_that_fire_there_with_what_matched(
+    run_page: Run, store_path: Path
+) -> None:
+    test = run_page("features.py", f_words="photosynthesis plants", f_by="texts", f_hide_dense="false")
+    with Store.open(store_path) as store:
+        found, total = features_by_texts(store, "photosynthesis plants", limit=25)
+    shown = test.dataframe[0].value
+    assert table(test) == [match.feature for match in found]
+    assert all("hotosynthesis" in text or "Plants" in text for text in shown["excerpt"])
+    assert list(shown["texts"]) == [f"{match.n_texts} of {match.n_kept}" for match in found]
+    assert any(f"{total} of {N_FEATURES} features fire in texts" in text for text in texts(test, "caption"))
+    nothing = run_page("features.py", f_words="zzz unheard", f_by="texts")
+    assert "kept text" in texts(nothing, "info")[0] and not nothing.dataframe
+
+
+def test_a_search_in_texts_shows_no_label_that_must_not_be_read_yet(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        found, _ = features_by_texts(store, "photosynthesis", limit=25)
+        feature = found[0].feature
+        Labels(store, "bob").label(feature, "his opinion")
+        People(store).set_role(None, "root", "admin")
+        Queues(store, "root").make("q", FeatureFilter(ids=[feature]), sort="id", overlap=2)
+    test = run_page("features.py", f_words="photosynthesis", f_by="texts", f_hide_dense="false")
+    for name, seen in (("ann", False), ("bob", True), ("root", True)):
+        test.text_input(key="person").set_value(name).run()
+        assert table(test)[0] == feature
+        assert ("his opinion" in list(test.dataframe[0].value["name"])) == seen
 
 
 def test_an_empty_search_by_meaning_lists_all_features(run_page: Run, store_path: Path) -> None:
