@@ -16,6 +16,7 @@ from app.engine import Engine
 from app.find_features import encoded_corpus
 from app.uploads import uploaded
 from app.why import AGAINST, FOR
+from sarm_core.contrast_inputs import read_answers
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Progress, encode_once
 from sarm_core.errors import RowError, SarmError
@@ -31,6 +32,7 @@ from sarm_core.evaluate import (
 )
 from sarm_core.evaluate_file import conversation_places, pair_numbers
 from sarm_core.evaluation import comparison as changes
+from sarm_core.evaluation.complement import BY_PROMPT, file_pairs, prompt_pairs
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import STYLES, RMBench
@@ -41,6 +43,7 @@ from sarm_core.reporting.verdict import KINDS, headline_names, row_verdict
 from sarm_core.steering import Steering
 
 __all__ = [
+    "CORPUS",
     "CORPUS_SETS",
     "Evaluated",
     "Outcome",
@@ -58,6 +61,8 @@ CORPUS_SETS = {
     "refusals: should answer, should refuse": axes.refusal_pairs,
     "the best answer against worse ones, by category": axes.quality_pairs,
 }
+CORPUS = ("corpus", b"")
+"""The project's corpus in the place of an uploaded complement"""
 COMMAND_SETS = dict(zip(CORPUS_SETS, ("refusals", "quality"), strict=True))
 """What the command line calls these sets"""
 
@@ -82,6 +87,10 @@ class Evaluated:
     files: tuple[dict[str, str], ...]
     """Name and sha256 of what holds the items"""
     complement_file: dict[str, str] | None = None
+    complement_pairs: npt.NDArray[np.int64] | None = None
+    """Answers of the complement whose order may change, int [p, 2]"""
+    complement_pairing: str = ""
+    """How they were paired, in words"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None)
     corpus = encoded_corpus(engine, progress)
     own = axes.positions(benchmark)
     rest = np.setdiff1d(np.arange(len(corpus.matrix)), own)
+    every = axes.answers()
     file = file_facts(axes.CORPUS)
     return Evaluated(
         name,
@@ -114,6 +124,8 @@ def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None)
         ("corpus", COMMAND_SETS[name]),
         (file,),
         file if rest.size else None,
+        prompt_pairs([every[i].conversation for i in rest]),
+        BY_PROMPT,
     )
 
 
@@ -123,35 +135,64 @@ def evaluate_upload(
     kind: str,
     *,
     skip_bad: bool = False,
-    with_corpus: bool = False,
+    complement: tuple[str, bytes] | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
-    """Uploaded files as one benchmark of `kind`. Raises RowError naming the upload, SarmError."""
+    """Uploaded files as one benchmark of `kind`; `complement` is another file of answers or pairs, or `CORPUS`.
+
+    Raises RowError naming the upload, SarmError.
+    """
     with uploaded(*files) as paths:
         benchmark = load_benchmark(kind, paths, skip_bad=skip_bad)
+        other = None if complement is None else _complement(engine, complement, progress)
         encoded = encode_once(
             engine.scorer, benchmark.conversations, places=conversation_places(benchmark), progress=progress
         )
-    other: Encoded | None = encoded_corpus(engine, progress) if with_corpus else None
     names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
     return Evaluated(
         ", ".join(name for name, _ in files),
         _under_own_names(benchmark, names),
         encoded.matrix,
-        None if other is None else other.matrix,
-        "this tool's corpus",
+        None if other is None else other.encoded.matrix,
+        "" if other is None else other.title,
         int((encoded.n_cut > 0).sum()),
-        (*encoded.notes, *(other.notes if other else ())),
+        (*encoded.notes, *(other.encoded.notes if other else ())),
         engine.fingerprint,
         (
             kind,
             *(name for name, _ in files),
-            *(["--complement", "corpus"] if with_corpus else []),
+            *(["--complement", other.asked] if other else []),
             *(["--skip-bad"] if skip_bad else []),
         ),
         tuple(bytes_facts(name, content) for name, content in files),
-        None if other is None else file_facts(axes.CORPUS),
+        None if other is None else other.file,
+        None if other is None else other.pairs,
+        "" if other is None else other.pairing,
     )
+
+
+@dataclass(frozen=True)
+class _Complement:
+    encoded: Encoded
+    pairs: npt.NDArray[np.int64]
+    pairing: str
+    title: str
+    asked: str
+    file: dict[str, str]
+
+
+def _complement(engine: Engine, given: tuple[str, bytes], progress: Progress | None) -> _Complement:
+    if given is CORPUS:
+        every = [answer.conversation for answer in axes.answers()]
+        encoded = encoded_corpus(engine, progress)
+        return _Complement(
+            encoded, prompt_pairs(every), BY_PROMPT, "this tool's corpus", "corpus", file_facts(axes.CORPUS)
+        )
+    with uploaded(given) as (path,):
+        answers = read_answers(path)
+        pairs, pairing = file_pairs(path, answers.conversations)
+        encoded = encode_once(engine.scorer, answers.conversations, places=answers.places, progress=progress)
+    return _Complement(encoded, pairs, pairing, given[0], given[0], bytes_facts(*given))
 
 
 def _under_own_names(benchmark: Benchmark, names: dict[str, str]) -> Benchmark:
@@ -178,7 +219,7 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
         compare(before, after),
         collateral(*own, pair_numbers(of.benchmark)),
         distribution(*own),
-        None if elsewhere is None else collateral(*elsewhere),
+        None if elsewhere is None else collateral(*elsewhere, of.complement_pairs),
         None if elsewhere is None else distribution(*elsewhere),
     )
 

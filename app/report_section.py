@@ -92,7 +92,14 @@ def report(of: Evaluated, steering: Steering, engine: Engine) -> str:
 
 
 def _report(of: Evaluated, steering: Steering, engine: Engine) -> dict[str, Any]:
-    body = evaluation_report(of.benchmark, of.matrix, steering or None, complement=of.complement)
+    body = evaluation_report(
+        of.benchmark,
+        of.matrix,
+        steering or None,
+        complement=of.complement,
+        complement_pairs=of.complement_pairs,
+        complement_pairing=of.complement_pairing,
+    )
     body["model"] = model_facts(engine.scorer)
     body["files"] = list(of.files)
     body["cut_answers"] = of.n_cut

@@ -17,10 +17,11 @@ from sarm_core.commands.options import encoding_of, loaded
 from sarm_core.contrast_inputs import Answers, read_answers
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Place, encode_once
-from sarm_core.errors import RowError, SarmError
+from sarm_core.errors import SarmError
 from sarm_core.evaluate import Benchmark, collateral, compare, distribution, evaluate, load_benchmark
 from sarm_core.evaluation.collateral import Distribution
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS, Comparison
+from sarm_core.evaluation.complement import BY_PROMPT, file_pairs, prompt_pairs
 from sarm_core.evaluation.pairs import Pairs
 from sarm_core.evaluation.reward_bench2 import RewardBench2
 from sarm_core.evaluation.rm_bench import RMBench
@@ -31,8 +32,6 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.files import written_whole
 from sarm_core.provenance import file_facts, model_facts, versions
 from sarm_core.reporting.evaluation_json import FORMAT
-from sarm_core.row_files import read_rows
-from sarm_core.rows import pair_of
 from sarm_core.scorer import Scorer
 from sarm_core.steering import Steering
 
@@ -52,6 +51,7 @@ class _Answers:
     files: list[dict[str, str]]
     complement: FeatureMatrix | None = None
     complement_pairs: np.ndarray | None = None
+    complement_pairing: str = ""
     complement_file: dict[str, str] | None = None
 
 
@@ -77,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         steering,
         complement=answers.complement,
         complement_pairs=answers.complement_pairs,
+        complement_pairing=answers.complement_pairing,
         resamples=options.resamples,
         seed=options.seed,
     )
@@ -107,7 +108,8 @@ def _corpus_set(options: argparse.Namespace) -> Pairs:
 def _from_corpus(options: argparse.Namespace, scorer: Scorer, benchmark: Pairs) -> _Answers:
     """The whole corpus is encoded, as the pages do, so that one encoding serves every set and the complement."""
     with encoding_of(options) as how:
-        encoded = encode_once(scorer, [answer.conversation for answer in axes.answers()], **how)
+        every = [answer.conversation for answer in axes.answers()]
+        encoded = encode_once(scorer, every, **how)
     own = axes.positions(benchmark)
     rest = np.setdiff1d(np.arange(len(encoded.matrix)), own)
     file = file_facts(axes.CORPUS)
@@ -117,7 +119,9 @@ def _from_corpus(options: argparse.Namespace, scorer: Scorer, benchmark: Pairs) 
         (encoded,),
         [file],
         encoded.matrix.select(rest) if rest.size else None,
-        complement_file=file if rest.size else None,
+        prompt_pairs([every[i] for i in rest]),
+        BY_PROMPT,
+        file if rest.size else None,
     )
 
 
@@ -131,13 +135,18 @@ def _from_files(
         return _Answers(encoded.matrix, encoded.n_cut, (encoded,), files)
     with encoding_of(options) as how:
         beside = encode_once(scorer, other.conversations, places=other.places, **how)
+    if _is_corpus(options.complement):
+        pairs, pairing = prompt_pairs(other.conversations), BY_PROMPT
+    else:
+        pairs, pairing = file_pairs(options.complement, other.conversations)
     return _Answers(
         encoded.matrix,
         encoded.n_cut,
         (encoded, beside),
         files,
         beside.matrix,
-        None if _is_corpus(options.complement) else _pairs_of(options.complement, other),
+        pairs,
+        pairing,
         file_facts(axes.CORPUS if _is_corpus(options.complement) else options.complement),
     )
 
@@ -177,6 +186,7 @@ def evaluation_report(
     *,
     complement: FeatureMatrix | None = None,
     complement_pairs: np.ndarray | None = None,
+    complement_pairing: str = "",
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -188,7 +198,8 @@ def evaluation_report(
     `flips` (with the texts), `collateral` and `distribution` of the benchmark's own answers,
     `steered_features` (see `steered_features`) and, when it can re-rank and has a strength, `curve`: every
     score over strengths 0 to 2 with its interval. `complement` holds other answers, of which collateral and
-    distribution are reported; `complement_pairs` int [p, 2] names its pairs.
+    distribution are reported; `complement_pairs` int [p, 2] names its pairs, `complement_pairing` how they were
+    made.
     """
     before = evaluate(benchmark, matrix)
     after = before if steering is None else evaluate(benchmark, matrix, steering)
@@ -225,6 +236,7 @@ def evaluation_report(
         report["complement"] = {
             "collateral": collateral(*there, complement_pairs).to_dict(),
             "distribution": _distribution(distribution(*there)),
+            "pairing": complement_pairing,
         }
     return report
 
@@ -252,19 +264,6 @@ def conversation_places(benchmark: Benchmark) -> list[Place]:
         elif isinstance(benchmark, RewardBench2):
             add(item, (*benchmark.completions[item].right, *benchmark.completions[item].wrong))
     return [place or ("the benchmark", 0) for place in places]
-
-
-def _pairs_of(path: Path, answers: Answers) -> np.ndarray:
-    """Pairs among the answers of a complement file; rows of single answers make none."""
-    number = {conversation: i for i, conversation in enumerate(answers.conversations)}
-    pairs = []
-    for _, row in read_rows(path):
-        try:
-            one, two = pair_of(row)
-        except RowError:
-            continue
-        pairs.append((number[one], number[two]))
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
 def _intervals(compared: Comparison, side: str) -> dict[str, list[float | None]]:
@@ -342,6 +341,13 @@ def _say(report: Mapping[str, Any], encoded: Sequence[Encoded], path: Path, scor
             + ", ".join(f"{name} ({report['prompts'][name]})" for name in few[:8])
             + (f" and {len(few) - 8} more" if len(few) > 8 else "")
         )
+    beside = report.get("complement", {}).get("collateral")
+    if beside is not None:
+        line = f"complement: {beside['moved']} of {beside['answers']} answers changed their reward"
+        if beside["pairs"]:
+            line += f", {beside['flipped']} of {beside['pairs']} pairs their order"
+            line += f" (pairs: {report['complement']['pairing']})"
+        lines.append(line)
     if report["cut_answers"]:
         lines.append(
             f"{report['cut_answers']} answers were longer than {scorer.max_length} tokens: cut on the left"

@@ -10,6 +10,7 @@ from app import session
 from app.encoding_bar import encoding_bar
 from app.engine import Engine
 from app.evaluation_view import (
+    CORPUS,
     CORPUS_SETS,
     Evaluated,
     Outcome,
@@ -32,6 +33,7 @@ from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.evaluation.strength import strength_curve
 
 KINDS = {"pairs": "pairs", "RM-Bench": "rm-bench", "RewardBench 2": "rewardbench2"}
+COMPLEMENTS = ("none", "this tool's corpus", "my file")
 SHOWN_FLIPS = 500
 
 current = session.engine()
@@ -67,10 +69,13 @@ def choose(engine: Engine) -> None:
 def from_files(engine: Engine) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kind = st.segmented_control("Format", list(KINDS), default="pairs", required=True, key="eval_kind")
-        with_corpus = st.toggle(
-            "Complement: this tool's corpus",
+        beside = st.segmented_control(
+            "Complement",
+            COMPLEMENTS,
+            default=COMPLEMENTS[0],
+            required=True,
             key="eval_complement",
-            help="Answers the steering should leave alone",
+            help="Answers the steering should leave alone: how many move, and which pairs change their order",
         )
         skip_bad = st.toggle(
             "Leave bad rows out", key="eval_skip", help="They are counted and listed, never hidden"
@@ -88,10 +93,19 @@ def from_files(engine: Engine) -> None:
         key="eval_files",
         label_visibility="collapsed",
     )
-    go = st.button(
-        "Evaluate", type="primary", icon=":material/play_arrow:", disabled=not files, key="eval_go"
-    )
+    other = None
+    if beside == COMPLEMENTS[2]:
+        other = st.file_uploader(
+            "Complement: rows of answers, or of chosen and rejected",
+            type=["jsonl", "json", "parquet"],
+            key="eval_complement_file",
+        )
+    lacking = not files or (beside == COMPLEMENTS[2] and other is None)
+    go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", disabled=lacking, key="eval_go")
     if go:
+        complement = CORPUS if beside == COMPLEMENTS[1] else None
+        if other is not None:
+            complement = (other.name, other.getvalue())
         given = [(file.name, file.getvalue()) for file in files]
         with encoding_bar(working) as progress:
             keep(
@@ -101,7 +115,7 @@ def from_files(engine: Engine) -> None:
                         given,
                         KINDS[kind or "pairs"],
                         skip_bad=skip_bad,
-                        with_corpus=with_corpus,
+                        complement=complement,
                         progress=progress,
                     )
                 )
@@ -283,22 +297,24 @@ def moved(of: Evaluated, found: Outcome) -> None:
         if found.moved_elsewhere is None or found.spread_elsewhere is None:
             st.markdown("**Elsewhere**")
             st.caption(
-                "Switch on the complement above to see what the steering moves in answers it is not meant for."
+                "Choose a complement above to see what the steering moves in answers it is not meant for."
             )
             return
-        st.markdown(f"**Elsewhere: {of.complement_title}**")
-        _collateral(found.moved_elsewhere)
+        st.markdown(f"**Elsewhere: {plain(of.complement_title)}**")
+        _collateral(found.moved_elsewhere, of.complement_pairing)
         st.plotly_chart(
             distribution_chart(found.spread_elsewhere), key="eval_spread_other", config={"displaylogo": False}
         )
 
 
-def _collateral(found: Collateral) -> None:
+def _collateral(found: Collateral, pairing: str = "") -> None:
     text = f"{found.n_moved:,} of {found.n:,} answers ({_percent(found.share_moved)}) changed their reward at all"
     if found.n_moved:
         text += f", by {found.mean_change:.3g} on average over all, {found.largest_change:.3g} at most"
     if found.n_pairs:
-        text += f"; {found.n_flipped:,} of {found.n_pairs:,} pairs changed their order"
+        text += f"; {found.n_flipped:,} of {found.n_pairs:,} pairs ({_percent(found.share_flipped)}) "
+        text += "changed their order"
+        text += f" (pairs: {pairing})" if pairing else ""
     if found.n_nan:
         text += f"; {found.n_nan:,} have no reward that is a number"
     st.caption(text + ".")

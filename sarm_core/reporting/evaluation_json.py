@@ -125,7 +125,9 @@ _OPTIONAL = {
     "prompts": _Map(COUNT),
     "cut_answers": COUNT,
     "encoding_notes": _List(TEXT),
-    "complement": _Object({"distribution": _DISTRIBUTION}, {"collateral": _COLLATERAL, "file": _FILE}),
+    "complement": _Object(
+        {"distribution": _DISTRIBUTION}, {"collateral": _COLLATERAL, "file": _FILE, "pairing": TEXT}
+    ),
     "versions": _Map(TEXT),
     "command": TEXT,
     "steered_features": _Object(

@@ -179,7 +179,7 @@ def moved_section(evaluation: Mapping[str, Any]) -> list[object]:
         where = join(["the other answers of " if same else "", tag("bdi", cut(file["name"], 120))])
     parts.append(tag("h3", "Elsewhere: ", where))
     if "collateral" in complement:
-        parts.append(_moved(complement["collateral"]))
+        parts.append(_moved(complement["collateral"], complement.get("pairing", "")))
     parts.append(
         _spread("spread-elsewhere", "Rewards of the complement's answers", complement["distribution"])
     )
@@ -369,7 +369,7 @@ def _item(flip: Mapping[str, Any]) -> Markup:
     )
 
 
-def _moved(found: Mapping[str, Any]) -> Markup:
+def _moved(found: Mapping[str, Any], pairing: str = "") -> Markup:
     text = (
         f"{count(found['moved'])} of {plural(found['answers'], 'answer')} ({percent(found['share_moved'])}) changed "
         "their reward at all"
@@ -381,6 +381,8 @@ def _moved(found: Mapping[str, Any]) -> Markup:
             f"; {count(found['flipped'])} of {plural(found['pairs'], 'pair')} "
             f"({percent(found['share_flipped'])}) changed their order"
         )
+        if pairing:
+            text += f" (pairs: {cut(pairing, 80)})"
     if found["nan"]:
         text += f"; {count(found['nan'])} have no reward that is a number and are in neither share"
     return tag("p", text + ".")

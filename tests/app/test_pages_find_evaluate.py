@@ -9,6 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.evaluation_view import (
+    CORPUS_SETS,
     evaluate_corpus,
     evaluate_upload,
     flip_comparison,
@@ -17,6 +18,8 @@ from app.evaluation_view import (
     score_rows,
 )
 from app.find_features import find_in_corpus, find_in_upload, listed
+from app.report_section import report
+from sarm_core.__main__ import main
 from sarm_core.contrast_inputs import from_pairs
 from sarm_core.demo import axes
 from sarm_core.errors import RowError, SarmError
@@ -236,3 +239,50 @@ def test_a_subset_with_any_name_can_be_chosen_and_one_prompt_gets_no_verdict(eng
     table = score_rows(found, score_names(of)).set_index("score")
     assert table.loc["a>b", "verdict"] == "few prompts (1): no interval" and np.isnan(table.loc["a>b", "low"])
     assert table.loc["hh/harmless/test", "verdict"] in ("better", "worse", "not told apart")
+
+
+def by_hand(conversations, before, after):
+    """Pairs of answers to one prompt, and those whose order changed, in plain loops."""
+    pairs = [
+        (i, j)
+        for j, two in enumerate(conversations)
+        for i, one in enumerate(conversations[:j])
+        if one.messages[:-1] == two.messages[:-1]
+    ]
+    return len(pairs), sum(np.sign(before[i] - before[j]) != np.sign(after[i] - after[j]) for i, j in pairs)
+
+
+def test_the_corpus_s_other_answers_change_their_order_and_page_report_and_command_line_say_how_many(
+    engine, tmp_path
+):
+    name = next(iter(CORPUS_SETS))
+    of = evaluate_corpus(engine, name)
+    steering = Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)[::2]})
+    steering.write(tmp_path / "s.json")
+    found = outcome(of, steering).moved_elsewhere
+    own = set(of.benchmark.conversations)
+    others = [answer.conversation for answer in axes.answers() if answer.conversation not in own]
+    scored = engine.scorer.score(others)
+    n, flipped = by_hand(others, scored.rewards, scored.steered(steering).rewards)
+    assert (found.n, found.n_pairs) == (len(others), n) and flipped > 0
+    assert found.n_flipped == pytest.approx(flipped, abs=2), "a batch of other answers rounds otherwise"
+    said = json.loads(report(of, steering, engine))["complement"]
+    assert said["collateral"] == found.to_dict() and said["pairing"] == "any two answers to one prompt"
+    arguments = ["evaluate", "corpus", "refusals", "--model", str(engine.choice.source), "--resamples", "0"]
+    arguments += ["--steering", str(tmp_path / "s.json"), "--out", str(tmp_path / "o.json")]
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "o.json").read_text())["complement"]["collateral"] == found.to_dict()
+
+
+def test_a_complement_file_of_one_s_own_is_paired_as_it_says(engine):
+    rows = [{"prompt": f"q {i % 4}", "response": f"this is answer {i * 7}"} for i in range(20)]
+    answers = "\n".join(map(json.dumps, rows)).encode()
+    of = evaluate_upload(engine, [("in.jsonl", PAIR * 2)], "pairs", complement=("mine.jsonl", answers))
+    steering = Steering(scale={int(i): -1.0 for i in np.unique(of.complement.csr.indices)})
+    found = outcome(of, steering).moved_elsewhere
+    assert (found.n, found.n_pairs, found.n_flipped) == (20, 4 * 10, 40), "all rewards change their sign"
+    assert of.complement_pairing == "any two answers to one prompt" and "mine.jsonl" in of.asked
+    pairs = evaluate_upload(engine, [("in.jsonl", PAIR)], "pairs", complement=("own.jsonl", PAIR))
+    assert pairs.complement_pairs.tolist() == [[0, 1]] and pairs.complement_pairing == "the file's own pairs"
+    with pytest.raises(SarmError, match=r"bad\.jsonl"):
+        evaluate_upload(engine, [("in.jsonl", PAIR)], "pairs", complement=("bad.jsonl", b"{}"))

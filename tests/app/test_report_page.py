@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.evaluation_view import evaluate_corpus, evaluate_upload
+from app.evaluation_view import CORPUS, evaluate_corpus, evaluate_upload
 from app.find_features import find_in_corpus
 from app.report_section import report, report_page
 from feature_db import FeatureRecord, SuggestionRecord
@@ -42,7 +42,7 @@ def page_of(engine, of, steering, found=None, author="ada"):
 
 
 def test_the_page_and_the_command_it_names_give_the_same_figures(engine, corpus, tmp_path, monkeypatch):
-    upload = evaluate_upload(engine, [("mine.jsonl", PAIRS + BAD)], "pairs", skip_bad=True, with_corpus=True)
+    upload = evaluate_upload(engine, [("mine.jsonl", PAIRS + BAD)], "pairs", skip_bad=True, complement=CORPUS)
     (tmp_path / "mine.jsonl").write_bytes(PAIRS + BAD)
     monkeypatch.chdir(tmp_path)
     for of in (corpus, upload):

@@ -14,9 +14,11 @@ from scipy import sparse
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluate import collateral, compare, distribution, evaluate, load_benchmark
 from sarm_core.evaluate_file import evaluation_report
+from sarm_core.evaluation.complement import prompt_pairs
 from sarm_core.evaluation.strength import at_strength, strength_curve
 from sarm_core.features import FeatureMatrix
 from sarm_core.reporting.verdict import headline_scores, judged
+from sarm_core.rows import Conversation, Message, conversation_of
 from sarm_core.steering import Group, Steering
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -632,3 +634,18 @@ def test_rows_that_say_only_safety_keep_their_scores_beside_the_named_pools(tmp_
     assert any("3 rows say only" in note for note in result.notes)
     alone = load_benchmark("rm-bench", write(tmp_path, rm_rows(["safety"] * 3), "alone.jsonl"))
     assert "safety-unnamed" not in alone.result(np.zeros(len(alone.conversations))).scores
+
+
+def test_answers_to_one_prompt_are_paired_with_the_next_hundred_and_texts_without_a_prompt_with_none():
+    def answer(prompt, text):
+        return conversation_of({"prompt": prompt, "response": text})
+
+    conversations = [answer(f"q {i % 2}", f"a {i}") for i in range(7)]
+    conversations.append(Conversation(messages=(Message("assistant", "a text"),)))
+    conversations += [conversations[-1], conversation_of({"input_ids": [1, 2]})]
+    wanted = {(i, j) for j in range(7) for i in range(j) if i % 2 == j % 2}
+    found = [tuple(pair) for pair in prompt_pairs(conversations).tolist()]
+    assert set(found) == wanted and len(found) == len(wanted)
+    many = prompt_pairs([answer("q", f"a {i}") for i in range(300)])
+    assert len(many) == sum(min(100, 299 - i) for i in range(300))
+    assert (many[:, 1] - many[:, 0]).max() == 100
