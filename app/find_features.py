@@ -18,6 +18,7 @@ from sarm_core.contrast import Contrast
 from sarm_core.contrast_inputs import Answers, Encodings, Sides
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Progress, encode_once
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.features import FeatureMatrix
 
 __all__ = [
@@ -137,6 +138,8 @@ def summary(found: Found) -> str:
     text = f"{what} of {result.n_prompts:,} prompts, {len(result.table):,} features fire"
     if result.n_complement:
         text += f", {result.n_complement:,} other answers as complement"
+    if result.n_prompts < FEWEST_PROMPTS:
+        return f"{text}. No intervals: too few prompts."
     return f"{text}. Intervals: {result.confidence:.0%} by bootstrap over prompts, {result.resamples:,} resamples."
 
 

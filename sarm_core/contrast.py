@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import sparse
 
 from sarm_core.errors import SarmError
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.features import FeatureMatrix
 
 __all__ = ["Contrast", "contrast", "salience"]
@@ -78,6 +79,7 @@ def contrast(
     confidence: float = 0.95,
     seed: int = 0,
     few: int = 20,
+    fewest_prompts: int = FEWEST_PROMPTS,
 ) -> Contrast:
     """Compare two sets of answers feature by feature.
 
@@ -97,7 +99,8 @@ def contrast(
     (the denominator of s is not positive, which signed activations allow, so s has no bound).
 
     Intervals are percentile bootstrap at `confidence` over `resamples` draws of a seeded generator; 0 skips
-    them. Memory is at most a few blocks of 64 MB beside 2 bytes x prompts x resamples.
+    them, and below `fewest_prompts` prompts, where a bootstrap is always sure, they are NaN. Memory is at
+    most a few blocks of 64 MB beside 2 bytes x prompts x resamples.
     Raises SarmError for empty sets, different models, unequal pairs, activations that are not finite.
     """
     _check(chosen, rejected, complement, paired)
@@ -147,7 +150,7 @@ def contrast(
         columns["complement_freq"] = _column_sums(_fires(there)) / max(n_complement, 1)
 
     left_groups, right_groups, n_prompts = _prompt_groups(n_left, n_right, paired, prompts, rejected_prompts)
-    if resamples > 0:
+    if resamples > 0 and n_prompts >= fewest_prompts:
         draws = _Draws(left_groups, right_groups, resamples, seed)
         quantiles = ((1 - confidence) / 2, (1 + confidence) / 2)
         columns["s_low"], columns["s_high"] = draws.salience(left, right, c + j, chosen, rejected, quantiles)

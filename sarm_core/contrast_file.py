@@ -22,9 +22,13 @@ from sarm_core.contrast_inputs import (
     read_answers,
 )
 from sarm_core.errors import SarmError
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.files import written_whole
 
-__all__ = ["run", "write_ranked", "write_table"]
+__all__ = ["WIDE_PROMPTS", "run", "write_ranked", "write_table"]
+
+WIDE_PROMPTS = 20
+"""Below so many prompts a warning says that intervals are wide."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -115,6 +119,11 @@ def _report(result: Contrast, encodings: Encodings, path: Path, max_length: int)
         *encodings.sides.notes,
         *encodings.encoded.notes,
     ]
+    if result.n_prompts < WIDE_PROMPTS:
+        kept = "wide" if result.n_prompts >= FEWEST_PROMPTS else f"not given below {FEWEST_PROMPTS}"
+        lines.insert(
+            2, f"only {result.n_prompts} prompts: intervals are {kept}, a feature may stand out by chance"
+        )
     n_cut = int((encodings.encoded.n_cut > 0).sum())
     if n_cut:
         lines.append(f"{n_cut} answers were longer than {max_length} tokens and were cut on the left")

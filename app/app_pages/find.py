@@ -27,8 +27,10 @@ from app.plain_text import plain
 from app.rewrites_section import rewrites_section
 from app.slider_actions import slider_actions
 from sarm_core.bias_pairs import BIASES
+from sarm_core.contrast_file import WIDE_PROMPTS
 from sarm_core.contrast_inputs import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
 from sarm_core.demo import axes
+from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.evaluation.rm_bench import STYLES
 from sarm_core.suspicious import keep_trusted, suspicious_pairs
 
@@ -41,6 +43,7 @@ SOURCES = (
     "Harmless rewrites",
 )
 ROWS = 500
+POINTS = 5_000  # a browser draws more of them too slowly to be of use
 FILE_TYPES = ["jsonl", "json", "parquet"]
 
 current = session.engine()
@@ -160,10 +163,10 @@ def show(found: Found, engine: Engine) -> None:
     if found.notes:
         lines = [plain(note[0].upper() + note[1:]) for note in found.notes]
         st.info("  \n".join(lines), icon=":material/info:")
-    if result.n_prompts < 20:
+    if result.n_prompts < WIDE_PROMPTS:
+        wide = "wide" if result.n_prompts >= FEWEST_PROMPTS else f"not given below {FEWEST_PROMPTS}"
         st.warning(
-            f"Only {result.n_prompts} prompts: the intervals are wide, and a feature that stands out may do so by "
-            "chance."
+            f"Only {result.n_prompts} prompts: intervals are {wide}, and a feature that stands out may do so by chance."
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sorts = {
@@ -201,13 +204,16 @@ def show(found: Found, engine: Engine) -> None:
             x = st.selectbox("Across", names, key="find_x", width=240)
             y = st.selectbox("Up", names, index=len(names) - 1, key="find_y", width=240)
         event = st.plotly_chart(
-            scatter(table, (x, sorts[x]), (y, sorts[y]), notes),
+            scatter(table.head(POINTS), (x, sorts[x]), (y, sorts[y]), notes),
             key="find_scatter",
             on_select="rerun",
             selection_mode=("points", "box"),
             config={"displaylogo": False, "modeBarButtonsToRemove": ["sendDataToCloud"]},
         )
-        st.caption("Size: in how many answers the feature fires. The colour compares the signs of s and w.")
+        most = f" The {POINTS:,} with the largest {sort} of {len(table):,}." if len(table) > POINTS else ""
+        st.caption(
+            f"Size: in how many answers the feature fires. The colour compares the signs of s and w.{most}"
+        )
         points = list(dict.fromkeys(int(point["customdata"][0]) for point in event.selection.points))
         slider_actions(
             points,
@@ -217,7 +223,7 @@ def show(found: Found, engine: Engine) -> None:
         )
     st.download_button(
         "Table as CSV",
-        table.to_csv(index=False),
+        lambda: table.to_csv(index=False),  # a second's work for a large dictionary: on request
         file_name="contrast.csv",
         mime="text/csv",
         icon=":material/download:",

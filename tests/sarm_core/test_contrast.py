@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_intervals_are_the_percentiles_of_redrawn_prompts():
     """The same draws, repeated row by row, give the same interval: weights stand for copies."""
     left, right = some(3, 6, 5), some(4, 6, 5)
     names = ["a", "a", "b", "c", "c", "c"]
-    found = contrast(matrix(left), matrix(right), prompts=names, resamples=40, seed=9)
+    found = contrast(matrix(left), matrix(right), prompts=names, resamples=40, seed=9, fewest_prompts=3)
     rng = np.random.default_rng(9)
     members = {0: [0, 1], 1: [2], 2: [3, 4, 5]}
     draws = []
@@ -136,6 +137,69 @@ def test_intervals_are_the_percentiles_of_redrawn_prompts():
         for which, name in ((0, "s"), (1, "freq_difference")):
             low, high = np.quantile([draw[which][i] for draw in draws], [0.025, 0.975])
             assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_unpaired_sides_are_redrawn_by_prompt_and_no_resample_loses_one():
+    """Prompts answered on both sides, on the left only and on the right only are drawn within their own kind."""
+    left, right = some(13, 5, 4), some(14, 6, 4)
+    ours, theirs = ["a", "a", "b", "x", "y"], ["b", "a", "u", "u", "v", "w"]
+    found = contrast(
+        matrix(left), matrix(right), paired=False, prompts=ours, rejected_prompts=theirs, resamples=60, seed=5,
+        fewest_prompts=1,
+    )  # fmt: skip
+    assert found.n_prompts == 7
+    numbers = {name: i for i, name in enumerate(dict.fromkeys([*ours, *theirs]))}
+    kinds = [["x", "y"], ["u", "v", "w"], ["a", "b"]]  # in the order of the generator's draws
+    rng = np.random.default_rng(5)
+    # each kind draws all its resamples before the next one starts
+    drawn = [[rng.integers(0, len(kind), len(kind)) for _ in range(60)] for kind in kinds]
+    samples = []
+    for r in range(60):
+        names = [
+            sorted(kind, key=numbers.get)[i]
+            for kind, draws in zip(kinds, drawn, strict=True)
+            for i in draws[r]
+        ]
+        a = [row for name in names for row in range(5) if ours[row] == name]
+        b = [row for name in names for row in range(6) if theirs[row] == name]
+        assert a and b
+        s = [loop_s(np.float32(left)[a], np.float32(right)[b], i) for i in range(4)]
+        f = [np.mean(left[a][:, i] != 0) - np.mean(right[b][:, i] != 0) for i in range(4)]
+        samples.append((s, f))
+    for _, row in found.table.iterrows():
+        i = int(row["feature"])
+        for which, name in ((0, "s"), (1, "freq_difference")):
+            low, high = np.quantile([sample[which][i] for sample in samples], [0.025, 0.975])
+            assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_few_prompts_give_no_interval_however_many_answers():
+    """One prompt redrawn is itself: its interval would be a point."""
+    left, right = matrix(some(5, 40, 8)), matrix(some(6, 40, 8))
+    for n, known in ((1, False), (9, False), (10, True)):
+        table = contrast(left, right, prompts=[i % n for i in range(40)], resamples=30).table
+        for name in ("s_low", "s_high", "freq_difference_low", "freq_difference_high"):
+            assert table[name].notna().all() == known and table[name].isna().all() != known
+        assert table["s"].notna().all()
+
+
+def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
+    width, resamples = 6_000, 2_000
+    rng = np.random.default_rng(0)
+    left, right = (
+        FeatureMatrix(
+            sparse.random(60, width, 0.2, format="csr", dtype=np.float32, random_state=rng),
+            np.ones(width, np.float32),
+        )
+        for _ in range(2)
+    )
+    monkeypatch.setattr("sarm_core.contrast._BLOCK_BYTES", 4_000_000)
+    tracemalloc.start()
+    found = contrast(left, right, resamples=resamples)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.table) > 0.99 * width
+    assert peak < width * resamples * 8 / 3  # one dense [features, resamples] would take 96 MB
 
 
 def test_blocks_do_not_change_the_intervals(monkeypatch):
