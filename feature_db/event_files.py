@@ -9,6 +9,7 @@ one or the other: a history that arrives after its own standing labels cannot kn
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from feature_db.records import clean_text
 from feature_db.roles import check_name
 
-__all__ = ["checked_event", "export_events", "export_labels", "read_events"]
+__all__ = ["checked_event", "export_events", "export_labels", "holds_labels", "read_events"]
 
 _EVENTS, _LABELS = "sarm-label-events/1", "sarm-labels/1"
 _COLUMNS = tuple(field.name for field in fields(Event))
@@ -120,6 +121,13 @@ def read_events(store: Connection, path: str | Path) -> Iterator[tuple[int, Even
         raise StoreError(f"{path}: is empty; it should begin with a line naming its format")
 
 
+def holds_labels(path: str | Path) -> bool:
+    """Whether a file that `read_events` took is one of standing labels."""
+    path = Path(path)
+    rows = _jsonl(path) if _suffix(path) == ".jsonl" else _csv(path)
+    return any(header.get("format") == _LABELS for _, header, _ in itertools.islice(rows, 1))
+
+
 def _check_header(store: Connection, path: Path, header: dict[str, Any]) -> None:
     if header.get("format") not in (_EVENTS, _LABELS):
         raise StoreError(f"{path}: is neither {_EVENTS} nor {_LABELS}; was it exported by this program?")
@@ -204,8 +212,8 @@ def checked_event(store: Connection, row: dict[str, Any], time: Any) -> Event:
             raise RowError(f"{name} has {len(text):,} characters; {most:,} is the most")
     if event.confidence is not None and not 0 <= event.confidence <= 1:
         raise RowError("confidence must lie between 0 and 1")
-    if kind in ("label", "edit") and not event.text:
-        raise RowError(f"a {kind} needs a text")
+    if kind in ("label", "edit", "adjudicate") and not event.text:
+        raise RowError(f"{'a' if kind == 'label' else 'an'} {kind} needs a text")
     if kind == "vote" and (event.verdict not in (-1, 1) or event.about is None):
         raise RowError("a vote needs the verdict 1 or -1 and the label it is about")
     if kind in ("edit", "undo") and event.supersedes is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from feature_db.connection import Connection
 from feature_db.labelling_schema import EVENT_KINDS
 
-__all__ = ["EVENT_COLUMNS", "EVENT_KINDS", "Event", "events", "insert_event"]
+__all__ = ["EVENT_COLUMNS", "EVENT_KINDS", "Event", "events", "events_named", "insert_event"]
 
 EVENT_COLUMNS = (
     "uid, feature, annotator, kind, text, category, verdict, confidence, note, data, about, supersedes, time"
@@ -43,13 +44,28 @@ class Event:
     supersedes: str | None = None
     """uid of the event that this edit, undo, vote or adjudication replaces."""
 
+    def row(self) -> tuple[Any, ...]:
+        """The values of `EVENT_COLUMNS`."""
+        values = {
+            **vars(self),
+            "data": json.dumps(self.data, ensure_ascii=False, allow_nan=False, sort_keys=True),
+        }
+        return tuple(values[name] for name in EVENT_COLUMNS.split(", "))
+
 
 def insert_event(store: Connection, event: Event) -> None:
     """Add one event; call inside `store.write()`."""
-    values = asdict(event)
-    values["data"] = json.dumps(event.data, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    marks = ", ".join(f":{name}" for name in EVENT_COLUMNS.split(", "))
-    store.conn.execute(f"INSERT INTO label_events ({EVENT_COLUMNS}) VALUES ({marks})", values)
+    marks = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))
+    store.conn.execute(f"INSERT INTO label_events ({EVENT_COLUMNS}) VALUES ({marks})", event.row())
+
+
+def events_named(store: Connection, uids: Iterable[str]) -> dict[str, Event]:
+    """Those of `uids` that the store has, by uid."""
+    rows = store.rows(
+        f"SELECT {EVENT_COLUMNS} FROM label_events WHERE uid IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(uids)),),
+    )
+    return {row["uid"]: _event(row) for row in rows}
 
 
 def events(

@@ -113,7 +113,8 @@ class Labels:
             }
         with self.store.write():
             annotator = self._may("label")
-            own = events(self.store, "current_labels", self._feature(feature), annotator)
+            feature = self._feature(feature)
+            own = events(self.store, "current_labels", feature, annotator)
             uid = self._add(
                 "edit" if own else "label",
                 feature,
@@ -125,7 +126,7 @@ class Labels:
                 data=data,
                 supersedes=own[-1].uid if own else None,
             )
-            follow_events(self.store, feature, annotator)
+            follow_events(self.store, [(feature, annotator)])
             return uid
 
     def vote(self, label: str, agree: bool, reason: str = "") -> str:
@@ -155,7 +156,7 @@ class Labels:
         with self.store.write():
             annotator = self._may("skip")
             uid = self._add("skip", feature, note=reason_text(reason, "a skip"))
-            follow_events(self.store, self._feature(feature), annotator)
+            follow_events(self.store, [(self._feature(feature), annotator)])
             return uid
 
     def flag(self, feature: int, reason: str, label: str | None = None) -> str:
@@ -209,7 +210,7 @@ class Labels:
             event = self._undoable(annotator, uid)
             self._add("undo", event.feature, supersedes=event.uid)
             if event.kind in ("label", "edit", "skip"):
-                follow_events(self.store, event.feature, annotator)
+                follow_events(self.store, [(event.feature, annotator)])
             return event.uid
 
     def draft(self, feature: int, fields: Mapping[str, Any]) -> str | None:

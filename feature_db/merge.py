@@ -1,20 +1,38 @@
-"""Bringing histories together: events from a file or from another store of the same model, with a dry run."""
+"""Bringing histories together: events from a file or from another store of the same model, with a dry run.
+
+What takes long, reading and checking, happens before the write lock is taken; others label on meanwhile. Under the
+lock only what they added in that time is looked at again. A dry run takes no lock at all.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from feature_db.errors import RowError, StoreError
-from feature_db.event_files import read_events
-from feature_db.events import Event, events, insert_event
+from feature_db.assignments import follow_events
+from feature_db.connection import Connection
+from feature_db.errors import StoreError
+from feature_db.event_checks import Incoming, checked_against
+from feature_db.event_files import holds_labels, read_events
+from feature_db.events import EVENT_COLUMNS, Event, insert_event
 from feature_db.foreign_store import foreign_events
 from feature_db.roles import People
 from feature_db.store import Store
 
 __all__ = ["MergeReport", "import_events", "merge_store"]
+
+_STATE_KINDS = ("label", "edit", "undo", "adjudicate")
+_STANDING = (
+    "SELECT feature, annotator, text FROM current_labels WHERE feature IN (SELECT value FROM json_each(?)) "
+    "ORDER BY time, uid"
+)
+
+Standing = dict[int, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -32,17 +50,16 @@ class MergeReport:
     """feature -> (standing labels before, after), where they differ"""
 
 
-class _DryRun(Exception):
-    pass
-
-
 def import_events(store: Store, path: str | Path, by: str, *, dry_run: bool = False) -> MergeReport:
     """Add the events of a file (see `event_files`) that are not here yet; all or none.
 
     `by` must be an admin, as events come in under their authors' names. Raises PermissionRefused, or RowError
-    naming file and line, also when an event differs from the one of the same uid here.
+    naming file and line, also when an event differs from the one of the same uid here or refers to what it cannot
+    (`event_checks`).
     """
-    return _add(store, read_events(store, path), str(path), by, "import events", dry_run)
+    People(store).require(by, "import events")
+    found = Incoming(list(read_events(store, path)), str(path), holds_labels(path))
+    return _add(store, found, by, "import events", dry_run)
 
 
 def merge_store(store: Store, other: str | Path, by: str, *, dry_run: bool = False) -> MergeReport:
@@ -54,90 +71,88 @@ def merge_store(store: Store, other: str | Path, by: str, *, dry_run: bool = Fal
     if Path(other).resolve() == store.path.resolve():
         raise StoreError("a store cannot be merged with itself")
     People(store).require(by, "merge stores")
-    return _add(store, foreign_events(store, other), str(other), by, "merge stores", dry_run)
+    found = Incoming(foreign_events(store, other), str(other), False)
+    return _add(store, found, by, "merge stores", dry_run)
 
 
-def _add(
-    store: Store, found: Iterable[tuple[int, Event]], source: str, by: str, action: str, dry_run: bool
-) -> MergeReport:
+def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> MergeReport:
+    with store.snapshot():
+        checked = checked_against(store, found)
+        if dry_run:
+            added = sorted(checked.added, key=lambda event: (event.time, event.uid))
+            touched = sorted({event.feature for event in added})
+            before, after = _standing(store.conn, touched), _standing_with(store, added, touched)
+            return _report(True, added, checked.known, before, after)
     with store.write():
         People(store).require(by, action)
-        added: list[Event] = []
-        report: list[MergeReport] = []
-        try:
-            with store.write():
-                places: dict[str, int] = {}
-                known = 0
-                for place, event in found:
-                    if event.uid in places:
-                        raise RowError(f"event {event.uid} is listed twice", source=source, row=place)
-                    if _is_known(store, event, source, place):
-                        known += 1
-                    else:
-                        places[event.uid] = place
-                        added.append(event)
-                _check_references(store, added, places, source)
-                touched = {event.feature for event in added}
-                before = {feature: _standing(store, feature) for feature in touched}
-                for event in sorted(added, key=lambda e: (e.time, e.uid)):
-                    insert_event(store, event)
-                after = {feature: _standing(store, feature) for feature in touched}
-                report.append(
-                    MergeReport(
-                        dry_run,
-                        dict(Counter(event.kind for event in added)),
-                        known,
-                        dict(Counter(event.annotator for event in added)),
-                        {f: (before[f], after[f]) for f in sorted(touched) if before[f] != after[f]},
-                    )
-                )
-                if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
-        return report[0]
+        checked = checked.again(store)
+        added = sorted(checked.added, key=lambda event: (event.time, event.uid))
+        touched = sorted({event.feature for event in added})
+        before = _standing(store.conn, touched)
+        _insert(store, added)
+        follow_events(store, {(event.feature, event.annotator) for event in added})
+        return _report(False, added, checked.known, before, _standing(store.conn, touched))
 
 
-def _is_known(store: Store, event: Event, source: str, place: int) -> bool:
-    here = events(store, uid=event.uid)
-    if not here:
-        return False
-    # A file of standing labels lists an edit as a label; it is the same event.
-    same = (here[0].feature, here[0].annotator, here[0].text, here[0].time)
-    if same != (event.feature, event.annotator, event.text, event.time):
-        raise RowError(
-            f"event {event.uid} is here already with other content; was one of the files changed by hand?",
-            source=source,
-            row=place,
-        )
-    return True
+def _report(dry_run: bool, added: list[Event], known: int, before: Standing, after: Standing) -> MergeReport:
+    features = sorted(before.keys() | after.keys())
+    return MergeReport(
+        dry_run,
+        dict(Counter(event.kind for event in added)),
+        known,
+        dict(Counter(event.annotator for event in added)),
+        {f: (before.get(f, ()), after.get(f, ())) for f in features if before.get(f) != after.get(f)},
+    )
 
 
-def _check_references(store: Store, added: list[Event], places: dict[str, int], source: str) -> None:
-    by_uid = {event.uid: event for event in added}
-
-    def target(uid: str) -> Event | None:
-        return by_uid.get(uid) or next(iter(events(store, uid=uid)), None)
-
+def _insert(store: Store, added: list[Event]) -> None:
+    """Insert events in order. The trigger that renews a feature's names runs for its last event only."""
+    last = {event.feature: event.uid for event in added if event.kind in _STATE_KINDS}
+    with _without_trigger(store, "label_events_state"):
+        for event in added:
+            if last.get(event.feature) != event.uid:
+                insert_event(store, event)
     for event in added:
-        for uid in _references(event):
-            found = target(uid)
-            if found is None or found.feature != event.feature:
-                what = (
-                    "is neither in this file nor in this store" if found is None else "is of another feature"
-                )
-                raise RowError(f"refers to event {uid}, which {what}", source=source, row=places[event.uid])
-        if store.value("SELECT 1 FROM features WHERE id = ?", (event.feature,)) is None:
-            raise RowError(
-                f"feature {event.feature} was not harvested into this store",
-                source=source,
-                row=places[event.uid],
-            )
+        if last.get(event.feature) == event.uid:
+            insert_event(store, event)
 
 
-def _references(event: Event) -> Iterator[str]:
-    yield from (uid for uid in (event.about, event.supersedes) if uid is not None)
+@contextlib.contextmanager
+def _without_trigger(store: Connection, name: str) -> Iterator[None]:
+    # Inside the transaction: nobody else ever sees the store without it.
+    definition = store.value("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (name,))
+    store.conn.execute(f"DROP TRIGGER {name}")
+    yield
+    store.conn.execute(definition)
 
 
-def _standing(store: Store, feature: int) -> tuple[str, ...]:
-    return tuple(f"{event.annotator}: {event.text}" for event in events(store, "current_labels", feature))
+def _standing(conn: sqlite3.Connection, features: Iterable[int]) -> Standing:
+    found: dict[int, list[str]] = {}
+    for feature, annotator, text in conn.execute(_STANDING, (json.dumps(list(features)),)):
+        found.setdefault(feature, []).append(f"{annotator}: {text}")
+    return {feature: tuple(lines) for feature, lines in found.items()}
+
+
+def _standing_with(store: Store, added: list[Event], features: list[int]) -> Standing:
+    """What would stand: the same table and view in memory, with the events of these features and the new ones."""
+    definitions = [
+        store.value("SELECT sql FROM sqlite_master WHERE name = ?", (name,))
+        for name in (
+            "label_events",
+            "label_events_feature",
+            "label_events_supersedes",
+            "current_labels",
+        )
+    ]
+    marks = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))
+    with contextlib.closing(sqlite3.connect(":memory:")) as conn:
+        for definition in definitions:
+            conn.execute(definition)
+        copy = f"INSERT INTO label_events ({EVENT_COLUMNS}) VALUES ({marks})"
+        here = store.conn.execute(
+            f"SELECT {EVENT_COLUMNS} FROM label_events WHERE feature IN (SELECT value FROM json_each(?))",
+            (json.dumps(features),),
+        )
+        conn.executemany(copy, map(tuple, here))
+        conn.executemany(copy, (event.row() for event in added))
+        return _standing(conn, features)
