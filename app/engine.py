@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.person import whoever
-from feature_db import ModelRecord, Store, StoreError
+from feature_db import Store, StoreError
 from feature_db.blindness import titles_for
 from sarm_core.rows import Conversation
 
@@ -171,6 +171,8 @@ def load_engine(choice: Choice) -> Engine:
 
 def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     """The store of this model, made (or copied, for the embedded model) when it is not there yet."""
+    from sarm_core.harvest_store import model_record
+
     folder = data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -180,13 +182,22 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     path = folder / f"{scorer.fingerprint[:16]}.db"
     if not path.exists() and choice.source == "demo" and PREBUILT.exists():
         _unpack(PREBUILT, path)
-    name = scorer.checkpoint.name or scorer.checkpoint.source
-    model = ModelRecord(scorer.fingerprint, name, scorer.n_features, {"source": scorer.checkpoint.source})
     try:
-        Store.open(path, create=model).close()
+        Store.open(path, create=model_record(scorer)).close()
     except StoreError as error:
         raise StoreError(f"{error}; or set SARM_DATA to another folder") from None
     return path
+
+
+def _name_it(beside: Path, path: Path) -> None:
+    """Give the finished file its name, unless another process was faster. Raises OSError."""
+    try:
+        os.link(beside, path)  # fails when the name is taken, where a rename would replace what is there
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links; nobody had time to write into a store just made
+        if not path.exists():
+            os.replace(beside, path)
 
 
 def _unpack(packed: Path, path: Path) -> None:
@@ -195,9 +206,7 @@ def _unpack(packed: Path, path: Path) -> None:
     try:
         with lzma.open(packed) as source, beside.open("wb") as target:
             copyfileobj(source, target)
-        os.link(beside, path)
-    except FileExistsError:
-        pass
+        _name_it(beside, path)
     except (OSError, lzma.LZMAError) as error:
         raise StoreError(f"{path}: cannot be unpacked ({error}); set SARM_DATA to another folder") from None
     finally:

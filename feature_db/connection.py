@@ -105,6 +105,7 @@ class Connection:
                     self._insert_model(create)
 
     def _insert_model(self, model: ModelRecord) -> None:
+        """The model of a new store. What an older one does not tell of its own model yet is added."""
         self._conn.execute(
             "INSERT OR IGNORE INTO models (id, fingerprint, name, n_features, info, created) "
             "VALUES (1, ?, ?, ?, ?, ?)",
@@ -116,6 +117,12 @@ class Connection:
                 microseconds(),
             ),
         )
+        stored = self._conn.execute(
+            "SELECT info FROM models WHERE fingerprint = ?", (model.fingerprint,)
+        ).fetchone()
+        info = dict(model.info) if stored is None else {**json.loads(stored[0]), **model.info}
+        if stored is not None and info != json.loads(stored[0]):
+            self._conn.execute("UPDATE models SET info = ?", (json.dumps(info, allow_nan=False),))
 
     def _check_model(self, fingerprint: str | None) -> None:
         row = self.row("SELECT fingerprint, name, n_features, info FROM models")

@@ -19,9 +19,9 @@ from sarm_core.scorer import Scorer, load_sarm
 from sarm_core.suggest_store import suggest_all
 
 if TYPE_CHECKING:
-    from feature_db import Store
+    from feature_db import ModelRecord, Store
 
-__all__ = ["harvest_into", "run_command"]
+__all__ = ["harvest_into", "model_record", "run_command"]
 
 
 def run_command(options: argparse.Namespace) -> str:
@@ -76,6 +76,19 @@ def run_command(options: argparse.Namespace) -> str:
     )
 
 
+def model_record(scorer: Scorer) -> ModelRecord:
+    """What a store says of the model it belongs to; whoever makes the store, app or harvest, says the same."""
+    from feature_db import ModelRecord
+
+    checkpoint = scorer.checkpoint
+    return ModelRecord(
+        scorer.fingerprint,
+        checkpoint.name or checkpoint.source,
+        scorer.n_features,
+        {"source": checkpoint.source, "layer": checkpoint.shape.layer, "k": checkpoint.shape.k},
+    )
+
+
 def harvest_into(
     database: Path,
     scorer: Scorer,
@@ -93,18 +106,9 @@ def harvest_into(
     the very end (examples, then suggestions); a process that dies before, between or in them is
     continued by `resume`, to the same store. Raises SarmError.
     """
-    from feature_db import ModelRecord, Store, StoreError
+    from feature_db import Store, StoreError
 
-    model = ModelRecord(
-        scorer.fingerprint,
-        scorer.checkpoint.name or scorer.checkpoint.source,
-        scorer.n_features,
-        {
-            "source": scorer.checkpoint.source,
-            "layer": scorer.checkpoint.shape.layer,
-            "k": scorer.checkpoint.shape.k,
-        },
-    )
+    model = model_record(scorer)
     workspace = Workspace(database)
     try:
         # Before the work: a store of another model is refused at once, not after an hour.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,18 @@ def test_another_models_store_is_refused_and_left_as_it_was(store: Store, path: 
     assert store.stats() == before
     with Store.open(path, fingerprint=MODEL.fingerprint) as again:
         assert again.model == MODEL
+
+
+def test_what_a_store_did_not_know_of_its_model_is_added_when_it_is_opened(path: Path, store: Store):
+    store.conn.execute("""UPDATE models SET info = '{"source": "demo", "note": "kept"}'""")
+    whole = replace(store.model, info={"source": "demo", "layer": 15, "k": None})
+    Store.open(path, create=whole).close()
+    with Store.open(path) as opened:
+        assert opened.model.info == {"source": "demo", "note": "kept", "layer": 15, "k": None}
+    with pytest.raises(StoreError, match="not of the model in use"):
+        Store.open(path, create=replace(whole, fingerprint="other", info={"layer": 1}))
+    with Store.open(path) as opened:
+        assert opened.model.info["layer"] == 15
 
 
 def test_rows_of_a_second_model_cannot_enter_the_file(store: Store):
