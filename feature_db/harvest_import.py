@@ -35,9 +35,11 @@ class HarvestImport(Connection):
         reused. Labels are never touched.
 
         A harvest replaces the statistics of the features it names (a head weight of None keeps the stored
-        one) and, when it has examples, all stored examples. With `keep_examples`, for partial files, a None
-        keeps any stored number and examples replace only those of the features they name. A text listed
-        twice for one feature and kind is an error or, with `skip_repeated`, left out the second time.
+        one) and, when it has examples, all stored examples, with the texts and encodings of the corpus before:
+        only texts that label events name (evidence, tests of labels, drafts) stay. With `keep_examples`, for
+        partial files, a None keeps any stored number and examples replace only those of the features they
+        name. A text listed twice for one feature and kind is an error or, with `skip_repeated`, left out the
+        second time.
         Raises RowError naming `source`, the kind of record and its place (from 1).
         """
         with Staging(self, source) as staged:

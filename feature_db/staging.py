@@ -174,6 +174,8 @@ class Staging:
                     "FROM staged_encodings AS e CROSS JOIN staged_texts AS t ON t.place = e.text"
                 ).rowcount
                 n_examples = self._move_examples(keep, skip_repeated)
+                if n_examples and not keep:
+                    self._forget_other_texts()
                 _check_references(self.store, self.source)
                 if also is not None:
                     also()
@@ -239,6 +241,22 @@ class Staging:
         except sqlite3.IntegrityError:
             raise RowError("a text is listed twice for one feature and kind", source=self.source) from None
         return count
+
+    def _forget_other_texts(self) -> None:
+        """Delete the encodings of texts that were not staged, and those of the texts that no label event names
+        by its hash: what is left of another corpus."""
+        conn = self.store.conn
+        conn.execute("DELETE FROM encodings WHERE text NOT IN (SELECT id FROM staged_texts)")
+        forgotten = conn.execute(
+            "SELECT id FROM texts WHERE id NOT IN (SELECT id FROM staged_texts) AND hash NOT IN ("
+            "SELECT j.value FROM label_events, json_tree(label_events.data) AS j WHERE j.type = 'text')"
+        ).fetchall()
+        conn.executemany(
+            "INSERT INTO texts_fts (texts_fts, rowid, body) "
+            "SELECT 'delete', id, body FROM text_bodies WHERE id = ?",
+            forgotten,
+        )
+        conn.executemany("DELETE FROM texts WHERE id = ?", forgotten)
 
 
 def _check_references(store: Connection, source: str) -> None:

@@ -497,6 +497,58 @@ def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
     assert peaks[1] < 2 * peaks[0]
 
 
+def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corpus, tmp_path, monkeypatch):
+    from app.engine import Choice, _prepared_store
+
+    monkeypatch.setenv("SARM_DATA", str(tmp_path / "app"))
+    made_by_app = _prepared_store(Choice(str(scorer.checkpoint.folder)), scorer)
+    harvest_into(tmp_path / "s.db", scorer, [corpus], SETTINGS)
+    with Store.open(made_by_app) as one, Store.open(tmp_path / "s.db") as other:
+        assert one.model == other.model
+        assert (one.model.info["layer"], one.model.info["k"]) == (scorer.checkpoint.shape.layer, 24)
+
+
+def test_another_corpus_replaces_the_texts_of_the_last_but_no_labels_evidence(stored, scorer, tmp_path):
+    from app.stored_pairs import StoredPairs
+    from feature_db.labels import CheckScore, Labels
+
+    database = tmp_path / "s.db"
+    shutil.copy(stored, database)
+    with Store.open(database) as store:
+        evidence, tested, drafted = (e.text for e in store.examples(5, kind="top", purpose=None)[:3])
+        bo = Labels(store, "bo")
+        bo.label(5, "mixing", evidence=[evidence.hash], check=CheckScore([tested.hash], [True], [True]))
+        bo.draft(6, {"text": "not yet", "evidence": [drafted.hash]})
+        named = {text.hash: text for text in (evidence, tested, drafted)}
+        old_hashes = {row[0] for row in store.rows("SELECT hash FROM texts")}
+        session = store.save_session({"prompt": "q"})
+    path = tmp_path / "other.jsonl"
+    rows = [
+        {"prompt": f"number {i}?", "chosen": f"Zebra {i}. Yes.", "rejected": f"Quagga {i}. No."}
+        for i in range(40)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    harvest_into(database, scorer, [path], SETTINGS)
+    harvest_into(tmp_path / "alone.db", scorer, [path], SETTINGS)
+    with Store.open(database) as store, Store.open(tmp_path / "alone.db") as alone:
+        kept = {row[0] for row in store.rows("SELECT hash FROM texts")}
+        assert kept & old_hashes == set(named)
+        assert kept - old_hashes == {row[0] for row in alone.rows("SELECT hash FROM texts")}
+        for text_hash, text in named.items():
+            assert store.text(text.id).hash == text_hash and store.encoding(text.id) is None
+        assert Labels(store, "bo").history(5)[0].data["evidence"] == [evidence.hash]
+        mine, theirs = (StoredPairs.read(s, scorer.head) for s in (store, alone))
+        assert mine.questions == theirs.questions and len(mine.left) == len(theirs.left) == 40
+        assert store.search_texts("zebra") and store.open_session(session) == {"prompt": "q"}
+        for word in ("lamp", "water", "zebra"):
+            found = {
+                row[0] for row in store.rows("SELECT rowid FROM texts_fts WHERE texts_fts MATCH ?", (word,))
+            }
+            bodies = store.rows("SELECT id FROM text_bodies WHERE body LIKE ?", (f"%{word}%",))
+            assert found == {row[0] for row in bodies}
+        assert not store.rows("PRAGMA foreign_key_check")
+
+
 def test_a_store_of_another_model_is_refused_before_the_work(stored, corpus, tmp_path):
     other = load_sarm(write_model(tmp_path / "other", seed=9), dtype="float32")
     with pytest.raises(SarmError, match="not of the model in use"):
