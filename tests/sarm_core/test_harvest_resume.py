@@ -116,7 +116,7 @@ def test_a_stop_while_the_store_is_written_changes_nothing(
 
     with monkeypatch.context() as patched:
         if where == "import":
-            patched.setattr(Store, "_check_references", die)  # after all rows, before the commit
+            patched.setattr("feature_db.staging._check_references", die)  # after all rows, before the commit
         elif where == "suggestions":
             patched.setattr(Store, "replace_suggestions", die)
         else:
