@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,12 +92,15 @@ class Evidence(Connection):
         )
         return [_example(row) for row in rows]
 
-    def check_examples(self, feature: int, seed: int, n: int = 10) -> list[StoredExample]:
+    def check_examples(
+        self, feature: int, seed: int, n: int = 10, without: Collection[str] = ()
+    ) -> list[StoredExample]:
         """Unseen texts to test a label on: half firing, half silent, shuffled; the same for one `seed`.
 
-        All from the checking part. Raises StoreError when it holds too few of either.
+        All from the checking part, texts with a hash in `without` left out. Raises StoreError when too few of
+        either are left.
         """
-        unseen = self.examples(feature, purpose="check")
+        unseen = [e for e in self.examples(feature, purpose="check") if e.text.hash not in without]
         rng = random.Random(seed)
         firing = [example for example in unseen if example.kind != "silent"]
         # One text may be there as a top and as a band example.
@@ -106,8 +109,8 @@ class Evidence(Connection):
         half = n // 2
         if len(firing) < half or len(silent) < n - half:
             raise StoreError(
-                f"feature {feature} has {len(firing)} firing and {len(silent)} silent texts for checking; "
-                f"a test needs {half} and {n - half}: harvest a larger corpus"
+                f"feature {feature} has {len(firing)} firing and {len(silent)} {'unseen ' if without else ''}silent "
+                f"texts for checking; a test needs {half} and {n - half}: harvest a larger corpus"
             )
         chosen = rng.sample(firing, half) + rng.sample(silent, n - half)
         rng.shuffle(chosen)

@@ -177,3 +177,24 @@ def m005_settled_names(db: Database) -> None:
 def m006_closed_queues(db: Database) -> None:
     """A queue can be closed: it then lends nothing and hides nothing, and can be opened again."""
     db.execute("ALTER TABLE queues ADD COLUMN closed INTEGER")
+
+
+@migrations()
+def m008_label_tests(db: Database) -> None:
+    """Tests of labels, from the moment their texts are shown; `said` is missing until they are judged."""
+    for statement in (
+        """CREATE TABLE label_tests (
+            id INTEGER PRIMARY KEY,
+            feature INTEGER NOT NULL REFERENCES features (id),
+            annotator TEXT NOT NULL CHECK (annotator <> ''),
+            texts TEXT NOT NULL CHECK (json_valid(texts)),
+            fires TEXT NOT NULL CHECK (json_valid(fires)),
+            drawn INTEGER NOT NULL,
+            text TEXT,
+            said TEXT CHECK (said IS NULL OR json_valid(said)),
+            judged INTEGER,
+            CHECK ((said IS NULL) = (text IS NULL) AND (said IS NULL) = (judged IS NULL))
+        ) STRICT""",
+        "CREATE INDEX label_tests_person ON label_tests (feature, annotator)",
+    ):
+        db.execute(statement)

@@ -37,11 +37,28 @@ class CheckScore:
     """Hashes of the texts"""
     said: Sequence[bool]
     fires: Sequence[bool]
+    attempt: int = 1
+    """Which of all tests of this feature by this person it was, from 1."""
+    attempts: Sequence[tuple[str, int, int]] = ()
+    """All of them in order: wording, texts judged rightly, texts"""
 
     @property
     def correct(self) -> int:
         """Texts judged rightly."""
         return sum(a == b for a, b in zip(self.said, self.fires, strict=True))
+
+    def as_data(self) -> dict[str, Any]:
+        """As an event keeps it."""
+        data = {
+            "texts": list(self.texts),
+            "said": [bool(x) for x in self.said],
+            "fires": [bool(x) for x in self.fires],
+            "correct": self.correct,
+        }
+        if self.attempts:
+            tried = [{"text": text, "correct": correct, "of": of} for text, correct, of in self.attempts]
+            data |= {"attempt": self.attempt, "attempts": tried}
+        return data
 
 
 def categories(store: Connection) -> list[str]:
@@ -98,12 +115,7 @@ class Labels:
         if evidence:
             data["evidence"] = [string(text_hash, "the hash of a text") for text_hash in evidence]
         if check is not None:
-            data["check"] = {
-                "texts": list(check.texts),
-                "said": [bool(x) for x in check.said],
-                "fires": [bool(x) for x in check.fires],
-                "correct": check.correct,
-            }
+            data["check"] = check.as_data()
         if from_suggestion is not None:
             method, began = (clean_text(str(from_suggestion.get(name, ""))) for name in ("method", "text"))
             data["from_suggestion"] = {

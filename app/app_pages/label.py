@@ -95,8 +95,8 @@ with right:
     if last is not None and last != item.feature:
         after_submitting(current, me, last)
 with left:
-    if check_running(item.feature, me.name):
-        draw_check(colour_scale(view.record, found))
+    if check_running(current, item.feature, me.name):
+        draw_check(current, colour_scale(view.record, found))
     else:
         with st.container(key="label_evidence"):
             evidence(current, view, found, fields.use)

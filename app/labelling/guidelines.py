@@ -29,7 +29,8 @@ def guidelines() -> None:
         + "\n".join(f"{verdict}. {words}" for verdict, words in RUBRIC.items())
         + "\n\n**Confidence** is how sure you are of your text, whatever the verdict.\n\n"
         "**Test the label** on texts you have not seen before you submit: tick those in which your text says the "
-        "feature fires. The score is kept beside the label.\n\n"
+        "feature fires. The score is kept beside the label; of several attempts, each on other texts, all are, the "
+        "first one in front.\n\n"
         "**Skip** what you cannot judge and say why; others still get it. **Flag** what others should look at. "
         "You see other people's labels of a feature once yours is in.\n\n"
         "**Keys** work while no box has the cursor: *T* goes to the text, *Esc* leaves it, *A* takes the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import zlib
 
 import streamlit as st
 
@@ -12,36 +11,28 @@ from app.engine import Engine
 from app.example_view import colour_legend, example_html
 from app.plain_text import plain
 from feature_db.evidence import StoredExample
-from feature_db.labels import CheckScore
+from feature_db.label_tests import Attempt, LabelTest, LabelTests
 
-__all__ = ["check_of", "check_running", "draw_check", "start_check", "stop_check"]
+__all__ = ["check_running", "draw_check", "start_check", "stop_check"]
 
 LONGEST = 1_200  # characters of an answer; what is cut is said
 STATE = "label_check"
 
 
 def start_check(engine: Engine, feature: int, name: str, text: str) -> None:
-    """Callback: draw ten texts to test `text` on; each new attempt draws others."""
+    """Callback: draw ten texts to test `text` on that this person was not shown before."""
     if not text.strip():
         session.say("Write the label first: the test asks what your words predict.", "warning")
         return
-    before = st.session_state.get(STATE) or {}
-    attempt = before["attempt"] + 1 if before.get("of") == (feature, name) else 0
 
-    def draw() -> list[StoredExample]:
+    def draw() -> LabelTest:
         with engine.store() as store:
-            return store.check_examples(feature, zlib.crc32(f"{feature}:{name}".encode()) + attempt)
+            return LabelTests(store, name).draw(feature)
 
-    drawn = session.guarded(draw)
-    if drawn:
-        st.session_state[STATE] = {
-            "of": (feature, name),
-            "text": text,
-            "attempt": attempt,
-            "drawn": drawn,
-            "score": None,
-            "open": True,
-        }
+    test = session.guarded(draw)
+    if test is not None:
+        of = (engine.fingerprint, feature, name)
+        st.session_state[STATE] = {"of": of, "text": text, "test": test, "judged": None, "open": True}
 
 
 def stop_check() -> None:
@@ -50,46 +41,37 @@ def stop_check() -> None:
         st.session_state[STATE]["open"] = False
 
 
-def check_running(feature: int, name: str) -> bool:
+def check_running(engine: Engine, feature: int, name: str) -> bool:
     """Whether the test of this feature is on the page."""
     state = st.session_state.get(STATE) or {}
-    return state.get("of") == (feature, name) and bool(state.get("open"))
+    return state.get("of") == (engine.fingerprint, feature, name) and bool(state.get("open"))
 
 
-def check_of(feature: int, name: str, text: str) -> tuple[CheckScore | None, bool]:
-    """The score to store beside `text`, and whether there is one of an earlier wording instead."""
-    state = st.session_state.get(STATE) or {}
-    if state.get("of") != (feature, name) or state.get("score") is None:
-        return None, False
-    same = state["text"].strip() == text.strip()
-    return (state["score"], False) if same else (None, True)
-
-
-def draw_check(scale: float) -> None:
+def draw_check(engine: Engine, scale: float) -> None:
     """The ten texts with a box each; after scoring, which were right and where the feature fires."""
     state = st.session_state[STATE]
-    drawn: list[StoredExample] = state["drawn"]
-    score: CheckScore | None = state["score"]
+    test: LabelTest = state["test"]
+    judged: Attempt | None = state["judged"]
     st.markdown("##### Test of this label")
     st.caption(f"“{plain(state['text'])}”")
-    stem = f"check_{state['of'][0]}_{state['attempt']}"
-    if score is None:
+    stem = f"check_{engine.fingerprint[:8]}_{test.id}"
+    if judged is None:
         st.caption(
             "Ten texts that you have not seen; the feature fires in some of them. Tick those in which your words say "
-            "it fires, going by the words alone."
+            "it fires, going by the words alone. Every attempt is kept; a further one is on other texts."
         )
         with st.form("label_check_form", border=False):
-            for place, example in enumerate(drawn, start=1):
+            for place, example in enumerate(test.examples, start=1):
                 st.checkbox(f"Text {place}: the label says it fires", key=f"{stem}_{place}")
                 st.html(_unmarked(example))
             st.form_submit_button(
-                "Score", type="primary", on_click=_score, args=(stem,), key="label_check_score"
+                "Score", type="primary", on_click=_score, args=(engine, stem), key="label_check_score"
             )
     else:
-        st.markdown(f"**{score.correct} of {len(drawn)} right** · guessing gets 5 on average")
+        st.markdown(f"**{judged.correct} of {len(judged.texts)} right** · guessing gets 5 on average")
         st.html(colour_legend(scale))
         for place, (example, said, fires) in enumerate(
-            zip(drawn, score.said, score.fires, strict=True), start=1
+            zip(test.examples, judged.said, judged.fires, strict=True), start=1
         ):
             verdict = "right" if said == fires else "wrong"
             st.markdown(
@@ -100,13 +82,16 @@ def draw_check(scale: float) -> None:
     st.button("Back to the evidence", on_click=stop_check, key="label_check_stop")
 
 
-def _score(stem: str) -> None:
+def _score(engine: Engine, stem: str) -> None:
     state = st.session_state[STATE]
-    drawn: list[StoredExample] = state["drawn"]
-    said = [bool(st.session_state.get(f"{stem}_{place}")) for place in range(1, len(drawn) + 1)]
-    state["score"] = CheckScore(
-        [example.text.hash for example in drawn], said, [example.kind != "silent" for example in drawn]
-    )
+    test: LabelTest = state["test"]
+    said = [bool(st.session_state.get(f"{stem}_{place}")) for place in range(1, len(test.examples) + 1)]
+
+    def judge() -> Attempt:
+        with engine.store() as store:
+            return LabelTests(store, state["of"][2]).judge(test.id, state["text"], said)
+
+    state["judged"] = session.guarded(judge)
 
 
 def _unmarked(example: StoredExample) -> str:

@@ -7,12 +7,14 @@ import streamlit as st
 from app.components.draft_watch import draft_watch
 from app.engine import Engine
 from app.labelling.guidelines import RUBRIC
-from app.labelling.label_check import check_of, start_check
+from app.labelling.label_check import start_check
 from app.labelling.label_fields import Fields
+from app.labelling.standing_labels import score_words
 from app.labelling.who import Me
 from app.labelling.work import Item, Work
 from app.plain_text import cut, plain
 from feature_db.evidence import StoredExample
+from feature_db.label_tests import TEXTS, LabelTests
 from feature_db.label_values import LONGEST_TEXT
 from feature_db.labels import categories
 
@@ -117,30 +119,49 @@ def _watch(fields: Fields) -> None:
 
 def _buttons(engine: Engine, me: Me, work: Work, item: Item, fields: Fields) -> None:
     text = st.session_state[fields.key("text")] or ""
-    check, other_wording = check_of(item.feature, me.name, text)
+    with engine.store() as store:
+        tests = LabelTests(store, me.name)
+        check, attempts, left = (
+            tests.score(item.feature, text),
+            tests.attempts(item.feature),
+            tests.left(item.feature),
+        )
     if check is not None:
-        st.caption(f"Test: {check.correct} of {len(check.texts)} right; kept beside the label.")
-    elif other_wording:
-        st.caption("The test was of another wording; it is not kept. Test again, or submit without.")
+        st.caption(f"{score_words(check.as_data()).capitalize()}; kept beside the label.")
+    elif attempts:
+        st.caption(
+            "The test was of another wording; it is not kept beside this one. Test again, or submit without."
+        )
     st.button(
         "Submit and next" if work.queue is not None else "Submit",
         key="label_submit",
         type="primary",
         shortcut="Ctrl+Enter",
         on_click=work.submit,
-        args=(item, fields, check),
+        args=(item, fields),
         width="stretch",
     )
     with st.container(horizontal=True, gap="small"):
-        st.button(
-            "Test this label",
-            key="label_test",
-            shortcut="X",
-            on_click=start_check,
-            args=(engine, item.feature, me.name, text),
-        )
+        if left.enough:
+            st.button(
+                "Test this label",
+                key="label_test",
+                shortcut="X",
+                on_click=start_check,
+                args=(engine, item.feature, me.name, text),
+            )
         st.button("Skip", key="label_skip", shortcut="S", on_click=_ask, args=("skip",))
         st.button("Flag", key="label_flag", shortcut="F", on_click=_ask, args=("flag",))
+    if not left.enough:
+        st.caption(
+            f"No test: of the texts kept for testing, {left.firing} that fire and {left.silent} silent ones are "
+            f"unseen; a test takes {TEXTS // 2} of each. "
+            + (
+                "You have seen the others in earlier tests."
+                if left.seen
+                else "A larger harvest would keep more."
+            )
+        )
     asking = st.session_state.get("label_ask")
     if asking:
         reasons = SKIPS if asking == "skip" else FLAGS

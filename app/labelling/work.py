@@ -13,7 +13,8 @@ from app.labelling.who import Me
 from app.plain_text import plain
 from feature_db import StoreError
 from feature_db.events import events
-from feature_db.labels import CheckScore, Labels
+from feature_db.label_tests import LabelTests
+from feature_db.labels import Labels
 from feature_db.queues import Queues
 
 __all__ = ["Item", "Work", "take_asked"]
@@ -105,7 +106,7 @@ class Work:
 
     # -- callbacks ---------------------------------------------------------------------------------------
 
-    def submit(self, item: Item, fields: Fields, check: CheckScore | None, goes_on: bool = True) -> None:
+    def submit(self, item: Item, fields: Fields, goes_on: bool = True) -> None:
         """Send the label; the next feature comes with the next run."""
         if st.session_state.get("label_shown") != item:
             return  # the key was pressed twice: the first press finished this feature
@@ -116,6 +117,7 @@ class Work:
 
         def send() -> bool:
             with self.engine.store() as store:
+                check = LabelTests(store, self.me.name).score(item.feature, values["text"])
                 if item.assignment is not None:
                     Queues(store, self.me.name).submit(item.assignment, check=check, **values)
                 else:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.labelling.standing_labels import score_words
 from feature_db import FeatureFilter, ModelRecord, Store
 from feature_db.events import events
 from feature_db.labels import CheckScore, Labels
@@ -232,6 +233,40 @@ def test_a_label_is_tested_on_unseen_texts_and_the_score_stands_beside_it(
         seen = {example.text.hash for example in store.examples(7)}
         assert check["correct"] == 5 and check["said"] == [True] * 10 and sum(check["fires"]) == 5
         assert not seen & {h for h, fires in zip(check["texts"], check["fires"], strict=True) if fires}
+
+
+def test_no_further_test_is_offered_when_the_unseen_texts_ran_out(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    add_check_texts(store_path, 7)  # eight silent ones: enough for one test
+    test = sign(run_page("label.py", feature="7"), "cy")
+    field(test, "text").set_value("always").run()
+    press(press(press(test, "label_test"), "label_check_score"), "label_check_stop")
+    for _ in range(2):  # nor in a new session
+        assert not [b for b in test.button if b.key == "label_test"]
+        assert "No test" in shown(test) and "in earlier tests" in shown(test)
+        assert "Test 5 of 10; kept beside the label" in shown(test)
+        test = sign(run_page("label.py", feature="7"), "cy")
+    assert [b for b in sign(run_page("label.py", feature="7"), "dee").button if b.key == "label_test"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({}, "test 2 of 2"),
+        ({"attempt": 1, "attempts": [{"correct": 2, "of": 2}]}, "test 2 of 2"),
+        ({"attempt": 1, "attempts": [{"correct": 2, "of": 2}, {}]}, "test 2 of 2, the first of 2 attempts"),
+        (
+            {"attempt": 2, "attempts": [{"correct": 0, "of": 2}, {}, {}]},
+            "test 0 of 2 at first; 2 of 2 in this wording, attempt 2 of 3",
+        ),
+        ({"attempt": "[x](y)", "attempts": ["a", 5]}, "test 2 of 2"),
+        ({"attempt": 2, "attempts": [{"correct": "[x](y)", "of": 2}, {}]}, "test 2 of 2"),
+    ],
+)
+def test_the_first_of_several_tests_stands_in_front(extra: dict[str, object], words: str) -> None:
+    check = {"said": [True, False], "fires": [True, False], **extra}
+    assert score_words(check) == words
 
 
 def test_the_score_of_another_wording_is_not_kept(run_page: Run, queue: int, store_path: Path) -> None:
