@@ -25,6 +25,19 @@ __all__ = ["Connection", "microseconds"]
 BUSY_SECONDS = 60.0
 """How long a writer waits for another; an import of a million examples may hold the file about that long."""
 
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full, so nothing was written; what you typed is kept in its box: free some "
+    "space and send it again",
+    sqlite3.SQLITE_BUSY: "busy, another writer has kept it; try again",
+    sqlite3.SQLITE_LOCKED: "busy, another writer has kept it; try again",
+    sqlite3.SQLITE_READONLY: "may not be written; make the file and its folder writable and try again",
+    sqlite3.SQLITE_IOERR: "its disk fails, so nothing was written; check the disk and its space and try again",
+    sqlite3.SQLITE_CORRUPT: "is damaged; put a copy of it back",
+    sqlite3.SQLITE_NOTADB: "is damaged; put a copy of it back",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; is its folder still there, and may it be written?",
+}
+"""By kind of failure of the file or the disk. Anything else is a mistake of this program and stays a traceback."""
+
 
 def microseconds() -> int:
     """Now, in microseconds since 1970 UTC: the unit of every time in the store."""
@@ -150,7 +163,8 @@ class Connection:
         """One transaction that holds the write lock from its start (BEGIN IMMEDIATE).
 
         What is read inside is therefore still true when it is written. Nested calls join the outer
-        transaction as savepoints. Raises StoreError when another writer keeps the lock too long.
+        transaction as savepoints. Raises StoreError, with nothing written, when another writer keeps the lock
+        too long, the disk is full or fails, or the file is damaged or may not be written.
         """
         conn = self.conn
         if self._depth:
@@ -161,18 +175,20 @@ class Connection:
         try:
             conn.execute(begin)
         except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise StoreError(f"{self.path}: busy, another writer has kept it; try again") from None
-            raise StoreError(f"{self.path}: cannot be written ({error})") from None
+            raise self._refusal(error) or StoreError(f"{self.path}: cannot be written ({error})") from None
         self._depth += 1
         try:
             yield conn
             conn.execute(commit)
-        except BaseException:
+        except BaseException as error:
+            # A full disk may have ended the transaction already.
             if conn.in_transaction:
                 conn.execute(rollback)
                 if self._depth > 1:
                     conn.execute(commit)
+            refusal = self._refusal(error)
+            if refusal is not None:
+                raise refusal from None
             raise
         finally:
             self._depth -= 1
@@ -191,18 +207,32 @@ class Connection:
             conn.execute("ROLLBACK")
 
     def rows(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
-        """All rows of a query."""
-        return self.conn.execute(sql, parameters).fetchall()
+        """All rows of a query. Raises StoreError when the file is locked, damaged or on a full or failing disk."""
+        try:
+            return self.conn.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._refusal(error) or error from None
 
     def row(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
-        """The first row of a query, or None."""
-        row: sqlite3.Row | None = self.conn.execute(sql, parameters).fetchone()
-        return row
+        """The first row of a query, or None. Raises as `rows`."""
+        try:
+            row: sqlite3.Row | None = self.conn.execute(sql, parameters).fetchone()
+            return row
+        except sqlite3.Error as error:
+            raise self._refusal(error) or error from None
 
     def value(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """The first column of the first row, or None."""
         row = self.row(sql, parameters)
         return None if row is None else row[0]
+
+    def _refusal(self, error: BaseException) -> StoreError | None:
+        """What to tell a person about a failure of the file or its disk; None for any other error."""
+        if not isinstance(error, sqlite3.Error):
+            return None
+        # The low byte of a code is its kind, the rest says more about it.
+        remedy = _REMEDIES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF)
+        return None if remedy is None else StoreError(f"{self.path}: {remedy}")
 
     def check_feature(self, feature: int) -> int:
         """`feature` as an int. Raises StoreError when the dictionary has no such feature."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from feature_db import ModelRecord, Store, StoreError
+from feature_db.labels import Labels
 from feature_db.schema import migrations
 from tests.feature_db.conftest import MODEL
 
@@ -173,3 +174,46 @@ def test_many_may_create_one_store_at_once(path: Path):
 def test_a_kept_lock_is_reported_not_raised_as_sqlite_error(store: Store, path: Path):
     with Store.open(path, busy_seconds=0.05) as other, store.write(), pytest.raises(StoreError, match="busy"):
         other.save_steering("a", "{}")
+
+
+def test_a_full_disk_is_said_in_one_line_and_loses_nothing(store: Store, path: Path):
+    labels = Labels(store, "ann")
+    labels.label(3, "before")
+    store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = store.value("PRAGMA page_count")
+    store.conn.execute(f"PRAGMA max_page_count = {pages}")  # SQLite's own quota: a real SQLITE_FULL
+    sent = []
+    with pytest.raises(StoreError, match=r"the disk is full.*free some space") as refused:
+        for number in range(2_000):
+            labels.label(4, f"{number} " + "x" * 1_900)
+            sent.append(number)
+    assert str(refused.value).startswith(str(path)) and "\n" not in str(refused.value)
+    with pytest.raises(StoreError, match="the disk is full"), store.write():
+        labels.label(3, "outer")
+        for _ in range(2_000):
+            labels.label(5, "y" * 1_900)
+    store.conn.execute("PRAGMA max_page_count = 1000000")
+    kept = store.rows("SELECT text FROM label_events WHERE feature = 4 ORDER BY time")
+    assert [int(row["text"].split()[0]) for row in kept] == sent
+    assert [event.text for event in labels.current(3)] == ["before"] and labels.current(5) == []
+    labels.label(5, "there is room again")
+    assert store.value("PRAGMA integrity_check") == "ok"
+
+
+def test_a_damaged_file_is_said_in_one_line_when_it_is_read(store: Store, path: Path):
+    Labels(store, "ann").label(3, "before")
+    store.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    root = store.value("SELECT rootpage FROM sqlite_master WHERE name = 'label_events'")
+    size = store.value("PRAGMA page_size")
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    with Store.open(path) as other, pytest.raises(StoreError, match="is damaged; put a copy of it back"):
+        Labels(other, "ann").current(3)
+
+
+def test_a_mistake_in_a_query_is_no_failure_of_the_disk(store: Store):
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        store.rows("SELECT * FROM nowhere")
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), store.write() as conn:
+        conn.execute("DELETE FROM nowhere")
