@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from app.comparison import Answer, Comparison
+from app.csv_file import as_csv
 from app.engine import Engine
 from app.find_features import encoded_corpus
 from app.uploads import uploaded
@@ -30,7 +32,7 @@ from sarm_core.evaluate import (
     evaluate,
     load_benchmark,
 )
-from sarm_core.evaluate_file import conversation_places, pair_numbers
+from sarm_core.evaluate_file import conversation_places, flip_row, pair_numbers
 from sarm_core.evaluation import comparison as changes
 from sarm_core.evaluation.complement import BY_PROMPT, file_pairs, prompt_pairs
 from sarm_core.evaluation.pairs import Pairs
@@ -52,6 +54,7 @@ __all__ = [
     "evaluate_corpus",
     "evaluate_upload",
     "flip_comparison",
+    "flip_file",
     "outcome",
     "score_names",
     "score_rows",
@@ -269,6 +272,14 @@ def flip_comparison(of: Evaluated, flip: pd.Series) -> tuple[Comparison, int, in
         order.index(int(flip["right"])),
         order.index(int(flip["wrong"])),
     )
+
+
+def flip_file(of: Evaluated, found: Outcome, ending: str) -> str:
+    """Every flipped item with both answers in full, as "csv" or "jsonl"."""
+    rows = [flip_row(of.benchmark, row) for row in found.comparison.to_dict()["flips"]]
+    if ending == "csv":
+        return as_csv(pd.DataFrame(rows))
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _answers_of_item(benchmark: Benchmark, item: int) -> dict[int, str]:

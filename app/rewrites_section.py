@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from app import session
+from app.csv_file import as_csv
 from app.encoding_bar import encoding_bar
 from app.engine import Engine
 from app.evaluation_view import CORPUS_SETS
@@ -273,7 +274,7 @@ def _flips(of: Rewritten, found: Perturbation, mark: str) -> None:
 def _download(label: str, table: pd.DataFrame, name: str) -> None:
     st.download_button(
         label,
-        table.to_csv(index=False),
+        as_csv(table),
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",

@@ -24,6 +24,7 @@ from sarm_core.contrast_inputs import (
 from sarm_core.errors import SarmError
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.files import written_whole
+from sarm_core.suspicious import keep_trusted, n_dropped, suspicious_pairs, write_cleaned
 
 __all__ = ["WIDE_PROMPTS", "run", "write_ranked", "write_table"]
 
@@ -41,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     if len({path.absolute() for path in outputs}) < len(outputs):
         raise SarmError("two outputs have the same name: give each its own file")
     sides = _sides(options)
+    if options.cleaned:
+        n_dropped(len(sides.chosen), options.drop)  # refused before a model runs or a file is written
     complement = read_answers(options.complement) if options.complement else None
     scorer = loaded(options)
     with encoding_of(options) as how:
@@ -80,8 +83,6 @@ def write_table(result: Contrast, path: Path, top: int | None = None) -> None:
 
 def write_ranked(encodings: Encodings, ranked: Path | None, cleaned: Path | None, drop: float) -> None:
     """The pairs with `suspicious` scores, worst first, and the cleaned set in the order of the file."""
-    from sarm_core.suspicious import keep_trusted, suspicious_pairs, write_cleaned
-
     rows = encodings.sides.rows
     table = suspicious_pairs(encodings.chosen, encodings.rejected)
     if ranked is not None:

@@ -35,7 +35,15 @@ from sarm_core.reporting.evaluation_json import FORMAT
 from sarm_core.scorer import Scorer
 from sarm_core.steering import Steering
 
-__all__ = ["FORMAT", "command_line", "conversation_places", "evaluation_report", "pair_numbers", "run"]
+__all__ = [
+    "FORMAT",
+    "command_line",
+    "conversation_places",
+    "evaluation_report",
+    "flip_row",
+    "pair_numbers",
+    "run",
+]
 
 CORPUS_SETS = {"refusals": axes.refusal_pairs, "quality": axes.quality_pairs}
 STRENGTHS = tuple(step / 10 for step in range(21))
@@ -224,7 +232,7 @@ def evaluation_report(
     report["notes_steered"] = list(after.notes)
     body = compared.to_dict()
     report |= {name: body[name] for name in ("change", "won", "lost")}
-    report["flips"] = [_flip(benchmark, flip) for flip in body["flips"]]
+    report["flips"] = [flip_row(benchmark, flip) for flip in body["flips"]]
     own = matrix.rewards, steering.rewards(matrix)
     report["collateral"] = collateral(*own, pair_numbers(benchmark)).to_dict()
     report["distribution"] = _distribution(distribution(*own))
@@ -273,8 +281,8 @@ def _intervals(compared: Comparison, side: str) -> dict[str, list[float | None]]
     }
 
 
-def _flip(benchmark: Benchmark, flip: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of conversations mean nothing outside this process, so the answers themselves are written."""
+def flip_row(benchmark: Benchmark, flip: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of `Comparison.flips` for a file, where the numbers of conversations mean nothing: with the answers."""
     texts = {f"{side}_answer": benchmark.conversations[flip[side]].answer for side in ("right", "wrong")}
     kept = {name: value for name, value in flip.items() if name not in ("right", "wrong", "item")}
     return {**kept, **texts}

@@ -23,7 +23,7 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.files import written_whole
 
-__all__ = ["concept_scores", "keep_trusted", "suspicious_pairs", "write_cleaned"]
+__all__ = ["concept_scores", "keep_trusted", "n_dropped", "suspicious_pairs", "write_cleaned"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,11 +93,24 @@ def suspicious_pairs(
 
 
 def keep_trusted(suspicious: pd.DataFrame, share: float = 0.04) -> npt.NDArray[np.int64]:
-    """Pair numbers left, ascending, when the worst `share` of `suspicious_pairs` (rounded) is dropped."""
+    """Pair numbers left, ascending, when the worst `share` of `suspicious_pairs` (rounded) is dropped.
+
+    Raises SarmError when none would be left.
+    """
+    dropped = n_dropped(len(suspicious), share)
+    return np.sort(suspicious["pair"].to_numpy()[dropped:]).astype(np.int64)
+
+
+def n_dropped(n: int, share: float) -> int:
+    """How many of `n` pairs are the worst `share`, rounded. Raises SarmError when that would leave none."""
     if not 0 <= share < 1:
         raise SarmError(f"the share to drop is {share}: it must be at least 0 and less than 1")
-    dropped = round(share * len(suspicious))
-    return np.sort(suspicious["pair"].to_numpy()[dropped:]).astype(np.int64)
+    dropped = round(share * n)
+    if dropped == n:
+        raise SarmError(
+            f"leaving out {share:.3g} of {n} pair{'s' if n != 1 else ''} leaves none: give a smaller share to drop"
+        )
+    return dropped
 
 
 def write_cleaned(rows: Iterable[Mapping[str, Any]], kept: npt.ArrayLike, path: str | Path) -> int:

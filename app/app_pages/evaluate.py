@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -19,6 +21,7 @@ from app.evaluation_view import (
     evaluate_corpus,
     evaluate_upload,
     flip_comparison,
+    flip_file,
     outcome,
     score_names,
     score_rows,
@@ -264,15 +267,29 @@ def flips(of: Evaluated, found: Outcome) -> None:
         key=f"eval_flips_{which}",
     )
     if len(table) > len(shown):
-        st.caption(f"The {len(shown)} with the largest change of {len(table):,}; the report has all.")
+        st.caption(f"The {len(shown)} with the largest change of {len(table):,}; the files below have all.")
     rows = selection.selection.rows
-    if st.button(
-        "Open on Compare and steer",
-        icon=":material/compare_arrows:",
-        disabled=not rows,
-        help=None if rows else "Choose a row first",
-        key="eval_open",
-    ):
+    with st.container(horizontal=True):
+        go = st.button(
+            "Open on Compare and steer",
+            icon=":material/compare_arrows:",
+            disabled=not rows,
+            help=None if rows else "Choose a row first",
+            key="eval_open",
+        )
+        n = f"{len(found.comparison.flips):,}"
+        for name, mime in (("csv", "text/csv"), ("jsonl", "application/x-ndjson")):
+            st.download_button(
+                f"All {n} as {name.upper()}",
+                partial(flip_file, of, found, name),
+                file_name=f"flipped.{name}",
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help="Both answers in full",
+                key=f"eval_flips_{name}_file",
+            )
+    if go:
         open_flip(of, shown.iloc[rows[0]])
 
 

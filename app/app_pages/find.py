@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from app import session
+from app.csv_file import as_csv
 from app.encoding_bar import encoding_bar
 from app.engine import Engine, FeatureNote
 from app.find_features import (
@@ -30,6 +31,7 @@ from sarm_core.bias_pairs import BIASES
 from sarm_core.contrast_file import WIDE_PROMPTS
 from sarm_core.contrast_inputs import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
 from sarm_core.demo import axes
+from sarm_core.errors import SarmError
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.evaluation.rm_bench import STYLES
 from sarm_core.suspicious import keep_trusted, suspicious_pairs
@@ -223,7 +225,7 @@ def show(found: Found, engine: Engine) -> None:
         )
     st.download_button(
         "Table as CSV",
-        lambda: table.to_csv(index=False),  # a second's work for a large dictionary: on request
+        lambda: as_csv(table),  # a second's work for a large dictionary: on request
         file_name="contrast.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -269,7 +271,11 @@ def suspicious(found: Found) -> None:
             },
         )
         percent = st.slider("Leave out the worst", 0.0, 30.0, 4.0, 0.5, format="%.1f %%", key="find_drop")
-        kept = keep_trusted(table, percent / 100)
+        try:
+            kept = keep_trusted(table, percent / 100)
+        except SarmError as error:
+            st.warning(plain(str(error)))
+            return
         body = "".join(json.dumps(dict(given.rows[i]), ensure_ascii=False) + "\n" for i in kept)
         st.download_button(
             f"Cleaned set: {len(kept):,} of {len(table):,} pairs",

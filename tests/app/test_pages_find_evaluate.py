@@ -1,5 +1,7 @@
 """The pages Find features and Evaluate over a tiny real model: what they show is what the engine computes."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from app.evaluation_view import (
     evaluate_corpus,
     evaluate_upload,
     flip_comparison,
+    flip_file,
     outcome,
     score_names,
     score_rows,
@@ -286,3 +289,27 @@ def test_a_complement_file_of_one_s_own_is_paired_as_it_says(engine):
     assert pairs.complement_pairs.tolist() == [[0, 1]] and pairs.complement_pairing == "the file's own pairs"
     with pytest.raises(SarmError, match=r"bad\.jsonl"):
         evaluate_upload(engine, [("in.jsonl", PAIR)], "pairs", complement=("bad.jsonl", b"{}"))
+
+
+def test_all_flipped_items_are_in_the_files_and_no_text_in_them_is_a_formula(engine):
+    texts = ["=1+1", "+1", "-1", "@x", "\tx", "plain"]
+    content = "\n".join(
+        json.dumps({"prompt": f"{text} {i}", "chosen": f"{text} good {i}", "rejected": f"bad {i * 3}"})
+        for i, text in enumerate(texts * 4)
+    ).encode()
+    of = evaluate_upload(engine, [("in.jsonl", content)], "pairs")
+    found = outcome(of, Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
+    flips = found.comparison.flips
+    assert len(flips) == 24, "the whole sign is turned"
+    rows = [json.loads(line) for line in flip_file(of, found, "jsonl").splitlines()]
+    assert [row["id"] for row in rows] == flips["id"].tolist()
+    assert [row["right_answer"] for row in rows] == [
+        of.benchmark.conversations[i].answer for i in flips["right"]
+    ]
+    table = list(csv.DictReader(io.StringIO(flip_file(of, found, "csv"), newline="")))
+    for row, cells in zip(rows, table, strict=True):
+        assert cells["right_answer"].removeprefix("'") == row["right_answer"]
+        assert not cells["right_answer"].startswith(tuple("=+-@\t")) and not cells["prompt"].startswith(
+            tuple("=+-@\t")
+        )
+        assert float(cells["margin_after"]) == pytest.approx(row["margin_after"]), "numbers stay numbers"

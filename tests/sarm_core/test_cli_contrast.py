@@ -231,6 +231,11 @@ def test_the_same_seed_gives_the_same_file(model, tmp_path):
         ([{"prompt": "p", "chosen": "a"}], [], r"in\.jsonl, row 1: no 'rejected'"),
         ([{"chosen_input_ids": [1], "rejected_input_ids": [999999]}], [], r"in\.jsonl, row 1: .*vocabulary"),
         ([{"chosen_input_ids": [1], "rejected_input_ids": [2]}], ["--cleaned", "OUT"], "same name"),
+        (
+            [{"chosen_input_ids": [1], "rejected_input_ids": [2]}],
+            ["--cleaned", "c.jsonl", "--drop", "0.99"],
+            "leaves none",
+        ),
         ([{"prompt": "p", "response": "a"}], ["--bias", "lists", "--suspicious", "S"], "labels of pairs"),
         ([{"prompt": "p", "response": "a"}], ["--styles", "plain"], "two styles as A/B"),
         ([{"prompt": "p", "response": "a"}], ["--against", "nothing.jsonl"], "nothing.jsonl: cannot be read"),

@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -320,3 +321,11 @@ def test_the_cleaned_set_keeps_rows_whole_and_never_half(tmp_path):
         write_cleaned(rows, [0, 9], out)
     assert len(out.read_text().splitlines()) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["clean.jsonl"]
+
+
+@pytest.mark.parametrize(("n", "share"), [(1, 0.99), (3, 0.9), (40, 0.99)])
+def test_a_share_that_would_leave_no_pair_is_refused(n, share):
+    table = pd.DataFrame({"pair": np.arange(n)})
+    with pytest.raises(SarmError, match=f"of {n} pairs? leaves none"):
+        keep_trusted(table, share)
+    assert len(keep_trusted(table, 0.04)) >= n - 2
