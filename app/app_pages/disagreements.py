@@ -5,32 +5,27 @@ from __future__ import annotations
 import streamlit as st
 
 from app import session
+from app.engine import Engine
 from app.labelling.adjudication import disputed_feature
 from app.labelling.agreement_view import agreement
 from app.labelling.blind import withheld
 from app.labelling.focus_style import FOCUS_STYLE
 from app.labelling.people_section import people_section
 from app.labelling.transfer import export_section, import_section
-from app.labelling.who import identify
+from app.labelling.who import Me, identify
 from feature_db.agreement import MEASURES, disagreements
 from feature_db.blindness import hidden_from
 
 MOST = 200
+TABS = ("Where labels differ", "Agreement", "Export and import", "People and categories")
 
-current = session.engine()
-me = identify(current)
-st.html(FOCUS_STYLE)
-st.title("Disagreements", anchor=False)
-st.caption("How far do people agree on what features mean, where do they differ, and what was settled?")
-session.show_messages()
-differ, figures, files, people = st.tabs(
-    ["Where labels differ", "Agreement", "Export and import", "People and categories"]
-)
-with differ:
+
+def differences(engine: Engine, me: Me) -> None:
+    """Features whose labels differ, and one of them to look at."""
     measure = st.segmented_control(
         "Labels differ in", list(MEASURES), default=MEASURES[0], required=True, key="dispute_measure"
     )
-    with current.store() as store:
+    with engine.store() as store:
         found = disagreements(store, measure)
     if not found:
         st.info(
@@ -41,7 +36,7 @@ with differ:
     else:
         by_id = {item.feature: item for item in found}
         listed = [item.feature for item in found[:MOST]]
-        with current.store() as store:
+        with engine.store() as store:
             hidden = hidden_from(store, me.name, listed)
         open_ones = sum(not item.adjudicated for item in found)
         st.caption(
@@ -77,10 +72,26 @@ with differ:
         if chosen in hidden:
             withheld(chosen, hidden[chosen])
         else:
-            disputed_feature(current, me, chosen)
-with figures:
-    of = st.segmented_control("Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of")
-    agreement(current, of)
+            disputed_feature(engine, me, chosen)
+
+
+current = session.engine()
+me = identify(current)
+st.html(FOCUS_STYLE)
+st.title("Disagreements", anchor=False)
+st.caption("How far do people agree on what features mean, where do they differ, and what was settled?")
+session.show_messages()
+differ, figures, files, people = st.tabs(TABS, key="dispute_tab", on_change="rerun")
+# What reads every label, only when it is looked at; a chosen file is not to be lost on the way to another tab.
+if differ.open:
+    with differ:
+        differences(current, me)
+if figures.open:
+    with figures:
+        of = st.segmented_control(
+            "Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of"
+        )
+        agreement(current, of)
 with files:
     st.markdown("##### Take labels out")
     export_section(current)

@@ -99,19 +99,19 @@ def import_section(engine: Engine, me: Me) -> None:
         key="import_go",
         disabled=not report.new,
         on_click=_really,
-        args=(engine, me, file.name, file.getvalue()),
+        args=(engine, me, file),
     )
 
 
 def _dry_run(engine: Engine, me: Me, file: UploadedFile) -> tuple[MergeReport | None, str]:
     try:
-        return _import(engine, me, file.name, file.getvalue(), dry_run=True), ""
+        return _import(engine, me, file, dry_run=True), ""
     except session.Errors as error:
         return None, " ".join(str(error).split())
 
 
-def _really(engine: Engine, me: Me, name: str, data: bytes) -> None:
-    report = session.guarded(lambda: _import(engine, me, name, data, dry_run=False))
+def _really(engine: Engine, me: Me, file: UploadedFile) -> None:
+    report = session.guarded(lambda: _import(engine, me, file, dry_run=False))
     st.session_state.pop(DRY, None)
     if report is not None:
         session.say(_words(report, "were"), "success")
@@ -121,17 +121,17 @@ def _is_store(name: str) -> bool:
     return name.lower().endswith(".db")
 
 
-def _import(engine: Engine, me: Me, name: str, data: bytes, *, dry_run: bool) -> MergeReport:
+def _import(engine: Engine, me: Me, file: UploadedFile, *, dry_run: bool) -> MergeReport:
     # The ending decides how it is read; the rest of a name that came from a browser is not used.
-    ending = PurePath(name).suffix.lower()
+    ending = PurePath(file.name).suffix.lower()
     with tempfile.TemporaryDirectory() as folder, engine.store() as store:
         path = Path(folder) / f"upload{ending if ending in ('.csv', '.db') else '.jsonl'}"
-        path.write_bytes(data)
+        path.write_bytes(file.getbuffer())
         try:
-            take = merge_store if _is_store(name) else import_events
+            take = merge_store if _is_store(file.name) else import_events
             return take(store, path, me.name, dry_run=dry_run)
         except StoreError as error:
-            raise StoreError(str(error).replace(str(path), cut(name, 80))) from None
+            raise StoreError(str(error).replace(str(path), cut(file.name, 80))) from None
 
 
 def _words(report: MergeReport, verb: str) -> str:
