@@ -40,7 +40,7 @@ def choose_queue(engine: Engine, me: Me) -> int | None:
         "Queue",
         ids,
         key="label_queue",
-        format_func=lambda i: plain(f"{by_id[i].name} ({by_id[i].size:,})") if i in by_id else str(i),
+        format_func=lambda i: f"{by_id[i].name} ({by_id[i].size:,})" if i in by_id else str(i),
         on_change=_leave_feature,
         persist_state="session",
         width=320,
@@ -97,7 +97,7 @@ def _switch_queues(engine: Engine, me: Me) -> None:
     mine = {queue.id: queue for queue in queues if me.may("close a queue") or queue.made_by == me.name}
     if not mine or not me.name:
         return
-    names = {i: plain(queue.name) + (" · closed" if queue.closed else "") for i, queue in mine.items()}
+    names = {i: queue.name + (" · closed" if queue.closed else "") for i, queue in mine.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
             "Queues there are",
