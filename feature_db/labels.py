@@ -271,6 +271,19 @@ class Labels:
         found = events(self.store, "current_drafts", self._feature(feature), self.annotator)
         return found[-1].data if found else None
 
+    def drafts(self) -> list[Event]:
+        """This person's drafts of all features that nothing was submitted after, latest first; empty ones left out."""
+        found = events(self.store, "current_drafts", annotator=self.annotator)
+        return [event for event in reversed(found) if any(event.data.values())]
+
+    def own(self, limit: int) -> list[Event]:
+        """This person's labels that stand, latest first."""
+        rows = self.store.rows(
+            "SELECT uid FROM current_labels WHERE annotator = ? ORDER BY time DESC, uid DESC LIMIT ?",
+            (self.annotator, limit),
+        )
+        return [events(self.store, uid=row["uid"])[0] for row in rows]
+
     def history(self, feature: int) -> list[Event]:
         """Everything that ever happened to a feature, drafts of other people excepted."""
         return [

@@ -12,6 +12,7 @@ from app.labelling.guidelines import guidelines
 from app.labelling.label_check import check_running, draw_check
 from app.labelling.label_fields import Fields
 from app.labelling.label_form import label_form
+from app.labelling.my_work import my_work, offered_back
 from app.labelling.queue_bar import choose_queue, first_admin, make_queue, progress
 from app.labelling.standing_labels import after_submitting, history, standing_labels
 from app.labelling.who import identify
@@ -30,6 +31,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     make_queue(current, me)
     if st.button("Guidelines", shortcut="G", icon=":material/menu_book:", key="label_guidelines"):
         guidelines()
+    if me.may("label"):
+        my_work(current, me)
 st.caption(
     "What does this feature mean, and how far does that hold? Your label is blind: others' appear after it."
 )
@@ -54,6 +57,7 @@ st.session_state["label_shown"] = item
 if queue is not None:
     with bar:  # after the claim, so that it counts
         progress(current, me, queue)
+offered_back(current, me, item.feature if item is not None else None)
 
 with st.container(horizontal=True, vertical_alignment="center"):
     nothing = "No queue yet" if queue is None else "Nothing left"

@@ -140,6 +140,30 @@ def test_a_draft_is_there_again_in_another_session_and_for_nobody_else(run_page:
     assert field(sign(run_page("label.py", feature=str(at)), "dee"), "text").value == ""
 
 
+def test_drafts_left_behind_are_offered_back_and_ones_own_labels_are_listed(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        ann = Queues(store, "cy")
+        for at in (8, 9):
+            ann.labels.draft(at, {"text": f"half of {at}", "verdict": None})
+        ann.labels.draft(7, {"text": "", "verdict": None})  # typed and taken out again: nothing to offer
+        ann.labels.label(11, "done before")
+    test = sign(run_page("label.py", feature="12"), "cy")
+    assert "2 drafts of yours" in shown(test)
+    links = {link.proto.query_string: link.proto.label for link in test.get("page_link")}
+    assert links["take=8"] == "\\#8" and links["take=9"] == "\\#9" and "take=7" not in links
+    assert feature(run_again(test, take="8")) == 8 and field(test, "text").value == "half of 8"
+    assert "1 draft of yours" in shown(test), "the one at hand is not offered as well"
+    test.session_state["my_work_open"] = True
+    test.run()
+    assert any("half of 9" in link.proto.label for link in test.get("page_link"))
+    assert any(
+        "done before" in table.value["text"].tolist() for table in test.dataframe if "text" in table.value
+    )
+    assert "drafts of yours" not in shown(sign(run_page("label.py", feature="12"), "dee"))
+
+
 def test_undo_gives_the_feature_and_the_words_back(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py"), "cy")
     first = feature(test)
@@ -590,6 +614,9 @@ def test_an_adjudicator_settles_and_the_labels_stay(run_page: Run, queue: int, s
 def test_figures_say_undefined_instead_of_a_number(run_page: Run, queue: int) -> None:
     # ann and bo share one feature with different verdicts: percent is 0, alpha has one unit, no interval.
     test = sign(run_page("disagreements.py"), ANN)
+    assert not any("measure" in table.value for table in test.dataframe), "not before its tab is open"
+    test.session_state["dispute_tab"] = "Agreement"
+    test.run()
     tables = [table.value for table in test.dataframe]
     overall = next(table for table in tables if "measure" in table)
     assert overall["value"][0] == "0.000" and overall["features"].tolist() == [1, 1]
