@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sarm_core.errors import SarmError
 
-__all__ = ["FeatureMatrix"]
+__all__ = ["FeatureMatrix", "reward_order"]
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -28,6 +28,16 @@ def _no_ids() -> Ids:
 
 def _no_values() -> npt.NDArray[np.float64]:
     return np.zeros(0, dtype=np.float64)
+
+
+def reward_order(left: npt.ArrayLike, right: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """1 where the reward on the left is higher, -1 where the right one is, 0 for a tie or a NaN.
+
+    Everything that counts flips and ties asks here. Rewards are compared as they are given out, in float32: what
+    differs only in the rounding of a sum is a tie, whichever page or command looks at it.
+    """
+    one, two = np.asarray(left, np.float32), np.asarray(right, np.float32)
+    return (one > two).astype(np.int64) - (one < two)
 
 
 @dataclass(frozen=True)

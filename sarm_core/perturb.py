@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from sarm_core.errors import SarmError
-from sarm_core.features import FeatureMatrix
+from sarm_core.features import FeatureMatrix, reward_order
 from sarm_core.rewrites import REWRITES, rewrite
 from sarm_core.rows import Conversation, Message
 
@@ -182,7 +182,7 @@ def _asked(
         right = (before if side == "chosen" else after)[rejected]
         known = askable & ~np.isnan(left + right + before[chosen] + before[rejected])
         unknown += int((askable & ~known).sum())
-        flipped = known & (np.sign(left - right) != np.sign(before[chosen] - before[rejected]))
+        flipped = known & (reward_order(left, right) != reward_order(before[chosen], before[rejected]))
         row[f"pairs_{side}"], row[f"flips_{side}"] = int(known.sum()), int(flipped.sum())
         row[f"flip_rate_{side}"] = flipped.sum() / known.sum() if known.any() else np.nan
         total, asked = total + int(flipped.sum()), asked + int(known.sum())

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sarm_core.errors import SarmError
 from sarm_core.evaluation.scores import Floats, json_number
+from sarm_core.features import reward_order
 
 __all__ = ["Collateral", "Distribution", "collateral", "distribution"]
 
@@ -117,7 +118,7 @@ def collateral(
         raise SarmError(f"a pair names answer {index.max()}, but there are {one.size} answers")
     left, right = index[:, 0], index[:, 1]
     pair_known = known[left] & known[right]
-    flipped = pair_known & (_order(one[left], one[right]) != _order(two[left], two[right]))
+    flipped = pair_known & (reward_order(one[left], one[right]) != reward_order(two[left], two[right]))
     return Collateral(
         n=one.size,
         n_moved=int(moved.sum()),
@@ -129,10 +130,6 @@ def collateral(
         n_pairs_nan=int((~pair_known).sum()),
         flipped=np.flatnonzero(flipped).astype(np.int64),
     )
-
-
-def _order(left: Floats, right: Floats) -> npt.NDArray[np.int64]:
-    return (left > right).astype(np.int64) - (left < right)
 
 
 def distribution(

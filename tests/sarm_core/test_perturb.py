@@ -14,6 +14,7 @@ from scipy import sparse
 from sarm_core.bias_pairs import BIASES, bias_pairs, style_pairs
 from sarm_core.contrast import contrast
 from sarm_core.errors import SarmError
+from sarm_core.evaluation.collateral import collateral
 from sarm_core.evaluation.rm_bench import RMBench
 from sarm_core.features import FeatureMatrix
 from sarm_core.perturb import perturb, rewritten
@@ -435,3 +436,21 @@ def test_style_pairs_compare_the_same_content_in_two_styles():
     ]
     assert [(a, b) for a, b, _ in texts] == [("c2", "c1"), ("c2", "c1"), ("r2", "r1"), ("r2", "r1")]
     assert pairs[:, 2].tolist() == [0, 1, 0, 1]
+
+
+def test_rewards_that_differ_only_in_rounding_are_a_tie_here_as_in_an_evaluation():
+    """Exactly the chosen answer is ahead by 2^-40; as rewards are given out, in float32, the two are equal."""
+    pair = (said("One. Two."), said("Three. Four."))
+
+    def score(conversations):
+        ahead = [2.0**-40 if conversation == pair[0] else 0.0 for conversation in conversations]
+        z = np.array([[1.0, part] for part in ahead], np.float32)
+        return FeatureMatrix(sparse.csr_matrix(z), np.ones(2, np.float32))
+
+    before = score(pair)
+    assert before.exact_rewards[0] > before.exact_rewards[1] and before.rewards[0] == before.rewards[1]
+    found = perturb([pair], score, rules=["whitespace", "greeting"])
+    assert found.rules["answers"].sum() > 0 and found.flips.empty
+    after = np.full(2, 1.0, np.float32)
+    assert collateral(before.rewards, after, [[0, 1]]).n_flipped == 0
+    assert collateral(before.exact_rewards, after, [[0, 1]]).n_flipped == 0
