@@ -32,7 +32,22 @@ def address(app_server, model, tmp_path_factory):
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
 
 
-def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(address, model, new_page, tmp_path):
+def drag(app, feature, share):
+    """Move a slider with the mouse, from ×1 in its middle to `share` of its track, and let it go."""
+    slider = app.page.locator(f'.row.feature[data-feature="{feature}"] input.slider')
+    slider.scroll_into_view_if_needed()
+    area = slider.bounding_box()
+    y = area["y"] + area["height"] / 2
+    app.page.mouse.move(area["x"] + area["width"] / 2, y)
+    app.page.mouse.down()
+    app.page.mouse.move(area["x"] + area["width"] * share, y, steps=10)
+    app.page.mouse.up()
+    app.finished()
+
+
+def test_found_features_are_moved_by_mouse_their_effect_shown_opened_and_exported(
+    address, model, new_page, tmp_path
+):
     app = new_page(width=1280, height=1500)
     page = app.page
     page.set_default_timeout(60_000)
@@ -43,13 +58,23 @@ def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(addres
     app.finished()
     for row in (1, 2, 3):
         app.tick("[data-testid=stDataFrame]", row)
-    page.locator(".st-key-find_silence_table button").click()
+    named = page.locator("strong").filter(has_text=re.compile(r"^#\d+")).first.inner_text()
+    features = [int(number) for number in re.findall(r"#(\d+)", named)]
+    assert len(features) == 3
+    page.locator(".st-key-find_add_table button").click()
     app.finished()
-    page.get_by_role("link", name="Evaluate what the sliders change").click()
+
+    page.get_by_role("link", name="Compare and steer", exact=True).click()
+    app.finished()
+    page.locator(f'.row.feature[data-feature="{features[0]}"]').wait_for()
+    for feature in features:
+        drag(app, feature, 0.01)
+    page.get_by_role("link", name="Evaluate", exact=True).click()
     app.finished()
 
     boxes = page.locator(".st-key-strip input")
-    assert boxes.count() >= 1 and {boxes.nth(i).input_value() for i in range(boxes.count())} == {"0.00"}
+    moved = [value for i in range(boxes.count()) if (value := boxes.nth(i).input_value()) != "1.00"]
+    assert len(moved) == 3 and all(float(value) < 0 for value in moved), moved
     page.locator(".st-key-eval_go button").click()
     page.get_by_role("tab", name="Flipped items").wait_for()
     app.finished()
@@ -72,7 +97,7 @@ def test_a_found_feature_is_silenced_its_effect_shown_opened_and_exported(addres
     assert re.search("chosen", page.locator(".rerank").inner_text())
     link = parse_qs(urlsplit(page.url).query)["s"][0]
     steering = Steering.from_json(json.dumps(json.loads(link)["steering"]))
-    assert len(steering.scale) >= 1 and set(steering.scale.values()) == {0.0}
+    assert set(steering.scale) == set(features) and max(steering.scale.values()) < 0
 
     page.get_by_role("link", name="Evaluate", exact=True).click()
     app.finished()
