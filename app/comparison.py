@@ -144,7 +144,8 @@ def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), ori
 
 def from_paste(prompt: str, text: str) -> Comparison:
     """Answers separated by lines that hold only three or more dashes."""
-    return from_texts(prompt, re.split(r"^\s*-{3,}\s*$", text, flags=re.MULTILINE), origin="pasted")
+    # Spaces of the one line: with \s, each blank line of a long run would read all that follow it.
+    return from_texts(prompt, re.split(r"^[^\S\n]*-{3,}[^\S\n]*$", text, flags=re.MULTILINE), origin="pasted")
 
 
 def from_upload(data: bytes, name: str) -> list[Comparison]:

@@ -81,8 +81,9 @@ class EncodedParts:
                 found = self._read(path, missing)
             except FileNotFoundError:  # another process cleared the cache meanwhile
                 continue
-            except PermissionError as error:
-                self._note(f"{self.folder}: cannot be read ({error.strerror}), so answers were encoded anew")
+            except (OSError, MemoryError) as error:  # nothing that says the part is bad: keep it
+                reason = getattr(error, "strerror", None) or "not enough memory"
+                self._note(f"{self.folder}: cannot be read ({reason}), so answers were encoded anew")
                 continue
             except Exception as error:  # a broken zip file may raise anything
                 self._note(f"{path}: damaged ({str(error)[:80]}); these answers were encoded anew")

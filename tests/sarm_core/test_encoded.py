@@ -91,6 +91,24 @@ def test_a_damaged_part_is_noticed_and_encoded_anew(scorer, answers, tmp_path, d
     assert encode_once(scorer, answers, folder=tmp_path).reused == 11
 
 
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])
+def test_a_part_that_cannot_be_read_just_now_is_kept(
+    scorer, answers, tmp_path, small_parts, monkeypatch, error
+):
+    encode_once(scorer, answers, folder=tmp_path)
+    kept = sorted(tmp_path.rglob("*.npz"))
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        found = encode_once(scorer, answers[:2], folder=tmp_path)
+    assert found.reused == 0 and len(found.notes) == 1 and "cannot be read" in found.notes[0]
+    assert set(kept) < set(tmp_path.rglob("*.npz"))
+    assert encode_once(scorer, answers, folder=tmp_path).reused == len(answers)
+
+
 def test_pickled_arrays_are_never_loaded(scorer, answers, tmp_path):
     encode_once(scorer, answers, folder=tmp_path)
     (path,) = tmp_path.rglob("*.npz")
