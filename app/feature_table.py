@@ -109,6 +109,7 @@ def frame(page: FeaturesPage, hidden: Collection[int] = ()) -> pd.DataFrame:
                 "open": f"#{row.id}",
                 "name": name,
                 "by": by,
+                "accuracy": row.suggestion_accuracy if by == "suggested" else None,
                 "head_weight": row.head_weight,
                 "effect": row.effect,
                 "density": row.density,
@@ -144,6 +145,13 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
             help="What an adjudicator settled on, else the labels, latest first, else a suggestion",
         ),
         "by": st.column_config.TextColumn("how named", width=94, help="Suggestions are made by a program"),
+        "accuracy": number(
+            "holds",
+            width=70,
+            format="%.2f",
+            help="How well a suggestion tells places where the feature fires from others, on texts it was not made "
+            "from (balanced accuracy): 0.5 is chance, 1 is always right. Empty for labels, and where nobody tried",
+        ),
         "similarity": st.column_config.ProgressColumn(
             "similarity",
             format="%.2f",

@@ -15,6 +15,7 @@ import streamlit as st
 from app import session
 from app.activation_chart import Mark
 from app.engine import Engine
+from app.suggested import described, how_far
 from feature_db import FeatureView, StoreError
 from feature_db.evidence import StoredExample
 from feature_db.records import FeatureRecord
@@ -96,7 +97,7 @@ def without_labels(view: FeatureView) -> FeatureView:
 
 
 def labels_html(view: FeatureView, tests: Mapping[str, str] | None = None) -> str:
-    """Labels, each with its author and test, then suggestions, each with its method. Nothing is averaged or merged.
+    """Labels, each with its author and test, then suggestions, each with how far it holds. Nothing is merged.
 
     `tests` are words about a label's test by the label's uid.
     """
@@ -113,7 +114,7 @@ def labels_html(view: FeatureView, tests: Mapping[str, str] | None = None) -> st
             facts.append(test)
         lines.append(_line("label", str(label["text"]), facts, str(label["note"] or "")))
     for suggestion in view.suggestions:
-        lines.append(_line("suggested", str(suggestion["text"]), [str(suggestion["method"])], ""))
+        lines.append(_line("suggested", described(suggestion), how_far(suggestion), ""))
     return f'<style>{_CSS}</style><div class="sarm-names">{"".join(lines)}</div>'
 
 

@@ -116,7 +116,7 @@ def similarity_frame(store: Store, matches: Sequence[Match]) -> pd.DataFrame:
     page = store.features_page(filters=FeatureFilter(ids=list(found)), limit=len(found))
     place = {feature: number for number, feature in enumerate(found)}
     rows = sorted(page.rows, key=lambda row: place[row.id])
-    shown = frame(FeaturesPage(rows, len(rows))).drop(columns=["name", "by"])
+    shown = frame(FeaturesPage(rows, len(rows))).drop(columns=["name", "by", "accuracy"])
     ordered = [found[row.id] for row in rows]
     shown.insert(1, "similarity", [match.similarity for match in ordered])
     shown.insert(2, "matched", [match.text for match in ordered])

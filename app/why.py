@@ -70,11 +70,13 @@ def decide(
     return Decision(table.iloc[order].reset_index(drop=True), margin, abs(float(difference.sum()) - margin))
 
 
-def feature_title(feature: int, note: FeatureNote | None, width: int = 34) -> str:
-    """`#1287 refusal wording`, cut to `width`; an unlabelled feature is its number."""
+def feature_title(feature: int, note: FeatureNote | None, width: int = 34, *, mark: bool = True) -> str:
+    """`#1287 refusal wording`, cut to `width`; an unlabelled feature is its number. Behind the cut, unless told not
+    to, it says of a suggestion that it is one."""
     name = note.name if note else ""
     text = f"#{feature} {name}".strip()
-    return text if len(text) <= width else text[: width - 1] + "…"
+    text = text if len(text) <= width else text[: width - 1] + "…"
+    return f"{text} (suggested)" if mark and note and note.suggested and name else text
 
 
 def in_words(
@@ -89,10 +91,12 @@ def in_words(
     ids = decision.table["feature"]
 
     def named(rows: pd.Series) -> str:
-        return ", ".join(
-            f"{feature_title(int(ids[i]), notes.get(int(ids[i])))} ({signed(value)})"
-            for i, value in rows.items()
-        )
+        said = []
+        for i, value in rows.items():
+            note = notes.get(int(ids[i]))
+            mark = "suggested, " if note and note.name and note.suggested else ""
+            said.append(f"{feature_title(int(ids[i]), note, mark=False)} ({mark}{signed(value)})")
+        return ", ".join(said)
 
     supporting = towards[towards > 0].nlargest(top)
     opposing = towards[towards < 0].nsmallest(top)

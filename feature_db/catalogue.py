@@ -99,6 +99,11 @@ _MATCHING = (
     "SELECT feature FROM suggestions WHERE id IN "
     "(SELECT rowid FROM suggestions_fts WHERE suggestions_fts MATCH ?)"
 )
+# NULL where a count is missing or 0.
+_ACCURACY = (
+    "(1.0 * json_extract(evidence, '$.unseen.firing[0]') / json_extract(evidence, '$.unseen.firing[1]') + 1"
+    " - 1.0 * json_extract(evidence, '$.unseen.silent[0]') / json_extract(evidence, '$.unseen.silent[1]')) / 2"
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ class FeatureRow:
     """The text an adjudicator settled on; what the feature is called, whatever its labels say."""
     suggestion: str | None = None
     """The first suggestion; shown only as such."""
+    suggestion_accuracy: float | None = None
+    """Balanced accuracy of that suggestion on texts it was not made from, 0 to 1; None where it was not tried."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +240,8 @@ class Catalogue(Connection):
                     **dict(row),
                     labels=labels.get(row["id"], ()),
                     settled=settled.get(row["id"]),
-                    suggestion=suggested.get(row["id"]),
+                    suggestion=suggested.get(row["id"], (None, None))[0],
+                    suggestion_accuracy=suggested.get(row["id"], (None, None))[1],
                 )
                 for row in rows
             ],
@@ -275,7 +283,7 @@ class Catalogue(Connection):
         The text an adjudicator settled on, else its latest label, else its first suggestion.
         """
         ids = [int(feature) for feature in features]
-        titles = {i: FeatureTitle(text, True) for i, text in self._suggestions_of(ids).items()}
+        titles = {i: FeatureTitle(text, True) for i, (text, _) in self._suggestions_of(ids).items()}
         titles.update({i: FeatureTitle(texts[-1], False) for i, texts in self._labels_of(ids).items()})
         titles.update({i: FeatureTitle(text, False) for i, text in self._settled_of(ids).items()})
         return titles
@@ -314,13 +322,20 @@ class Catalogue(Connection):
         )
         return {row["feature"]: row["text"] for row in rows}
 
-    def _suggestions_of(self, ids: Sequence[int]) -> dict[int, str]:
+    def _suggestions_of(self, ids: Sequence[int]) -> dict[int, tuple[str, float | None]]:
+        """The first suggestion of each feature, and its balanced accuracy on unseen texts."""
         rows = self.rows(
-            "SELECT feature, text FROM suggestions WHERE feature IN (SELECT value FROM json_each(?)) "
-            "ORDER BY id DESC",
+            f"SELECT feature, text, {_ACCURACY} AS accuracy FROM suggestions "
+            "WHERE feature IN (SELECT value FROM json_each(?)) ORDER BY id DESC",
             (str(list(ids)),),
         )
-        return {row["feature"]: row["text"] for row in rows}
+        return {
+            row["feature"]: (
+                row["text"],
+                row["accuracy"] if row["accuracy"] is not None and 0 <= row["accuracy"] <= 1 else None,
+            )
+            for row in rows
+        }
 
 
 def _record(row: sqlite3.Row) -> FeatureRecord:

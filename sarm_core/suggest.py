@@ -55,7 +55,7 @@ rules the one that holds at fewer other places, and so tells more, is preferred.
 LEAST_GAIN, LEAST_NEW = 0.08, 2
 """A second trait must better the rule by so much, and hold at so many places the first does not."""
 LEAST_HITS = 2
-TITLE_LENGTH = 40
+TITLE_LENGTH = 42
 
 Places = Sequence[frozenset[str]]
 

@@ -193,7 +193,7 @@ def _of_sentence(sentence: str, *, last: bool) -> Iterable[str]:
     text = sentence.strip()
     mark = _END_MARK.search(text[-_LONGEST_END:])
     if mark is None:
-        yield "cut off in mid-sentence" if last else "line without end punctuation"
+        yield "cut off mid-sentence" if last else "unpunctuated line"
     elif mark[1].isdigit():
         yield "ends in a number"
     elif mark[1] in _END_MARKS:

@@ -152,9 +152,7 @@ def header(engine: Engine, view: FeatureView | None) -> None:
     if said.hidden:
         withheld(feature, said.hidden)
     elif not view.labels and said.settled is None and view.record.firing_count != 0:
-        origin = (
-            "The suggestions above were made by a program from its top texts. " if view.suggestions else ""
-        )
+        origin = "The suggestions above were made by a program from its texts. " if view.suggestions else ""
         st.caption(
             f"Unlabelled: nobody has said yet what it means. {origin}"
             "Read its examples below, the weaker bands too, before you trust a name."

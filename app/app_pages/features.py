@@ -255,6 +255,7 @@ def show_own_text(engine: Engine, text: Comparison) -> None:
         selection_mode="multi-row",
         key=f"own_table_{text.key}_{hide_dense}",
         column_config=columns_shown(open_clicked),
+        placeholder="",
         height=min(640, 38 + 35 * len(shown)),
     )
     feature_actions(current, lists, me, numbers(shown, selection.selection.rows), None)
@@ -318,6 +319,7 @@ def show_rows(
         selection_mode="multi-row",
         key=f"f_table_{'_'.join(name[1:] for name in shown['open'])}",
         column_config=columns_shown(open_clicked),
+        placeholder="",
         height=38 + 35 * len(shown),
     )
     foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")

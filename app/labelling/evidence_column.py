@@ -11,6 +11,7 @@ import streamlit as st
 from app.engine import Engine
 from app.example_view import CONTEXTS, Context, colour_legend, example_html
 from app.feature_view import FEW, Group, colour_scale, example_groups, figures_html
+from app.suggested import described, how_far
 from feature_db import FeatureView
 from feature_db.evidence import StoredExample
 
@@ -26,10 +27,10 @@ def read_evidence(engine: Engine, feature: int) -> tuple[FeatureView, list[Store
 
 
 def suggestion_html(item: Mapping[str, Any]) -> str:
-    """One suggestion with its method. Never a label: others' stay unseen until one's own is in."""
+    """One suggestion and how far it holds. Never a label: others' stay unseen until one's own is in."""
     return (
-        f'<style>{_CSS}</style><div class="sarm-suggested"><div><i>suggested</i>{html.escape(str(item["text"]))} '
-        f"<small>{html.escape(str(item['method']))}</small></div></div>"
+        f'<style>{_CSS}</style><div class="sarm-suggested"><div><i>suggested</i>{html.escape(described(item))} '
+        f"<small>{html.escape(' · '.join(how_far(item)))}</small></div></div>"
     )
 
 
@@ -43,7 +44,7 @@ def _suggestions(view: FeatureView, use: Callable[[str, str], None]) -> None:
                 shortcut=None if place else "A",
                 help="Puts it into the box as the beginning of your label. That it came from here is kept with it.",
                 on_click=use,
-                args=(str(item["method"]), str(item["text"])),
+                args=(str(item["method"]), described(item)),
             )
 
 

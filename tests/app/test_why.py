@@ -81,6 +81,18 @@ def test_the_words_name_the_upper_answer_and_only_supporting_features_first(matr
     assert all(towards[int(i)] < 0 for i in re.findall(r"#(\d+)", against))
 
 
+def test_a_suggestion_is_called_one_in_words_and_behind_every_cut() -> None:
+    z = sparse.csr_matrix(np.array([[1.0, 2.0], [0.0, 0.0]], dtype=np.float32))
+    decision = decide(FeatureMatrix(z, np.ones(2, dtype=np.float32)), 0, 1)
+    notes = {0: FeatureNote("cut off mid-sentence or line of code", True), 1: FeatureNote("refusal", False)}
+    assert in_words(decision, "A", "B", notes) == (
+        "A is above B by 3, most of all through #1 refusal (+2), "
+        "#0 cut off mid-sentence or line o… (suggested, +1)."
+    )
+    assert feature_title(0, notes[0], 20) == "#0 cut off mid-sent… (suggested)"
+    assert feature_title(1, notes[1], 20) == "#1 refusal" and feature_title(2, FeatureNote()) == "#2"
+
+
 def test_equal_answers_are_called_equal() -> None:
     z = sparse.csr_matrix(np.array([[1.0, 2.0], [1.0, 2.0]], dtype=np.float32))
     decision = decide(FeatureMatrix(z, np.ones(2, dtype=np.float32)), 0, 1)

@@ -79,7 +79,7 @@ def test_others_who_can_not_are_no_refusal(sentence):
         ("## Lamp\nair room.", 0, "heading"),
         ("**Lamp:**\nair room.", 1, "answer has headings"),
         ("Is the lamp safe?", 0, "question"),
-        ("The lamp is on the", 0, "cut off in mid-sentence"),
+        ("The lamp is on the", 0, "cut off mid-sentence"),
         ("The lamp is on the", 0, 'ends "on the"'),
         ("First Lamp.\nNext", 0, 'begins "first"'),
         ("It never glows! It is 5.", 0, "has a negation"),
@@ -97,7 +97,7 @@ def test_traits_are_seen(answer, place, wanted):
     ("answer", "unwanted"),
     [
         ("The room - air - lamp.", "answer has a list"),
-        ("It is 12:30", "cut off in mid-sentence"),
+        ("It is 12:30", "cut off mid-sentence"),
         ("Lamps glow. They do.", "repeats an earlier sentence"),
         ("Lamps glow.", 'ends in ":"'),
         ("A lamp. Is it safe?", "question"),

@@ -161,7 +161,7 @@ function createFeatureRow(id, actions) {
     name,
     make("span", "id", { textContent: `#${id}` }),
   ]);
-  const suggested = make("span", "suggested", { textContent: "suggested", title: "Suggested by a model, not by a person" });
+  const suggested = make("span", "suggested", { textContent: "suggested", title: "Suggested by a program, not by a person" });
   const state = make("span", "state");
   const reset = iconButton("reset", `Reset feature ${id}`, () => actions.resetOne(key));
   const remove = iconButton("remove", `Remove feature ${id}`, () => actions.command({ name: "remove", feature: id }));

@@ -1,0 +1,85 @@
+"""A suggestion says how far it holds, and nothing it does not know, whatever its evidence is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.feature_table import frame
+from app.feature_view import labels_html
+from app.labelling.evidence_column import suggestion_html
+from app.suggested import described, how_far
+from feature_db import FeatureRecord, FeatureView, ModelRecord, Store, SuggestionRecord
+
+EVIDENCE = {
+    "description": "line of code or sentence of 1 to 3 words",
+    "strongest": [8, 10],
+    "elsewhere": 0.0213,
+    "unseen": {"strongest": [7, 10], "firing": [9, 16], "silent": [1, 24]},
+}
+
+
+def suggestion(evidence: object = EVIDENCE, method: str = "log-odds") -> dict[str, str]:
+    return {"method": method, "text": "line of code or …", "evidence": json.dumps(evidence)}
+
+
+def test_the_page_gives_the_whole_description_and_its_counts():
+    view = FeatureView(FeatureRecord(1), None, 0, None, [suggestion()])
+    for shown in (labels_html(view), suggestion_html(suggestion())):
+        assert "line of code or sentence of 1 to 3 words" in shown and "<i>suggested</i>" in shown
+        assert "holds in 8 of its 10 top texts and at 2 % of places elsewhere" in shown
+        assert "on unseen texts: in 7 of 10 top ones, in 9 of 16 in all where it fires" in shown
+        assert "at 1 of 24 places where it is silent" in shown
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.5, "50 %"), (0.0149, "1.5 %"), (0.001, "0.1 %"), (0.0001, "under 0.1 %")]
+)
+def test_small_shares_are_not_rounded_to_nothing(share, words):
+    assert f"at {words} of places" in how_far(suggestion({**EVIDENCE, "elsewhere": share}))[1]
+
+
+def test_what_was_not_tried_says_so():
+    earlier = suggestion({"examples": 10, "words": [{"what": "x"}]})
+    assert how_far(earlier) == ["log-odds", "not tried on unseen texts"]
+    assert described(earlier) == "line of code or …"
+    assert how_far(suggestion({}, "auto-label: gpt-4")) == ["auto-label: gpt-4"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(EVIDENCE)), inner),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_any_evidence_is_shown_without_an_error(evidence):
+    assert how_far(suggestion(evidence))[0] == "log-odds" and described(suggestion(evidence))
+
+
+def test_the_table_says_how_well_a_suggestion_does_and_only_of_suggestions(tmp_path):
+    odd = [
+        {"unseen": "x"},
+        {"unseen": {"firing": [9, 0], "silent": [1, 2]}},
+        {"unseen": {"firing": [9, 1]}},
+        [1],
+    ]
+    with Store.open(tmp_path / "a.db", create=ModelRecord("f", "m", 9)) as store:
+        store.import_harvest((FeatureRecord(i, density=0.1) for i in range(9)), (), (), ())
+        store.replace_suggestions("log-odds", [SuggestionRecord(0, "log-odds", "a", EVIDENCE)])
+        for number, evidence in enumerate(odd[:3], start=1):
+            store.add_suggestions([SuggestionRecord(number, "log-odds", "b", evidence)])
+        with store.write() as conn:
+            conn.execute(
+                "INSERT INTO suggestions (feature, method, text, evidence) VALUES (4, 'm', 'b', ?)",
+                (json.dumps({"unseen": {"firing": [9, 1], "silent": ["a", {}]}}),),
+            )
+        page = store.features_page("id", descending=False)
+        shown = frame(page).set_index("open")["accuracy"]
+        assert shown["#0"] == pytest.approx((9 / 16 + 23 / 24) / 2)
+        assert shown.drop("#0").isna().all()
+        assert store.titles([0])[0].text == "a"
