@@ -10,7 +10,7 @@ from app.feature_lists import list_name
 from app.labelling.who import Me
 from app.plain_text import plain
 from app.popovers import close_popover, popover
-from feature_db import FeatureFilter, StoreError
+from feature_db import FeatureFilter
 from feature_db.queues import Queues
 from feature_db.roles import People
 
@@ -76,7 +76,7 @@ def make_queue(engine: Engine, me: Me) -> None:
         kind = st.selectbox("Features", kinds, key="queue_kind")
         if kind == LIST:
             st.selectbox("List", list(lists), format_func=lambda i: lists.get(i, str(i)), key="queue_list")
-        st.text_input("Name", key="queue_name", max_chars=100, placeholder="what others see in the list")
+        st.text_input("Name", key="queue_name", max_chars=100, placeholder=kind)
         st.number_input("At most", 1, 1_000_000, 200, key="queue_limit", help="Largest |w| × mean z first")
         st.number_input(
             "People a feature (overlap)",
@@ -172,11 +172,9 @@ def _make(engine: Engine, me: Me, kind: str) -> None:
     }[kind]
 
     def make() -> int:
-        if not (state.get("queue_name") or "").strip():
-            raise StoreError("give the queue a name")
         with engine.store() as store:
             return Queues(store, me.name).make(
-                state["queue_name"],
+                (state.get("queue_name") or "").strip() or kind,
                 filters,
                 limit=int(state["queue_limit"]),
                 overlap=int(state["queue_overlap"]),

@@ -732,3 +732,15 @@ def test_lists_of_one_name_are_told_apart_by_their_owners(
         "Bookmarks of ann (1)",
         "Bookmarks of no name (1)",
     }
+
+
+def test_a_queue_without_a_name_is_called_what_is_in_it(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(None, CHIEF, "admin")
+    test = sign(run_page("label.py"), CHIEF)
+    press(test, "queue_make")
+    with Store.open(store_path) as store:
+        assert [queue.name for queue in Queues(store, CHIEF).queues()] == [
+            test.selectbox(key="queue_kind").value
+        ]
+    assert not test.error
