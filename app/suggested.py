@@ -34,9 +34,12 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     ]
     top, firing, silent = counts
     if top and firing and silent:
+        where_silent = (
+            f"at {silent[0]} of {silent[1]} places where it is silent" if silent[1] else "none was silent"
+        )
         words.append(
             f"on unseen texts: in {top[0]} of {top[1]} top ones, in {firing[0]} of {firing[1]} in all where it fires, "
-            f"at {silent[0]} of {silent[1]} places where it is silent"
+            + where_silent
         )
     elif words[0] == "log-odds":
         words.append("not tried on unseen texts")
