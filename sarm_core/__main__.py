@@ -63,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     harvest.add_argument("--skip-bad", action="store_true", help="leave bad rows out and list them")
     harvest.set_defaults(run=_harvest)
 
+    suggest = commands.add_parser(
+        "suggest", help="suggest descriptions anew from the texts a store keeps; a harvest does it too"
+    )
+    suggest.add_argument("db", type=Path, metavar="STORE.db")
+    suggest.set_defaults(run=_suggest)
+
     demo = commands.add_parser("demo", help="the embedded model")
     actions = demo.add_subparsers(dest="action", required=True, metavar="ACTION")
     fetch = actions.add_parser("fetch", help="fetch and convert its backbone (once)")
@@ -130,6 +136,13 @@ def _harvest(options: argparse.Namespace) -> int:
     from sarm_core.harvest_store import run_command
 
     print(run_command(options))
+    return 0
+
+
+def _suggest(options: argparse.Namespace) -> int:
+    from sarm_core.suggest_store import suggest_in
+
+    print(suggest_in(options.db))
     return 0
 
 

@@ -30,7 +30,8 @@ _NO = r"(?:can(?:no|['’])t|can not|won['’]?t|will not|do not|don['’]t|must
 _ABLE = r"(?:unable|not (?:able|going|willing|comfortable|allowed|permitted))"
 _HELP = (
     r"(?:help(?!\s+(?:but|myself|it|wonder|feel|think)\b)|assist|provid|giv(?!\w*\s+up\b)|answer|shar|offer|support|comply|"
-    r"creat|writ|do\b|doing\b|discuss|advis|explain|engag|describ|recommend|fulfil|generat|participat)\w*"
+    r"creat|writ|do\b|doing\b|discuss|advis|explain|engag|describ|recommend|fulfil|generat|participat|comment|endors|"
+    r"build|coach|guid|voic|invent|address|talk\s+about|enabl|encourag|promot|draft|produc|approv|facilitat|defin)\w*"
 )
 _HOW = r"(?:\s+(?:\w+ly|just|even|also|ever|and|to|in|with|be|able|going|comfortable|willing|will|won['’]t|not))*"
 _REFUSAL = re.compile(

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
+from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, SuggestionRecord, TextRecord
+from sarm_core.__main__ import main
 from sarm_core.suggest import (
     CHANCE,
     TITLE_LENGTH,
@@ -250,6 +251,20 @@ def test_a_text_with_two_places_counts_once_and_negative_peaks_do_not(tmp_path):
         ((number, found),) = StoredPlaces(store).features()
         assert (number, len(found.strongest), len(found.firing)) == (0, 1, 1)
         assert suggest_all(store) == 0
+
+
+def test_the_command_suggests_anew_and_says_how_many(tmp_path, capsys):
+    path = tmp_path / "a.db"
+    with store_of(path, planted=True) as store:
+        store.replace_suggestions(METHOD, [SuggestionRecord(1, METHOD, "from before")])
+    assert main(["suggest", str(path)]) == 0
+    assert "1 of 2 features" in capsys.readouterr().out
+    with Store.open(path) as store:
+        assert [made.feature for made in store.suggestions(METHOD)] == [0]
+    for wrong in (tmp_path / "none.db", CORPUS):
+        assert main(["suggest", str(wrong)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and str(wrong) in error
 
 
 def test_texts_of_token_ids_alone_are_passed_over(tmp_path):

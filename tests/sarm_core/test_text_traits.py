@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from tiny_models import chatml
 
 from sarm_core.conversation import ChatFormat, sentence_ends
 from sarm_core.rows import Conversation, Message
 from sarm_core.text_traits import AnswerPlaces, kind_of, phrase, says_no
+
+ITEMS = Path(__file__).parents[2] / "examples" / "over_refusal" / "items.jsonl"
 
 
 def places(answer: str, category: str | None = None) -> AnswerPlaces:
@@ -62,6 +68,20 @@ def test_an_assistant_that_declines_is_a_refusal(sentence):
 @pytest.mark.parametrize("sentence", NO_REFUSALS)
 def test_others_who_can_not_are_no_refusal(sentence):
     assert not says_no(sentence)
+
+
+def test_refusals_are_told_from_answers_that_were_written_by_others():
+    """On the case study's texts: no answer is taken for a refusal. Many refusals say no in other words."""
+    rows = [json.loads(line) for line in ITEMS.read_text(encoding="utf-8").splitlines()]
+    found = {
+        kind: [
+            any(says_no(part) for part in re.split(r"(?<=[.!?])\s+", row[name]))
+            for row in rows
+            for name in (kind, f"{kind}_2")
+        ]
+        for kind in ("answer", "refusal")
+    }
+    assert sum(found["answer"]) == 0 and sum(found["refusal"]) > 0.3 * len(found["refusal"])
 
 
 @pytest.mark.parametrize(
