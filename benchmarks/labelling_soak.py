@@ -144,7 +144,8 @@ def act(store: Store, queue: int, name: str, kind: str, step: int, rng: random.R
             category=rng.choice(("style", "safety")),
         )
     if kind == "draft":
-        return labels.draft(lent.feature, {"text": f"draft {step}"})
+        labels.draft(lent.feature, {"text": f"draft {step}"})
+        return None
     if kind == "skip":
         return queues.skip(lent.id, f"step {step}")
     return labels.flag(lent.feature, f"step {step}")

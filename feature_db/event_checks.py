@@ -2,6 +2,7 @@
 
 An event refers to earlier events of its feature only, so nothing can undo itself and no two can replace each other:
 
+    draft                    stands only while nothing here is later (`drafts`)
     vote, flag, adjudicate   are about a label or an edit
     edit                     replaces a label or an edit of the same person
     vote                     replaces a vote of the same person on the same label
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from feature_db.connection import Connection
+from feature_db.drafts import is_news
 from feature_db.errors import RowError
 from feature_db.events import Event, events_named
 
@@ -55,11 +57,13 @@ class Checked:
         """The same, with what the store got since; only that is looked at. Raises RowError."""
         since = [row["uid"] for row in store.rows("SELECT uid FROM label_events WHERE seq > ?", (self.last,))]
         mine = {event.uid for event in self.added}.intersection(since)
+        # Drafts are written over and have no place in the log.
+        mine |= {event.uid for event in self.added if event.kind == "draft" and not is_news(store, event)}
         if not mine:
             return self
         here = events_named(store, mine)
         for place, event in self.incoming.rows:
-            if event.uid in mine:
+            if event.uid in mine and event.uid in here:
                 _check_same(here[event.uid], event, self.incoming, place)
         added = [event for event in self.added if event.uid not in mine]
         return replace(self, added=added, known=self.known + len(mine))
@@ -79,6 +83,8 @@ def checked_against(store: Connection, incoming: Incoming) -> Checked:
     for place, event in incoming.rows:
         if event.uid in here:
             _check_same(here[event.uid], event, incoming, place)
+            continue
+        if event.kind == "draft" and event.feature in harvested and not is_news(store, event):
             continue
         added.append(event)
         problem = None

@@ -47,8 +47,9 @@ _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def export_events(store: Connection, path: str | Path) -> Report:
-    """Write every event of the store, in order of time."""
-    listed = events(store)
+    """Write every event of the store, and the drafts that stand, in order of time."""
+    with store.snapshot():
+        listed = sorted(events(store) + events(store, "current_drafts"), key=lambda e: (e.time, e.uid))
     _write(store, path, _EVENTS, listed)
     return Report({"events": len(listed)})
 

@@ -1,16 +1,17 @@
 """The events of a store file that somebody else made: read as data, whatever the file holds.
 
 `Store.open` trusts its file: it migrates it, switches its journal and runs its triggers. Here nothing of the file
-is trusted and nothing is written to it. Of the two tables that are read, the definition has to be word for word the
+is trusted and nothing is written to it. Of the tables that are read, the definition has to be word for word the
 one of our own store, so no view, virtual table or computed column can stand in for them; indexes are not used; each
 row meets the checks of a row of an event file.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ __all__ = ["foreign_events"]
 
 LONGEST_VALUE = 4 * 2**20
 """Bytes of one value; a draft, the longest there is, holds a tenth of it."""
-TABLES = ("models", "label_events")
+TABLES = ("models", "label_events", "drafts")
+_DRAFT = dict.fromkeys(("text", "category", "verdict", "confidence", "about", "supersedes"), "NULL")
+_DRAFT |= {"kind": "'draft'", "note": "''"}
+"""Columns of an event that a draft has none of"""
 _PRAGMAS = ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON", "mmap_size = 0")
 
 
@@ -74,7 +78,10 @@ def _check(store: Connection, conn: sqlite3.Connection, path: Path) -> None:
     definitions = "SELECT type, sql FROM main.sqlite_master WHERE name = ?"
     for table in TABLES:
         ours = [tuple(row) for row in store.rows(definitions, (table,))]
-        if conn.execute(definitions, (table,)).fetchall() != ours:
+        found = conn.execute(definitions, (table,)).fetchall()
+        if table == "drafts" and not found:
+            continue  # made by a version that kept drafts among the events
+        if found != ours:
             raise StoreError(
                 f"{path}: its table {table} is not as this version makes it; open the store once with this version "
                 "of the program, or export its events and import them"
@@ -88,15 +95,21 @@ def _check(store: Connection, conn: sqlite3.Connection, path: Path) -> None:
             f"{path}: holds features of {str(name)[:60]!r}, not of the model in use; its labels mean nothing here"
         )
     # Also ends a tree whose pages lead in circles before it is walked.
-    state = conn.execute("PRAGMA main.quick_check(label_events)").fetchone()[0]
-    if state != "ok":
-        raise StoreError(f"{path}: is damaged ({' '.join(str(state).split())[:120]})")
+    for table in TABLES[1:]:
+        if conn.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (table,)).fetchone():
+            state = conn.execute(f"PRAGMA main.quick_check({table})").fetchone()[0]
+            if state != "ok":
+                raise StoreError(f"{path}: is damaged ({' '.join(str(state).split())[:120]})")
 
 
 def _events(store: Connection, conn: sqlite3.Connection, path: Path) -> Iterator[tuple[int, Event]]:
     # In the order of the table, so that nothing is sorted on disk; who inserts them sorts by time.
     found = conn.execute(f"SELECT {EVENT_COLUMNS} FROM main.label_events NOT INDEXED ORDER BY seq")
-    for place, values in enumerate(found, 1):
+    drafts: Iterable[tuple[Any, ...]] = ()
+    if conn.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'drafts'").fetchone():
+        columns = ", ".join(_DRAFT.get(name, name) for name in EVENT_COLUMNS.split(", "))
+        drafts = conn.execute(f"SELECT {columns} FROM main.drafts NOT INDEXED ORDER BY feature, annotator")
+    for place, values in enumerate(itertools.chain(found, drafts), 1):
         row: dict[str, Any] = dict(zip(EVENT_COLUMNS.split(", "), values, strict=True))
         try:
             row["data"] = json.loads(row["data"])

@@ -36,7 +36,7 @@ class HarvestImport(Connection):
 
         A harvest replaces the statistics of the features it names (a head weight of None keeps the stored
         one) and, when it has examples, all stored examples, with the texts and encodings of the corpus before:
-        only texts that label events name (evidence, tests of labels, drafts) stay. With `keep_examples`, for
+        only texts that label events and drafts name (evidence, tests of labels) stay. With `keep_examples`, for
         partial files, a None keeps any stored number and examples replace only those of the features they
         name. A text listed twice for one feature and kind is an error or, with `skip_repeated`, left out the
         second time.

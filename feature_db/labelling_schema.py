@@ -198,3 +198,45 @@ def m008_label_tests(db: Database) -> None:
         "CREATE INDEX label_tests_person ON label_tests (feature, annotator)",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m007_drafts(db: Database) -> None:
+    """What was typed and not sent is one row a person and feature, written over: no act, so no event.
+
+    As events, drafts took a row for every pause in typing and were most of the log. The latest of each person and
+    feature moves over; the ones before it, which nothing could show any more, are dropped.
+    """
+    submitted = "n.kind IN ('label', 'edit', 'skip')"
+    for statement in (
+        """CREATE TABLE drafts (
+            feature INTEGER NOT NULL REFERENCES features (id),
+            annotator TEXT NOT NULL CHECK (annotator <> ''),
+            uid TEXT NOT NULL,
+            data TEXT NOT NULL CHECK (json_valid(data)),
+            time INTEGER NOT NULL,
+            PRIMARY KEY (feature, annotator)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX drafts_annotator ON drafts (annotator, time)",
+        # Ascending, so that of two of one person and feature the later one stays.
+        f"""INSERT OR REPLACE INTO drafts (feature, annotator, uid, data, time)
+            SELECT feature, annotator, uid, data, time FROM label_events AS e WHERE kind = 'draft' AND NOT EXISTS (
+                SELECT 1 FROM label_events AS n WHERE n.feature = e.feature AND n.annotator = e.annotator
+                AND {submitted} AND n.time >= e.time
+            ) ORDER BY time, uid""",
+        "DROP VIEW current_drafts",
+        """CREATE VIEW current_drafts AS SELECT uid, feature, annotator, 'draft' AS kind, NULL AS text,
+            NULL AS category, NULL AS verdict, NULL AS confidence, '' AS note, data, NULL AS about,
+            NULL AS supersedes, time FROM drafts""",
+        """CREATE TRIGGER drafts_submitted AFTER INSERT ON label_events
+            WHEN new.kind IN ('label', 'edit', 'skip') BEGIN
+            DELETE FROM drafts WHERE feature = new.feature AND annotator = new.annotator AND time <= new.time;
+        END""",
+        "DROP TRIGGER label_events_no_delete",
+        "DELETE FROM label_events WHERE kind = 'draft' AND uid NOT IN (SELECT supersedes FROM label_events "
+        "WHERE supersedes IS NOT NULL UNION ALL SELECT about FROM label_events WHERE about IS NOT NULL)",
+        """CREATE TRIGGER label_events_no_delete BEFORE DELETE ON label_events BEGIN
+            SELECT raise(ABORT, 'label_events is append-only: add an edit or an undo event');
+        END""",
+    ):
+        db.execute(statement)

@@ -10,6 +10,7 @@ from typing import Any
 from feature_db.assignments import follow_events
 from feature_db.blindness import hidden_from
 from feature_db.connection import Connection, microseconds
+from feature_db.drafts import save_draft
 from feature_db.errors import StoreError
 from feature_db.events import Event, events, insert_event
 from feature_db.label_values import (
@@ -25,8 +26,6 @@ from feature_db.records import clean_text
 from feature_db.roles import People
 
 __all__ = ["CheckScore", "Labels", "categories", "set_categories"]
-
-LARGEST_DRAFT = 100_000
 
 
 @dataclass(frozen=True)
@@ -225,17 +224,11 @@ class Labels:
                 follow_events(self.store, [(event.feature, annotator)])
             return event.uid
 
-    def draft(self, feature: int, fields: Mapping[str, Any]) -> str | None:
-        """Keep what was typed so far; returns the uid, or None when nothing changed since the last draft."""
+    def draft(self, feature: int, fields: Mapping[str, Any]) -> None:
+        """Keep what was typed so far, in the place of this person's draft of before; `label` and `skip` end it."""
         with self.store.write():
             annotator = self._may("draft")
-            before = events(self.store, "current_drafts", self._feature(feature), annotator)
-            data = {str(key): clean_text(v) if isinstance(v, str) else v for key, v in fields.items()}
-            if before and before[-1].data == data:
-                return None
-            if len(str(data)) > LARGEST_DRAFT:
-                raise StoreError(f"a draft holds at most {LARGEST_DRAFT} characters")
-            return self._add("draft", feature, data=data)
+            save_draft(self.store, self._harvested(feature), annotator, fields)
 
     # -- reading -----------------------------------------------------------------------------------------
 
@@ -285,12 +278,8 @@ class Labels:
         return [events(self.store, uid=row["uid"])[0] for row in rows]
 
     def history(self, feature: int) -> list[Event]:
-        """Everything that ever happened to a feature, drafts of other people excepted."""
-        return [
-            event
-            for event in events(self.store, feature=self._feature(feature))
-            if event.kind != "draft" or event.annotator == self.annotator
-        ]
+        """Everything that ever happened to a feature."""
+        return events(self.store, feature=self._feature(feature))
 
     # -- rules -------------------------------------------------------------------------------------------
 
@@ -300,15 +289,20 @@ class Labels:
     def _feature(self, feature: int) -> int:
         return self.store.check_feature(feature)
 
-    def _add(self, kind: str, feature: int, **fields: Any) -> str:
+    def _harvested(self, feature: int) -> int:
         feature = self._feature(feature)
         if self.store.value("SELECT 1 FROM features WHERE id = ?", (feature,)) is None:
             raise StoreError(f"feature {feature} was not harvested into this store")
+        return feature
+
+    def _add(self, kind: str, feature: int, **fields: Any) -> str:
+        feature = self._harvested(feature)
         annotator = People(self.store).require(self.annotator, "label")
         # A clock that was set back must not put an event before what it follows.
         last = self.store.value(
             "SELECT max((SELECT coalesce(max(time), 0) FROM label_events WHERE feature = :feature), "
-            "(SELECT coalesce(max(time), 0) FROM label_events WHERE annotator = :annotator))",
+            "(SELECT coalesce(max(time), 0) FROM label_events WHERE annotator = :annotator), (SELECT coalesce("
+            "max(time), 0) FROM drafts WHERE feature = :feature AND annotator = :annotator))",
             {"feature": feature, "annotator": annotator},
         )
         event = Event(uuid.uuid4().hex, feature, annotator, kind, max(microseconds(), last + 1), **fields)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from feature_db.assignments import follow_events
 from feature_db.connection import Connection
+from feature_db.drafts import keep_draft
 from feature_db.errors import StoreError
 from feature_db.event_checks import Incoming, checked_against
 from feature_db.event_files import holds_labels, read_events
@@ -107,6 +108,11 @@ def _report(dry_run: bool, added: list[Event], known: int, before: Standing, aft
 
 def _insert(store: Store, added: list[Event]) -> None:
     """Insert events in order. The trigger that renews a feature's names runs for its last event only."""
+    # Drafts first: a label of the same file that is later ends one, as it does on a page.
+    for event in added:
+        if event.kind == "draft":
+            keep_draft(store, event)
+    added = [event for event in added if event.kind != "draft"]
     last = {event.feature: event.uid for event in added if event.kind in _STATE_KINDS}
     with _without_trigger(store, "label_events_state"):
         for event in added:

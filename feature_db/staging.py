@@ -243,13 +243,14 @@ class Staging:
         return count
 
     def _forget_other_texts(self) -> None:
-        """Delete the encodings of texts that were not staged, and those of the texts that no label event names
+        """Delete the encodings of texts that were not staged, and those of the texts that no label event or draft names
         by its hash: what is left of another corpus."""
         conn = self.store.conn
         conn.execute("DELETE FROM encodings WHERE text NOT IN (SELECT id FROM staged_texts)")
         forgotten = conn.execute(
             "SELECT id FROM texts WHERE id NOT IN (SELECT id FROM staged_texts) AND hash NOT IN ("
-            "SELECT j.value FROM label_events, json_tree(label_events.data) AS j WHERE j.type = 'text')"
+            "SELECT j.value FROM label_events, json_tree(label_events.data) AS j WHERE j.type = 'text' UNION ALL "
+            "SELECT j.value FROM drafts, json_tree(drafts.data) AS j WHERE j.type = 'text')"
         ).fetchall()
         conn.executemany(
             "INSERT INTO texts_fts (texts_fts, rowid, body) "

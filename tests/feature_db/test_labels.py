@@ -143,12 +143,11 @@ def test_only_what_stands_and_is_ones_own_can_be_undone(store: Store, ann: Label
 
 
 def test_a_draft_is_kept_until_something_is_submitted_and_shown_to_nobody_else(store: Store, ann: Labels):
-    assert ann.draft(3, {"text": "ref"}) is not None
-    assert ann.draft(3, {"text": "ref"}) is None, "saving the same again adds no event"
+    ann.draft(3, {"text": "ref"})
     ann.draft(3, {"text": "refus\ud800", "verdict": 3})
     assert ann.last_draft(3) == {"text": "refus\ufffd", "verdict": 3}
     bob = Labels(store, "bob")
-    assert bob.last_draft(3) is None and bob.history(3) == []
+    assert bob.last_draft(3) is None and bob.history(3) == ann.history(3) == []
     ann.label(3, "refusals")
     assert ann.last_draft(3) is None
     ann.draft(3, {"text": "again"})
@@ -210,12 +209,16 @@ def test_categories_can_be_changed_and_old_ones_stay_on_their_labels(store: Stor
 def test_a_clock_set_back_keeps_the_order_of_events(store: Store, ann: Labels, monkeypatch: Any):
     times = itertools.count(1_000_000, -10)
     ann.label(3, "a")
-    monkeypatch.setattr("feature_db.labels.microseconds", lambda: next(times))
+    for module in ("labels", "drafts"):
+        monkeypatch.setattr(f"feature_db.{module}.microseconds", lambda: next(times))
     ann.draft(3, {"text": "b"})
     ann.label(3, "b")
     history = ann.history(3)
-    assert [event.kind for event in history] == ["label", "draft", "edit"]
+    assert [event.kind for event in history] == ["label", "edit"]
     assert [e.time for e in history] == sorted({e.time for e in history})
+    assert ann.last_draft(3) is None, "the edit ended it"
+    ann.draft(3, {"text": "c"})
+    assert ann.last_draft(3) == {"text": "c"}
 
 
 # -- roles -------------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
             uid=st.uuids(version=4).map(lambda u: u.hex),
             feature=st.integers(0, 39),
             annotator=st.sampled_from(["ann", "Zoë", "=x", "a,b"]),
-            kind=st.sampled_from(["label", "skip", "flag", "adjudicate", "draft"]),
+            kind=st.sampled_from(["label", "skip", "flag", "adjudicate"]),
             time=st.integers(-(10**16), 10**15),
             text=words.map(lambda t: "x" + t) | st.sampled_from(["=1", "'=1", "''", "'"]),
             category=st.none() | words.filter(bool),
@@ -271,11 +271,11 @@ def test_a_table_disguised_as_ours_does_not_get_its_rows_in(busy: Store, far: Pa
         "verdict, confidence, note, data, about, supersedes, time, model)"
     )
     with contextlib.closing(sqlite3.connect(far, isolation_level=None)) as conn:
-        for (name,) in conn.execute(
-            "SELECT name FROM sqlite_master WHERE tbl_name = 'label_events' AND type IN ('index', 'trigger') AND sql "
-            "IS NOT NULL"
+        for kind, name in conn.execute(
+            "SELECT type, name FROM sqlite_master WHERE tbl_name = 'label_events' AND type IN ('index', 'trigger') "
+            "AND sql IS NOT NULL"
         ).fetchall():
-            conn.execute(f"DROP {'TRIGGER' if 'no_' in name or 'state' in name else 'INDEX'} {name}")
+            conn.execute(f"DROP {kind} {name}")
         conn.execute("DROP TABLE label_events")
         conn.execute(loose)
         conn.execute(

@@ -1,0 +1,142 @@
+"""What was typed and not sent: one row a person and feature, there until it is sent, also in stores of before."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_db import Store, StoreError
+from feature_db.event_files import export_events
+from feature_db.events import events
+from feature_db.labels import Labels
+from feature_db.merge import import_events, merge_store
+from feature_db.roles import People
+
+
+@pytest.fixture
+def ann(store: Store) -> Labels:
+    People(store).set_role(None, "root", "admin")
+    return Labels(store, "ann")
+
+
+def test_typing_adds_no_event_and_one_row(store: Store, ann: Labels) -> None:
+    for length in range(1, 200):
+        ann.draft(3, {"text": "x" * length})
+    assert ann.last_draft(3) == {"text": "x" * 199}
+    assert store.value("SELECT count(*) FROM label_events") == 0
+    assert store.value("SELECT count(*) FROM drafts") == 1
+
+
+@pytest.mark.parametrize("send", ["label", "skip"])
+def test_what_is_sent_ends_the_senders_draft_of_that_feature_only(
+    store: Store, ann: Labels, send: str
+) -> None:
+    bo = Labels(store, "bo")
+    for person, feature in ((ann, 3), (ann, 4), (bo, 3)):
+        person.draft(feature, {"text": f"{person.annotator} {feature}"})
+    getattr(ann, send)(3, "sent")
+    assert ann.last_draft(3) is None
+    assert ann.last_draft(4) == {"text": "ann 4"} and bo.last_draft(3) == {"text": "bo 3"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["text"], None, {"text": {1, 2}}, {"text": float("nan")}, {"text": b"x"}, {"text": "x" * 100_001}],
+    ids=["a list", "nothing", "a set", "no number", "bytes", "too long"],
+)
+def test_what_no_draft_can_hold_leaves_the_last_one(store: Store, ann: Labels, fields: Any) -> None:
+    ann.draft(3, {"text": "kept"})
+    with pytest.raises(StoreError, match="a draft holds"):
+        ann.draft(3, fields)
+    assert ann.last_draft(3) == {"text": "kept"}
+
+
+@pytest.mark.parametrize("way", ["file", "store"])
+def test_drafts_move_with_a_history_and_the_later_one_stays(
+    store: Store, ann: Labels, template: Path, tmp_path: Path, way: str
+) -> None:
+    shutil.copy(template, tmp_path / "other.db")
+    with Store.open(tmp_path / "other.db") as other:
+        People(other).set_role(None, "root", "admin")
+        Labels(other, "ann").draft(5, {"text": "older there"})
+        ann.draft(4, {"text": "only here"})
+        ann.draft(5, {"text": "newer here"})
+        ann.draft(6, {"text": "older here"})
+        ann.draft(7, {"text": "sent there meanwhile"})
+        Labels(other, "ann").draft(6, {"text": "newer there"})
+        Labels(other, "ann").label(7, "sent")
+
+        def take(dry_run: bool) -> dict[str, int]:
+            if way == "file":
+                export_events(store, tmp_path / "e.jsonl")
+                return import_events(other, tmp_path / "e.jsonl", "root", dry_run=dry_run).new
+            return merge_store(other, store.path, "root", dry_run=dry_run).new
+
+        assert take(True) == take(False) == {"draft": 2}
+        assert take(False) == {}
+        there = Labels(other, "ann")
+        assert [there.last_draft(i) for i in (4, 5, 6, 7)] == [
+            {"text": "only here"},
+            {"text": "newer here"},
+            {"text": "newer there"},
+            None,
+        ]
+
+
+def old_store(template: Path, path: Path, *drafts: tuple[str, int, str, dict[str, Any], int]) -> None:
+    """A store as it was when drafts were events."""
+    shutil.copy(template, path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'm007_drafts'")
+        for what in ("TRIGGER drafts_submitted", "VIEW current_drafts", "TABLE drafts"):
+            conn.execute(f"DROP {what}")
+        conn.execute("CREATE VIEW current_drafts AS SELECT * FROM label_events WHERE kind = 'draft'")
+        for uid, feature, annotator, data, time in drafts:
+            conn.execute(
+                "INSERT INTO label_events (uid, feature, annotator, kind, data, time) VALUES (?, ?, ?, ?, ?, ?)",
+                (uid, feature, annotator, "draft", json.dumps(data), time),
+            )
+        conn.execute(
+            "INSERT INTO label_events (uid, feature, annotator, kind, text, time) VALUES "
+            "('sent', 4, 'ann', 'label', 'sent', 50)"
+        )
+
+
+OLD = (
+    ("a", 3, "ann", {"text": "h"}, 10),
+    ("b", 3, "ann", {"text": "ha"}, 20),
+    ("c", 3, "bo", {"text": "bo"}, 15),
+    ("d", 4, "ann", {"text": "before it was sent"}, 40),
+    ("e", 4, "ann", {"text": "after it was sent"}, 60),
+    ("f", 4, "bo", {"text": "bo 4"}, 5),
+)
+LATEST = {(3, "ann"): "ha", (3, "bo"): "bo", (4, "ann"): "after it was sent", (4, "bo"): "bo 4"}
+
+
+def latest(store: Store) -> dict[tuple[int, str], str]:
+    return {(e.feature, e.annotator): e.data["text"] for e in events(store, "current_drafts")}
+
+
+def test_the_drafts_of_a_store_of_before_are_all_there(template: Path, tmp_path: Path) -> None:
+    old_store(template, tmp_path / "old.db", *OLD)
+    with Store.open(tmp_path / "old.db") as store:
+        assert latest(store) == LATEST
+        assert [event.kind for event in events(store)] == ["label"]
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.write() as conn:
+            conn.execute("DELETE FROM label_events")
+        assert store.value("PRAGMA integrity_check") == "ok"
+        assert store.rows("PRAGMA foreign_key_check") == []
+
+
+def test_a_store_of_before_is_merged_with_its_drafts_as_it_is(
+    store: Store, ann: Labels, template: Path, tmp_path: Path
+):
+    old_store(template, tmp_path / "old.db", *OLD)
+    merge_store(store, tmp_path / "old.db", "root")
+    assert latest(store) == LATEST
