@@ -57,6 +57,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _sides(options: argparse.Namespace) -> Sides:
+    if options.source.is_dir() and not (options.against or options.bias):
+        raise SarmError(
+            f"{options.source}: is a folder of texts: name the other one with --against, or a bias with --bias"
+        )
     if options.against:
         return from_two_files(options.source, options.against)
     if options.bias:

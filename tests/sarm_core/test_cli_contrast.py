@@ -191,6 +191,17 @@ def test_a_folder_that_holds_no_set_of_texts_is_refused_by_name(model, tmp_path,
     assert not (tmp_path / "o.csv").exists()
 
 
+def test_a_folder_alone_is_no_file_of_pairs_but_has_biases(model, tmp_path, capsys):
+    one = folder_of(tmp_path / "one", {f"{n}.txt": f"It may be {n}." for n in range(3)})
+    common = ["--model", model, "--out", tmp_path / "o.csv"]
+    assert run(tmp_path, one, *common) == 2
+    assert capsys.readouterr().err.startswith(
+        f"error: {one}: is a folder of texts: name the other one with --against"
+    )
+    assert run(tmp_path, one, *common, "--bias", "certainty", "--complement", one) == 0
+    assert "3 pairs of 3 prompts" in capsys.readouterr().err
+
+
 def test_bias_pairs_that_lost_different_parts_of_the_prompt_are_left_out(model, tmp_path, capsys):
     """The longer version loses more of a long prompt: that would be found as a feature of the bias."""
     texts = [{"prompt": "word " * (3 + 30 * (i % 2)), "response": f"It is number {i}."} for i in range(6)]
