@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     harvest.add_argument("--positions", choices=["scored", "sentences"], default="sentences")
     harvest.add_argument("--top", type=_count, default=20, help="strongest texts kept for each feature")
     harvest.add_argument("--per-band", type=_count, default=4, help="texts sampled from each activation band")
-    harvest.add_argument("--silent", type=_count, default=10, help="texts in which a feature does not fire")
+    harvest.add_argument("--silent", type=_count, default=40, help="texts in which a feature does not fire")
     harvest.add_argument("--chunk", type=_count, default=256, help="texts encoded together")
     harvest.add_argument("--seed", type=int, default=0, help="of every sample")
     harvest.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")

@@ -16,7 +16,7 @@ __all__ = ["Accumulator"]
 class Accumulator:
     """Takes in chunks in order. Memory depends on M and the settings, never on how many chunks came.
 
-    With M features: 134 M numbers of statistics, 32 M (top + 7 per_band) bytes of kept places, `pool` lists
+    With M features: 816 M bytes of statistics, 32 M (top + 7 per_band) bytes of kept places, `pool` lists
     of firing features, and `pair_positions` lists more, on which pairs are counted. Texts are held as ordinals,
     not as text.
     """

@@ -21,8 +21,9 @@ class HarvestSettings:
     """Texts sampled from each activation band of each feature"""
     random: int = 4
     """Texts sampled from all those in which a feature fires; at most `per_band`"""
-    silent: int = 10
-    """Texts in which a feature does not fire"""
+    silent: int = 40
+    """Texts in which a feature does not fire. Half are kept for testing labels, and a test takes five that its
+    label was not tested on before: 40 are enough for four tests."""
     pool: int = 2048
     """Texts sampled from the corpus, kept whatever fires in them: silent texts are drawn from these, and
     they stand for "the rest" of the corpus in suggestions."""

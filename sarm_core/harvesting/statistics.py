@@ -32,7 +32,7 @@ class Histogram:
 
 
 class FeatureStatistics:
-    """Statistics of M features over the positions seen. Memory is M x 134 numbers.
+    """Statistics of M features over the positions seen. Memory is 816 M bytes.
 
     Sums are float64 and taken in the order of the chunks, so equal streams give equal bits.
     """

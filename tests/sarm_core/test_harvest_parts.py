@@ -16,6 +16,7 @@ from sarm_core.harvesting.bins import log_bin, lower_edge, priorities
 from sarm_core.harvesting.cofiring import Partners, PositionSample
 from sarm_core.harvesting.places import Entries, Places
 from sarm_core.harvesting.samples import SilentPool, peaks
+from sarm_core.harvesting.selection import KINDS, select
 from sarm_core.harvesting.settings import HarvestSettings
 from sarm_core.harvesting.statistics import FeatureStatistics
 
@@ -265,6 +266,17 @@ def test_a_restored_accumulator_goes_on_as_if_nothing_had_happened(cut):
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_every_feature_keeps_silent_texts_for_several_tests_of_a_label():
+    accumulator = Accumulator(M, HarvestSettings())
+    for chunk in random_chunks(5, n_chunks=30):
+        accumulator.update(chunk)
+    kept = select(accumulator, HarvestSettings())
+    silent = kept.kind == KINDS.index("silent")
+    for feature in range(M):
+        mine = silent & (kept.feature == feature)
+        assert (mine & kept.check).sum() == (mine & ~kept.check).sum() == 20
 
 
 def test_chunks_out_of_turn_are_refused():
