@@ -45,6 +45,8 @@ class Provider:
     """Sign tokens with a key that is not published."""
     issuer: str = ""
     asked: list[str] = field(default_factory=list)
+    given: list[str] = field(default_factory=list)
+    """Codes and tokens that were handed out"""
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
     _key: Any = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     _other: Any = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
@@ -99,6 +101,7 @@ class Provider:
         else:
             code = secrets.token_urlsafe(16)
             self._codes[code] = asked
+            self.given.append(code)
             back = {"code": code, "state": asked["state"]}
         return f"{self.callback}?{urlencode(back)}"
 
@@ -114,12 +117,9 @@ class Provider:
             "iss": self.issuer, "aud": CLIENT, "sub": given["person"], "iat": now, "exp": now + 300,
             "nonce": given["nonce"], **self.people[given["person"]],
         }  # fmt: skip
-        return {
-            "access_token": secrets.token_urlsafe(16),
-            "token_type": "Bearer",
-            "expires_in": 300,
-            "id_token": self._signed(claims),
-        }
+        access, identity = secrets.token_urlsafe(16), self._signed(claims)
+        self.given += [access, identity]
+        return {"access_token": access, "token_type": "Bearer", "expires_in": 300, "id_token": identity}
 
     def _signed(self, claims: dict[str, Any]) -> str:
         head = {"alg": "RS256", "kid": "k1", "typ": "JWT"}

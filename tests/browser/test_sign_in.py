@@ -22,6 +22,7 @@ from tests.browser.openid_provider import CLIENT, SECRET, Provider, running_prov
 pytestmark = pytest.mark.browser
 
 CY = "cy@example.org"
+COOKIE_SECRET = "thirty-two random bytes would be here"
 
 
 @dataclass
@@ -58,7 +59,7 @@ def sign_in_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SignInApp]
         secrets.write_text(
             "[auth]\n"
             'redirect_uri = "http://127.0.0.1:{port}/oauth2callback"\n'
-            'cookie_secret = "thirty-two random bytes would be here"\n'
+            f'cookie_secret = "{COOKIE_SECRET}"\n'
             f'client_id = "{CLIENT}"\nclient_secret = "{SECRET}"\n'
             f'server_metadata_url = "{provider.issuer}/.well-known/openid-configuration"\n'
         )
@@ -101,6 +102,11 @@ def test_who_signs_in_has_their_name_and_role_labels_under_it_and_signs_out(
     with Store.open(sign_in_app.store) as store:
         (label,) = [e for i in range(64) for e in Labels(store, CY).current(i) if e.text == "signed by cy"]
     assert label.annotator == CY
+    # The name is all of it that is kept: no secret, no code, no token, in the store or beside it.
+    kept = b"".join(file.read_bytes() for file in sign_in_app.store.parent.iterdir() if file.is_file())
+    assert CY.encode() in kept and len(sign_in_app.provider.given) == 3
+    for secret in (SECRET, COOKIE_SECRET, *sign_in_app.provider.given):
+        assert secret.encode() not in kept
     # The same on the other pages, without signing in again.
     app.open(f"{sign_in_app.address}/feature?feature={label.feature}")
     assert f"Signed in as {CY}" in sidebar(app)
