@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.engine import Choice
 from app.labelling.standing_labels import score_words
 from feature_db import FeatureFilter, ModelRecord, Store
 from feature_db.events import events
@@ -15,6 +16,7 @@ from feature_db.queues import Queues
 from feature_db.roles import People
 from tests.app.conftest import MAIN, Run
 from tests.app.store_builder import LABELLED
+from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 
 ANN, BO, CHIEF = "ann", "bo", "chief"
 QUEUED = [LABELLED, 7, 8, 9]
@@ -356,6 +358,21 @@ def run_again(test: AppTest, **query: str) -> AppTest:
     test.run()
     assert not test.exception, test.exception[0].value
     return test
+
+
+def test_another_model_in_the_same_session_starts_afresh(
+    run_page: Run, queue: int, store_path: Path, tmp_path: Path
+) -> None:
+    small = reference_checkpoint(tmp_path / "small", n_features=32, k=6, tokenizer=chatml())
+    test = sign(run_page("label.py", feature="40"), "cy")
+    field(test, "text").set_value("of the large one").run()
+    press(test, "label_submit")
+    assert "yours is in" in shown(test)
+    test.session_state["choice"] = Choice(str(small))
+    run_again(test, feature="40")  # what the address asks for, the small one has not
+    assert "there is no feature 40" in shown(test).replace("\\", "") and "yours is in" not in shown(test)
+    run_again(test)
+    assert not test.error and "There is no queue yet" in shown(test)
 
 
 # -- the feature's page ------------------------------------------------------------------------------------
