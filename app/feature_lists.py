@@ -26,7 +26,7 @@ def manage_list(engine: Engine, item: FeatureList, me: str) -> None:
         else:
             st.text_input("Name", value=item.name, key=f"list_rename_{item.id}", max_chars=100)
             st.button("Rename", key="list_rename", on_click=_rename, args=(engine, item, me))
-        st.caption(f"Deleting takes {item.size:,} features off the list, not out of the store.")
+        st.caption("Deleting it takes no feature out of the store.")
         st.button(
             "Delete the list",
             key="list_delete",
@@ -42,7 +42,10 @@ def _rename(engine: Engine, item: FeatureList, me: str) -> None:
     def rename() -> None:
         with engine.store() as store:
             store.rename_list(item.id, st.session_state[f"list_rename_{item.id}"], me)
+        # Streamlit 1.67 keeps the chosen option's old title in the browser, and would not know it at the next run.
+        st.session_state["f_list"] = 0
         close_popover("list_form")
+        session.say(f"The list “{plain(item.name)}” has its new name.", "success")
 
     session.guarded(rename)
 

@@ -13,7 +13,7 @@ __all__ = ["TextMatch", "features_by_texts"]
 
 # As in the index examples_by_text. Texts kept for checking labels stay unseen, and in silent ones it does not fire.
 _SHOWN = "purpose = 'label' AND kind <> 'silent'"
-EXCERPT_WORDS = 24
+EXCERPT_WORDS = 12
 
 
 @dataclass(frozen=True)

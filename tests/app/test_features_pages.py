@@ -505,6 +505,7 @@ def test_a_list_is_managed_by_its_owner_and_only_shown_to_others(run_page: Run, 
     test.text_input(key=f"list_rename_{number}").set_value("danger").run()
     test.button(key="list_rename").click().run()
     assert any(title.startswith("danger (ann)") for title in test.selectbox(key="f_list").options)
+    test.selectbox(key="f_list").select(number).run()
     test.button(key="list_delete").click().run()
     assert not test.exception and "“danger” is deleted" in texts(test, "success")[0]
     assert test.selectbox(key="f_list").value == 0 and len(table(test)) == 25

@@ -191,6 +191,48 @@ def test_a_search_by_meaning_is_chosen_by_a_click_and_comes_back_by_link(open_pa
     app.page.get_by_text("called something like this").wait_for(timeout=20_000)
 
 
+def test_a_search_in_texts_is_chosen_by_a_click_and_comes_back_by_link(open_page: Open) -> None:
+    app = open_page("features")
+    app.page.locator(".st-key-f_words input").fill("photosynthesis")
+    app.page.locator(".st-key-f_words input").press("Enter")
+    app.settled()
+    app.page.locator(".st-key-f_by").get_by_text("texts").click()
+    app.page.get_by_text("features fire in texts with these words").wait_for(timeout=20_000)
+    app.settled()
+    assert query(app)["f_by"] == ["texts"] and query(app)["f_words"] == ["photosynthesis"]
+    app.page.reload()
+    app.page.get_by_text("features fire in texts with these words").wait_for(timeout=20_000)
+
+
+def test_a_list_is_renamed_and_deleted_by_who_made_it(open_page: Open, feature_app: tuple[str, Path]) -> None:
+    with Store.open(feature_app[1]) as store:
+        store.add_to_list(store.make_list("harm", "ann"), 9, by="ann")
+    app = open_page("features")
+    app.page.locator(".st-key-person input").fill("ann")
+    app.page.locator(".st-key-person input").press("Enter")
+    app.settled()
+    app.page.locator(".st-key-f_list").get_by_role("combobox").click()
+    app.page.get_by_role("option", name="harm (ann)").click()
+    app.page.get_by_text("1 of 64 features").wait_for(timeout=20_000)
+    app.page.get_by_role("button", name="Manage list").click()
+    box = app.page.get_by_test_id("stPopoverBody").get_by_label("Name", exact=True)
+    box.fill("danger")
+    box.press("Enter")
+    app.settled()
+    app.page.get_by_role("button", name="Rename").click()
+    app.page.get_by_text("has its new name").wait_for(timeout=20_000)
+    app.settled()
+    app.page.locator(".st-key-f_list").get_by_role("combobox").click()
+    app.page.get_by_role("option", name="danger (ann)").click()
+    app.page.get_by_text("1 of 64 features").wait_for(timeout=20_000)
+    app.settled()
+    app.page.get_by_role("button", name="Manage list").click()
+    app.page.get_by_role("button", name="Delete the list").click()
+    app.page.get_by_text("The list “danger” is deleted.").wait_for(timeout=20_000)
+    with Store.open(feature_app[1]) as store:
+        assert store.lists("ann") == []
+
+
 @pytest.mark.parametrize("width", [380, 1280])
 def test_nothing_is_wider_than_the_window(open_page: Open, width: int) -> None:
     for path in ("features", "features?f_by=meaning&f_words=sorry", f"feature?feature={LABELLED}"):
