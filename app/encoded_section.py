@@ -37,15 +37,16 @@ def encoded_section() -> None:
             args=(DAYS,),
             key="encoded_old",
         )
-        st.button(
-            "Remove all",
-            icon=":material/delete:",
-            disabled=not size.files,
-            on_click=_remove,
-            args=(None,),
-            help="Of every model. Encoding takes about 0.1 s to 1 s an answer on a laptop.",
-            key="encoded_clear",
-        )
+        with st.popover("Remove all", icon=":material/delete:", disabled=not size.files):
+            st.caption("Of every model: the next question runs the model for each of its answers again.")
+            st.button(
+                f"Remove {size}",
+                type="primary",
+                disabled=not size.files,
+                on_click=_remove,
+                args=(None,),
+                key="encoded_clear",
+            )
 
 
 def _remove(days: int | None) -> None:
