@@ -44,10 +44,13 @@ class StoredPlaces:
         self._parsed = lru_cache(maxsize=4096)(self._parse)
         self._traits = lru_cache(maxsize=MOST_PLACES)(self._traits_at)
 
-    def _parse(self, text: int) -> tuple[AnswerPlaces, list[str]]:
+    def _parse(self, text: int) -> tuple[AnswerPlaces, list[str], int | None]:
+        """The answer's places, the tokens, and a hash of the prompt, where there is one."""
         row = self.store.row("SELECT messages, tokens, category FROM texts WHERE id = ?", (text,))
         assert row is not None  # a foreign key holds it
-        return AnswerPlaces(json.loads(row[0]), row[2]), json.loads(row[1] or "[]")
+        messages = json.loads(row[0])
+        prompt = hash(json.dumps(messages[:-1], sort_keys=True)) if messages[:-1] else None
+        return AnswerPlaces(messages, row[2]), json.loads(row[1] or "[]"), prompt
 
     def _traits_at(self, text: int, place: int) -> frozenset[str]:
         return self._parsed(text)[0].traits(place)
@@ -76,8 +79,18 @@ class StoredPlaces:
         for feature, examples in groupby(rows, key=itemgetter("feature")):
             yield feature, self._of(examples)
 
-    def _of(self, examples: Iterable[Any]) -> FeaturePlaces:
-        """Texts are told apart: one may be there as a top and as a band example, and counts once."""
+    def _of(self, rows: Iterable[Any]) -> FeaturePlaces:
+        """Texts are told apart: one may be there as a top and as a band example, and counts once.
+
+        An answer to a prompt that another answer kept for labelling has is not unseen: what the two share may be
+        what was asked.
+        """
+        examples = list(rows)
+        seen = {
+            self._parsed(text)[2]
+            for _, text, kind, purpose, _ in examples
+            if kind != "silent" and purpose == "label"
+        } - {None}
         found: dict[str, dict[int, frozenset[str]]] = {
             name: {} for name in ("strongest", "firing", "unseen_strongest", "unseen_firing")
         }
@@ -87,13 +100,13 @@ class StoredPlaces:
             unseen = purpose == "check"
             if kind != "silent" or unseen:
                 texts.add(text)
-            answer, tokens = self._parsed(text)
+            answer, tokens, prompt = self._parsed(text)
             if kind == "silent":
                 if unseen:
                     silent += [self._traits(text, place) for place in answer.looked_at(self.scored_only)]
                 continue
             place = None if peak is None else answer.place_of(tokens, peak)
-            if place is None:
+            if place is None or (unseen and prompt in seen):
                 continue
             for name in ("strongest", "firing") if kind == "top" else ("firing",):
                 found[f"unseen_{name}" if unseen else name].setdefault(text, self._traits(text, place))

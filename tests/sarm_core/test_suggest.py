@@ -195,12 +195,15 @@ STORED = random.Random(0).sample(TEXTS, 300)
 """In no order: neighbours in the corpus answer one prompt, and have much in common."""
 
 
-def store_of(path: Path, *, planted: bool) -> Store:
+def store_of(path: Path, *, planted: bool, prompts: int = 300) -> Store:
     """Feature 0 fires at the planted line, in label and check alike; feature 1 only in what is shown to label."""
     texts, examples = [], []
     for i, (answer, category) in enumerate(STORED):
         line = LINE if planted and i < 60 else ""
-        turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": answer + line}]
+        turns = [
+            {"role": "user", "content": f"{i % prompts}?"},
+            {"role": "assistant", "content": answer + line},
+        ]
         texts.append(TextRecord(turns, tokens=["<|q|>", answer + line, "<|im_end|>"], category=category))
     for number in range(2):
         for rank in range(40):
@@ -232,6 +235,19 @@ def test_a_store_gets_the_suggestions_that_hold_and_nothing_else(tmp_path):
         assert suggest_all(store) == 1 and store.suggestions(METHOD) == [made]
     with store_of(tmp_path / "b.db", planted=False) as store:
         assert suggest_all(store) == 0
+
+
+def test_another_answer_to_a_prompt_that_was_seen_is_not_unseen(tmp_path):
+    # Of the 20 texts kept for checking, ten answer a prompt that one kept for labelling answers too.
+    with store_of(tmp_path / "a.db", planted=True, prompts=15) as store:
+        places = dict(StoredPlaces(store).features())[0]
+        seen = {text % 15 for text in range(0, 40, 2)}
+        assert len(places.unseen_firing) == sum(text % 15 not in seen for text in range(1, 40, 2)) == 0
+        assert len(places.firing) == 20
+    with store_of(tmp_path / "b.db", planted=True, prompts=30) as store:
+        places = dict(StoredPlaces(store).features())[0]
+        seen = {text % 30 for text in range(0, 40, 2)}
+        assert len(places.unseen_firing) == sum(text % 30 not in seen for text in range(1, 40, 2)) > 0
 
 
 def test_a_text_with_two_places_counts_once_and_negative_peaks_do_not(tmp_path):
