@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.plain_text import cut
+
 __all__ = ["described", "how_far"]
 
 
@@ -21,7 +23,7 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     Suggestions come from files too, so nothing of the evidence is taken for granted.
     """
     evidence = _evidence(suggestion)
-    words = [str(suggestion["method"])]
+    words = [str(suggestion["method"]), *_of_a_file(evidence)]
     strongest, elsewhere = _counts(evidence.get("strongest")), evidence.get("elsewhere")
     if strongest and isinstance(elsewhere, (int, float)) and 0 <= elsewhere <= 1:
         words.append(
@@ -43,6 +45,21 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
         )
     elif words[0] == "log-odds":
         words.append("not tried on unseen texts")
+    return words
+
+
+def _of_a_file(evidence: Mapping[str, Any]) -> list[str]:
+    """What an auto-label file or a Neuronpedia folder says of where its explanation comes from."""
+    words = []
+    score, contexts = evidence.get("score"), evidence.get("contexts")
+    if type(score) is int and 1 <= score <= 5:
+        words.append(f"its engine scores it {score} of 5")
+    if isinstance(contexts, list) and contexts:
+        words.append(f"from {len(contexts)} context{'s' if len(contexts) > 1 else ''}")
+    for key, said in (("explanationModelName", "explained by"), ("authorId", "author")):
+        value = evidence.get(key)
+        if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+            words.append(f"{said} {cut(str(value), 60)}")
     return words
 
 

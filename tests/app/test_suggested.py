@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -13,6 +14,8 @@ from app.feature_view import labels_html
 from app.labelling.evidence_column import suggestion_html
 from app.suggested import described, how_far
 from feature_db import FeatureRecord, FeatureView, ModelRecord, Store, SuggestionRecord
+from feature_db.interchange.auto_labels import import_auto_labels
+from feature_db.interchange.neuronpedia_import import import_folder
 
 EVIDENCE = {
     "description": "line of code or sentence of 1 to 3 words",
@@ -47,6 +50,29 @@ def test_what_was_not_tried_says_so():
     assert how_far(earlier) == ["log-odds", "not tried on unseen texts"]
     assert described(earlier) == "line of code or …"
     assert how_far(suggestion({}, "auto-label: gpt-4")) == ["auto-label: gpt-4"]
+
+
+def test_what_came_from_files_shows_its_score_and_origin_on_both_pages(tmp_path):
+    with Store.open(tmp_path / "s.db", create=ModelRecord("f", "m", 9)) as store:
+        store.import_harvest([FeatureRecord(3)])
+        entry = {"score": 4, "explanation": "refusals", "contexts": ["a", "b"], "response": None}
+        (tmp_path / "a.json").write_text(json.dumps({"engine": "gpt-4", "results": {"3": entry}}))
+        import_auto_labels(store, tmp_path / "a.json")
+        row = {
+            "index": 3,
+            "description": "no",
+            "typeName": "oai",
+            "explanationModelName": "<b>4o",
+            "authorId": "x",
+        }
+        batch = tmp_path / "m/1-s/explanations/batch-0.jsonl.gz"
+        batch.parent.mkdir(parents=True)
+        batch.write_bytes(gzip.compress(json.dumps(row).encode()))
+        import_folder(store, tmp_path / "m")
+        view = store.feature(3)
+    for shown in (labels_html(view), "".join(map(suggestion_html, view.suggestions))):
+        assert "auto-label: gpt-4 · its engine scores it 4 of 5 · from 2 contexts" in shown
+        assert "oai · explained by &lt;b&gt;4o · author x" in shown and "<b>4o" not in shown
 
 
 JSON = st.recursive(
