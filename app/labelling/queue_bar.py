@@ -65,10 +65,10 @@ def progress(engine: Engine, me: Me, queue: int) -> None:
 def make_queue(engine: Engine, me: Me) -> None:
     """A popover with the form; who may not make queues is told who can. Under it, closing the queues there are."""
     with popover("queue_form", "New queue", icon=":material/playlist_add:"):
-        _switch_queues(engine, me)
         if not me.may("make a queue"):
             st.caption("To make a queue takes an adjudicator or an admin.")
             first_admin(engine, me)
+            _switch_queues(engine, me)
             return
         with engine.store() as store:
             lists = {i.id: f"{list_name(i, me.name)} ({i.size})" for i in store.lists() if i.size}
@@ -88,6 +88,7 @@ def make_queue(engine: Engine, me: Me) -> None:
         )
         st.number_input("Minutes a feature is held for one person", 1, 10_080, 15, key="queue_minutes")
         st.button("Make the queue", type="primary", key="queue_make", on_click=_make, args=(engine, me, kind))
+        _switch_queues(engine, me)
 
 
 def _switch_queues(engine: Engine, me: Me) -> None:
@@ -100,7 +101,7 @@ def _switch_queues(engine: Engine, me: Me) -> None:
     names = {i: queue.name + (" · closed" if queue.closed else "") for i, queue in mine.items()}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(
-            "Queues there are",
+            "Close a queue, or open it again",
             list(mine),
             format_func=lambda i: names.get(i, str(i)),
             key="queue_switched",
@@ -115,7 +116,6 @@ def _switch_queues(engine: Engine, me: Me) -> None:
             on_click=_switch,
             args=(engine, me, chosen, closed),
         )
-    st.divider()
 
 
 def _switch(engine: Engine, me: Me, queue: int, closed: bool) -> None:
