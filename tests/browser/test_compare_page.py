@@ -246,6 +246,39 @@ def test_a_bar_adds_its_feature_and_its_name_opens_its_page(open_page: Open) -> 
     assert query(app)["feature"] == feature
 
 
+def test_from_a_bar_to_the_features_page_to_the_sliders_and_back_by_link(open_page: Open) -> None:
+    app = open_page(height=1800)
+    before, answers = panel(app), texts(app)
+    bars = app.page.locator(".feature-bars button.label").evaluate_all(
+        "labels => labels.map(label => label.dataset.feature)"
+    )
+    feature = next(name for name in bars if name not in before)
+    app.page.locator(f'.feature-bars button.label[data-feature="{feature}"]').click()
+    app.page.wait_for_url("**/feature?**")
+    app.page.locator(".sarm-example").first.wait_for()
+    app.settled()
+    # Read it: what it fires on, its weight, and the answers it was reached from.
+    app.page.wait_for_function(
+        "wanted => document.querySelector('.st-key-feature input')?.value === wanted",
+        arg=feature,
+        timeout=15_000,
+    )
+    assert "z = " in app.page.locator(".sarm-example").first.inner_text()
+    assert "head weight w" in app.page.locator(".sarm-figures").inner_text()
+    app.page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    app.page.get_by_role("button", name="Add to sliders").click()
+    app.page.get_by_role("button", name="On the sliders").wait_for()
+    app.settled()
+    # Back by the page's link, and by the address in another browser.
+    app.page.get_by_test_id("stMain").get_by_role("link", name="Compare and steer").click()
+    app.page.wait_for_selector(".rerank .answer")
+    app.settled()
+    assert list(panel(app)) == [*before, feature] and texts(app) == answers
+    assert query(app)["s"] and feature in query(app)["s"]
+    again = open_page("?" + urlsplit(app.page.url).query, height=1800)
+    assert list(panel(again)) == [*before, feature] and texts(again) == answers
+
+
 def test_tokens_are_coloured_by_the_feature_that_was_clicked(open_page: Open) -> None:
     app = open_page("explain", height=1400)
     tokens = app.page.locator(".sarm-tokens")
