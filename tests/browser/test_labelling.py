@@ -319,3 +319,21 @@ def test_no_name_of_others_makes_the_browser_fetch_or_run_anything(
         with Store.open(path) as store:
             set_categories(store, "chief", ["style", "safety", "content", "format", "language", "other"])
     assert asked and not [url for url in asked if "evil.invalid" in url]
+
+
+def test_a_key_takes_the_suggestion_over_and_only_writes_its_letter_while_typing(
+    label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    app = new_page(width=1353)
+    app.open(f"{label_app[0]}/label?feature=7")
+    signed_at(app, "amy")
+    app.page.evaluate("document.activeElement.blur()")
+    app.page.keyboard.press("a")
+    becomes(app, TEXT, "Python, sorted; has code")
+    app.settled()
+    box(app, TEXT).press("End")
+    app.page.keyboard.type(" a")
+    app.page.keyboard.press("Escape")
+    app.settled()
+    becomes(app, TEXT, "Python, sorted; has code a")
+    draft_becomes(label_app[1], "amy", 7, "Python, sorted; has code a")
