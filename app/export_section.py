@@ -58,7 +58,8 @@ def export_section(engine: Engine) -> None:
     if size > LARGEST_DOWNLOAD:
         st.info(
             f"About {in_bytes(size)}: too large to be made and sent by this server (up to "
-            f"{in_bytes(LARGEST_DOWNLOAD)}). Run this where the model is; it writes a new folder.",
+            f"{in_bytes(LARGEST_DOWNLOAD)}). Run this where the model is: it writes a new folder and loads it "
+            "once more to check it (`--no-check` where it does not fit).",
             icon=":material/terminal:",
         )
         _command(engine, layout)
