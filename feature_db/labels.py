@@ -116,6 +116,8 @@ class Labels:
         if check is not None:
             data["check"] = check.as_data()
         if from_suggestion is not None:
+            if not isinstance(from_suggestion, Mapping):
+                raise StoreError("from_suggestion has a method and a text")
             method, began = (clean_text(str(from_suggestion.get(name, ""))) for name in ("method", "text"))
             data["from_suggestion"] = {
                 "method": method[:200],

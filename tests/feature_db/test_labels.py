@@ -187,6 +187,7 @@ def test_the_score_of_a_test_stays_beside_the_label(ann: Labels):
         {"text": "a", "confidence": float("nan")},
         {"text": "a", "category": "none such"},
         {"text": "a", "note": "x" * 10_001},
+        {"text": "a", "from_suggestion": "log-odds"},
         {"text": "a", "feature": 40},
     ],
 )
