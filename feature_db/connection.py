@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +39,12 @@ _REMEDIES = {
 }
 """By kind of failure of the file or the disk. Anything else is a mistake of this program and stays a traceback."""
 
+_TURNS: dict[Path, threading.RLock] = {}
+"""By file. SQLite lets a writer that meets another sleep, longer each time, and who comes meanwhile goes first: of
+twenty writers some waited half a minute. Those of one process, which serves the whole app, wait in a lock instead."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_TURNS.clear)
+
 
 def microseconds() -> int:
     """Now, in microseconds since 1970 UTC: the unit of every time in the store."""
@@ -50,9 +57,10 @@ class Connection:
     Use as a context manager. Never keep one in a cache that several threads or reruns share.
     """
 
-    def __init__(self, conn: sqlite3.Connection, path: Path):
+    def __init__(self, conn: sqlite3.Connection, path: Path, busy_seconds: float = BUSY_SECONDS):
         self._conn = conn
         self.path = path
+        self._busy_seconds = busy_seconds
         self._thread = threading.get_ident()
         self._depth = 0
 
@@ -82,7 +90,7 @@ class Connection:
             conn = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None, cached_statements=256)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be opened ({error})") from None
-        store = cls(conn, path)
+        store = cls(conn, path, busy_seconds)
         try:
             store._prepare(create)
             store._check_model(fingerprint if create is None else create.fingerprint)
@@ -166,6 +174,23 @@ class Connection:
         transaction as savepoints. Raises StoreError, with nothing written, when another writer keeps the lock
         too long, the disk is full or fails, or the file is damaged or may not be written.
         """
+        conn = self.conn  # first of all: only the thread that opened the store may
+        with nullcontext() if self._depth else self._turn(), self._transaction():
+            yield conn
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the other writers of this process."""
+        turn = _TURNS.setdefault(self.path.resolve(), threading.RLock())
+        if not turn.acquire(timeout=self._busy_seconds):
+            raise StoreError(f"{self.path}: {_REMEDIES[sqlite3.SQLITE_BUSY]}")
+        try:
+            yield
+        finally:
+            turn.release()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         conn = self.conn
         if self._depth:
             name = f"write_{self._depth}"
@@ -178,7 +203,7 @@ class Connection:
             raise self._refusal(error) or StoreError(f"{self.path}: cannot be written ({error})") from None
         self._depth += 1
         try:
-            yield conn
+            yield
             conn.execute(commit)
         except BaseException as error:
             # A full disk may have ended the transaction already.

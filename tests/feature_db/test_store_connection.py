@@ -176,6 +176,30 @@ def test_a_kept_lock_is_reported_not_raised_as_sqlite_error(store: Store, path: 
         other.save_steering("a", "{}")
 
 
+def test_writers_of_one_process_wait_in_turn_and_give_up_in_words(store: Store, path: Path):
+    started, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Store.open(path) as other, other.write():
+            started.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert started.wait(30)
+    try:
+        with (
+            Store.open(path, busy_seconds=0.05) as hasty,
+            pytest.raises(StoreError, match="busy, another writer"),
+        ):
+            hasty.save_steering("a", "{}")
+    finally:
+        done.set()
+        holder.join()
+    with Store.open(path, busy_seconds=0.05) as after, after.write(), after.write():
+        after.save_steering("a", "{}")
+
+
 def test_a_full_disk_is_said_in_one_line_and_loses_nothing(store: Store, path: Path):
     labels = Labels(store, "ann")
     labels.label(3, "before")
