@@ -6,6 +6,8 @@
  */
 const PAUSE_MS = 500;
 const AGAIN_MS = 1500;
+const OFFER_AGAIN_MS = 3000;
+const MOST_OFFERS = 4;
 const KEPT = "sarm-unsent:";
 const mounted = new WeakMap();
 
@@ -41,7 +43,8 @@ export default function render(component) {
   let timer = 0;
   /** What was typed into the boxes since they are on the page, by item. */
   const typed = new Map();
-  const offered = new Set();
+  /** How often each item was offered. */
+  const offered = new Map();
 
   const boxOf = (node) => (inField(node) ? data.boxes.find((box) => field(box.key) === node) : undefined);
 
@@ -53,18 +56,25 @@ export default function render(component) {
     if (Object.keys(texts).length) component.setTriggerValue("typed", { typed: texts });
   }
 
-  // What an earlier page could not send, all in one message: a second one would take the first one's place.
-  function offer() {
+  // What an earlier page could not send, all in one message: a second one would take the first one's place. So may
+  // one of another component that came while the script ran: what is still not in its box is offered again.
+  function offer(again = false) {
     const texts = {};
-    for (const { item, saved } of data.boxes) {
+    for (const { key, item, saved } of data.boxes) {
       const text = kept(item);
+      const times = offered.get(item) ?? 0;
       if (same(text, saved)) kept(item, null);
-      else if (text && !typed.has(item) && !offered.has(item)) {
+      else if (text && !typed.has(item) && (times === 0 || (again && times < MOST_OFFERS && missing(key, text)))) {
         texts[item] = text;
-        offered.add(item);
+        offered.set(item, times + 1);
       }
     }
     if (Object.keys(texts).length) component.setTriggerValue("typed", { found: texts });
+  }
+
+  function missing(key, text) {
+    const box = field(key);
+    return box !== null && !same(text, box.value);
   }
 
   function update(next) {
@@ -84,6 +94,8 @@ export default function render(component) {
     setTimeout(describe, 0);
     setTimeout(offer, 0);
   }
+
+  const offering = setInterval(() => offer(true), OFFER_AGAIN_MS);
 
   function onInput(event) {
     const box = boxOf(event.target);
@@ -129,6 +141,7 @@ export default function render(component) {
   function stop() {
     clearTimeout(timer);
     clearInterval(again);
+    clearInterval(offering);
     document.removeEventListener("input", onInput, true);
     document.removeEventListener("focusout", onLeave, true);
     document.removeEventListener("keydown", onKey, true);
