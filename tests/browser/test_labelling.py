@@ -292,6 +292,37 @@ def test_what_is_typed_into_any_box_outlives_a_reload_and_a_lost_line(
         becomes(chief, VOTE, "")
 
 
+FIRST_WORDS = """
+new MutationObserver(() => {
+  const box = document.querySelector("[class*=st-key-vote_reason] input");
+  if (!box || window.wrote) return;
+  window.wrote = true;
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(box, "at once");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}).observe(document, { childList: true, subtree: true });
+"""
+
+
+def test_what_is_typed_as_soon_as_a_box_is_there_outlives_a_reload_too(
+    enter: Enter, label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    """The box comes before what listens to it: what is typed in between is heard of by nobody."""
+    address = label_app[0]
+    early = new_page(width=1354)
+    early.page.goto(address)
+    early.page.evaluate(FIRST_WORDS)
+    early.settled()
+    early.page.get_by_role("link", name="Disagreements").click()
+    early.settled()
+    signed_at(early, "chief")
+    becomes(early, VOTE, "at once")
+    early.page.wait_for_timeout(2_000)  # with the cursor in no box, nothing is sent
+    early.page.reload()
+    early.settled()
+    signed_at(early, "chief")
+    becomes(early, VOTE, "at once")
+
+
 def test_no_name_of_others_makes_the_browser_fetch_or_run_anything(
     label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
 ) -> None:

@@ -6,8 +6,6 @@
  */
 const PAUSE_MS = 500;
 const AGAIN_MS = 1500;
-const OFFER_AGAIN_MS = 3000;
-const MOST_OFFERS = 4;
 const KEPT = "sarm-unsent:";
 const mounted = new WeakMap();
 
@@ -43,8 +41,8 @@ export default function render(component) {
   let timer = 0;
   /** What was typed into the boxes since they are on the page, by item. */
   const typed = new Map();
-  /** How often each item was offered. */
-  const offered = new Map();
+  /** The items that were looked at: what their box held already, and what an earlier page kept of them. */
+  const met = new Set();
 
   const boxOf = (node) => (inField(node) ? data.boxes.find((box) => field(box.key) === node) : undefined);
 
@@ -56,25 +54,27 @@ export default function render(component) {
     if (Object.keys(texts).length) component.setTriggerValue("typed", { typed: texts });
   }
 
-  // What an earlier page could not send, all in one message: a second one would take the first one's place. So may
-  // one of another component that came while the script ran: what is still not in its box is offered again.
-  function offer(again = false) {
-    const texts = {};
-    for (const { key, item, saved } of data.boxes) {
-      const text = kept(item);
-      const times = offered.get(item) ?? 0;
-      if (same(text, saved)) kept(item, null);
-      else if (text && !typed.has(item) && (times === 0 || (again && times < MOST_OFFERS && missing(key, text)))) {
-        texts[item] = text;
-        offered.set(item, times + 1);
-      }
-    }
-    if (Object.keys(texts).length) component.setTriggerValue("typed", { found: texts });
+  function heard(item, text) {
+    typed.set(item, text);
+    kept(item, text);
+    clearTimeout(timer);
+    if (data.tells) timer = setTimeout(tell, PAUSE_MS);
   }
 
-  function missing(key, text) {
-    const box = field(key);
-    return box !== null && !same(text, box.value);
+  // A box is on the page before this listens to it: what was typed by then is in it. Else an earlier page may have
+  // kept something, which the server gets all in one message.
+  function meet() {
+    const found = {};
+    for (const { key, item, saved } of data.boxes) {
+      if (same(kept(item), saved)) kept(item, null);
+      if (met.has(item) || typed.has(item)) continue;
+      const box = field(key);
+      if (box === null) continue;
+      met.add(item);
+      if (box.value && !same(box.value, saved)) heard(item, box.value);
+      else if (kept(item)) found[item] = kept(item);
+    }
+    if (Object.keys(found).length) component.setTriggerValue("typed", { found });
   }
 
   function update(next) {
@@ -87,23 +87,17 @@ export default function render(component) {
         kept(item, null);
       }
       typed.delete(item);
-      offered.delete(item);
+      met.delete(item);
     }
     component = next;
     data = next.data;
     setTimeout(describe, 0);
-    setTimeout(offer, 0);
+    setTimeout(meet, 0);
   }
-
-  const offering = setInterval(() => offer(true), OFFER_AGAIN_MS);
 
   function onInput(event) {
     const box = boxOf(event.target);
-    if (!box) return;
-    typed.set(box.item, event.target.value);
-    kept(box.item, event.target.value);
-    clearTimeout(timer);
-    if (data.tells) timer = setTimeout(tell, PAUSE_MS);
+    if (box) heard(box.item, event.target.value);
   }
 
   // Leaving the box reports its text anyway; a draft sent after that could come after the label itself.
@@ -134,14 +128,16 @@ export default function render(component) {
     }
   }
 
-  const again = setInterval(describe, AGAIN_MS);
+  const again = setInterval(() => {
+    describe();
+    meet();
+  }, AGAIN_MS);
   document.addEventListener("input", onInput, true);
   document.addEventListener("focusout", onLeave, true);
   document.addEventListener("keydown", onKey, true);
   function stop() {
     clearTimeout(timer);
     clearInterval(again);
-    clearInterval(offering);
     document.removeEventListener("input", onInput, true);
     document.removeEventListener("focusout", onLeave, true);
     document.removeEventListener("keydown", onKey, true);
@@ -149,6 +145,6 @@ export default function render(component) {
   }
   mounted.set(parent, { update, stop });
   setTimeout(describe, 0);
-  setTimeout(offer, 0);
+  setTimeout(meet, 0);
   return stop;
 }
