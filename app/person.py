@@ -170,8 +170,12 @@ def ask_who() -> None:
 
 
 def _name_here() -> None:
-    """Callback: the same name as in the sidebar's box."""
-    st.session_state["person"] = st.session_state["person_here"]
+    """Callback: the same name as in the sidebar's box.
+
+    Of a box that has left the page the browser may report the empty text once more, which then counts as changed.
+    """
+    if name := st.session_state["person_here"].strip():
+        st.session_state["person"] = name
 
 
 def _providers() -> list[str | None]:

@@ -61,6 +61,16 @@ def test_without_a_name_nothing_is_asked_and_it_says_what_a_name_proves(run_page
     assert not test.text_area and "no proof of identity" in shown(test)
 
 
+def test_an_empty_box_on_the_page_takes_no_name_away(run_page: Run, queue: int) -> None:
+    # The browser may report the empty box after the sidebar's name made it leave the page.
+    test = run_page("label.py")
+    test.text_input(key="person_here").set_value(" ")
+    assert feature(sign(test, "cy")) and "Role: annotator" in shown(test)
+    test = run_page("label.py")
+    test.text_input(key="person_here").set_value(" cy ").run()
+    assert feature(test) and test.text_input(key="person").value == "cy"
+
+
 def test_a_label_goes_in_with_all_its_fields_and_the_next_feature_comes(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
