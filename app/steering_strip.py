@@ -19,6 +19,8 @@ __all__ = ["steering_strip"]
 
 COLUMNS = 4
 LIMIT = 10.0
+MOST_TOLD = 400
+"""Boxes whose values are remembered, those of earlier revisions among them"""
 
 
 def steering_strip(engine: Engine) -> None:
@@ -94,6 +96,7 @@ def _box(title: str, value: float, what: tuple[str, str | int]) -> None:
     st.session_state.setdefault(key, float(value))
     # Composed and loaded steerings may pass what a box offers; Streamlit refuses a value outside its limits.
     now = float(st.session_state[key])
+    _told(key, now)
     low, high = min(-LIMIT, now), max(LIMIT, now)
     st.number_input(
         plain(title), low, high, step=0.1, format="%.2f", key=key, on_change=_change, args=(key, what)
@@ -101,8 +104,10 @@ def _box(title: str, value: float, what: tuple[str, str | int]) -> None:
 
 
 def _change(key: str, what: tuple[str, str | int]) -> None:
-    """Callback."""
+    """Callback. A box that undo replaced may be reported once more: only another value than it had is a change."""
     held, value = session.steering(), float(st.session_state[key])
+    if not _told(key, value):
+        return
     if what[0] == "feature":
         new: Steering = held.current.with_scale(int(what[1]), value)
     else:
@@ -111,3 +116,12 @@ def _change(key: str, what: tuple[str, str | int]) -> None:
         new = replace(held.current, groups=groups)
     # As a change by the server: the sliders of the compare page then follow.
     session.guarded(lambda: held.change(new, by_server=True))
+
+
+def _told(key: str, value: float) -> bool:
+    """Note what a box holds, and tell whether that is new."""
+    told: dict[str, float] = st.session_state.setdefault("strip_told", {})
+    before, told[key] = told.pop(key, None), value
+    while len(told) > MOST_TOLD:
+        del told[next(iter(told))]
+    return value != before
