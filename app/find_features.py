@@ -19,7 +19,6 @@ from sarm_core.contrast_inputs import Answers, Encodings, Sides
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Progress, encode_once
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS
-from sarm_core.features import FeatureMatrix
 
 __all__ = [
     "AXES",
@@ -220,8 +219,3 @@ def scatter(
         uirevision="keep",
     )
     return figure
-
-
-def judged_pairs(found: Found) -> tuple[FeatureMatrix, FeatureMatrix] | None:
-    """Both sides, when they are pairs a person labelled; None for pairs made by rule or from the corpus."""
-    return (found.encodings.chosen, found.encodings.rejected) if found.encodings.sides.rows else None

@@ -24,7 +24,7 @@ from sarm_core.contrast_inputs import (
 from sarm_core.errors import SarmError
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.files import written_whole
-from sarm_core.suspicious import keep_trusted, n_dropped, suspicious_pairs, write_cleaned
+from sarm_core.suspicious import keep_trusted, n_dropped, write_cleaned
 
 __all__ = ["WIDE_PROMPTS", "run", "write_ranked", "write_table"]
 
@@ -88,7 +88,7 @@ def write_table(result: Contrast, path: Path, top: int | None = None) -> None:
 def write_ranked(encodings: Encodings, ranked: Path | None, cleaned: Path | None, drop: float) -> None:
     """The pairs with `suspicious` scores, worst first, and the cleaned set in the order of the file."""
     rows = encodings.sides.rows
-    table = suspicious_pairs(encodings.chosen, encodings.rejected)
+    table = encodings.suspicious()
     if ranked is not None:
         with written_whole(ranked) as file:
             for record in table.to_dict("records"):

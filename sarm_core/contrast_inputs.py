@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sarm_core.bias_pairs import bias_pairs, style_pairs
 from sarm_core.contrast import Contrast, contrast
@@ -21,6 +22,7 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.row_files import read_rows
 from sarm_core.rows import Conversation, conversation_of, pair_of
 from sarm_core.scorer import Scorer
+from sarm_core.suspicious import suspicious_pairs
 from sarm_core.text_files import is_text_file, read_text, texts_in
 
 __all__ = [
@@ -137,16 +139,33 @@ class Encodings:
 
     def contrast(self, **how: Any) -> Contrast:
         """`sarm_core.contrast.contrast` of the two sides; `how`: resamples, confidence, seed, few."""
-        own = self.sides.prompts
         return contrast(
             self.chosen,
             self.rejected,
             paired=self.sides.paired,
-            prompts=self.sides.chosen.prompts if own is None else own,
+            prompts=self._prompts(),
             rejected_prompts=None if self.sides.paired else self.sides.rejected.prompts,
             complement=self.complement,
             **how,
         )
+
+    def suspicious(self, by: str = "concept") -> pd.DataFrame:
+        """`sarm_core.suspicious.suspicious_pairs` of the two sides, which are pairs.
+
+        Each is judged by the pairs of other prompts; where no prompt precedes the answers, by all but its copies.
+        """
+        places, pairs = (
+            self.sides.chosen.places,
+            zip(self.sides.chosen.conversations, self.sides.rejected.conversations, strict=True),
+        )
+        names = [
+            pair if prompt == place else prompt
+            for prompt, place, pair in zip(self._prompts(), places, pairs, strict=True)
+        ]
+        return suspicious_pairs(self.chosen, self.rejected, by=by, prompts=names)
+
+    def _prompts(self) -> Sequence[Hashable]:
+        return self.sides.chosen.prompts if self.sides.prompts is None else self.sides.prompts
 
 
 def from_pairs(path: str | Path) -> Sides:

@@ -9,7 +9,8 @@ Two scores a pair, both negative where the label looks wrong:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +29,60 @@ __all__ = ["concept_scores", "keep_trusted", "n_dropped", "suspicious_pairs", "w
 Floats = npt.NDArray[np.float64]
 
 
-def concept_scores(chosen: FeatureMatrix, rejected: FeatureMatrix, *, leave_one_out: bool = True) -> Floats:
+def concept_scores(
+    chosen: FeatureMatrix,
+    rejected: FeatureMatrix,
+    *,
+    leave_one_out: bool = True,
+    prompts: Sequence[Hashable] | None = None,
+) -> Floats:
     """sum_i s_i (z_i chosen - z_i rejected) of each pair, float64 [n]; a feature with undefined s adds 0.
 
-    With `leave_one_out`, s is taken over all OTHER pairs, so that a pair cannot vote for its own label.
-    Raises SarmError when the sets are not pairs of one model.
+    With `leave_one_out`, s is taken over the pairs of all OTHER `prompts` (one a pair), so that neither a pair nor
+    a copy of it can vote for its own label. Without `prompts`, and where all pairs answer one prompt, a pair is left
+    out alone. Raises SarmError when the sets are not pairs of one model.
     """
-    if len(chosen) != len(rejected) or not len(chosen):
-        raise SarmError(f"{len(chosen)} chosen and {len(rejected)} rejected answers are not pairs")
+    n = len(chosen)
+    if n != len(rejected) or not n:
+        raise SarmError(f"{n} chosen and {len(rejected)} rejected answers are not pairs")
     if not np.array_equal(chosen.head, rejected.head):
         raise SarmError("chosen and rejected answers were scored by different models")
+    if prompts is not None and len(prompts) != n:
+        raise SarmError(f"prompts names {len(prompts)} prompts for {n} pairs: give one a pair")
     left = sparse.csr_matrix(chosen.csr, dtype=np.float64)
     right = sparse.csr_matrix(rejected.csr, dtype=np.float64)
     difference, total = sparse.csr_matrix(left - right), sparse.csr_matrix(left + right)
     c, j = np.asarray(left.sum(axis=0)).ravel(), np.asarray(right.sum(axis=0)).ravel()
     if not leave_one_out:
         return np.asarray(difference @ np.nan_to_num(salience(c, j), nan=0.0))
-    # A pair enters only s of its own features, and the mean over the dictionary through its own total.
-    mean = ((c + j).sum() - np.asarray(total.sum(axis=1)).ravel()) / c.size
-    scores = np.zeros(len(chosen))
-    for pair in range(len(chosen)):
-        ids, delta = _entries(difference, pair)
-        sums = dict(zip(*_entries(total, pair), strict=True))
-        own = np.array([sums.get(i, 0.0) for i in ids])
-        over, under = (c - j)[ids] - delta, (c + j)[ids] - own + mean[pair]
-        s = np.divide(over, under, out=np.zeros_like(over), where=under != 0)
-        scores[pair] = s @ delta
+    scores, over_all, under_all, sum_all = np.zeros(n), c - j, c + j, (c + j).sum()
+    for pairs in _left_out_together(n, prompts):
+        # Left out, they change s of their own features, and the mean over the dictionary through their total.
+        own, own_total = _sums(difference, pairs), _sums(total, pairs)
+        mean = (sum_all - sum(own_total.values())) / c.size
+        for pair in pairs:
+            ids, delta = _entries(difference, pair)
+            over = over_all[ids] - np.array([own[i] for i in ids])
+            under = under_all[ids] - np.array([own_total.get(i, 0.0) for i in ids]) + mean
+            s = np.divide(over, under, out=np.zeros_like(over), where=under != 0)
+            scores[pair] = s @ delta
     return scores
+
+
+def _left_out_together(n: int, prompts: Sequence[Hashable] | None) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = {}
+    for pair, prompt in enumerate(prompts if prompts is not None else range(n)):
+        groups.setdefault(prompt, []).append(pair)
+    return list(groups.values()) if len(groups) > 1 else [[pair] for pair in range(n)]
+
+
+def _sums(csr: sparse.csr_matrix, rows: Sequence[int]) -> dict[int, float]:
+    """Column sums of some rows, of the columns that occur in them."""
+    sums: dict[int, float] = defaultdict(float)
+    for row in rows:
+        for i, value in zip(*_entries(csr, row), strict=True):
+            sums[i] += value
+    return sums
 
 
 def _entries(csr: sparse.csr_matrix, row: int) -> tuple[npt.NDArray[np.int32], Floats]:
@@ -68,16 +96,18 @@ def suspicious_pairs(
     *,
     by: str = "concept",
     leave_one_out: bool = True,
+    prompts: Sequence[Hashable] | None = None,
 ) -> pd.DataFrame:
     """All pairs, the most suspicious first.
 
     Columns: `pair` (row in both matrices, from 0), `concept`, `margin`, their ranks `concept_rank` and
     `margin_rank` (1 = contradicts its label most), `contradicted_by` ("both", "concept", "margin" or "").
-    `by` is "concept", "margin" or "both" (the mean of the two ranks). Ties keep the order of the pairs.
+    `by` is "concept", "margin" or "both" (the mean of the two ranks). Ties keep the order of the pairs. `prompts`:
+    see `concept_scores`.
     """
     if by not in ("concept", "margin", "both"):
         raise SarmError(f"cannot order suspicious pairs by {by!r}: use concept, margin or both")
-    concept = concept_scores(chosen, rejected, leave_one_out=leave_one_out)
+    concept = concept_scores(chosen, rejected, leave_one_out=leave_one_out, prompts=prompts)
     margin = chosen.exact_rewards - rejected.exact_rewards
     table = pd.DataFrame({"pair": np.arange(len(chosen)), "concept": concept, "margin": margin})
     table["concept_rank"] = table["concept"].rank(method="min").astype(np.int64)

@@ -18,7 +18,6 @@ from app.find_features import (
     Found,
     find_in_corpus,
     find_in_upload,
-    judged_pairs,
     listed,
     scatter,
     set_name,
@@ -34,7 +33,7 @@ from sarm_core.demo import axes
 from sarm_core.errors import SarmError
 from sarm_core.evaluation.comparison import FEWEST_PROMPTS
 from sarm_core.evaluation.rm_bench import STYLES
-from sarm_core.suspicious import keep_trusted, suspicious_pairs
+from sarm_core.suspicious import keep_trusted
 
 SOURCES = (
     "The project's corpus",
@@ -239,19 +238,18 @@ def show(found: Found, engine: Engine) -> None:
 
 def suspicious(found: Found) -> None:
     """Pairs whose label the features contradict, and the file without the worst of them."""
-    sides = judged_pairs(found)
-    if sides is None:
-        return
+    if not found.encodings.sides.rows:
+        return  # pairs made by rule or from the corpus: nobody labelled them
     with st.expander("Pairs whose label looks wrong", icon=":material/flag:"):
         st.caption(
             "concept: what chosen and rejected answers differ in elsewhere speaks against this label (each pair is "
-            "judged by all others). margin: the head prefers the rejected answer. Neither proves a wrong label: "
-            "read the pair."
+            "judged by the pairs of other prompts). margin: the head prefers the rejected answer. Neither proves a "
+            "wrong label: read the pair."
         )
         by = st.segmented_control(
             "Order by", ["concept", "margin", "both"], default="concept", required=True, key="find_by"
         )
-        table = suspicious_pairs(*sides, by=by or "concept")
+        table = found.encodings.suspicious(by or "concept")
         given = found.encodings.sides
         texts = table.head(ROWS).copy()
         texts.insert(0, "row", [given.chosen.places[p][1] for p in texts["pair"]])

@@ -292,6 +292,22 @@ def test_concept_scores_equal_a_plain_loop(seed, n, leave):
         assert found[pair] == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), names=st.lists(st.sampled_from("abc"), min_size=2, max_size=7))
+def test_a_pair_is_judged_by_the_pairs_of_other_prompts(seed, names):
+    n = len(names)
+    left, right = np.float32(some(seed, n, 5)), np.float32(some(seed + 1, n, 5))
+    found = concept_scores(matrix(left), matrix(right), prompts=names)
+    for pair in range(n):
+        apart = len(set(names)) > 1  # of one prompt alone, pairs are left out one by one
+        rest = [row for row in range(n) if (names[row] != names[pair] if apart else row != pair)]
+        wanted = 0.0
+        for i in range(5):
+            s = loop_s(left[rest], right[rest], i)
+            wanted += 0.0 if math.isnan(s) else s * (float(left[pair, i]) - float(right[pair, i]))
+        assert found[pair] == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
 def test_swapped_labels_come_first():
     """Planted: 60 pairs where features 0-4 mark the good answer, 4 of them swapped."""
     rng = np.random.default_rng(0)
@@ -302,6 +318,10 @@ def test_swapped_labels_come_first():
     table = suspicious_pairs(matrix(good), matrix(bad))
     assert set(table["pair"].head(4)) == set(swapped)
     assert set(keep_trusted(table, 4 / 60)) == set(range(60)) - set(swapped)
+    # Copies of a wrong label, as merged sets have them, do not speak for it.
+    rows = [*range(60), 7, 7, 7]
+    copied = suspicious_pairs(matrix(good[rows]), matrix(bad[rows]), prompts=[f"prompt {i}" for i in rows])
+    assert set(copied["pair"].head(7)) == {*swapped, 60, 61, 62}
 
 
 def test_margin_order_follows_the_rewards():
