@@ -107,21 +107,23 @@ def test_suspicious_pairs_are_ranked_and_the_cleaned_set_is_a_part_of_the_file(m
     assert kept == [row for row in rows if row["n"] not in dropped]
 
 
-@pytest.mark.parametrize("keys", [("prompt", "chosen", "rejected", "n"), ("chosen", "rejected", "n")])
-def test_copies_of_a_pair_do_not_vote_for_its_label(model, tmp_path, keys):
-    rows = [{key: row[key] for key in keys} for row in pairs(10)]
+@pytest.mark.parametrize("with_prompt", [True, False])
+def test_copies_of_a_pair_do_not_vote_for_its_label(model, tmp_path, with_prompt):
+    rows = pairs(10)
+    if with_prompt:
+        texts = [(f"question {i}", f"yes, {i * 'so '}it is", f"no {i}") for i in range(10)]
+        rows = [{"prompt": p, "chosen": c, "rejected": r, "n": n} for n, (p, c, r) in enumerate(texts)]
 
     def concept(rows):
         source, ranked = write(tmp_path / "in.jsonl", rows), tmp_path / "r.jsonl"
-        assert (
-            run(tmp_path, source, "--model", model, "--out", tmp_path / "o.csv", "--suspicious", ranked) == 0
-        )
+        outputs = ["--out", tmp_path / "o.csv", "--suspicious", ranked]
+        assert run(tmp_path, source, "--model", model, *outputs) == 0
         listed = [json.loads(line) for line in ranked.read_text().splitlines()]
-        return {row["suspicion"]["concept"] for row in listed if row["n"] == rows[0]["n"]}
+        return {row["suspicion"]["concept"] for row in listed if row["n"] == 0}
 
     (alone,) = concept(rows)
     (with_copies,) = concept([*rows, rows[0], rows[0]])
-    assert with_copies == pytest.approx(alone, rel=1e-6)
+    assert alone and with_copies == pytest.approx(alone, rel=1e-6)
 
 
 def test_two_files_one_bias_and_two_styles(model, tmp_path, capsys):
