@@ -215,14 +215,16 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
     """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
     before, after = evaluate(of.benchmark, of.matrix), evaluate(of.benchmark, of.matrix, steering)
     own = of.matrix.rewards, steering.rewards(of.matrix)
-    elsewhere = None
+    ranking = steering.without_offsets()
+    elsewhere, moved_elsewhere = None, None
     if of.complement is not None:
         elsewhere = of.complement.rewards, steering.rewards(of.complement)
+        moved_elsewhere = collateral(*elsewhere, of.complement_pairs, ranked=ranking.rewards(of.complement))
     return Outcome(
         compare(before, after),
-        collateral(*own, pair_numbers(of.benchmark)),
+        collateral(*own, pair_numbers(of.benchmark), ranked=ranking.rewards(of.matrix)),
         distribution(*own),
-        None if elsewhere is None else collateral(*elsewhere, of.complement_pairs),
+        moved_elsewhere,
         None if elsewhere is None else distribution(*elsewhere),
     )
 

@@ -15,7 +15,6 @@ from app.saved_steerings import summary
 from sarm_core.errors import SteeringError
 from sarm_core.export_check import LAYOUTS, AnyLayout, exported_bytes
 from sarm_core.rows import Conversation
-from sarm_core.scorer import Scored
 from sarm_core.shipping import trial_rows
 
 __all__ = ["export_section"]
@@ -79,7 +78,7 @@ def export_section(engine: Engine) -> None:
 
 def _make(engine: Engine, layout: AnyLayout, key: tuple[str, ...], size: int) -> None:
     _forget()
-    rows, scored = _answers(engine)
+    rows = _answers(engine)
     try:
         with st.status("Making the file …") as status:
             st.session_state[MADE] = make_export(
@@ -87,7 +86,6 @@ def _make(engine: Engine, layout: AnyLayout, key: tuple[str, ...], size: int) ->
                 session.steering().current,
                 layout,
                 rows,
-                scored,
                 key=key,
                 size=size,
                 say=lambda text: status.update(label=text),
@@ -104,31 +102,24 @@ def _forget() -> None:
         made.folder.cleanup()
 
 
-def _answers(engine: Engine) -> tuple[list[Conversation], Scored]:
+def _answers(engine: Engine) -> list[Conversation]:
     """The answers on the page; for a model that reads no text, a few rows of token ids."""
     if engine.scorer.format is not None:
-        now = session.current_comparison()
-        return now.conversations(), session.score(engine, now)
-    rows = trial_rows(engine.scorer)
-    return rows, engine.score("export-check", rows)
+        return session.current_comparison().conversations()
+    return trial_rows(engine.scorer)
 
 
 def _offer(made: Exported, layout: AnyLayout) -> None:
     check = made.check
     n = len(check.wanted)
     of = f"{n} answer{'s' if n != 1 else ''} on the page"
-    if check.holds:
-        st.success(
-            f"Loaded again ({check.dtype}), it gives the steered rewards of the {of}: largest difference "
-            f"{f'{check.error:.1e}' if check.error else 'none'}, allowed {check.allowed:.0e}.",
-            icon=":material/verified:",
-        )
-    else:  # in float32 it would not have been kept
-        st.warning(
-            f"Loaded again, its rewards of the {of} differ by up to {check.error:.2g}; {check.allowed:.0e} is allowed. "
-            f"In {check.dtype} a reward depends on its batch; load the model in float32 to check closely.",
-            icon=":material/warning:",
-        )
+    # Had it not held, it would not have been kept.
+    st.success(
+        f"Loaded again ({check.dtype}), it gives the steered rewards of the {of}: largest difference "
+        f"{f'{check.error:.1e}' if check.error else 'none'}, allowed {check.allowed:.0e}. {check.n_fired} of the "
+        f"{check.n_steered} steered features fire in them; all weights of the head are the folded ones.",
+        icon=":material/verified:",
+    )
 
     def opened() -> BinaryIO:
         return made.path.open("rb")

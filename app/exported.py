@@ -17,7 +17,6 @@ from sarm_core.checkpoint import Checkpoint
 from sarm_core.errors import SarmError
 from sarm_core.export_check import AnyLayout, ExportCheck, trial
 from sarm_core.rows import Conversation
-from sarm_core.scorer import Scored
 from sarm_core.shipping import ship, shipped_name
 from sarm_core.steering import Steering
 
@@ -48,7 +47,6 @@ def make_export(
     steering: Steering,
     layout: AnyLayout,
     rows: list[Conversation],
-    scored: Scored,
     *,
     key: tuple[str, ...],
     size: int,
@@ -56,7 +54,7 @@ def make_export(
 ) -> Exported:
     """Write, reload, check and pack; `size` is what the weights will take, `say` hears what is being done.
 
-    Raises SteeringError for what cannot be folded, CheckpointError, also when the check fails in float32, and
+    Raises SteeringError for what cannot be folded, CheckpointError, also when the check fails, and
     SarmError for a full disk.
     """
     _remove_left_behind()
@@ -73,7 +71,7 @@ def make_export(
         with _one_at_a_time:
             checkpoint = engine.scorer.checkpoint
             written = root / shipped_name(checkpoint, layout)
-            asked = trial(engine.scorer, rows, scored, steering)
+            asked = trial(engine.scorer, rows, steering)
             check = ship(checkpoint, steering, written, layout, asked, say)
             assert check is not None
             say("Packing …")

@@ -73,7 +73,7 @@ class StoredPairs:
 
     def flips(self, steering: Steering) -> Flips:
         """Pairs whose order is the opposite under `steering`; a pair that becomes a tie is not turned."""
-        before, after = self.matrix.rewards, steering.rewards(self.matrix)
+        before, after = self.matrix.rewards, steering.without_offsets().rewards(self.matrix)
         was = np.sign(before[self.left] - before[self.right])
         now = np.sign(after[self.left] - after[self.right])
         ranked, turned = was != 0, was * now < 0

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sarm_core.commands import cache, contrast, evaluate, export, perturb, report
+from sarm_core.commands.options import steering_of
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -115,9 +116,8 @@ def _count(text: str) -> int:
 def _score(options: argparse.Namespace) -> int:
     from sarm_core.score_file import score_file
     from sarm_core.scorer import load_sarm
-    from sarm_core.steering import Steering
 
-    steering = Steering.read(options.steering) if options.steering else None
+    steering = steering_of(options)
     scorer = load_sarm(
         options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
     )

@@ -76,7 +76,10 @@ def load_benchmark(
 def evaluate(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering | None = None) -> Result:
     """Scores of the benchmark whose conversations `matrix` holds, under an optional steering.
 
-    Raises SarmError when the matrix holds another number of answers, SteeringError when the steering does
-    not fit the model.
+    Offsets move every answer alike and are left out. Raises SarmError when the matrix holds another number of
+    answers, SteeringError when the steering does not fit the model.
     """
-    return benchmark.result(matrix.rewards if steering is None else steering.rewards(matrix))
+    if steering is None:
+        return benchmark.result(matrix.rewards)
+    steering.check(matrix.n_features)
+    return benchmark.result(steering.without_offsets().rewards(matrix))

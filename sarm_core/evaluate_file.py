@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sarm_core.commands.options import encoding_of, loaded
+from sarm_core.commands.options import encoding_of, loaded, steering_of
 from sarm_core.contrast_inputs import Answers, read_answers
 from sarm_core.demo import axes
 from sarm_core.encoded import Encoded, Place, encode_once
@@ -65,7 +65,7 @@ class _Answers:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command with its parsed options (see `commands.evaluate`). Raises SarmError."""
-    steering = Steering.read(options.steering) if options.steering else None
+    steering = steering_of(options)
     if options.kind == "corpus":
         benchmark: Benchmark = _corpus_set(options)
         other = None
@@ -234,7 +234,8 @@ def evaluation_report(
     report |= {name: body[name] for name in ("change", "won", "lost")}
     report["flips"] = [flip_row(benchmark, flip) for flip in body["flips"]]
     own = matrix.rewards, steering.rewards(matrix)
-    report["collateral"] = collateral(*own, pair_numbers(benchmark)).to_dict()
+    ranking = steering.without_offsets()
+    report["collateral"] = collateral(*own, pair_numbers(benchmark), ranked=ranking.rewards(matrix)).to_dict()
     report["distribution"] = _distribution(distribution(*own))
     report["steered_features"] = steered_features(benchmark, matrix, steering)
     if steering.can_rerank() and not steering.set:
@@ -242,7 +243,7 @@ def evaluation_report(
     if complement is not None:
         there = complement.rewards, steering.rewards(complement)
         report["complement"] = {
-            "collateral": collateral(*there, complement_pairs).to_dict(),
+            "collateral": collateral(*there, complement_pairs, ranked=ranking.rewards(complement)).to_dict(),
             "distribution": _distribution(distribution(*there)),
             "pairing": complement_pairing,
         }

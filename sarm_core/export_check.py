@@ -1,6 +1,7 @@
 """An exported model before it leaves: how large it will be, and whether it scores as the steered one did.
 
-The check loads the written folder again, as its reader would, and scores the same answers with it.
+The check loads the written folder again, as its reader would, and scores the same answers with it, one at a time on
+both sides: in bfloat16 and float16 a reward depends on what shares its batch.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sarm_core.conversation import TokenSequence
 from sarm_core.errors import CheckpointError
 from sarm_core.rows import Conversation
 from sarm_core.save import export
-from sarm_core.scorer import Scored, Scorer, load_sarm
+from sarm_core.scorer import Scorer, load_sarm
 from sarm_core.steering import Steering
 
 __all__ = [
@@ -77,50 +78,88 @@ def _bytes(files: TensorFiles, names: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class ExportCheck:
-    """Rewards of the same answers, float32 [n]: as steered here, and plainly from the folder that was read back."""
+    """Rewards of the same answers, float32 [n]: as steered here, and plainly from the folder that was read back.
+
+    A reward may differ by 1e-5, or by that part of `sizes` where it is above 1: float32 has seven figures.
+    """
 
     wanted: npt.NDArray[np.float32]
     reloaded: npt.NDArray[np.float32]
     dtype: str
     """Of both backbones while they computed."""
+    sizes: npt.NDArray[np.float32]
+    """sum_i |w_i z_i| of each answer, [n]: what its reward is the sum of"""
+    n_fired: int = 0
+    """Steered features that fire in these answers"""
+    n_steered: int = 0
+    same_head: bool = True
+    """Whether the weights that were written are the folded ones, also of features that fire in no answer here"""
 
     @property
     def error(self) -> float:
-        """Largest difference of a reward; inf where one is no number."""
-        if not len(self.wanted):
-            return 0.0
-        difference = np.abs(self.wanted.astype(np.float64) - self.reloaded.astype(np.float64))
-        return float(np.where(np.isfinite(difference), difference, np.inf).max())
+        """Difference of the reward that is furthest from what is allowed; inf where one is no number."""
+        return self._worst()[0]
 
     @property
     def allowed(self) -> float:
-        """1e-5, or that part of the largest reward where rewards are large: float32 has seven figures."""
-        return TOLERANCE * max(1.0, float(np.abs(self.wanted).max(initial=0.0)))
+        """How far that reward may differ."""
+        return self._worst()[1]
 
     @property
     def holds(self) -> bool:
-        """Whether the error is within what is allowed."""
-        return self.error <= self.allowed
+        """Whether every reward is as near as allowed, and every weight the folded one."""
+        return self.same_head and self.error <= self.allowed
+
+    def _worst(self) -> tuple[float, float]:
+        if not len(self.wanted):
+            return 0.0, TOLERANCE
+        wanted = self.wanted.astype(np.float64)
+        difference = np.abs(wanted - self.reloaded.astype(np.float64))
+        difference = np.where(np.isfinite(difference), difference, np.inf)
+        sizes = self.sizes.astype(np.float64)
+        allowed = TOLERANCE * np.maximum(1.0, np.where(np.isfinite(sizes), sizes, 1.0))
+        worst = int(np.argmax(difference / allowed))
+        return float(difference[worst]), float(allowed[worst])
 
 
 @dataclass(frozen=True)
 class Trial:
     """n answers and the rewards float32 [n] that an exported model must give them on this device, in this dtype.
 
-    It holds no weights, so the model that was steered may be let go before the exported one is loaded.
+    It holds no weights but the folded head, float32 [M], so the model that was steered may be let go before the
+    exported one is loaded.
     """
 
     rows: tuple[Conversation, ...]
     sequences: tuple[TokenSequence, ...]
     wanted: npt.NDArray[np.float32]
+    sizes: npt.NDArray[np.float32]
+    head: npt.NDArray[np.float32]
     device: str
     dtype: torch.dtype
+    n_fired: int
+    n_steered: int
 
 
-def trial(scorer: Scorer, rows: Sequence[Conversation], scored: Scored, steering: Steering) -> Trial:
-    """`rows`, which `scorer` scored as `scored`, under `steering`. Raises SteeringError."""
-    wanted = scored.steered(steering).rewards
-    return Trial(tuple(rows), scored.sequences, wanted, str(scorer.device), scorer.dtype)
+def trial(scorer: Scorer, rows: Sequence[Conversation], steering: Steering) -> Trial:
+    """`rows` under `steering`, scored here one at a time. Raises SteeringError, RowError."""
+    head = steering.fold(scorer.head)
+    scored = [scorer.score([row]) for row in rows]
+    steered = [each.steered(steering) for each in scored]
+    parts = [each.matrix.csr.data * each.matrix.head[each.matrix.csr.indices] for each in steered]
+    fired = {int(i) for each in scored for i in each.matrix.csr.indices}
+    changed = steering.features()
+    return Trial(
+        tuple(rows),
+        tuple(sequence for each in scored for sequence in each.sequences),
+        np.asarray([each.rewards[0] for each in steered], dtype=np.float32),
+        np.asarray([np.abs(part).sum() for part in parts], dtype=np.float32),
+        head,
+        str(scorer.device),
+        scorer.dtype,
+        len(fired.intersection(changed)),
+        len(changed),
+    )
 
 
 def check_export(folder: str | Path, layout: AnyLayout, asked: Trial) -> ExportCheck:
@@ -132,8 +171,18 @@ def check_export(folder: str | Path, layout: AnyLayout, asked: Trial) -> ExportC
     if layout == "auto":
         reloaded = _rewards_of_auto(Path(folder), asked)
     else:
-        reloaded = load_sarm(folder, device=asked.device, dtype=asked.dtype).score(asked.rows).rewards
-    return ExportCheck(asked.wanted, reloaded, str(asked.dtype).removeprefix("torch."))
+        scorer = load_sarm(folder, device=asked.device, dtype=asked.dtype)
+        reloaded = np.asarray([scorer.score([row]).rewards[0] for row in asked.rows], dtype=np.float32)
+    head = TensorFiles(Path(folder)).read("score.weight")[0].float().numpy()
+    return ExportCheck(
+        asked.wanted,
+        reloaded,
+        str(asked.dtype).removeprefix("torch."),
+        asked.sizes,
+        asked.n_fired,
+        asked.n_steered,
+        np.array_equal(head, asked.head),
+    )
 
 
 def _rewards_of_auto(folder: Path, asked: Trial) -> npt.NDArray[np.float32]:

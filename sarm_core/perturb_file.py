@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from sarm_core.commands.options import encoding_of, loaded
+from sarm_core.commands.options import encoding_of, loaded, steering_of
 from sarm_core.encoded import encode_once
 from sarm_core.evaluate import load_benchmark
 from sarm_core.evaluation.pairs import Pairs
@@ -29,7 +29,7 @@ FORMAT = "sarm-perturbation/1"
 
 def run(options: argparse.Namespace) -> int:
     """Run the command with its parsed options (see `commands.perturb`). Raises SarmError."""
-    steering = Steering.read(options.steering) if options.steering else None
+    steering = steering_of(options)
     rules = [name.replace("-", " ") for name in options.rule or REWRITES]
     rules = list(dict.fromkeys(rules))
     benchmark = load_benchmark("pairs", options.files, skip_bad=options.skip_bad)

@@ -58,8 +58,7 @@ def ship(
     """Write the steered model into the new folder `target`, with what was folded (`FOLDED`) and a README.
 
     Before the folder appears it is loaded again and must give the rewards of `asked`; without `asked` the README says
-    that nobody checked. In another dtype than float32, where a reward depends on its batch, a difference is returned
-    and written down. Raises SteeringError and CheckpointError, and then nothing is left.
+    that nobody checked. Raises SteeringError and CheckpointError, and then nothing is left.
     """
     target = check_new(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +70,14 @@ def ship(
             n = len(asked.rows)
             say(f"Loading it again and scoring {n} answer{'s' if n != 1 else ''} with it …")
             check = check_export(written, layout, asked)
-            if not check.holds and check.dtype == "float32":
+            if not check.same_head:
                 raise CheckpointError(
-                    f"{target.name}: loaded again, its rewards differ by up to {check.error:.2g} from the steered ones "
-                    f"({check.allowed:.0e} is allowed); it was not kept"
+                    f"{target.name}: the head weights that were written are not the folded ones; it was not kept"
+                )
+            if not check.holds:
+                raise CheckpointError(
+                    f"{target.name}: loaded again in {check.dtype}, a reward differs by {check.error:.2g} from the "
+                    f"steered one ({check.allowed:.0e} is allowed); it was not kept"
                 )
         (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
         (written / README).write_text(_readme(checkpoint, steering, layout, check), encoding="utf-8")
@@ -122,7 +125,15 @@ def _checked(check: ExportCheck | None) -> str:
         return "Not checked: it was not loaded again after it was written"
     return (
         f"Checked: loaded again ({check.dtype}), the rewards of {len(check.wanted)} answers differ from the steered "
-        f"ones by {check.error:.1e} at most; {check.allowed:.0e} is allowed"
+        f"ones by {check.error:.1e} at most; {check.allowed:.0e} is allowed. {_fired(check)}"
+    )
+
+
+def _fired(check: ExportCheck) -> str:
+    """What the rewards show of the steering; the weights were compared all the same."""
+    return (
+        f"{check.n_fired} of the {check.n_steered} steered features fire in these answers; all weights of the head "
+        "were compared"
     )
 
 

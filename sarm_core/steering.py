@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ class Steering:
         entries: Any = data
         if "format" in data or "features" in data or "groups" in data:
             if data.get("format", FORMAT) != FORMAT:
-                raise SteeringError(f"{source}: format {data['format']!r} is not {FORMAT!r}")
+                raise SteeringError(f"{source}: format {str(data['format'])[:40]!r} is not {FORMAT!r}")
+            _only_known(data, ("format", "features", "groups"), source)
             entries = data.get("features", {})
             groups = _read_groups(data.get("groups", {}), source)
         if not isinstance(entries, dict):
@@ -152,6 +153,10 @@ class Steering:
     def can_rerank(self) -> bool:
         """False when only offsets are left: they move every answer alike."""
         return bool(self.set) or any(m != 1.0 for m in self.multipliers().values())
+
+    def without_offsets(self) -> Steering:
+        """What ranks answers. A large constant leaves float32 too few digits for what tells two answers apart."""
+        return replace(self, offset={})
 
     def check(self, n_features: int) -> None:
         """Raise SteeringError when a feature id does not exist in a dictionary of `n_features`, or when the scales
@@ -338,6 +343,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _only_known(entry: Mapping[str, Any], known: Sequence[str], place: str) -> None:
+    """A misspelled key would be a change that silently does not happen."""
+    unknown = next((key for key in entry if key not in known), None)
+    if unknown is not None:
+        raise SteeringError(f"{place}: the key {unknown[:40]!r} is none of {', '.join(known)}")
+
+
 def _read_feature(key: Any, source: str) -> int:
     if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < 2**31:
         return key
@@ -370,8 +382,9 @@ def _read_groups(data: Any, source: str) -> dict[str, Group]:
     groups = {}
     for name, entry in data.items():
         place = f"{source}: group {name[:40]!r}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("features"), list):
+        if not isinstance(entry, dict) or not isinstance(entry.get("features"), list) or "scale" not in entry:
             raise SteeringError(f'{place}: expected {{"features": [...], "scale": number}}')
+        _only_known(entry, ("features", "scale"), place)
         features = tuple(dict.fromkeys(_read_feature(key, place) for key in entry["features"]))
-        groups[name] = Group(features, _read_number(entry.get("scale", 1.0), place))
+        groups[name] = Group(features, _read_number(entry["scale"], place))
     return groups

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sarm_core.commands.options import steering_of
+
 __all__ = ["add_command"]
 
 
@@ -36,9 +38,9 @@ def _run(options: argparse.Namespace) -> int:
     from sarm_core.checkpoint import Shape, open_checkpoint
     from sarm_core.save import check_new, reference_name
     from sarm_core.shipping import FOLDED, README, ship
-    from sarm_core.steering import Steering
 
-    steering = Steering.read(options.steering)
+    steering = steering_of(options)
+    assert steering is not None  # the option is required
     checkpoint = open_checkpoint(options.model)
     check_new(options.out)
     steering.fold(checkpoint.tensors.read("score.weight")[0].float().numpy())  # refused before any model runs
@@ -51,8 +53,8 @@ def _run(options: argparse.Namespace) -> int:
     else:
         print(
             f"loaded again ({check.dtype}), the rewards of {len(check.wanted)} answers differ from the steered ones by "
-            f"{check.error:.1e} at most ({check.allowed:.0e} is allowed)"
-            + ("" if check.holds else f"; in {check.dtype} a reward depends on its batch: check in float32"),
+            f"{check.error:.1e} at most ({check.allowed:.0e} is allowed); {check.n_fired} of the {check.n_steered} "
+            "steered features fire in them, and all weights of the head are the folded ones",
             file=sys.stderr,
         )
     print(f"what was folded, from which model, and how to load it: {README}, {FOLDED}", file=sys.stderr)
@@ -73,5 +75,4 @@ def _trial(options: argparse.Namespace, steering: Any) -> Any:
     from sarm_core.shipping import trial_rows
 
     scorer = load_sarm(options.model, device=options.device, dtype=options.dtype)
-    rows = trial_rows(scorer)
-    return trial(scorer, rows, scorer.score(rows), steering)
+    return trial(scorer, trial_rows(scorer), steering)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sarm_core.scorer import Scorer
+    from sarm_core.steering import Steering
 
-__all__ = ["add_encoding_options", "days", "encoding_of", "loaded", "share", "whole_number"]
+__all__ = ["add_encoding_options", "days", "encoding_of", "loaded", "share", "steering_of", "whole_number"]
 
 
 def add_encoding_options(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,18 @@ def loaded(options: argparse.Namespace) -> Scorer:
     from sarm_core.scorer import load_sarm
 
     return load_sarm(options.model, device=options.device, dtype=options.dtype, max_length=options.max_length)
+
+
+def steering_of(options: argparse.Namespace) -> Steering | None:
+    """The steering file the options name, None without one; says it when that changes nothing. Raises SteeringError."""
+    from sarm_core.steering import Steering
+
+    if not options.steering:
+        return None
+    steering = Steering.read(options.steering)
+    if not steering:
+        print(f"{options.steering} changes no feature: the model is as it was", file=sys.stderr)
+    return steering
 
 
 @contextmanager

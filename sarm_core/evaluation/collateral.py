@@ -100,13 +100,15 @@ def collateral(
     after: npt.ArrayLike,
     pairs: npt.ArrayLike | None = None,
     *,
+    ranked: npt.ArrayLike | None = None,
     tolerance: float = 0.0,
 ) -> Collateral:
     """From rewards [n] before and after, and pairs int [p, 2] of answers to one prompt.
 
     With the default tolerance 0 "moved" is exact: a steering leaves the rewards of answers in which its
     features are silent bit for bit as they were. `mean_change` is of |after - before| over all known answers.
-    Raises SarmError for shapes or pair numbers that do not fit.
+    `ranked` [n] orders the answers afterwards where `after` is less exact: rewards without the constant of
+    offsets (`Steering.without_offsets`). Raises SarmError for shapes or pair numbers that do not fit.
     """
     one, two = _two(before, after)
     known = ~(np.isnan(one) | np.isnan(two))
@@ -118,7 +120,8 @@ def collateral(
         raise SarmError(f"a pair names answer {index.max()}, but there are {one.size} answers")
     left, right = index[:, 0], index[:, 1]
     pair_known = known[left] & known[right]
-    flipped = pair_known & (reward_order(one[left], one[right]) != reward_order(two[left], two[right]))
+    now = two if ranked is None else _two(before, ranked)[1]
+    flipped = pair_known & (reward_order(one[left], one[right]) != reward_order(now[left], now[right]))
     return Collateral(
         n=one.size,
         n_moved=int(moved.sum()),

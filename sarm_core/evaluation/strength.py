@@ -51,7 +51,8 @@ def strength_curve(
     of its paired change from the plain model: the intervals `compare` gives, from the same draws of prompts.
     Memory: a block of 64 MB beside 32 bytes x resamples x scores x strengths.
     """
-    results = [benchmark.result(at_strength(steering, strength).rewards(matrix)) for strength in strengths]
+    ranked = [at_strength(steering, strength).without_offsets() for strength in strengths]
+    results = [benchmark.result(each.rewards(matrix)) for each in ranked]
     tables = []
     for strength, result in zip(strengths, results, strict=True):
         table = result.table()

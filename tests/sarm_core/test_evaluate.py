@@ -424,12 +424,19 @@ def test_flips_are_exactly_the_decisions_that_changed(tmp_path):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_an_offset_flips_nothing(tmp_path):
+@pytest.mark.parametrize("value", [5.0, 1e12])
+def test_an_offset_flips_nothing(tmp_path, value):
     benchmark, matrix = steered_case(tmp_path)
-    after = evaluate(benchmark, matrix, Steering(offset={2: 5.0}))
+    steering = Steering(offset={2: value})
+    after = evaluate(benchmark, matrix, steering)
     found = compare(evaluate(benchmark, matrix), after, fewest_prompts=1)
     assert found.flips.empty
     assert (found.scores[["change", "low", "high"]] == 0).all(axis=None)
+    report = evaluation_report(
+        benchmark, matrix, steering, complement=matrix, complement_pairs=[[0, 1], [2, 3]]
+    )
+    for moved in (report["collateral"], report["complement"]["collateral"]):
+        assert moved["moved"] == len(matrix) and moved["pairs"] and moved["flipped"] == 0
 
 
 def test_the_interval_is_that_of_redrawn_prompts(tmp_path):

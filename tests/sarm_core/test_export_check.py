@@ -37,7 +37,7 @@ def answered(scorer):
 def test_what_was_written_holds_and_has_the_size_that_was_said(layout, scorer, answered, tmp_path):
     rows, scored, steering = answered
     folder = export_layout(scorer.checkpoint, steering, tmp_path / "out", layout)
-    check = check_export(folder, layout, trial(scorer, rows, scored, steering))
+    check = check_export(folder, layout, trial(scorer, rows, steering))
     assert check.holds and check.error <= 1e-5 and check.dtype == "float32"
     np.testing.assert_allclose(check.reloaded, scored.steered(steering).rewards, atol=1e-5)
     written = 0
@@ -49,27 +49,56 @@ def test_what_was_written_holds_and_has_the_size_that_was_said(layout, scorer, a
 
 @pytest.mark.parametrize(("layout", "file"), [("own", "sarm.safetensors"), ("auto", "model.safetensors")])
 def test_a_folder_with_another_head_does_not_hold(layout, file, scorer, answered, tmp_path):
-    rows, scored, steering = answered
+    rows, _, steering = answered
     folder = export_layout(scorer.checkpoint, steering, tmp_path / "out", layout)
     tensors = load_file(folder / file)
     tensors["score.weight"] = tensors["score.weight"] * 1.001
     save_file(tensors, folder / file, metadata={"format": "pt"})
-    assert not check_export(folder, layout, trial(scorer, rows, scored, steering)).holds
+    assert not check_export(folder, layout, trial(scorer, rows, steering)).holds
 
 
 def test_rows_of_token_ids_check_a_model_without_a_tokenizer(tmp_path):
     scorer = load_sarm(reference_checkpoint(tmp_path / "source"), dtype="float32")
     rows = [conversation_of({"input_ids": ids}) for ids in ([3, 5, 8, 13], [2, 7, 1])]
-    scored = scorer.score(rows)
     for layout in LAYOUTS:
         folder = export_layout(scorer.checkpoint, Steering(), tmp_path / layout, layout)
-        assert check_export(folder, layout, trial(scorer, rows, scored, Steering())).holds
+        assert check_export(folder, layout, trial(scorer, rows, Steering())).holds
 
 
-def test_a_reward_that_is_no_number_never_holds_and_large_rewards_get_float32_room():
-    wanted = np.array([1.0, 2.0], np.float32)
-    assert not ExportCheck(wanted, np.array([1.0, np.nan], np.float32), "float32").holds
-    assert ExportCheck(wanted, wanted + np.float32(1e-6), "float32").holds
-    large = np.array([500.0], np.float32)
-    assert ExportCheck(large, large + np.float32(1e-3), "float32").holds
-    assert not ExportCheck(large, large + np.float32(2e-2), "float32").holds
+def test_each_reward_has_its_own_room():
+    wanted, sizes = np.array([1.0, 2.0], np.float32), np.array([3.0, 4.0], np.float32)
+
+    def check(wanted, reloaded, sizes, **more):
+        return ExportCheck(wanted, np.asarray(reloaded, np.float32), "float32", sizes, **more)
+
+    for bad in (np.nan, np.inf, 2.0 + 1e-4):
+        assert not check(wanted, [1.0, bad], sizes).holds
+    assert check(wanted, wanted + np.float32(1e-5), sizes).holds
+    assert not check(wanted, wanted, sizes, same_head=False).holds
+    # A large reward has room for rounding, and gives none of it to the small one beside it.
+    both = np.array([500.0, 1.0], np.float32)
+    assert check(both, both + np.float32([1e-3, 0]), both).holds
+    worse = check(both, both + np.float32([1e-3, 1e-3]), both)
+    assert not worse.holds and worse.error == pytest.approx(1e-3, rel=1e-2) and worse.allowed == 1e-5
+    # What cancels to a small reward was rounded while it was large.
+    assert check(wanted, wanted + np.float32(1e-3), np.array([500.0, 500.0], np.float32)).holds
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_half_precision_is_checked_as_closely(layout, dtype, scorer, answered, tmp_path):
+    rows, _, steering = answered
+    half = load_sarm(scorer.checkpoint.source, dtype=dtype)
+    folder = export_layout(half.checkpoint, steering, tmp_path / "out", layout)
+    check = check_export(folder, layout, trial(half, rows, steering))
+    assert check.holds and check.dtype == dtype and check.error <= 1e-5
+
+
+def test_the_weights_are_compared_also_where_no_answer_shows_them(scorer, answered, tmp_path):
+    rows, scored, _ = answered
+    silent = sorted(set(range(scorer.n_features)) - set(scored.matrix.csr.indices.tolist()))[0]
+    asked = trial(scorer, rows, Steering(scale={silent: 3.0}))
+    assert (asked.n_fired, asked.n_steered) == (0, 1)
+    folder = export_layout(scorer.checkpoint, Steering(), tmp_path / "out", "own")
+    check = check_export(folder, "own", asked)
+    assert check.error <= check.allowed and not check.same_head and not check.holds

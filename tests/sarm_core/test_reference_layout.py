@@ -91,7 +91,7 @@ def test_every_reader_gets_the_steered_rewards_whatever_the_checkpoint_states(ca
     np.testing.assert_allclose(by_transformers(auto), wanted, atol=1e-5)
     scorer = load_sarm(source, dtype="float32")
     rows = [conversation_of(row) for row in ROWS]
-    asked = trial(scorer, rows, scorer.score(rows), steering)
+    asked = trial(scorer, rows, steering)
     assert check_export(reference, "reference", asked).holds
     assert check_export(auto, "auto", asked).holds
 

@@ -232,6 +232,13 @@ def test_a_composition_that_no_file_could_hold_is_refused():
         ('{"features": []}', "'features' must be an object"),
         ('{"groups": {"g": {"features": "12"}}}', "group 'g'"),
         ('{"groups": {"g": {"features": [1], "scale": null}}}', "is not a number"),
+        ('{"groups": {"g": {"features": [1]}}}', "group 'g': expected"),
+        (
+            '{"groups": {"g": {"features": [1], "scale": 1, "multiplier": 0}}}',
+            "group 'g': the key 'multiplier'",
+        ),
+        ('{"format": "sarm-steering/1", "feature": {"7": ["*", 0]}}', "the key 'feature' is none of"),
+        ('{"features": {}, "group": {}}', "the key 'group' is none of"),
         ('{"groups": []}', "'groups' must be"),
     ],
 )
