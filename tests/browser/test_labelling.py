@@ -323,6 +323,30 @@ def test_what_is_typed_as_soon_as_a_box_is_there_outlives_a_reload_too(
     becomes(early, VOTE, "at once")
 
 
+LOSE_WHAT_IS_SENT = """
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (...args) { if (!window.lost) send.apply(this, args); };
+"""
+
+
+def test_a_draft_whose_message_was_lost_is_told_again(
+    label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    app = new_page(width=1355)
+    app.page.add_init_script(LOSE_WHAT_IS_SENT)
+    app.open(f"{label_app[0]}/label")
+    sign(app, "lotta")
+    at = feature(app)
+    app.page.evaluate("window.lost = true")
+    write(app, TEXT, "said once")
+    app.page.keyboard.press("Escape")
+    app.page.wait_for_timeout(500)
+    with Store.open(label_app[1]) as store:
+        assert Labels(store, "lotta").last_draft(at) is None
+    app.page.evaluate("window.lost = false")
+    draft_becomes(label_app[1], "lotta", at, "said once")
+
+
 def test_no_name_of_others_makes_the_browser_fetch_or_run_anything(
     label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
 ) -> None:

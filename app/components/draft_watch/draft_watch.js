@@ -6,6 +6,8 @@
  */
 const PAUSE_MS = 500;
 const AGAIN_MS = 1500;
+const UNHEARD_MS = 4000;
+const MOST_TOLD = 5;
 const KEPT = "sarm-unsent:";
 const mounted = new WeakMap();
 
@@ -41,6 +43,8 @@ export default function render(component) {
   let timer = 0;
   /** What was typed into the boxes since they are on the page, by item. */
   const typed = new Map();
+  let lastActAt = 0;
+  let timesTold = 0;
   /** The items that were looked at: what their box held already, and what an earlier page kept of them. */
   const met = new Set();
 
@@ -51,12 +55,22 @@ export default function render(component) {
     for (const { item, saved } of data.boxes) {
       if (typed.has(item) && typed.get(item) !== saved) texts[item] = typed.get(item);
     }
-    if (Object.keys(texts).length) component.setTriggerValue("typed", { typed: texts });
+    if (!Object.keys(texts).length) return;
+    component.setTriggerValue("typed", { typed: texts });
+    lastActAt = Date.now();
+    timesTold += 1;
+  }
+
+  // `saved` is the server's receipt: what has none after a while, a message that was lost for instance, is told again.
+  function tellAgain() {
+    if (data.tells && timesTold < MOST_TOLD && Date.now() - lastActAt > UNHEARD_MS) tell();
   }
 
   function heard(item, text) {
     typed.set(item, text);
     kept(item, text);
+    lastActAt = Date.now();
+    timesTold = 0;
     clearTimeout(timer);
     if (data.tells) timer = setTimeout(tell, PAUSE_MS);
   }
@@ -131,6 +145,7 @@ export default function render(component) {
   const again = setInterval(() => {
     describe();
     meet();
+    tellAgain();
   }, AGAIN_MS);
   document.addEventListener("input", onInput, true);
   document.addEventListener("focusout", onLeave, true);
