@@ -9,8 +9,12 @@ compare(before, after).scores                  # every score, its change and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.evaluation.collateral import Collateral, Distribution, collateral, distribution
@@ -53,7 +57,8 @@ def load_benchmark(
 ) -> Benchmark:
     """Read one file or several as one benchmark of `kind` (see `KINDS`).
 
-    Raises RowError at the first bad row, SarmError for an unknown kind. With `skip_bad` bad rows are left
+    Rows that say the same are counted each, with a note. Raises RowError at the first bad row, SarmError for an
+    unknown kind and for a file that is given twice. With `skip_bad` bad rows are left
     out and listed in `Benchmark.skipped`, and every result notes them; no usable row at all still raises.
     """
     if kind not in _READERS:
@@ -61,6 +66,9 @@ def load_benchmark(
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     if not files:
         raise SarmError("no benchmark file given")
+    twice = next((file for i, file in enumerate(files) if Path(file).resolve() in _resolved(files[:i])), None)
+    if twice is not None:
+        raise SarmError(f"{twice}: is given twice; its rows would count twice")
     skipped: list[RowError] = []
     rows = [
         (str(file), number, row)
@@ -70,7 +78,19 @@ def load_benchmark(
     benchmark = _READERS[kind].from_rows(rows, skipped, skip_bad)
     if not benchmark.items:
         raise SarmError(f"{files[0]}: none of the {len(skipped)} rows can be used, the first: {skipped[0]}")
-    return benchmark
+    return replace(benchmark, n_repeated=len(rows) - len({_contents(row) for _, _, row in rows}))
+
+
+def _resolved(files: Iterable[str | Path]) -> set[Path]:
+    return {Path(file).resolve() for file in files}
+
+
+def _contents(row: Mapping[str, Any]) -> bytes:
+    """What a row says, whatever it is called."""
+    said = {key: value for key, value in row.items() if key != "id"}
+    return hashlib.blake2b(
+        json.dumps(said, sort_keys=True).encode("utf-8", "replace"), digest_size=16
+    ).digest()
 
 
 def evaluate(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering | None = None) -> Result:

@@ -40,6 +40,7 @@ class Pairs:
     rejected: Ids
     prompts: Ids
     skipped: tuple[RowError, ...] = ()
+    n_repeated: int = 0
     kind: str = "pairs"
 
     @classmethod
@@ -76,7 +77,9 @@ class Pairs:
         subsets = np.array([item.subset for item in self.items])
         named = sorted({item.subset for item in self.items if item.subset})
         leaves = [Leaf("total", "pairs", credit, self.prompts)]
-        notes = counted_notes(int(nan.sum()), int(tied.sum()), self.skipped, tie_rule="a tie is not a win")
+        notes = counted_notes(
+            int(nan.sum()), int(tied.sum()), self.skipped, self.n_repeated, tie_rule="a tie is not a win"
+        )
         for name in named:
             inside = subsets == name
             score = _subset_score(name, named)

@@ -55,6 +55,10 @@ _TIE_WEIGHTS = {
 _TIE_ID = re.compile(r"(ref|tied):([0-9]{1,9})")
 
 
+_Gaps = dict[tuple[str, int], tuple[float, float]]
+"""("ref" or "tied", n) to (spread, gap)"""
+
+
 @dataclass(frozen=True)
 class _Completions:
     """Conversation numbers of the right and the wrong answers; `tie` is ("ref" or "tied", n) in Ties."""
@@ -74,6 +78,7 @@ class RewardBench2:
     prompts: npt.NDArray[np.int64]
     skipped: tuple[RowError, ...] = ()
     reader_notes: tuple[str, ...] = ()
+    n_repeated: int = 0
     kind: str = "rewardbench2"
 
     @classmethod
@@ -119,7 +124,7 @@ class RewardBench2:
         credit, margin = np.zeros(n), np.full(n, np.nan)
         deciding = np.zeros((n, 2), dtype=np.int64)
         n_nan = n_tied = 0
-        gaps: dict[tuple[str, int], tuple[float, float]] = {}
+        gaps: _Gaps = {}
         for position, each in enumerate(self.completions):
             right, wrong = values[list(each.right)], values[list(each.wrong)]
             unknown = bool(np.isnan(right).any() or np.isnan(wrong).any())
@@ -146,7 +151,11 @@ class RewardBench2:
                 leaves.append(Leaf(name, name, credit[inside], numbered(self.prompts[inside])))
                 present.append(name)
         notes = counted_notes(
-            n_nan, n_tied, self.skipped, tie_rule="outside Ties the credit is split, in Ties a tie is lost"
+            n_nan,
+            n_tied,
+            self.skipped,
+            self.n_repeated,
+            tie_rule="outside Ties the credit is split, in Ties a tie is lost",
         )
         notes += self.reader_notes
         if gaps:
@@ -171,20 +180,38 @@ class RewardBench2:
             benchmark=self,
             leaves=tuple(leaves),
             composites=tuple(composites),
-            decisions=Decisions(
-                np.arange(n),
-                np.array(
-                    ["best of several" if c.tie is None else f"ties ({c.tie[0]})" for c in self.completions]
-                ),
-                deciding[:, 0],
-                deciding[:, 1],
-                margin,
-                credit,
-            ),
+            decisions=self._decisions(deciding, margin, credit, gaps),
             n_nan=n_nan,
             n_tied=n_tied,
             missing=missing,
             notes=tuple(notes),
+        )
+
+    def _decisions(
+        self, deciding: npt.NDArray[np.int64], margin: Floats, credit: Floats, gaps: _Gaps
+    ) -> Decisions:
+        """One an item; and, as both weigh in the Ties score, whether the gaps of a prompt are above its spread.
+
+        The latter two stand on the tied row, with its deciding pair of answers.
+        """
+        rows = list(range(len(self.items)))
+        cases = ["best of several" if c.tie is None else f"ties ({c.tie[0]})" for c in self.completions]
+        credits = credit.tolist()
+        for row, each in enumerate(self.completions):
+            if each.tie is None or each.tie[0] != "tied" or ("ref", each.tie[1]) not in gaps:
+                continue
+            spread, gap = gaps[each.tie]
+            rows += [row, row]
+            cases += ["ties (gap above spread)", "ties (both gaps above spread)"]
+            credits += [float(gap > spread), float(min(gaps["ref", each.tie[1]][1], gap) > spread)]
+        numbers = np.array(rows, dtype=np.int64)
+        return Decisions(
+            numbers,
+            np.array(cases),
+            deciding[numbers, 0],
+            deciding[numbers, 1],
+            margin[numbers],
+            np.array(credits, dtype=np.float64),
         )
 
 
@@ -197,8 +224,8 @@ def _minus(a: float, b: float) -> float:
     return 0.0 if a == b else float(a - b)
 
 
-def _tie_leaves(gaps: Mapping[tuple[str, int], tuple[float, float]]) -> tuple[list[Leaf], list[str]]:
-    """The five means of the Ties formula; `gaps` maps ("ref" or "tied", n) to (spread, gap)."""
+def _tie_leaves(gaps: _Gaps) -> tuple[list[Leaf], list[str]]:
+    """The five means of the Ties formula."""
     by_kind = {kind: {n: pair for (k, n), pair in gaps.items() if k == kind} for kind in ("ref", "tied")}
     every = {n: position for position, n in enumerate(sorted({n for _, n in gaps}))}
     both = sorted(set(by_kind["ref"]) & set(by_kind["tied"]))

@@ -99,6 +99,7 @@ class RMBench:
     wrong: Ids
     prompts: Ids
     skipped: tuple[RowError, ...] = ()
+    n_repeated: int = 0
     kind: str = "rm-bench"
 
     @classmethod
@@ -167,7 +168,7 @@ class RMBench:
             pool for pool in POOLS if pool not in present and not (_is_safety(pool) and "safety" in present)
         )
         n_nan, n_tied = int(nan.sum()), int(tied.sum())
-        notes = counted_notes(n_nan, n_tied, self.skipped, tie_rule="a tie is not a win")
+        notes = counted_notes(n_nan, n_tied, self.skipped, self.n_repeated, tie_rule="a tie is not a win")
         if n_unnamed:
             notes.append(
                 f'{n_unnamed} rows say only "safety": they are a pool of their own, {UNNAMED}, beside the others'

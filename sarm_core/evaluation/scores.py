@@ -219,7 +219,9 @@ def prompt_of(conversation: Conversation) -> tuple[Any, str]:
     return before, asked[-1] if asked else ""
 
 
-def counted_notes(n_nan: int, n_tied: int, skipped: Sequence[RowError], *, tie_rule: str) -> list[str]:
+def counted_notes(
+    n_nan: int, n_tied: int, skipped: Sequence[RowError], n_repeated: int, *, tie_rule: str
+) -> list[str]:
     """The notes every benchmark shares."""
     notes = []
     if n_nan:
@@ -228,6 +230,8 @@ def counted_notes(n_nan: int, n_tied: int, skipped: Sequence[RowError], *, tie_r
         notes.append(f"{n_tied} decisions are exact ties; {tie_rule}")
     if skipped:
         notes.append(f"{len(skipped)} rows were skipped as bad, the first: {skipped[0]}")
+    if n_repeated:
+        notes.append(f"{n_repeated} rows say the same as an earlier one; each of them counts")
     return notes
 
 

@@ -256,6 +256,11 @@ def check_reward_bench(folder, rows, table):
     ]
     assert result.n_nan == sum(unknown)
     assert result.counts().get("Ties", 0) == sum(row["subset"] == "Ties" for row in rows if "Ties" in wanted)
+    decisions = result.decisions
+    for name in ("gap above spread", "both gaps above spread"):
+        if "Ties" in wanted:
+            credit = decisions.credit[decisions.case == f"ties ({name})"]
+            assert credit.mean() == pytest.approx(result.scores[f"Ties/{name}"])
 
 
 def test_ties_without_a_partner_are_said_and_not_scored(tmp_path):
@@ -355,11 +360,46 @@ def test_a_bad_row_is_named_or_skipped_and_noted(tmp_path, kind, row, words):
     assert "1 rows were skipped" in " ".join(benchmark.result(np.zeros(len(benchmark.conversations))).notes)
 
 
-def test_a_file_given_twice_is_noticed_in_ties(tmp_path):
+def test_a_file_given_twice_is_refused_and_repeated_rows_are_told(tmp_path):
+    row = {"id": 1, "prompt": "p", "chosen": "a", "rejected": "b"}
+    path = write(tmp_path, [row, {**row, "id": 2}, {**row, "prompt": "q"}])
+    (tmp_path / "link.jsonl").symlink_to(path)
+    for other in (path, str(path), tmp_path / "link.jsonl"):
+        with pytest.raises(SarmError, match="given twice"):
+            load_benchmark("pairs", [path, other])
+    copy = write(tmp_path, [row], "copy.jsonl")
+    benchmark = load_benchmark("pairs", [path, copy])
+    assert len(benchmark.items) == 4
+    notes = benchmark.result(np.zeros(len(benchmark.conversations))).notes
+    assert any(note.startswith("2 rows say the same as an earlier one") for note in notes)
+
+
+def test_a_second_ties_row_of_one_id_is_refused(tmp_path):
     row = {"id": "ref:1", "prompt": "p", "chosen": ["a"], "rejected": ["b"], "subset": "Ties"}
     path = write(tmp_path, [row])
     with pytest.raises(RowError, match="given twice"):
-        load_benchmark("rewardbench2", [path, path])
+        load_benchmark("rewardbench2", [path, write(tmp_path, [row], "copy.jsonl")])
+
+
+def test_what_lowers_the_ties_score_is_among_the_flips(tmp_path):
+    """The gap stays above 0 and falls below the spread: accuracies stay, the score does not."""
+    rows = [
+        {"id": "ref:1", "prompt": "p", "chosen": ["a"], "rejected": ["x"], "subset": "Ties"},
+        {"id": "tied:1", "prompt": "q", "chosen": ["b", "c"], "rejected": ["y"], "subset": "Ties"},
+    ]
+    benchmark = load_benchmark("rewardbench2", write(tmp_path, rows))
+    before, after = (
+        benchmark.result(rewards_by_text(benchmark, dict(zip(keys, rewards, strict=True))))
+        for keys in [[("p", "a"), ("p", "x"), ("q", "b"), ("q", "c"), ("q", "y")]]
+        for rewards in ([5, 0, 3.0, 3.5, 0], [5, 0, 1.0, 3.5, 0])
+    )
+    found = compare(before, after)
+    change = found.scores.set_index("score")["change"]
+    assert change["Ties/tied accuracy"] == 0 and change["Ties"] < -0.39
+    assert found.flips["case"].tolist() == ["ties (gap above spread)", "ties (both gaps above spread)"]
+    assert set(found.flips["direction"]) == {"lost"} and set(found.flips["id"]) == {"tied:1"}
+    right, wrong = (benchmark.conversations[found.flips[side][0]].answer for side in ("right", "wrong"))
+    assert (right, wrong) == ("b", "y") and found.flips["margin_after"].tolist() == [1.0, 1.0]
 
 
 def test_rewards_of_another_length_are_refused(tmp_path):
