@@ -84,6 +84,8 @@ def draw_check(engine: Engine, scale: float) -> None:
 
 def _score(engine: Engine, stem: str) -> None:
     state = st.session_state[STATE]
+    if state["judged"] is not None:
+        return  # the button was pressed twice: the first press judged this test
     test: LabelTest = state["test"]
     said = [bool(st.session_state.get(f"{stem}_{place}")) for place in range(1, len(test.examples) + 1)]
 
@@ -91,7 +93,9 @@ def _score(engine: Engine, stem: str) -> None:
         with engine.store() as store:
             return LabelTests(store, state["of"][2]).judge(test.id, state["text"], said)
 
-    state["judged"] = session.guarded(judge)
+    judged = session.guarded(judge)
+    if judged is not None:
+        state["judged"] = judged
 
 
 def _unmarked(example: StoredExample) -> str:

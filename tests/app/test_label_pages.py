@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice
+from app.engine import Choice, Engine
+from app.labelling import label_check
 from app.labelling.standing_labels import score_words
 from feature_db import FeatureFilter, ModelRecord, Store
 from feature_db.events import events
@@ -284,6 +285,23 @@ def test_no_further_test_is_offered_when_the_unseen_texts_ran_out(
         assert "Test 5 of 10; kept beside the label" in shown(test)
         test = sign(run_page("label.py", feature="7"), "cy")
     assert [b for b in sign(run_page("label.py", feature="7"), "dee").button if b.key == "label_test"]
+
+
+def test_a_second_press_of_score_loses_no_result(
+    run_page: Run, queue: int, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_check_texts(store_path, 7)
+    score = label_check._score
+
+    def twice(engine: Engine, stem: str) -> None:
+        score(engine, stem)
+        score(engine, stem)
+
+    monkeypatch.setattr(label_check, "_score", twice)
+    test = sign(run_page("label.py", feature="7"), "cy")
+    field(test, "text").set_value("always").run()
+    press(press(test, "label_test"), "label_check_score")
+    assert "**5 of 10 right**" in shown(test) and not test.error
 
 
 @pytest.mark.parametrize(
