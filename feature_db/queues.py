@@ -59,7 +59,8 @@ ON CONFLICT (queue, feature, annotator) DO UPDATE
     SET state = 'leased', leased = excluded.leased, expires = excluded.expires
 RETURNING id, feature, expires
 """
-# The same for one feature, in whichever queue has a place: first one that lends it to this person already.
+# The same for one feature, in whichever queue has a place: first one that lends it to this person already, then the
+# one asked for.
 _TAKE = f"""
 INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
 SELECT i.queue, i.feature, :annotator, 'leased', :now, :now + 1000000 * q.lease_seconds
@@ -68,7 +69,7 @@ WHERE q.closed IS NULL AND {_FREE}
 ORDER BY EXISTS (
     SELECT 1 FROM assignments AS own WHERE own.queue = i.queue AND own.feature = i.feature
     AND own.annotator = :annotator AND own.state = 'leased'
-) DESC, i.queue DESC LIMIT 1
+) DESC, i.queue IS :first DESC, i.queue DESC LIMIT 1
 ON CONFLICT (queue, feature, annotator) DO UPDATE
     SET state = 'leased', leased = excluded.leased, expires = excluded.expires
 RETURNING id, queue, feature, expires
@@ -244,17 +245,17 @@ class Queues:
                 row["id"], queue, row["feature"], row["expires"], self.labels.last_draft(row["feature"])
             )
 
-    def take(self, feature: int) -> Assignment | None:
+    def take(self, feature: int, first: int | None = None) -> Assignment | None:
         """The place of one feature in a queue, also one this person had skipped; renews a lease they hold.
 
-        None when no queue waits for their label of it: then it is labelled by its number. Raises StoreError when
-        every place is lent to somebody else.
+        Of several queues with a place `first` lends it, else the newest. None when no queue waits for their label
+        of it: then it is labelled by its number. Raises StoreError when every place is lent to somebody else.
         """
         feature = self.store.check_feature(feature)
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
             who = {"feature": feature, "annotator": annotator, "now": microseconds()}
-            row = conn.execute(_TAKE, who).fetchone()
+            row = conn.execute(_TAKE, who | {"first": first}).fetchone()
             if row is not None:
                 return Assignment(
                     row["id"], row["queue"], feature, row["expires"], self.labels.last_draft(feature)

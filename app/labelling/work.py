@@ -158,28 +158,41 @@ class Work:
         session.guarded(add)
 
     def undo(self, item: Item | None) -> None:
-        """Take back the last act and return to its feature, with what was typed in the form again."""
+        """Take back the last act and return to its feature, with what was typed in the form again.
+
+        The feature is lent again where a queue has a place for it; else it is opened by its number, and the one at
+        hand stays lent.
+        """
 
         def take_back() -> None:
-            with self.engine.store() as store:
+            not_lent = ""
+            # One transaction, so that nobody is lent the place that the undo frees.
+            with self.engine.store() as store, store.write():
                 labels, queues = Labels(store, self.me.name), Queues(store, self.me.name)
                 uid = labels.undo()
                 event = events(store, uid=uid)[0]
                 feature = event.feature
                 if event.kind in ("label", "edit"):
                     labels.draft(feature, fields_of(event))
-                claimed = None
-                if self.queue is not None and event.kind in ("label", "skip"):
-                    if item is not None and item.assignment is not None and item.feature != feature:
-                        queues.release(item.assignment)
-                    claimed = queues.claim(self.queue)
+                lent = None
+                if event.kind in ("label", "skip"):
+                    try:
+                        lent = queues.take(feature, first=self.queue)
+                    except StoreError as error:
+                        not_lent = str(error)
+                held = None if item is None else item.assignment
+                if lent is not None and held is not None and held != lent.id:
+                    queues.release(held)
             st.session_state.pop("label_lent", None)
             Fields(self.engine, self.me.name, feature).forget()
-            if claimed is not None and claimed.feature == feature:
-                st.query_params.pop("feature", None)
-            else:
+            if lent is None:
                 st.query_params["feature"] = str(feature)
+            else:
+                st.query_params.pop("feature", None)
+                st.session_state["label_queue"] = lent.queue
             session.say(f"Taken back: your {event.kind} of feature {feature}.", "success")
+            if not_lent:
+                session.say(f"It is open by its number, without a place in a queue: {plain(not_lent)}.", "warning")
 
         session.guarded(take_back)
 

@@ -192,6 +192,49 @@ def test_undo_gives_the_feature_and_the_words_back(run_page: Run, queue: int, st
         assert Queues(store, "cy").progress(queue).own_done == 1
 
 
+def test_undo_is_lent_its_own_feature_again_and_never_another_that_is_free(
+    run_page: Run, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(None, CHIEF, "admin")
+        queue = Queues(store, CHIEF).make("one each", FeatureFilter(ids=[7, 8, 9]), sort="id")
+        his = Queues(store, BO).claim(queue)
+        assert his is not None and his.feature == 9
+    test = sign(run_page("label.py"), "cy")
+    assert feature(test) == 8
+    field(test, "text").set_value("too quick").run()
+    press(test, "label_submit")
+    with Store.open(store_path) as store:
+        Queues(store, BO).release(his.id)  # now the first free place is of another feature
+    press(test, "label_undo")
+    assert feature(test) == 8 and "feature" not in test.query_params
+    with Store.open(store_path) as store:
+        assert Queues(store, "cy").progress(queue).leased == 1, "the feature that was at hand is given back"
+        lent = [Queues(store, name).claim(queue) for name in ("dee", "eve", "fay")]
+    assert [place and place.feature for place in lent] == [9, 7, None]
+
+
+def test_undo_opens_by_its_number_what_was_lent_to_somebody_else_and_says_so(
+    run_page: Run, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(None, CHIEF, "admin")
+        queue = Queues(store, CHIEF).make("one each", FeatureFilter(ids=[7, 8, 9]), sort="id")
+        his = Queues(store, BO).take(8)
+    test = sign(run_page("label.py", feature="8"), "cy")
+    field(test, "text").set_value("too quick").run()
+    press(test, "label_submit")
+    assert his is not None and feature(test) == 9
+    press(test, "label_undo")
+    assert feature(test) == 8 and field(test, "text").value == "too quick"
+    assert "Taken back: your label of feature 8" in shown(test)
+    assert "somebody else is labelling feature 8 now" in shown(test).replace("\\", "")
+    with Store.open(store_path) as store:
+        assert Queues(store, CHIEF).progress(queue).done == 0
+    press(test, "label_forward")
+    assert feature(test) == 9, "what was at hand is still lent"
+
+
 def test_back_edits_what_was_labelled_and_the_queue_goes_on(
     run_page: Run, queue: int, store_path: Path
 ) -> None:

@@ -104,6 +104,14 @@ def test_two_queues_do_not_lend_one_place_to_two_people(store: Store, root: Queu
     assert bo.claim(first) is None and bo.claim(second) is None and bo.take(10) is None
 
 
+def test_of_two_queues_with_a_place_the_one_at_hand_lends_it(store: Store, root: Queues):
+    first, second = root.make("a", only(10), sort="id"), root.make("b", only(10), sort="id")
+    for asked, lends in ((first, first), (None, second), (second + 1, second)):
+        lent = Queues(store, "ann").take(10, first=asked)
+        assert lent is not None and lent.queue == lends
+        Queues(store, "ann").release(lent.id)
+
+
 @given(seed=st.integers(0, 10_000), overlaps=st.lists(st.integers(1, 2), min_size=2, max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 def test_no_feature_is_held_by_more_people_than_the_queue_that_wants_most_has_places(
