@@ -15,7 +15,7 @@ from feature_db.label_values import LONGEST_TEXT
 from feature_db.labels import Labels
 from feature_db.queues import Queues
 
-__all__ = ["Fields", "fields_of"]
+__all__ = ["Fields", "fields_of", "fitted"]
 
 NAMES = ("text", "category", "verdict", "confidence", "note", "evidence", "from_suggestion")
 IN_DATA = ("evidence", "from_suggestion")
@@ -53,6 +53,11 @@ def _fitting(name: str, value: Any) -> Any:
     return list(dict.fromkeys(value)) if name == "evidence" else value
 
 
+def fitted(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` as the form shows them."""
+    return {name: _fitting(name, fields.get(name)) for name in NAMES}
+
+
 def fields_of(label: Event) -> dict[str, Any]:
     """What the form held when this label was sent."""
     return {name: label.data.get(name) if name in IN_DATA else getattr(label, name) for name in NAMES}
@@ -74,7 +79,7 @@ class Fields:
 
         Returns which of the two it was ("draft", "label"; "browser" after `found`), or None.
         """
-        if self.key("text") in st.session_state:
+        if self._open():
             return st.session_state.get(self.key("from"))
         with self.engine.store() as store:
             labels = Labels(store, self.name)
@@ -88,16 +93,18 @@ class Fields:
             last = own[-1]
             found = fields_of(last)
             source = "label"
-        for name in NAMES:
-            st.session_state[self.key(name)] = _fitting(name, found.get(name))
+        held = fitted(found)
+        for name, value in held.items():
+            st.session_state[self.key(name)] = value
         st.session_state[self.key("from")] = source
-        # For the browser to compare with what was typed.
-        st.session_state[self.key("kept")] = {name: st.session_state[self.key(name)] for name in LONGEST}
+        # To compare with what was typed.
+        st.session_state[self.key("kept")] = held
         return source
 
     def values(self) -> dict[str, Any]:
         """What the form holds now."""
-        return {name: st.session_state.get(self.key(name), EMPTY[name]) for name in NAMES}
+        held = {name: st.session_state.get(self.key(name), EMPTY[name]) for name in NAMES}
+        return held | {name: held[name] or "" for name in LONGEST}
 
     def put(self, field: str, value: Any) -> None:
         """Callback: set a field and keep the draft."""
@@ -119,17 +126,24 @@ class Fields:
 
         Renews the lease.
         """
+        if typed is None and not self._open():
+            return  # the button that was pressed on leaving a box came first, and put the form away
         newer = typed or {}
         values = self.values() | {n: newer[self.key(n)] for n in LONGEST if self.key(n) in newer}
 
         def keep() -> None:
             with self.engine.store() as store:
                 Labels(store, self.name).draft(self.feature, values)
-                st.session_state[self.key("kept")] = {name: values[name] or "" for name in LONGEST}
+                st.session_state[self.key("kept")] = values
                 if self.assignment is not None:
                     Queues(store, self.name).renew(self.assignment)
 
         session.guarded(keep)
+
+    def save_unsaved(self) -> None:
+        """Keep what the form holds and did not report yet, before it is put away."""
+        if self._open() and self.values() != st.session_state.get(self.key("kept")):
+            self.save_draft()
 
     def boxes(self) -> list[Box]:
         """The text boxes, for the browser to watch."""
@@ -159,3 +173,6 @@ class Fields:
         """Drop the fields: the form was sent."""
         for name in (*NAMES, "from", "kept"):
             st.session_state.pop(self.key(name), None)
+
+    def _open(self) -> bool:
+        return self.key("text") in st.session_state

@@ -8,12 +8,13 @@ import streamlit as st
 
 from app import session
 from app.engine import Engine
-from app.labelling.label_fields import Fields, fields_of
+from app.labelling.label_fields import Fields, fields_of, fitted
 from app.labelling.who import Me
-from app.plain_text import plain
+from app.plain_text import cut, plain
 from feature_db import StoreError
 from feature_db.events import events
 from feature_db.label_tests import LabelTests
+from feature_db.label_values import LONGEST_TEXT
 from feature_db.labels import Labels
 from feature_db.queues import Queues
 
@@ -160,12 +161,15 @@ class Work:
     def undo(self, item: Item | None) -> None:
         """Take back the last act and return to its feature, with what was typed in the form again.
 
-        The feature is lent again where a queue has a place for it; else it is opened by its number, and the one at
-        hand stays lent.
+        What was typed there since and not sent stays in the form instead: the words taken back are said. The feature
+        is lent again where a queue has a place for it; else it is opened by its number, and the one at hand stays
+        lent.
         """
+        if item is not None:
+            Fields(self.engine, self.me.name, item.feature, item.assignment).save_unsaved()
 
         def take_back() -> None:
-            not_lent = ""
+            not_lent, typed_since = "", False
             # One transaction, so that nobody is lent the place that the undo frees.
             with self.engine.store() as store, store.write():
                 labels, queues = Labels(store, self.me.name), Queues(store, self.me.name)
@@ -173,7 +177,9 @@ class Work:
                 event = events(store, uid=uid)[0]
                 feature = event.feature
                 if event.kind in ("label", "edit"):
-                    labels.draft(feature, fields_of(event))
+                    typed_since = self._unsent(labels, feature)
+                    if not typed_since:
+                        labels.draft(feature, fields_of(event))
                 lent = None
                 if event.kind in ("label", "skip"):
                     try:
@@ -184,13 +190,20 @@ class Work:
                 if lent is not None and held is not None and held != lent.id:
                     queues.release(held)
             st.session_state.pop("label_lent", None)
-            Fields(self.engine, self.me.name, feature).forget()
+            if event.kind in ("label", "edit", "skip"):
+                Fields(self.engine, self.me.name, feature).forget()
             if lent is None:
                 st.query_params["feature"] = str(feature)
             else:
                 st.query_params.pop("feature", None)
                 st.session_state["label_queue"] = lent.queue
             session.say(f"Taken back: your {event.kind} of feature {feature}.", "success")
+            if typed_since:
+                session.say(
+                    "What you typed since and did not send is still in the form. Taken back was: "
+                    f"“{plain(cut(event.text or '', LONGEST_TEXT))}”",
+                    "info",
+                )
             if not_lent:
                 session.say(f"It is open by its number, without a place in a queue: {plain(not_lent)}.", "warning")
 
@@ -210,6 +223,15 @@ class Work:
     def forward(self) -> None:
         """To what the queue lends."""
         st.query_params.pop("feature", None)
+
+    def _unsent(self, labels: Labels, feature: int) -> bool:
+        """Whether this person's draft has words that no event of theirs has: an undo before this one left its own."""
+        draft = labels.last_draft(feature)
+        if draft is None or not any(draft.values()):
+            return False
+        own = [event for event in labels.history(feature) if event.annotator == self.me.name]
+        sent = [fitted(fields_of(event)) for event in own if event.kind in ("label", "edit")]
+        return fitted(draft) not in sent
 
     def _leave(self, item: Item, goes_on: bool) -> None:
         st.session_state.pop("label_shown", None)

@@ -235,6 +235,45 @@ def test_undo_opens_by_its_number_what_was_lent_to_somebody_else_and_says_so(
     assert feature(test) == 9, "what was at hand is still lent"
 
 
+@pytest.mark.parametrize("reported", [True, False], ids=["after a pause", "on leaving the box"])
+def test_undo_takes_no_unsent_word_away(
+    run_page: Run, queue: int, store_path: Path, reported: bool
+) -> None:
+    test = sign(run_page("label.py"), "cy")
+    first = feature(test)
+    field(test, "text").set_value("old").run()
+    press(press(test, "label_submit"), "label_back")
+    assert feature(test) == first and field(test, "text").value == "old"
+    box = field(test, "text").set_value("new wording not sent")
+    if reported:
+        box.run()
+    press(test, "label_undo")
+    assert feature(test) == first and field(test, "text").value == "new wording not sent"
+    assert "is still in the form" in shown(test) and "“old”" in shown(test)
+    with Store.open(store_path) as store:
+        draft = Labels(store, "cy").last_draft(first)
+        assert draft is not None and draft["text"] == "new wording not sent"
+
+
+def test_undo_of_one_edit_after_another_gives_the_words_of_each(run_page: Run, queue: int) -> None:
+    test = sign(run_page("label.py", feature="40"), "cy")
+    for words in ("first", "second"):
+        field(test, "text").set_value(words).run()
+        test = press(test, "label_submit")
+        test = run_again(test, feature="40")
+    for words in ("second", "first"):
+        press(test, "label_undo")
+        assert field(test, "text").value == words and "still in the form" not in shown(test)
+
+
+def test_undo_of_something_else_leaves_the_form_as_it_is(run_page: Run, queue: int) -> None:
+    test = sign(run_page("label.py", feature="40"), "cy")
+    press(press(test, "label_flag"), "label_reason_6")
+    field(test, "text").set_value("half a th")
+    press(test, "label_undo")
+    assert feature(test) == 40 and field(test, "text").value == "half a th"
+
+
 def test_back_edits_what_was_labelled_and_the_queue_goes_on(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
