@@ -38,7 +38,7 @@ class Event:
     note: str = ""
     """The reason of a vote, skip, flag or adjudication."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Evidence (hashes of texts), the score of a label's test, the fields of a draft."""
+    """Evidence (hashes of texts), the score of a label's test, the fields of a draft or of one that a skip ended."""
     about: str | None = None
     """uid of the label that a vote, flag or adjudication is about."""
     supersedes: str | None = None

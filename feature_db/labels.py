@@ -165,10 +165,15 @@ class Labels:
             )
 
     def skip(self, feature: int, reason: str) -> str:
-        """Pass a feature over, with the reason; no queue offers it to this person again."""
+        """Pass a feature over, with the reason; no queue offers it to this person again.
+
+        It ends their draft, whose fields are kept as the event's data: who takes the skip back can have them again.
+        """
         with self.store.write():
             annotator = self._may("skip")
-            uid = self._add("skip", feature, note=reason_text(reason, "a skip"))
+            drafts = events(self.store, "current_drafts", self._feature(feature), annotator)
+            data = drafts[-1].data if drafts and any(drafts[-1].data.values()) else {}
+            uid = self._add("skip", feature, note=reason_text(reason, "a skip"), data=data)
             follow_events(self.store, [(self._feature(feature), annotator)])
             return uid
 

@@ -58,9 +58,11 @@ def fitted(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _fitting(name, fields.get(name)) for name in NAMES}
 
 
-def fields_of(label: Event) -> dict[str, Any]:
-    """What the form held when this label was sent."""
-    return {name: label.data.get(name) if name in IN_DATA else getattr(label, name) for name in NAMES}
+def fields_of(sent: Event) -> dict[str, Any]:
+    """What the form held when this label was sent or this skip put it away."""
+    if sent.kind == "skip":
+        return sent.data
+    return {name: sent.data.get(name) if name in IN_DATA else getattr(sent, name) for name in NAMES}
 
 
 class Fields:

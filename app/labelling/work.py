@@ -10,11 +10,10 @@ from app import session
 from app.engine import Engine
 from app.labelling.label_fields import Fields, fields_of, fitted
 from app.labelling.who import Me
-from app.plain_text import cut, plain
+from app.plain_text import plain
 from feature_db import StoreError
 from feature_db.events import events
 from feature_db.label_tests import LabelTests
-from feature_db.label_values import LONGEST_TEXT
 from feature_db.labels import Labels
 from feature_db.queues import Queues
 
@@ -22,6 +21,9 @@ __all__ = ["Item", "Work", "take_asked"]
 
 LAST = "label_last"
 """State's key: (model, person, feature) of the label sent last."""
+
+ENDS_FORM = ("label", "edit", "skip")
+"""Events that put the form away, and whose undo fills it again"""
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,10 @@ class Work:
             self._leave(item, goes_on)
 
     def skip(self, item: Item, fields: Fields, reason: str) -> None:
-        """Pass over, with a reason."""
+        """Pass over, with a reason; an undo gives back what was typed."""
         if st.session_state.get("label_shown") != item:
             return
+        fields.save_unsaved()
 
         def do() -> bool:
             with self.engine.store() as store:
@@ -169,17 +172,18 @@ class Work:
             Fields(self.engine, self.me.name, item.feature, item.assignment).save_unsaved()
 
         def take_back() -> None:
-            not_lent, typed_since = "", False
+            not_lent, was, typed_since = "", {}, False
             # One transaction, so that nobody is lent the place that the undo frees.
             with self.engine.store() as store, store.write():
                 labels, queues = Labels(store, self.me.name), Queues(store, self.me.name)
                 uid = labels.undo()
                 event = events(store, uid=uid)[0]
                 feature = event.feature
-                if event.kind in ("label", "edit"):
+                if event.kind in ENDS_FORM:
+                    was = fitted(fields_of(event))
                     typed_since = self._unsent(labels, feature)
-                    if not typed_since:
-                        labels.draft(feature, fields_of(event))
+                    if not typed_since and any(was.values()):
+                        labels.draft(feature, was)
                 lent = None
                 if event.kind in ("label", "skip"):
                     try:
@@ -190,7 +194,7 @@ class Work:
                 if lent is not None and held is not None and held != lent.id:
                     queues.release(held)
             st.session_state.pop("label_lent", None)
-            if event.kind in ("label", "edit", "skip"):
+            if event.kind in ENDS_FORM:
                 Fields(self.engine, self.me.name, feature).forget()
             if lent is None:
                 st.query_params["feature"] = str(feature)
@@ -199,13 +203,16 @@ class Work:
                 st.session_state["label_queue"] = lent.queue
             session.say(f"Taken back: your {event.kind} of feature {feature}.", "success")
             if typed_since:
+                words = was["text"] or was["note"]
                 session.say(
-                    "What you typed since and did not send is still in the form. Taken back was: "
-                    f"“{plain(cut(event.text or '', LONGEST_TEXT))}”",
+                    "What you typed since and did not send is still in the form."
+                    + (f" Taken back was: “{plain(words)}”" if words else ""),
                     "info",
                 )
             if not_lent:
-                session.say(f"It is open by its number, without a place in a queue: {plain(not_lent)}.", "warning")
+                session.say(
+                    f"It is open by its number, without a place in a queue: {plain(not_lent)}.", "warning"
+                )
 
         session.guarded(take_back)
 
@@ -230,7 +237,7 @@ class Work:
         if draft is None or not any(draft.values()):
             return False
         own = [event for event in labels.history(feature) if event.annotator == self.me.name]
-        sent = [fitted(fields_of(event)) for event in own if event.kind in ("label", "edit")]
+        sent = [fitted(fields_of(event)) for event in own if event.kind in ENDS_FORM]
         return fitted(draft) not in sent
 
     def _leave(self, item: Item, goes_on: bool) -> None:

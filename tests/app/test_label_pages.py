@@ -236,9 +236,7 @@ def test_undo_opens_by_its_number_what_was_lent_to_somebody_else_and_says_so(
 
 
 @pytest.mark.parametrize("reported", [True, False], ids=["after a pause", "on leaving the box"])
-def test_undo_takes_no_unsent_word_away(
-    run_page: Run, queue: int, store_path: Path, reported: bool
-) -> None:
+def test_undo_takes_no_unsent_word_away(run_page: Run, queue: int, store_path: Path, reported: bool) -> None:
     test = sign(run_page("label.py"), "cy")
     first = feature(test)
     field(test, "text").set_value("old").run()
@@ -264,6 +262,40 @@ def test_undo_of_one_edit_after_another_gives_the_words_of_each(run_page: Run, q
     for words in ("second", "first"):
         press(test, "label_undo")
         assert field(test, "text").value == words and "still in the form" not in shown(test)
+
+
+@pytest.mark.parametrize("typed_since", ["", "begun again"])
+def test_undo_of_a_skip_gives_back_what_was_typed(
+    run_page: Run, queue: int, store_path: Path, typed_since: str
+) -> None:
+    test = sign(run_page("label.py"), "cy")
+    first = feature(test)
+    field(test, "note").set_value("a note").run()
+    press(test, "label_verdict_2")
+    press(test, "label_skip")
+    field(test, "text").set_value("half a th")
+    press(test, "label_reason_6")
+    assert feature(test) != first
+    assert "of yours, not sent yet" not in shown(test), "a skipped feature is not unfinished work"
+    if typed_since:
+        field(press(test, "label_back"), "text").set_value(typed_since).run()
+    press(test, "label_undo")
+    assert feature(test) == first and field(test, "text").value == (typed_since or "half a th")
+    assert ("Taken back was: “half a th”" in shown(test)) == bool(typed_since)
+    if not typed_since:
+        assert field(test, "note").value == "a note" and "**2**" in shown(test)
+    with Store.open(store_path) as store:
+        assert Labels(store, "cy").hidden(first) == "lease"
+
+
+def test_what_a_skip_put_away_is_shown_to_nobody_else(run_page: Run, queue: int, store_path: Path) -> None:
+    test = sign(run_page("label.py", feature=str(LABELLED)), "cy")
+    field(test, "text").set_value("half a thought").run()
+    press(press(test, "label_skip"), "label_reason_6")
+    for page in ("feature.py", "label.py", "disagreements.py"):
+        test = sign(run_page(page, feature=str(LABELLED)), ANN)
+        body = shown(test) + "".join(table.value.to_string() for table in test.dataframe)
+        assert ("skip" in body or page == "label.py") and "half a thought" not in body
 
 
 def test_undo_of_something_else_leaves_the_form_as_it_is(run_page: Run, queue: int) -> None:

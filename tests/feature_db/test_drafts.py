@@ -45,6 +45,33 @@ def test_what_is_sent_ends_the_senders_draft_of_that_feature_only(
     assert ann.last_draft(4) == {"text": "ann 4"} and bo.last_draft(3) == {"text": "bo 3"}
 
 
+def test_a_skip_keeps_what_was_typed_and_offers_it_nowhere(store: Store, ann: Labels) -> None:
+    typed = {"text": "half", "verdict": 2, "evidence": ["a" * 64]}
+    ann.draft(3, typed)
+    ann.draft(4, {"text": "", "verdict": None})
+    skips = [Labels(store, " ann ").skip(feature, "unclear") for feature in (3, 4, 5)]
+    assert [events(store, uid=uid)[0].data for uid in skips] == [typed, {}, {}]
+    assert ann.drafts() == [] and ann.last_draft(3) is None
+
+
+@pytest.mark.parametrize("way", ["jsonl", "csv", "db"])
+def test_what_a_skip_kept_moves_with_it(
+    store: Store, ann: Labels, template: Path, tmp_path: Path, way: str
+) -> None:
+    ann.draft(3, {"text": '=half,\n"quoted"', "verdict": 2, "from_suggestion": {"method": "m", "text": "t"}})
+    ann.skip(3, "unclear")
+    shutil.copy(template, tmp_path / "other.db")
+    with Store.open(tmp_path / "other.db") as other:
+        People(other).set_role(None, "root", "admin")
+        for new in ({"skip": 1}, {}):
+            if way == "db":
+                assert merge_store(other, store.path, "root").new == new
+            else:
+                export_events(store, tmp_path / f"e.{way}")
+                assert import_events(other, tmp_path / f"e.{way}", "root").new == new
+        assert events(other) == events(store) and Labels(other, "ann").drafts() == []
+
+
 @pytest.mark.parametrize(
     "fields",
     [["text"], None, {"text": {1, 2}}, {"text": float("nan")}, {"text": b"x"}, {"text": "x" * 100_001}],
