@@ -213,11 +213,13 @@ def _stats(arguments: argparse.Namespace) -> None:
 def _show_merge(report: MergeReport) -> None:
     verb = "would be added" if report.dry_run else "added"
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(report.new.items())) or "no event"
-    print(f"{kinds} {verb}; {report.known:,} known already")
+    print(
+        f"{kinds} {verb}; {report.known:,} known already; labels, or what was settled, of "
+        f"{len(report.changed):,} features change"
+    )
     for feature, (before, after) in report.changed.items():
-        print(
-            f"feature {feature}: {' | '.join(before) or 'unlabelled'} -> {' | '.join(after) or 'unlabelled'}"
-        )
+        stands, then = (_one_line(" | ".join(lines)) or "unlabelled" for lines in (before, after))
+        print(f"feature {feature}: {stands} -> {then}")
 
 
 def _show(report: Report, verb: str) -> None:

@@ -28,10 +28,14 @@ from feature_db.store import Store
 __all__ = ["MergeReport", "import_events", "merge_store"]
 
 _STATE_KINDS = ("label", "edit", "undo", "adjudicate")
-_STANDING = (
-    "SELECT feature, annotator, text FROM current_labels WHERE feature IN (SELECT value FROM json_each(?)) "
-    "ORDER BY time, uid"
-)
+_STANDING = """
+SELECT feature, annotator, text, verdict, category, confidence, 0 AS settled, time, uid FROM current_labels
+WHERE feature IN (SELECT value FROM json_each(:features))
+UNION ALL
+SELECT feature, annotator, text, verdict, category, confidence, 1, time, uid FROM current_adjudications
+WHERE feature IN (SELECT value FROM json_each(:features))
+ORDER BY settled, time, uid
+"""
 
 Standing = dict[int, tuple[str, ...]]
 
@@ -48,7 +52,7 @@ class MergeReport:
     annotators: dict[str, int] = field(default_factory=dict)
     """Events added, by annotator"""
     changed: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
-    """feature -> (standing labels before, after), where they differ"""
+    """feature -> (standing labels and what was settled before, after), where they differ; see `_line`"""
 
 
 def import_events(store: Store, path: str | Path, by: str, *, dry_run: bool = False) -> MergeReport:
@@ -134,13 +138,27 @@ def _without_trigger(store: Connection, name: str) -> Iterator[None]:
 
 def _standing(conn: sqlite3.Connection, features: Iterable[int]) -> Standing:
     found: dict[int, list[str]] = {}
-    for feature, annotator, text in conn.execute(_STANDING, (json.dumps(list(features)),)):
-        found.setdefault(feature, []).append(f"{annotator}: {text}")
+    for feature, *said in conn.execute(_STANDING, {"features": json.dumps(list(features))}):
+        found.setdefault(feature, []).append(_line(*said[:6]))
     return {feature: tuple(lines) for feature, lines in found.items()}
 
 
+def _line(
+    annotator: str,
+    text: str | None,
+    verdict: int | None,
+    category: str | None,
+    confidence: float | None,
+    settled: int,
+) -> str:
+    """A label as "ann: lists (verdict 4, category style, confidence 0.5)", an adjudication as "settled by ann: ..."."""
+    named = (("verdict", verdict), ("category", category), ("confidence", confidence))
+    facts = ", ".join(f"{name} {value}" for name, value in named if value is not None)
+    return f"{'settled by ' if settled else ''}{annotator}: {text or ''}{f' ({facts})' if facts else ''}"
+
+
 def _standing_with(store: Store, added: list[Event], features: list[int]) -> Standing:
-    """What would stand: the same table and view in memory, with the events of these features and the new ones."""
+    """What would stand: the same table and views in memory, with the events of these features and the new ones."""
     definitions = [
         store.value("SELECT sql FROM sqlite_master WHERE name = ?", (name,))
         for name in (
@@ -148,6 +166,7 @@ def _standing_with(store: Store, added: list[Event], features: list[int]) -> Sta
             "label_events_feature",
             "label_events_supersedes",
             "current_labels",
+            "current_adjudications",
         )
     ]
     marks = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))

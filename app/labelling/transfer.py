@@ -88,8 +88,8 @@ def import_section(engine: Engine, me: Me) -> None:
         st.dataframe(
             {
                 "feature": list(report.changed),
-                "labels now": ["; ".join(before) for before, _ in report.changed.values()],
-                "labels after": ["; ".join(after) for _, after in report.changed.values()],
+                "stands now": ["; ".join(before) for before, _ in report.changed.values()],
+                "stands after": ["; ".join(after) for _, after in report.changed.values()],
             },
             hide_index=True,
         )
@@ -139,5 +139,5 @@ def _words(report: MergeReport, verb: str) -> str:
     people = ", ".join(plain(name) for name in sorted(report.annotators))
     return (
         f"{sum(report.new.values()):,} events {verb} added ({kinds}){f' of {people}' if people else ''}; "
-        f"{report.known:,} are here already; labels of {len(report.changed):,} features change."
+        f"{report.known:,} are here already; labels, or what was settled, of {len(report.changed):,} features change."
     )

@@ -810,20 +810,29 @@ def test_another_store_of_the_model_comes_in_with_its_history_after_a_dry_run(
     with Store.open(other) as store:
         Labels(store, "far").label(9, "from elsewhere", verdict=5)
         Labels(store, "far").label(9, "from elsewhere, edited", verdict=4)
+        People(store).set_role(None, "far", "admin")
+        Labels(store, "far").adjudicate(9, text="agreed", verdict=4)
     with Store.open(store_path) as store:
         Labels(store, "near").label(9, "from here")
     test = sign(run_page("disagreements.py"), CHIEF)
     test.file_uploader(key="import_file").upload("Colleague's.db", other.read_bytes()).run()
-    assert "2 events would be added (1 edit, 1 label) of far" in shown(test)
+    assert "3 events would be added (1 adjudicate, 1 edit, 1 label) of far" in shown(test)
+    assert "labels, or what was settled, of 1 features change" in shown(test)
+    (stands,) = [table.value for table in test.dataframe if "stands after" in table.value]
+    assert stands["stands now"].tolist() == ["near: from here"]
+    assert stands["stands after"].tolist() == [
+        "far: from elsewhere, edited (verdict 4); near: from here; settled by far: agreed (verdict 4)"
+    ]
     with Store.open(store_path) as store:
         assert len(Labels(store, CHIEF).current(9)) == 1
     press(test, "import_go")
-    assert "2 events were added" in shown(test) and "nothing" in shown(test)
+    assert "3 events were added" in shown(test) and "nothing" in shown(test)
     with Store.open(store_path) as store:
         assert {e.text for e in Labels(store, CHIEF).current(9)} == {"from here", "from elsewhere, edited"}
         assert [e.text for e in events(store, feature=9)] == [
             "from elsewhere",
             "from elsewhere, edited",
+            "agreed",
             "from here",
         ]
 

@@ -150,7 +150,45 @@ def test_a_dry_run_changes_nothing_and_says_what_the_import_then_does(busy: Stor
             done.changed,
         )
         assert dry.dry_run and not done.dry_run
-        assert dry.changed.keys() == {3} and dry.changed[3][0] == () and len(dry.changed[3][1]) == 2
+        assert dry.changed.keys() == {3} and dry.changed[3][0] == () and len(dry.changed[3][1]) == 3
+
+
+@pytest.mark.parametrize("way", ["file", "store"])
+def test_a_dry_run_tells_what_changes_beside_the_text(store: Store, tmp_path: Path, capsys: Any, way: str):
+    People(store).set_role(None, "root", "admin")
+    ann, root = Labels(store, "ann"), Labels(store, "root")
+    for feature in range(1, 7):
+        ann.label(feature, "lists", category="style", verdict=4)
+    root.adjudicate(5, text="settled, then not")
+    export_events(store, tmp_path / "common.jsonl")
+    with another(tmp_path) as other:
+        import_events(other, tmp_path / "common.jsonl", "root")
+        ann.label(1, "lists", category="style", verdict=2)
+        ann.label(2, "lists", category="safety", verdict=4)
+        ann.label(3, "lists", category="style", verdict=4, confidence=0.5)
+        root.adjudicate(4, text="settled\x1b[2J", verdict=3)
+        root.undo(events(store, feature=5, annotator="root")[0].uid)
+        ann.label(6, "lists", category="style", verdict=4)  # says the same as before
+        export_events(store, tmp_path / "e.jsonl")
+        take = functools.partial(import_events, other, tmp_path / "e.jsonl", "root")
+        if way == "store":
+            take = functools.partial(merge_store, other, store.path, "root")
+        dry = take(dry_run=True)
+        assert main(["import", str(other.path), str(tmp_path / "e.jsonl"), "--as", "root", "--dry-run"]) == 0
+        said = capsys.readouterr().out
+        assert dry.changed == take().changed
+    before = "ann: lists (verdict 4, category style)"
+    after = {
+        1: ("ann: lists (verdict 2, category style)",),
+        2: ("ann: lists (verdict 4, category safety)",),
+        3: ("ann: lists (verdict 4, category style, confidence 0.5)",),
+        4: (before, "settled by root: settled\x1b[2J (verdict 3)"),
+        5: (before,),
+    }
+    stood = dict.fromkeys(after, (before,)) | {5: (before, "settled by root: settled, then not")}
+    assert dry.changed == {feature: (stood[feature], after[feature]) for feature in after}
+    assert "labels, or what was settled, of 5 features change" in said and "\x1b" not in said
+    assert f"feature 2: {before} -> ann: lists (verdict 4, category safety)\n" in said
 
 
 def test_merging_keeps_both_histories_whichever_way_round(busy: Store, tmp_path: Path):
