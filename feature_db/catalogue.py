@@ -42,7 +42,7 @@ class FeatureFilter:
     flagged: bool | None = None
     suggested: bool | None = None
     disputed: bool | None = None
-    """At least two current labels whose categories or verdicts differ, and nobody settled it."""
+    """At least two people whose categories or verdicts differ (`agreement.disagreements`), and nobody settled it."""
     list_id: int | None = None
     query: str | None = None
     """Words in the text a feature was settled on, else in its current labels, or in a suggestion."""
@@ -89,11 +89,18 @@ class FeatureFilter:
         return (" AND ".join(conditions) or "1"), parameters
 
 
-_DISPUTED = (
-    "SELECT feature FROM current_labels GROUP BY feature "
-    "HAVING count(DISTINCT category) > 1 OR count(DISTINCT verdict) > 1 "
-    "EXCEPT SELECT feature FROM current_adjudications"
-)
+_DIFFER = "(min(category) <> max(category) OR min(verdict) <> max(verdict))"
+# People differ, not labels: of somebody who has several after a merge the latest counts, as in `standing_ratings`.
+# Only where labels differ and somebody has several are they looked at one by one.
+_DISPUTED = f"""
+SELECT feature FROM current_labels AS l GROUP BY feature
+HAVING {_DIFFER} AND (count(*) = count(DISTINCT annotator) OR (
+    SELECT {_DIFFER} FROM (
+        SELECT category, verdict, row_number() OVER (PARTITION BY annotator ORDER BY time DESC, uid DESC) AS place
+        FROM current_labels WHERE feature = l.feature
+    ) WHERE place = 1
+))
+EXCEPT SELECT feature FROM current_adjudications"""
 _MATCHING = (
     "SELECT feature FROM labels_fts WHERE labels_fts MATCH ? UNION ALL "
     "SELECT feature FROM suggestions WHERE id IN "

@@ -103,6 +103,7 @@ class Labels:
     ) -> str:
         """Label a feature; returns the event's uid. A person's second label on a feature edits their first.
 
+        After a merge they may have several: the new one edits the latest and takes the others back.
         `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts, `from_suggestion`
         "method" and "text" of the suggestion that the text began as: kept with whether it was changed, as a label
         that repeats a suggestion is no independent opinion of it. Counts in every queue that has the feature,
@@ -128,6 +129,8 @@ class Labels:
             annotator = self._may("label")
             feature = self._feature(feature)
             own = events(self.store, "current_labels", feature, annotator)
+            # Before the new one, which is thereby their latest act and the one that an undo takes back.
+            self._take_back_all_but_last(own)
             uid = self._add(
                 "edit" if own else "label",
                 feature,
@@ -315,6 +318,13 @@ class Labels:
         event = Event(uuid.uuid4().hex, feature, annotator, kind, max(microseconds(), last + 1), **fields)
         insert_event(self.store, event)
         return event.uid
+
+    def _take_back_all_but_last(self, own: Sequence[Event]) -> None:
+        # Again and again, as what an edit had replaced stands once the edit is taken back.
+        while others := own[:-1]:
+            for event in others:
+                self._add("undo", event.feature, supersedes=event.uid)
+            own = events(self.store, "current_labels", own[-1].feature, own[-1].annotator)
 
     def _current_label(self, uid: str) -> Event:
         found = events(self.store, "current_labels", uid=string(uid, "the uid of a label"))

@@ -8,10 +8,10 @@ from typing import Any
 import krippendorff
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_db import Store, StoreError
+from feature_db import FeatureFilter, Store, StoreError
 from feature_db.agreement import (
     Level,
     alpha,
@@ -23,6 +23,7 @@ from feature_db.agreement import (
     ratings,
     standing_ratings,
 )
+from feature_db.events import Event, insert_event
 from feature_db.labels import Labels
 from feature_db.ratings import ratings_at
 from feature_db.roles import People
@@ -155,6 +156,40 @@ def test_labels_that_stand_are_what_is_compared_as_they_were_before_reading(stor
     assert [figure.n_ratings for _, figure in steps] == sorted(figure.n_ratings for _, figure in steps)
     with pytest.raises(StoreError, match="verdict or category"):
         ratings(store, "text; DROP TABLE label_events")
+
+
+class TakenBack(Exception):
+    """Ends a transaction, so that the next example begins with no event."""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 4),
+            st.sampled_from(["ann", "bob", "eve"]),
+            st.none() | st.integers(1, 3),
+            st.none() | st.sampled_from(["style", "safety"]),
+            st.integers(1, 4),
+        ),
+        max_size=25,
+    ),
+    st.sets(st.integers(0, 4), max_size=2),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_the_list_of_features_calls_those_disputed_on_which_people_disagree(
+    store: Store, labels: list[Any], settled: set[int]
+):
+    """Of labels as merges leave them: several of one person, some at the same time."""
+    with contextlib.suppress(TakenBack), store.write():
+        for place, (feature, who, verdict, category, time) in enumerate(labels):
+            event = Event(f"u{place}", feature, who, "label", time, "x", category, verdict)
+            insert_event(store, event)
+        for feature in settled:
+            insert_event(store, Event(f"s{feature}", feature, "judge", "adjudicate", 9, "settled"))
+        found = [d for measure in ("verdict", "category") for d in disagreements(store, measure)]
+        disputed = store.features_page("id", filters=FeatureFilter(disputed=True)).rows
+        assert {row.id for row in disputed} == {d.feature for d in found if not d.adjudicated}
+        raise TakenBack
 
 
 def test_nothing_labelled_is_undefined_everywhere(store: Store):

@@ -20,6 +20,7 @@ from feature_db.event_files import export_labels
 from feature_db.labels import CheckScore, Labels, categories, set_categories
 from feature_db.merge import import_events, merge_store
 from feature_db.queues import Queues
+from feature_db.ratings import ratings, standing_ratings
 from feature_db.roles import ACTIONS, ROLES, People
 
 
@@ -52,6 +53,53 @@ def test_a_second_label_edits_the_first_and_undo_brings_it_back(store: Store, an
         0.5,
         {"evidence": ["abc"]},
     )
+
+
+def test_the_next_label_replaces_all_that_a_merge_left_its_author(
+    store: Store, ann: Labels, template: Path, tmp_path: Path
+):
+    queue = Queues(store, "root").make("q", FeatureFilter(ids=[3]), sort="id", overlap=2)
+    Labels(store, "bo").label(3, "his", verdict=2)
+    ann.label(3, "common", verdict=1)
+    shutil.copy(template, tmp_path / "other.db")
+    with Store.open(tmp_path / "other.db") as other:
+        People(other).set_role(None, "root", "admin")
+        merge_store(other, store.path, "root")
+        ann.label(3, "edited here", verdict=2)
+        for words in ("edited there", "edited there again"):
+            Labels(other, "ann").label(3, words, verdict=3)
+        merge_store(store, other.path, "root")
+        assert texts(store, 3) == ["his", "edited here", "edited there again"]
+        ann.label(3, "one again", verdict=2)
+        assert texts(store, 3) == ["his", "one again"]
+        assert store.feature(3).n_labels == 2 and Queues(store, "root").progress(queue).done == 2
+        assert store.features_page(filters=FeatureFilter(query="edited")).total == 0
+        assert standing_ratings(store, "verdict")[3] == {"ann": 2, "bo": 2}
+        assert ratings(store, "verdict")[3] == {"ann": 1, "bo": 2}
+        merge_store(other, store.path, "root")
+        assert texts(other, 3) == texts(store, 3)
+    for words in ("edited there again", "edited there", "common"):
+        ann.undo()
+        assert texts(store, 3) == ["his", words]
+        assert store.feature(3).n_labels == 2 and Queues(store, "root").progress(queue).done == 2
+    ann.undo()
+    assert texts(store, 3) == ["his"] and Queues(store, "root").progress(queue).done == 1
+
+
+def test_what_a_replaced_edit_had_replaced_stands_no_more_either(
+    store: Store, ann: Labels, template: Path, tmp_path: Path
+):
+    for words in ("first here", "second here"):
+        ann.label(3, words)
+    shutil.copy(template, tmp_path / "other.db")
+    with Store.open(tmp_path / "other.db") as other:
+        Labels(other, "ann").label(3, "there")
+        merge_store(store, other.path, "root")
+    assert texts(store, 3) == ["second here", "there"]
+    ann.label(3, "one again")
+    assert texts(store, 3) == ["one again"]
+    ann.undo()
+    assert texts(store, 3) == ["there"]
 
 
 def test_events_can_neither_be_changed_nor_deleted(store: Store, ann: Labels):
