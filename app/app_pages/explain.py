@@ -16,6 +16,25 @@ from app.why import bars, feature_title
 
 MOST_BARS = 40
 
+# The text stays in sight while the bars go by: a bar's answer is in the text. Beside the bars it sticks within its own
+# column; on a phone, where they come below it, across both. Streamlit's bar at the top is 3.75rem high; Streamlit gives
+# HTML no variable for the page's own colour, which must hide the bars that pass under the text.
+PAPER = ", ".join(str(st.get_option(f"theme.{base}.backgroundColor")) for base in ("light", "dark"))
+LAYOUT = f"""<style>
+.st-key-text_and_sums > :has(> .st-key-traced_text) {{ position: sticky; top: 3.75rem; z-index: 1; min-height: 0 }}
+.st-key-traced_text {{ max-height: calc(100vh - 5rem); overflow-y: auto;
+  width: calc(100% + 6px); margin-inline: -3px; padding-inline: 3px }}  /* room for the scored token's frame */
+.st-key-text_and_sums > * {{ min-width: 0; align-self: start }}
+@media (max-width: 640px) {{
+  .st-key-traced_text {{ max-height: 40vh; padding-block: 0.25rem 0.5rem; background: light-dark({PAPER});
+    border-bottom: 1px solid rgba(128, 140, 155, 0.5) }}
+}}
+@media (min-width: 641px) {{
+  .st-key-text_and_sums {{ display: grid; grid-template: auto 1fr / repeat(2, minmax(0, 1fr)); gap: 1rem 4rem }}
+  .st-key-text_and_sums > :has(> .st-key-sums) {{ grid-area: 1 / 2 / 3 / 3 }}
+}}
+</style>"""
+
 current = session.engine()
 session.open_link(current)
 if (opened := st.session_state.pop("open_feature", None)) is not None:
@@ -76,8 +95,12 @@ def show_in_text(feature: int) -> None:
     st.session_state["traced"] = feature
 
 
-text_side, sum_side = st.columns([1, 1], gap="large")
-with sum_side:
+st.html(LAYOUT)
+with st.container(key="text_and_sums"):
+    text_head = st.container(key="traced_head")
+    text_body = st.container(key="traced_text")
+    sums = st.container(key="sums")
+with sums:
     st.subheader("What the reward is made of", anchor=False)
     error = abs(float(contributions.sum()) - float(steered_rewards[index]))
     st.caption(
@@ -111,12 +134,15 @@ with sum_side:
             },
         )
 
-with text_side:
+with text_head:
     st.subheader("Where a feature responds", anchor=False)
-    if choices:
+    if not choices:
+        st.info("No feature is active at the scored token of this answer.", icon=":material/info:")
+if choices:
+    with text_head:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             feature = st.selectbox(
-                "Feature, or click one beside",
+                "Feature, or click a bar",
                 choices,
                 format_func=lambda i: feature_title(i, notes.get(i), 60),
                 key="traced",
@@ -128,13 +154,17 @@ with text_side:
                 icon=":material/ink_highlighter:",
                 key="open_traced",
             )
+        st.caption(
+            "Only the framed last token is scored; the others show what the feature responds to, which is not yet "
+            "proof of what caused the score."
+        )
+    with text_body:
         with st.spinner("Reading the feature at every token …"):
             view = current.trace(now.conversations()[index], feature)
         along = view.activations[:, 0]
         st.caption(
             f":green-badge[exact] z of feature #{feature} at each token, before steering; it is active at "
-            f"{int((along != 0).sum()):,} of {len(along):,}. Only the framed last token is scored; the others show "
-            "what the feature responds to, which is not yet proof of what caused the score."
+            f"{int((along != 0).sum()):,} of {len(along):,}."
         )
         st.html(
             token_html(
@@ -146,8 +176,6 @@ with text_side:
                 fold_prompt=True,
             )
         )
-    else:
-        st.info("No feature is active at the scored token of this answer.", icon=":material/info:")
 if choices:
     st.divider()
     which_words(current, now.conversations()[index], feature)

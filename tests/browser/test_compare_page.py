@@ -301,6 +301,31 @@ def test_tokens_are_coloured_by_the_feature_that_was_clicked(open_page: Open) ->
     assert "<|im_end|>" in tokens.inner_text()
 
 
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (380, True)])
+def test_the_text_stays_in_sight_when_a_bar_far_down_is_clicked(
+    open_page: Open, width: int, dark: bool
+) -> None:
+    app = open_page("explain", width=width, height=800, dark=dark)
+    label = app.page.locator(".feature-bars button.label").nth(36)
+    label.click()
+    app.settled()
+    app.page.get_by_text(f"z of feature #{label.get_attribute('data-feature')} at each token").wait_for()
+    app.settled()
+    hit = """node => {
+        const box = node.getBoundingClientRect();
+        const at = document.elementFromPoint(box.left + 12, Math.min(box.bottom, innerHeight) - 12);
+        return node.contains(at) || at.contains(node);
+    }"""
+    assert app.page.locator(".st-key-traced_text").evaluate(hit), (
+        "the end of the text is seen, bars pass under it"
+    )
+    scored = app.page.locator(".sarm-tokens .scored").bounding_box()
+    assert 60 <= scored["y"] <= 800, "below Streamlit's bar and within the window"
+    clicked = label.bounding_box()
+    assert scored["y"] + scored["height"] <= clicked["y"] <= 800 or width > 640, "the bar is not covered"
+    assert sideways(app) == [0, 0]
+
+
 def test_a_wrong_model_is_one_line_and_the_one_in_use_stays(open_page: Open, tmp_path: Path) -> None:
     app = open_page("model", height=1200)
     facts = app.page.locator("[data-testid=stTable]").inner_text()
