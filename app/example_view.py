@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from app.token_view import token_html
+from app.token_view import FAINTEST, FULL, STRONG, token_html
 from feature_db.evidence import StoredExample
 
 __all__ = ["CONTEXTS", "Context", "Window", "answer_start", "colour_legend", "example_html", "window"]
@@ -76,9 +76,11 @@ def example_html(example: StoredExample, context: Context, *, scale: float, plac
 
 def colour_legend(scale: float) -> str:
     """What the colours mean, once above a list of examples."""
+    shades = ", ".join(f"rgba({STRONG}, {strength})" for strength in (FAINTEST, FULL))
     return (
         f"<style>{_CSS}</style>"
-        '<div class="sarm-legend"><span>0</span><i></i>'
+        '<div class="sarm-legend"><span>0</span>'
+        f'<i style="background: linear-gradient(90deg, {shades})"></i>'
         f"<span>z = {scale:.3g} in every text of this feature · hover a token for its z · "
         "framed: where z was counted</span></div>"
     )
@@ -135,7 +137,7 @@ _CSS = """
 .sarm-example .cut { font-size: 0.75rem; opacity: 0.6; font-style: italic }
 .sarm-example .turn { white-space: pre-wrap; overflow-wrap: anywhere; margin-bottom: 0.4rem }
 .sarm-example .turn span { display: block; font-size: 0.75rem; opacity: 0.6 }
-.sarm-legend { display: flex; align-items: center; gap: 0.5rem; font-size: 0.8rem; opacity: 0.8 }
-.sarm-legend i { flex: 0 0 4.5rem; height: 0.7rem; border-radius: 3px;
-  background: linear-gradient(90deg, rgba(47, 125, 208, 0.05), rgba(47, 125, 208, 0.8)) }
+.sarm-legend { display: flex; align-items: center; gap: 0.5rem; font-size: 0.8rem;
+  color: rgb(from currentColor r g b / 0.8) }
+.sarm-legend i { flex: 0 0 4.5rem; height: 0.7rem; border-radius: 3px }
 """

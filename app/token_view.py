@@ -8,9 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["token_html"]
+__all__ = ["FAINTEST", "FULL", "NEGATIVE", "STRONG", "token_html"]
 
 STRONG, NEGATIVE = "47, 125, 208", "208, 100, 60"
+FAINTEST, FULL = 0.12, 0.74
+"""How far the colours cover the page, at the smallest activation and at the scale's: the text on them keeps a contrast
+of 4.5 in both themes."""
 LONG_PROMPT = 120  # tokens; a longer prompt is folded away so that the answer is in sight
 
 
@@ -26,7 +29,8 @@ def token_html(
     """HTML for `pieces` [T] shaded by `activations` [T]; `scale` is the activation of full colour.
 
     The scale is given by the caller so that one feature looks alike in every text. Tokens before
-    `muted_until` (the prompt) are grey, with `fold_prompt` folded when they are many; the `scored` token is framed.
+    `muted_until` (the prompt) are grey where they are not shaded, with `fold_prompt` folded when they are many; the
+    `scored` token is framed.
     All text is escaped. Tokens without a mark are plain text: a long text stays small.
     """
     spans = [
@@ -51,7 +55,7 @@ def _token(piece: str, z: float, scale: float, scored: bool) -> str:
         return text
     marks = ' class="scored"' if scored else ""
     if z:
-        strength = 0.12 + 0.68 * min(1.0, abs(z) / scale) if scale > 0 else 0.5
+        strength = FAINTEST + (FULL - FAINTEST) * min(1.0, abs(z) / scale) if scale > 0 else 0.5
         marks += f' style="background: rgba({STRONG if z > 0 else NEGATIVE}, {strength:.2f})"'
     return f'<span{marks} title="z = {z:.4g}">{text}</span>'
 
@@ -59,7 +63,10 @@ def _token(piece: str, z: float, scale: float, scored: bool) -> str:
 _CSS = """
 .sarm-tokens { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.75; font-size: 0.9rem }
 .sarm-tokens span { border-radius: 3px; padding: 1px 0 }
-.sarm-tokens .prompt { opacity: 0.6 }
+/* Words alone are muted: shading that is diluted with them would make one z two colours. On a shade the words are as
+   dark as the answer's, or they could not be read. */
+.sarm-tokens .prompt { color: rgb(from currentColor r g b / 0.68) }
+.sarm-tokens .prompt span { color: rgb(from currentColor r g b / 1) }
 .sarm-tokens .scored { outline: 1.5px solid currentColor; outline-offset: 1px }
 .sarm-tokens summary { cursor: pointer; opacity: 0.75; font-size: 0.85rem }
 """

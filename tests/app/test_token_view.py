@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.token_view import LONG_PROMPT, token_html
+from app.token_view import FULL, LONG_PROMPT, NEGATIVE, STRONG, token_html
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\' onmouseover="alert(3)" &lt;b&gt; <!--'
 
@@ -77,6 +79,26 @@ def test_any_scale_gives_a_colour_a_browser_takes(scale: float) -> None:
     page = read(token_html(["a"], np.array([3.0]), scale=scale))
     strength = float(str(page.tags[-1][1]["style"]).rsplit(",", 1)[1].rstrip(") "))
     assert 0.1 <= strength <= 0.8
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("shade", [STRONG, NEGATIVE])
+def test_text_on_the_strongest_shade_can_be_read(theme: str, shade: str) -> None:
+    config = tomllib.loads((Path(__file__).parents[2] / ".streamlit" / "config.toml").read_text("utf-8"))
+    ink, paper = (
+        np.array([int(config["theme"][theme][name][i : i + 2], 16) for i in (1, 3, 5)])
+        for name in ("textColor", "backgroundColor")
+    )
+    ground = FULL * np.array([int(part) for part in shade.split(",")]) + (1 - FULL) * paper
+    light, dark = sorted((luminance(ink), luminance(ground)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def luminance(colour: np.ndarray) -> float:
+    """Of WCAG 2, from sRGB 0 to 255."""
+    part = np.asarray(colour) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def test_a_long_prompt_folds_only_when_asked_and_says_how_much_it_hides() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
+from tests.app.test_token_view import luminance
 from tests.browser.conftest import ROOT, AppPage, AppServer
 
 pytestmark = pytest.mark.browser
@@ -324,6 +326,49 @@ def test_the_text_stays_in_sight_when_a_bar_far_down_is_clicked(
     clicked = label.bounding_box()
     assert scored["y"] + scored["height"] <= clicked["y"] <= 800 or width > 640, "the bar is not covered"
     assert sideways(app) == [0, 0]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_one_shade_is_one_activation_in_prompt_and_answer_and_its_word_can_be_read(
+    open_page: Open, dark: bool
+) -> None:
+    app = open_page("explain", height=1400, dark=dark)
+    seen = app.page.locator(".sarm-tokens").evaluate(
+        """node => {
+            const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+            const over = (colours) => {  // as the browser paints them, one over the other
+                for (const colour of colours) { paint.fillStyle = colour; paint.fillRect(0, 0, 1, 1); }
+                return [...paint.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            };
+            const paper = getComputedStyle(document.querySelector('.stApp')).backgroundColor;
+            const look = (span, grounds) => ({
+                ground: over(grounds), ink: over([...grounds, getComputedStyle(span).color]),
+            });
+            const shaded = [...node.querySelectorAll('span[title]')].map(span => ({
+                z: span.title, prompt: span.closest('.prompt') !== null,
+                alpha: Number(getComputedStyle(span).backgroundColor.match(/[\\d.]+(?=\\)$)/)[0]),
+                ...look(span, [paper, getComputedStyle(span).backgroundColor]),
+            }));
+            let faded = false;
+            for (let at = node.querySelector('.prompt span'); at; at = at.parentElement) {
+                faded ||= getComputedStyle(at).opacity !== '1';
+            }
+            return { shaded, faded, plain: look(node.querySelector('.prompt'), [paper]) };
+        }"""
+    )
+    assert {token["prompt"] for token in seen["shaded"]} == {True, False}
+    assert not seen["faded"], "nothing around a shaded word of the prompt thins its colour"
+    strengths = sorted((float(token["z"].removeprefix("z = ")), token["alpha"]) for token in seen["shaded"])
+    assert [alpha for _, alpha in strengths] == sorted(alpha for _, alpha in strengths)
+    assert min(contrast(token["ink"], token["ground"]) for token in seen["shaded"]) >= 4.5
+    plain = contrast(seen["plain"]["ink"], seen["plain"]["ground"])
+    assert 4.5 <= plain < contrast(seen["shaded"][-1]["ink"], seen["plain"]["ground"]), "muted, and readable"
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Of WCAG 2."""
+    light, dark = sorted((luminance(np.array(one)), luminance(np.array(other))), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
 
 
 def test_a_wrong_model_is_one_line_and_the_one_in_use_stays(open_page: Open, tmp_path: Path) -> None:
