@@ -2,7 +2,7 @@
 
 It keeps the steering the way a real page does: history in session state, `revision` raised by Python's own
 changes. The query string chooses what is on it:
-?answers=8&features=4&groups=1&hostile=1&empty=features|answers&ties=1&busy=seconds
+?answers=8&features=4&groups=1&hostile=1&long=1&empty=features|answers&ties=1&busy=seconds
 """
 
 from __future__ import annotations
@@ -110,6 +110,11 @@ answers, features, matrix = build(
 )
 if query.get("empty") == "answers":
     features = [{**feature, "activations": []} for feature in features]
+if "long" in query:
+    answers = [{**answer, "title": f"{answer['title']} has a name that goes on"} for answer in answers]
+    features = [
+        {**feature, "label": f"{feature['label']}, and more words than fit" * 3} for feature in features
+    ]
 groups = []
 if "groups" in query:
     name = HOSTILE if "hostile" in query else "style"

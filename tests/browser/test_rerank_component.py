@@ -317,12 +317,42 @@ def test_what_moved_whom_names_the_slider_and_its_share_of_the_margin(open_page:
     row = app.page.locator('[data-answer="a3"]')
     assert row.locator(".why-name").text_content() == "#1287 refusal wording"
     expected = -1.6 * -0.31 * 2.4
-    assert row.locator(".why-change").text_content().startswith(f": +{expected:.2f} over ")
+    assert row.locator(".why-change").text_content().startswith(f"+{expected:.2f} over ")
     before = python_order(told["rewards_before"])
     moved = before.index("D") - order(app).index("D")
     assert moved > 0
     assert row.locator(".move").text_content() == str(moved)
     assert row.locator(".move").get_attribute("data-move") == "up"
+
+
+@pytest.mark.parametrize("width", [380, 760, 1280])
+def test_whom_an_answer_overtook_is_read_whole_and_no_row_changes_its_height(
+    open_page: Open, width: int
+) -> None:
+    app = open_page("long=1", width=width, height=1800)
+    heights = "rows => rows.map(row => [row.dataset.answer, row.offsetHeight])"
+    before = dict(app.page.locator(".answer").evaluate_all(heights))
+    for share in (0.02, 0.3, 0.98):
+        drag(app, slider(app), share)
+        assert dict(app.page.locator(".answer").evaluate_all(heights)) == before
+        order(app)
+        cut = app.page.locator(".why-change").evaluate_all(
+            """nodes => nodes.filter(node => {
+                const [text, line] = [node.getBoundingClientRect(), node.closest('.under').getBoundingClientRect()];
+                const button = node.closest('.under').querySelector('.compare').getBoundingClientRect();
+                const [wide, low] = [text.right > button.left, text.bottom > line.bottom + 1];
+                return node.scrollWidth > node.clientWidth + 1 || wide || low;
+            }).map(node => node.textContent)"""
+        )
+        assert cut == []
+        app.page.mouse.up()
+        app.settled()
+        app.page.get_by_role("button", name="Reset all").click()
+        app.settled()
+    drag(app, slider(app), 0.02)
+    moved = [text for text in app.page.locator(".why-change").all_text_contents() if text]
+    assert moved and all(" has a name th…" in text for text in moved)
+    app.page.mouse.up()
 
 
 def test_ties_keep_their_order_and_share_a_rank(open_page: Open) -> None:

@@ -89,12 +89,9 @@ function createRow(id, list) {
   const base = make("div", "base");
   const root = make("li", "answer", { "data-answer": id }, [
     make("div", "place", {}, [rank, move]),
-    make("div", "words", {}, [make("div", "said", {}, [title, text]), make("div", "under", {}, [why, more, compare])]),
-    make("div", "figures", {}, [
-      make("div", "margin", {}, [rewards, lead]),
-      make("div", "scale", {}, [base, bar, before]),
-      against,
-    ]),
+    make("div", "said", {}, [title, text]),
+    make("div", "figures", {}, [rewards, against, lead, make("div", "scale", {}, [base, bar, before])]),
+    make("div", "under", {}, [why, more, compare]),
   ]);
   more.onclick = () => {
     setAttribute(more, "aria-expanded", root.classList.toggle("expanded"));
@@ -267,7 +264,7 @@ function whyText(moved, places, list, sliderNames) {
   const rest = parts.length - 1;
   return {
     name,
-    change: `: ${parts[0]}`,
+    change: parts[0],
     rest: rest > 0 ? `\u00a0and ${rest} more` : "",
     full: `${name}\n${parts.slice(0, 20).join("\n")}${parts.length > 20 ? "\n\u2026" : ""}`,
   };
