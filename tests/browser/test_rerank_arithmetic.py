@@ -141,6 +141,35 @@ def test_what_moved_whom_is_the_largest_change_of_margin(arithmetic: Any) -> Non
     assert seen > 50
 
 
+@pytest.mark.parametrize("constant", [0.0, 7.5, -40.0])
+def test_a_bar_is_as_long_as_the_answer_is_behind_the_best_wherever_the_rewards_lie(
+    arithmetic: Any, constant: float
+) -> None:
+    rng = np.random.default_rng(8)
+    for n in (2, 3, 12):
+        before, now = rng.normal(0, 2, n) - 3, rng.normal(0, 2, n) - 3 + constant
+        told = arithmetic(
+            """const scale = m.barScale(argument.before, argument.now);
+            const best = Math.max(...argument.now);
+            return { low: scale.low, ends: argument.now.map((reward) => m.along(scale, reward - best)) };""",
+            {"before": before.tolist(), "now": now.tolist()},
+        )
+        assert told["low"] == pytest.approx(-max(np.ptp(before), np.ptp(now)))
+        np.testing.assert_allclose(1 - np.array(told["ends"]), (now.max() - now) / -told["low"], atol=1e-12)
+        assert max(told["ends"]) == 1.0, "the best is where the bars begin"
+
+
+def test_the_scale_of_the_bars_never_shrinks_in_the_hand_and_one_answer_has_no_bar(arithmetic: Any) -> None:
+    told = arithmetic(
+        """const wide = m.barScale([0, -4], [0, -1]);
+        const held = m.barScale([0, -1], [0, -2], wide);
+        const alone = m.barScale([-3], [-5]);
+        return { wide: wide.low, held: held.low, alone: m.along(alone, 0), none: m.barScale([], []).low };""",
+        None,
+    )
+    assert told == {"wide": -4, "held": -4, "alone": 1, "none": 0}
+
+
 def test_the_bundled_module_holds_every_part_and_imports_nothing() -> None:
     source = module_source()
     assert "\nimport " not in source

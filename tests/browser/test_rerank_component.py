@@ -355,6 +355,49 @@ def test_whom_an_answer_overtook_is_read_whole_and_no_row_changes_its_height(
     app.page.mouse.up()
 
 
+def bars(app: AppPage) -> dict[str, tuple[float, float]]:
+    """Title -> the bold figure, and the share of the axis that its bar takes."""
+    drawn = app.page.locator(".answer").evaluate_all(
+        """async rows => {
+            await new Promise(done => setTimeout(done, 260));
+            return rows.map(row => [
+                row.querySelector('.title').textContent,
+                Number(row.querySelector('.lead').textContent.replace('\u2212', '-')),
+                1 - parseFloat(row.querySelector('.bar').style.clipPath.match(/([\\d.]+)% round/)[1]) / 100,
+            ]);
+        }"""
+    )
+    return {title: (figure, share) for title, figure, share in drawn}
+
+
+def test_a_bar_is_as_long_as_the_margin_beside_it_also_when_all_answers_move_alike(open_page: Open) -> None:
+    app = open_page("groups=1")
+    box(app).fill("-2")
+    box(app).press("Enter")
+    app.settled()
+    drawn = bars(app)
+    low = float(app.page.locator(".axis span").first.text_content().replace("\u2212", "-"))
+    best = order(app)[0]
+    assert drawn[best][0] > 0 and drawn[best][1] == 0
+    for title, (figure, share) in drawn.items():
+        assert title == best or (figure <= 0 and share == pytest.approx(figure / low, abs=0.01))
+    app.page.locator('[data-feature="33"]').get_by_role("button", name="offset").click()
+    box(app, 33).fill("-50")
+    box(app, 33).press("Enter")
+    app.settled()
+    assert max(report(app)["rewards"]) < 0 or min(report(app)["rewards"]) > 0
+    assert bars(app) == drawn
+
+
+def test_one_answer_shows_its_reward_and_offers_nothing_to_compare(open_page: Open) -> None:
+    app = open_page("answers=1")
+    assert app.page.locator(".axis-title").inner_text().split("\n")[-1] == "reward"
+    assert not app.page.locator(".list .axis").is_visible()
+    assert not app.page.locator(".answer .scale").is_visible()
+    assert not app.page.get_by_role("button", name="Compare answer").is_visible()
+    assert app.page.locator(".lead").text_content() in app.page.locator(".rewards").text_content()
+
+
 def test_ties_keep_their_order_and_share_a_rank(open_page: Open) -> None:
     app = open_page("ties=1")
     titles, ranked = app.page.locator(".answer .title"), app.page.locator(".answer .rank")

@@ -13,18 +13,17 @@ const MARGIN_PX = 120;
 export function createList(actions) {
   const summary = make("span", "count");
   const low = make("span");
-  const high = make("span");
-  const zero = make("span", "zero", { textContent: "0" });
+  const what = make("span");
   const rows = make("ol", "answers");
   const empty = make("p", "empty", { textContent: "No answers yet: sample, paste or upload some above." });
-  const axis = make("div", "axis", { "aria-hidden": "true" }, [low, zero, high]);
+  const axis = make("div", "axis", { "aria-hidden": "true" }, [low, make("span", "", { textContent: "0" })]);
   const head = make("header", "list-head", {}, [
     make("h3", "", { textContent: "Answers, best first" }),
     summary,
     make("div", "axis-head", {}, [
       make("div", "axis-title", {}, [
         make("span", "", { textContent: "before \u2192 now" }),
-        make("span", "", { textContent: "margin to best" }),
+        what,
       ]),
       axis,
     ]),
@@ -32,7 +31,7 @@ export function createList(actions) {
   const root = make("section", "list", { "aria-label": "Answers, best first" }, [make("div", "list-inner", {}, [head, empty, rows])]);
   const strip = make("ol", "strip", { "aria-hidden": "true" });
   const spoken = make("p", "spoken", { role: "status", "aria-live": "polite" });
-  const list = { root, strip, spoken, summary, low, zero, high, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  const list = { root, strip, spoken, summary, low, what, axis, rows, empty, byId: new Map(), nodes: [], actions };
   list.sizes = new ResizeObserver(() => measure(list));
   return list;
 }
@@ -62,8 +61,13 @@ export function arrangeList(list, answers, problem) {
   arrange(list.strip, Array.from(problem.order, (row) => list.nodes[row].chip));
   for (const row of list.nodes) list.sizes.observe(row.root);
   list.empty.hidden = answers.length > 0;
+  // An answer alone has no margin: its reward is all there is to say.
+  const alone = answers.length < 2;
   list.axis.parentNode.hidden = answers.length === 0;
-  list.strip.hidden = answers.length < 2;
+  list.axis.hidden = alone;
+  setText(list.what, alone ? "reward" : "margin to best");
+  for (const row of list.nodes) row.scale.hidden = row.compare.hidden = alone;
+  list.strip.hidden = alone;
 }
 
 function createRow(id, list) {
@@ -86,11 +90,11 @@ function createRow(id, list) {
   const rewards = make("span", "rewards");
   const bar = make("div", "bar");
   const before = make("div", "before");
-  const base = make("div", "base");
+  const scale = make("div", "scale", {}, [bar, before]);
   const root = make("li", "answer", { "data-answer": id }, [
     make("div", "place", {}, [rank, move]),
     make("div", "said", {}, [title, text]),
-    make("div", "figures", {}, [rewards, against, lead, make("div", "scale", {}, [base, bar, before])]),
+    make("div", "figures", {}, [rewards, against, lead, scale]),
     make("div", "under", {}, [why, more, compare]),
   ]);
   more.onclick = () => {
@@ -101,7 +105,7 @@ function createRow(id, list) {
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  return { root, rank, move, title, text, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, bar, before, base, chip, chipRank, chipTitle, chipMove };
+  return { root, rank, move, title, text, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, scale, bar, before, chip, chipRank, chipTitle, chipMove };
 }
 
 /** The parts of an answer that no slider changes. */
@@ -196,9 +200,13 @@ function updateRow(list, index, problem, result, scale, sliderNames) {
 
   const lead = margin(result.now, result.order, index);
   setText(row.lead, lead === null ? signed(result.now[index], decimals) : signed(lead, decimals));
-  setText(row.against, lead === null ? "reward" : place > 0 ? "" : lead === 0 ? "level with the next" : "ahead of the next");
+  setText(row.against, lead === null || place > 0 ? "" : lead === 0 ? "level with the next" : "ahead of the next");
   setText(row.rewards, `${signed(problem.before[index], decimals)} \u2192 ${signed(result.now[index], decimals)}`);
-  drawBar(row, scale, problem.before[index], result.now[index]);
+  drawBar(
+    row,
+    along(scale, problem.before[index] - problem.before[problem.order[0]]),
+    along(scale, result.now[index] - result.now[result.order[0]]),
+  );
 
   const why = whyText(whatMoved(problem, result, index), moved, list, sliderNames);
   setText(row.whyName, why.name);
@@ -231,24 +239,14 @@ function showMove(node, moved) {
   else node.replaceChildren("\u00b7");
 }
 
-/** A full-width bar clipped to its value: no layout while dragging. */
-function drawBar(row, scale, before, now) {
-  const base = along(scale, scale.base);
-  const end = along(scale, now);
-  const left = (Math.min(base, end) * 100).toFixed(2);
-  const right = ((1 - Math.max(base, end)) * 100).toFixed(2);
-  setStyle(row.bar, "clip-path", `inset(0 ${right}% 0 ${left}% round 2px)`);
-  setStyle(row.before, "left", `${(along(scale, before) * 100).toFixed(2)}%`);
-  setStyle(row.base, "left", `${(base * 100).toFixed(2)}%`);
+/** A full-width bar clipped to what an answer is behind the best: no layout while dragging. */
+function drawBar(row, before, now) {
+  setStyle(row.bar, "clip-path", `inset(0 0 0 ${(now * 100).toFixed(2)}% round 2px)`);
+  setStyle(row.before, "left", `${(before * 100).toFixed(2)}%`);
 }
 
 function updateAxis(list, scale) {
-  const inside = scale.low < 0 && scale.high > 0;
-  const at = along(scale, 0);
-  setText(list.low, signed(scale.low, list.decimals));
-  setText(list.high, signed(scale.high, list.decimals));
-  list.zero.hidden = !inside || at < 0.25 || at > 0.75;
-  setStyle(list.zero, "left", `${(at * 100).toFixed(1)}%`);
+  setText(list.low, scale.low < 0 ? signed(scale.low, list.decimals) : "");
 }
 
 // "B \u00b7 over-refusing" is B here: the line has room for a name or a note, not for both.
@@ -275,7 +273,7 @@ function short(title) {
 }
 
 function summaryOf(problem, result, neutral, decimals) {
-  if (problem.n === 0) return "";
+  if (problem.n < 2) return "";
   if (neutral) return "as the model ranks them";
   let moved = 0;
   for (let row = 0; row < problem.n; row += 1) if (problem.place[row] !== result.place[row]) moved += 1;

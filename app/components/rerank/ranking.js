@@ -199,31 +199,24 @@ export function whatMoved(problem, result, row) {
   return { slider: best, rows, changes: rows.map((other) => change[row] - change[other]) };
 }
 
-/** One scale for all bars, from both rewards of every answer. Grows with `wider`, never shrinks below it. */
+/**
+ * One axis for all bars: from `low`, the largest distance to the best before or now, to 0, the best itself.
+ * Rewards have no zero of their own; this one means something, and what moves all answers alike moves no bar.
+ * Grows with `wider`, never shrinks below it.
+ */
 export function barScale(before, now, wider = null) {
-  let low = wider?.low ?? Infinity;
-  let high = wider?.high ?? -Infinity;
+  let low = wider?.low ?? 0;
   for (const rewards of [before, now]) {
-    for (const reward of rewards) {
-      low = Math.min(low, reward);
-      high = Math.max(high, reward);
-    }
+    const best = rewards.reduce((most, reward) => Math.max(most, reward), -Infinity);
+    for (const reward of rewards) low = Math.min(low, reward - best);
   }
-  if (!Number.isFinite(low)) return { low: 0, high: 1, base: 0 };
-  const span = high - low;
-  if (low > 0 && low <= span) low = 0;
-  if (high < 0 && -high <= span) high = 0;
-  if (span === 0) {
-    low -= 0.5;
-    high += 0.5;
-  }
-  const base = low <= 0 && high >= 0 ? 0 : low;
-  return { low, high, base };
+  return { low };
 }
 
-/** Where a value lies on a bar scale, 0 to 1. */
-export function along(scale, value) {
-  return Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low)));
+/** Where a distance to the best (0 or negative) lies on a bar scale, 0 to 1. */
+export function along(scale, behind) {
+  if (!(scale.low < 0)) return 1;
+  return Math.min(1, Math.max(0, 1 - behind / scale.low));
 }
 
 /** How far a slider reaches in a mode, its step and its marks; extended to hold `value`. */
