@@ -37,7 +37,13 @@ def sliders(current: Engine, now: Comparison, scored: Scored) -> None:
     rerank(
         key="rerank",
         answers=[
-            {"id": str(i), "title": title, "text": answer.text, "reward": float(rewards[i])}
+            {
+                "id": str(i),
+                "title": title,
+                "text": answer.text,
+                "reward": float(rewards[i]),
+                "cut": scored.n_cut[i],
+            }
             for i, (title, answer) in enumerate(zip(now.titles(), now.answers, strict=True))
         ],
         features=[

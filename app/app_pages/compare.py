@@ -14,6 +14,8 @@ from app.shares_section import shares
 from app.steering_panel import panel_tools, sliders
 from app.why_section import why
 
+MOST_NAMED = 3
+
 current = session.engine()
 session.open_link(current)
 person()
@@ -42,10 +44,17 @@ held = session.steering()
 held.panel = [i for i in held.panel if i < current.scorer.n_features]
 session.offer_features(scored)
 sliders(current, now, scored)
-if cut_answers := sum(n > 0 for n in scored.n_cut):
+if any(scored.n_cut):
+    beginnings = [
+        f"{plain(cut(title, 30))} ({n:,} tokens)"
+        for title, n in zip(now.titles(), scored.n_cut, strict=True)
+        if n
+    ]
+    named = ", ".join(beginnings[:MOST_NAMED])
+    more = f" and {len(beginnings) - MOST_NAMED} more" if len(beginnings) > MOST_NAMED else ""
     st.warning(
-        f"{cut_answers} of {len(now.answers)} answers, prompt included, passed {current.scorer.max_length:,} tokens: "
-        "the beginning was cut and had no influence.",
+        f"Longer than {current.scorer.max_length:,} tokens, prompt included: the beginning of {named}{more} was cut "
+        "and had no influence.",
         icon=":material/content_cut:",
     )
 panel_tools(current, scored)

@@ -2,7 +2,7 @@
 
 It keeps the steering the way a real page does: history in session state, `revision` raised by Python's own
 changes. The query string chooses what is on it:
-?answers=8&features=4&groups=1&hostile=1&long=1&empty=features|answers&ties=1&busy=seconds
+?answers=8&features=4&groups=1&hostile=1&long=1&huge=1&empty=features|answers&ties=1&busy=seconds
 """
 
 from __future__ import annotations
@@ -115,6 +115,8 @@ if "long" in query:
     features = [
         {**feature, "label": f"{feature['label']}, and more words than fit" * 3} for feature in features
     ]
+if "huge" in query:
+    answers[0] |= {"text": "One of very many words. " * 4000, "cut": 12_345}
 groups = []
 if "groups" in query:
     name = HOSTILE if "hostile" in query else "style"

@@ -523,6 +523,38 @@ def test_rows_never_overlap_when_one_is_unfolded(open_page: Open) -> None:
     assert app.page.get_by_role("button", name="Less").count() == 1
 
 
+@pytest.mark.parametrize("width", [380, 1280])
+def test_a_very_long_answer_unfolds_into_a_box_that_the_keyboard_scrolls(open_page: Open, width: int) -> None:
+    app = open_page("huge=1", width=width)
+    row = app.page.locator('[data-answer="a0"]')
+    text = row.locator(".text")
+    folded = row.evaluate("node => node.offsetHeight")
+    assert text.get_attribute("tabindex") is None, "a preview does not scroll: the keyboard passes it by"
+    row.get_by_role("button", name="More").click()
+    assert row.evaluate("node => node.offsetHeight") < folded + 500
+    box = row.get_by_role("region", name="Answer A, whole")
+    box.focus()
+    app.page.keyboard.press("End")
+    end = "node => Math.abs(node.scrollHeight - node.clientHeight - node.scrollTop) < 2"
+    app.page.wait_for_function(
+        f"() => ({end})(document.activeElement.shadowRoot?.activeElement ?? document.activeElement)"
+    )
+    assert box.evaluate(end) and box.evaluate("node => node.scrollTop > 1000")
+    row.get_by_role("button", name="Less").click()
+    assert text.evaluate("node => node.scrollTop") == 0
+    assert app.page.get_by_role("region", name="whole").count() == 0
+
+
+def test_which_answer_was_cut_and_by_how_much_stands_beside_it(open_page: Open) -> None:
+    app = open_page("huge=1")
+    said = app.page.locator(".answer .cut").all_text_contents()
+    assert [text for text in said if text] == [
+        "The first 12,345 tokens, prompt included, were cut: no influence."
+    ]
+    assert app.page.locator('[data-answer="a0"] .cut').is_visible()
+    assert not app.page.locator('[data-answer="a1"] .cut').is_visible()
+
+
 def _lightness(colour: str) -> float:
     numbers = [float(part) for part in colour[colour.index("(") + 1 : -1].replace(",", " ").split()[:3]]
     return sum(numbers) / 3

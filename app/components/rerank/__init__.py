@@ -81,7 +81,8 @@ def rerank(
 ) -> Result:
     """Mount the component. Call it on every rerun with the same `key`.
 
-    answers   {"id": str, "title": str, "text": str, "reward": float} in page order; none is fine.
+    answers   {"id": str, "title": str, "text": str, "reward": float, "cut": tokens cut at the beginning, 0 where
+              left out} in page order; none is fine.
     features  {"id": int, "label": str, "suggested": bool, "weight": w, "activations": [z per answer, 0 = silent],
               "density": fraction of texts or None}.
     groups    {"name": str, "features": [ids], "scale": m}, of features that are in `features`.
@@ -220,6 +221,7 @@ def _read_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
         "title": str(answer["title"]),
         "text": str(answer["text"]),
         "reward": _number(answer["reward"], place),
+        "cut": int(answer.get("cut", 0)),
     }
 
 

@@ -75,6 +75,7 @@ function createRow(id, list) {
   const move = make("span", "move");
   const title = make("span", "title");
   const text = make("p", "text");
+  const cut = make("p", "cut");
   const more = make("button", "link more", { type: "button", "aria-expanded": "false" });
   const compare = make("button", "link compare", {
     type: "button",
@@ -93,31 +94,42 @@ function createRow(id, list) {
   const scale = make("div", "scale", {}, [bar, before]);
   const root = make("li", "answer", { "data-answer": id }, [
     make("div", "place", {}, [rank, move]),
-    make("div", "said", {}, [title, text]),
+    make("div", "words", {}, [make("div", "said", {}, [title, text]), cut]),
     make("div", "figures", {}, [rewards, against, lead, scale]),
     make("div", "under", {}, [why, more, compare]),
   ]);
-  more.onclick = () => {
-    setAttribute(more, "aria-expanded", root.classList.toggle("expanded"));
-    setText(more, root.classList.contains("expanded") ? "Less" : "More");
-  };
   const chipRank = make("span", "chip-rank");
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  return { root, rank, move, title, text, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  const row = { root, rank, move, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  more.onclick = () => unfold(row, !root.classList.contains("expanded"));
+  return row;
+}
+
+/** A whole answer scrolls in a box of its own, which the keyboard reaches; a preview is no place to stop at. */
+function unfold(row, open) {
+  row.root.classList.toggle("expanded", open);
+  setAttribute(row.more, "aria-expanded", open);
+  setText(row.more, open ? "Less" : "More");
+  const box = { role: "region", tabindex: "0", "aria-label": `Answer ${row.title.textContent}, whole` };
+  for (const [name, value] of Object.entries(box)) {
+    if (open) setAttribute(row.text, name, value);
+    else row.text.removeAttribute(name);
+  }
+  if (!open) row.text.scrollTop = 0;
 }
 
 /** The parts of an answer that no slider changes. */
 function describe(row, answer) {
   setText(row.title, answer.title);
   setTitle(row.title, answer.title);
-  if (row.text.shownText !== answer.text) row.root.classList.remove("expanded");
+  const same = row.text.shownText === answer.text;
   setText(row.text, answer.text);
+  setText(row.cut, answer.cut ? `The first ${answer.cut.toLocaleString("en")} tokens, prompt included, were cut: no influence.` : "");
   setText(row.chipTitle, answer.title);
   setAttribute(row.compare, "aria-label", `Compare answer ${answer.title}`);
-  setAttribute(row.more, "aria-expanded", row.root.classList.contains("expanded"));
-  setText(row.more, row.root.classList.contains("expanded") ? "Less" : "More");
+  unfold(row, same && row.root.classList.contains("expanded"));
 }
 
 /** Offer "More" where the preview cuts the text; asked when texts or the width change, never in a frame. */
