@@ -98,6 +98,11 @@ class Engine:
                 self._scores.popitem(last=False)
         return scored
 
+    def traced(self, conversation: Conversation, feature: int) -> bool:
+        """Whether `trace` still has the answer at hand."""
+        with self._lock:
+            return (conversation, feature) in self._traces
+
     def trace(self, conversation: Conversation, feature: int) -> TokenTrace:
         """Activations of one feature at every token; the last few are kept. Raises RowError, SarmError."""
         key = (conversation, feature)

@@ -16,7 +16,7 @@ from app.steering_state import SteeringState
 from app.why import separating_features
 from feature_db import StoreError
 from sarm_core.errors import SarmError
-from sarm_core.scorer import Scored
+from sarm_core.scorer import Scored, TokenTrace
 
 __all__ = [
     "Errors",
@@ -34,11 +34,14 @@ __all__ = [
     "show_link",
     "show_messages",
     "steering",
+    "traces",
     "update_link",
 ]
 
 Errors = (SarmError, StoreError)
 T = TypeVar("T")
+SOON_READ = 1_000
+"""Tokens that are read at every place before a bar could be followed."""
 FIRST_EXAMPLE = "sensitive-01"
 LINKED = {
     "left": "l",
@@ -162,6 +165,34 @@ def score(current: Engine, of: Comparison) -> Scored:
         st.stop()
     finally:
         bar.empty()
+
+
+def traces(
+    current: Engine, now: Comparison, scored: Scored, answers: Sequence[int], feature: int
+) -> list[TokenTrace]:
+    """One feature at every token of some answers; a bar says how many tokens that is, and how long it may take.
+
+    A text goes through the model in one piece, so the bar moves from text to text. Stops the page on an error.
+    """
+    conversations = now.conversations()
+    sizes = {i: len(scored.sequences[i]) for i in answers if not current.traced(conversations[i], feature)}
+    total, done = sum(sizes.values()), 0
+    rate = current.tokens_per_second
+    place = st.empty()
+    try:
+        found = []
+        for i in answers:
+            if i in sizes and total > SOON_READ:
+                rest = f"; the rest takes about {(total - done) / rate:.0f} s" if rate else ""
+                place.progress(done / total, text=f"Reading the feature: {done:,} of {total:,} tokens{rest}")
+            found.append(current.trace(conversations[i], feature))
+            done += sizes.get(i, 0)
+        return found
+    except Errors as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        st.stop()
+    finally:
+        place.empty()
 
 
 def guarded(action: Callable[..., T], *args: Any) -> T | None:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
+from app import session
 from app.comparison import Comparison
 from app.engine import Engine, FeatureNote
 from app.plain_text import plain
 from app.token_view import token_html
 from app.why import Decision, feature_title, signed
+from sarm_core.scorer import Scored
 
 __all__ = ["side_by_side"]
 
@@ -21,6 +23,7 @@ MOST_OFFERED = 200
 def side_by_side(
     current: Engine,
     now: Comparison,
+    scored: Scored,
     sides: tuple[int, int],
     decision: Decision,
     notes: Mapping[int, FeatureNote],
@@ -37,8 +40,7 @@ def side_by_side(
         persist_state="session",
         help="The features that differ between the two, the largest difference of w z first.",
     )
-    with st.spinner("Reading the feature at every token …"):
-        traces = [current.trace(now.conversations()[side], feature) for side in sides]
+    traces = session.traces(current, now, scored, sides, feature)
     strongest = max(float(np.abs(trace.activations[trace.answer_start :]).max()) for trace in traces)
     st.caption(
         f":green-badge[exact] z of #{feature} at each token, before steering; full colour is "

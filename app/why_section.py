@@ -89,7 +89,7 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
         _table(decision, shown.index.to_numpy(), names[left], names[right])
     if texts.open:
         with texts:
-            side_by_side(current, now, (left, right), decision, notes)
+            side_by_side(current, now, base, (left, right), decision, notes)
 
 
 def _choose_sides(steered: Scored, indices: range) -> None:

@@ -159,8 +159,7 @@ if choices:
             "proof of what caused the score."
         )
     with text_body:
-        with st.spinner("Reading the feature at every token …"):
-            view = current.trace(now.conversations()[index], feature)
+        (view,) = session.traces(current, now, scored, (index,), feature)
         along = view.activations[:, 0]
         st.caption(
             f":green-badge[exact] z of feature #{feature} at each token, before steering; it is active at "
