@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
+import string
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from app.meaning_search import WEAK
 from benchmarks.report import Figure, arguments, publish
 from feature_db import FeatureRecord, ModelRecord, Store, SuggestionRecord
 from feature_db.labels import Labels
@@ -307,6 +310,37 @@ def compare(name: str, models: dict[str, Callable[[Sequence[str]], Vectors]]) ->
     return figures
 
 
+def made_up(n: int = 200) -> list[str]:
+    """Words that mean nothing: half of random letters, half that could be said aloud."""
+    rng = random.Random(0)
+    letters = ["".join(rng.choices(string.ascii_lowercase, k=rng.randint(5, 9))) for _ in range(n // 2)]
+    syllables = [
+        "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
+        for _ in range(n // 2)
+    ]
+    return letters + syllables
+
+
+def best_matches(name: str) -> list[Figure]:
+    """How near the nearest name is to a query that means one of them, and to a word that means nothing."""
+    texts, queries = load(name)
+    names = piece_vectors().embed([row["text"] for row in texts])
+    figures = []
+    for kind, asked in (("queries", [query.text for query in queries]), ("made-up words", made_up())):
+        best = (piece_vectors().embed(asked) @ names.T).max(axis=1)
+        shares = {least: float((best < least).mean()) for least in (0.2, 0.3, WEAK, 0.4, 0.5)}
+        low, middle, high = np.quantile(best, [0.05, 0.5, 0.95])
+        print(
+            f"{name}: best match of {kind}: median {middle:.2f}, 5 to 95 % {low:.2f} to {high:.2f}; below "
+            + ", ".join(f"{least}: {share:.0%}" for least, share in shares.items())
+        )
+        figures += [
+            Figure(f"{name}: {kind} with their best match below {least}", share, "")
+            for least, share in shares.items()
+        ]
+    return figures
+
+
 def main() -> None:
     parser = arguments(__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sentence", action="append", default=[], metavar="NAME=FOLDER")
@@ -317,6 +351,8 @@ def main() -> None:
         for name, _, place in (text.partition("=") for text in given):
             models[name] = read(Path(place))
     figures = [figure for name in SETS for figure in compare(name, models)]
+    print()
+    figures += [figure for name in SETS for figure in best_matches(name)]
     if options.out is not None:
         publish(figures, options.out, load=os.getloadavg()[1])
 

@@ -29,7 +29,7 @@ from app.feature_table import (
     seen_by,
 )
 from app.feature_view import harvest_command, open_feature
-from app.meaning_search import nothing_found, search_by_meaning, similarity_frame
+from app.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
 from app.person import person
 from app.plain_text import plain
 from app.text_search import texts_frame
@@ -376,6 +376,8 @@ def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: D
         + " · ".join(parts)
         + f" · {found.n_names:,} names compared, most similar first"
     )
+    if (weak := weak_match(found)) is not None:
+        above.info(weak, icon=":material/question_mark:")
     show_rows(shown, first, above, foot, wanted.list_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from app.feature_map import selected_ids
 from app.feature_table import DENSE as DENSE_SHARE
 from app.feature_table import NAMED, SORTS, Wanted, firing_frame
 from app.feature_view import example_groups, wanted_feature
-from app.meaning_search import LEAST, nothing_found, search_by_meaning
+from app.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
 from app.plain_text import plain
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
 from feature_db.labels import Labels
@@ -268,6 +269,22 @@ def test_a_search_that_finds_nothing_says_why(run_page: Run, store_path: Path, q
     test = run_page("features.py", f_words=query, f_by="meaning")
     assert not test.dataframe
     assert any(says in text for text in texts(test, "info"))
+
+
+def test_a_best_match_as_near_as_made_up_words_come_is_called_weak(run_page: Run, store_path: Path) -> None:
+    nonsense = ("".join(letters) for letters in permutations("zqxkjvb", 4))
+    best = {}
+    for word in nonsense:
+        best[word] = max((row[2] for row in by_meaning(store_path, word)), default=0.0)
+        if LEAST <= best[word] < WEAK - 0.01:
+            break
+    test = run_page("features.py", f_words=word, f_by="meaning", f_hide_dense="false")
+    assert test.dataframe
+    assert any(
+        f"The best match is weak (similarity {best[word]:.2f})" in text for text in texts(test, "info")
+    )
+    test.text_input(key="f_words").set_value("apology").run()
+    assert test.dataframe and not any("weak" in text for text in texts(test, "info"))
 
 
 @pytest.mark.parametrize(
