@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "Group",
     "answers_where_it_fires",
     "colour_scale",
+    "empty_bands",
     "example_groups",
     "figures_html",
     "harvest_command",
@@ -205,6 +207,32 @@ def example_groups(examples: Sequence[StoredExample]) -> list[Group]:
         if members:
             groups.append(Group(kind, title, words, members))
     return groups
+
+
+def empty_bands(examples: Sequence[StoredExample]) -> str:
+    """Which bands have no example to read, and why; "" where each has one.
+
+    `examples` are all of a feature, those kept for testing labels included: a band may have no others.
+    """
+    shown: dict[tuple[float, float], int] = {}
+    aside: dict[tuple[float, float], int] = {}
+    for example in examples:
+        if example.kind == "band" and example.band_low is not None and example.band_high is not None:
+            counts = shown if example.purpose == "label" else aside
+            limits = (example.band_low, example.band_high)
+            counts[limits] = counts.get(limits, 0) + 1
+    said = {
+        limits: f"0 shown ({n} kept aside for testing labels)"
+        for limits, n in aside.items()
+        if limits not in shown
+    }
+    known = sorted({*shown, *aside}, reverse=True)
+    for (above, _), (_, below) in pairwise([*known, (0.0, 0.0)]):
+        if above - below > 1e-6 * abs(above):
+            said[(below, above)] = "no kept text peaks there"
+    return "; ".join(
+        f"{low:.3g} ≤ z < {high:.3g}: {why}" for (low, high), why in sorted(said.items(), reverse=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from app.feature_view import (
     AnswerHit,
     answers_where_it_fires,
     colour_scale,
+    empty_bands,
     example_groups,
     figures_html,
     harvest_command,
@@ -193,7 +194,8 @@ def examples(engine: Engine, view: FeatureView) -> None:
     """Texts with token colours, by kind and band."""
     st.markdown("##### What it fires on")
     with engine.store() as store:
-        found = store.examples(feature)
+        everything = store.examples(feature, purpose=None)
+    found = [example for example in everything if example.purpose == "label"]
     groups = example_groups(found)
     firing = {example.text.id for example in found if example.kind != "silent"}
     if not groups:
@@ -232,6 +234,8 @@ def examples(engine: Engine, view: FeatureView) -> None:
         key="context",
         bind="query-params",
     )
+    if missing := empty_bands(everything):
+        st.caption(f"Bands without an example here: {missing}.")
     group = next((group for group in groups if group.key == chosen), groups[0])
     pages = max(1, -(-len(group.examples) // EXAMPLES_A_PAGE))
     body = st.container()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from app.example_view import answer_start, example_html, window
 from app.feature_map import selected_ids
 from app.feature_table import DENSE as DENSE_SHARE
 from app.feature_table import NAMED, SORTS, Wanted, firing_frame
-from app.feature_view import example_groups, wanted_feature
+from app.feature_view import empty_bands, example_groups, wanted_feature
 from app.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
 from app.plain_text import plain
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
@@ -472,6 +473,28 @@ def test_examples_of_a_band_lie_inside_its_limits_and_the_checking_part_stays_hi
                 assert example.band_low is not None and example.band_high is not None
                 assert example.band_low <= example.activation < example.band_high
                 assert f"{example.band_low:.3g}" in group.title
+
+
+def test_a_band_without_an_example_to_read_says_why(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store:
+        everything = store.examples(LABELLED, purpose=None)
+    weakest = min(example.band_low for example in everything if example.band_low is not None)
+    below = f"0 ≤ z < {weakest:.3g}: no kept text peaks there"
+    assert empty_bands(everything) == below
+    assert empty_bands([]) == ""
+    middle = next(example for example in everything if example.kind == "band" and example.band == 1)
+    limits = f"{middle.band_low:.3g} ≤ z < {middle.band_high:.3g}"
+    kept = [example for example in everything if not (example.kind == "band" and example.band == 1)]
+    assert empty_bands(kept) == f"{limits}: no kept text peaks there; {below}"
+    aside = [replace(middle, purpose="check")] * 2
+    assert empty_bands([*kept, *aside]) == f"{limits}: 0 shown (2 kept aside for testing labels); {below}"
+    with Store.open(store_path) as store, store.write() as conn:
+        conn.execute(
+            "UPDATE examples SET purpose = 'check' WHERE feature = ? AND kind = 'band' AND band = 1",
+            (LABELLED,),
+        )
+    captions = texts(run_page("feature.py", feature=str(LABELLED)), "caption")
+    assert any(text.startswith(f"Bands without an example here: {limits}: 0 shown") for text in captions)
 
 
 def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path: Path) -> None:
