@@ -49,6 +49,8 @@ def edges_of(middles: npt.ArrayLike) -> Floats:
     ]
     if found:
         return min(found, key=_unevenness)
+    if given.size == 1:
+        return np.array([given[0] - 0.5, given[0] + 0.5])  # too small a number for an octave around it
     # Spaced in no way we know: half-way between the middles.
     inner = (given[:-1] + given[1:]) / 2
     return np.concatenate([[2 * given[0] - inner[0]], inner, [2 * given[-1] - inner[-1]]])

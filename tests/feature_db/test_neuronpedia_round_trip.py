@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feature_db import ExampleRecord, FeatureRecord, RowError, Store, SuggestionRecord, TextRecord
@@ -119,6 +119,7 @@ def test_evenly_spaced_bars_keep_their_edges(low: float, width: float, n: int):
 
 
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20, unique=True))
+@example([5e-324])
 def test_any_ascending_middles_get_ascending_edges(values: list[float]):
     edges = edges_of(sorted(values))
     assert len(edges) == len(values) + 1 and np.isfinite(edges).all()
@@ -145,8 +146,8 @@ def test_a_text_cut_into_other_tokens_never_gets_values_that_do_not_fit_it(store
     assert import_folder(store, tmp_path / "one").notes == []
     assert import_folder(store, tmp_path / "two").notes == left_out
     for feature in (3, 4):
-        for example in store.examples(feature, purpose=None):
-            assert len(example.values) == len(example.text.tokens)
+        for found in store.examples(feature, purpose=None):
+            assert len(found.values) == len(found.text.tokens)
 
 
 def test_others_write_while_a_folder_is_being_read(
