@@ -24,6 +24,7 @@ __all__ = [
     "packed_encoding",
     "position",
     "text_values",
+    "tokens_column",
 ]
 
 _INT64 = 2**63
@@ -52,10 +53,15 @@ def text_values(record: Any) -> tuple[Any, ...]:
         text_hash(messages, ids),
         clean_text(json.dumps(list(messages), ensure_ascii=False, allow_nan=False)),
         None if ids is None else pack_array(ids, "<i4"),
-        None if tokens is None else clean_text(json.dumps(list(tokens), ensure_ascii=False)),
+        None if tokens is None else tokens_column(tokens),
         None if record.source is None else clean_text(str(record.source)),
         None if record.category is None else clean_text(str(record.category)),
     )
+
+
+def tokens_column(tokens: Sequence[str]) -> str:
+    """The tokens of a text as the store holds them."""
+    return clean_text(json.dumps(list(tokens), ensure_ascii=False))
 
 
 def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple[bytes | int | None, ...]]:

@@ -112,6 +112,16 @@ class Staging:
         self.store.conn.execute("INSERT INTO staged_texts VALUES (?,?,?,?,?,?,?,NULL)", (place, *values))
         return place
 
+    def stored_text(self, text: int, n_tokens: int) -> int:
+        """Stage the text of the store with this id, as it is; returns its position, for examples."""
+        place = len(self._lengths)
+        self._lengths.append(n_tokens)
+        self.store.conn.execute(
+            f"INSERT INTO staged_texts SELECT ?, {', '.join(_TEXT)}, NULL FROM texts WHERE id = ?",
+            (place, text),
+        )
+        return place
+
     def feature(self, record: Any) -> int:
         """Stage a `FeatureRecord` or look-alike; returns its id."""
         feature = self.store.check_feature(record.id)
@@ -135,6 +145,13 @@ class Staging:
         self.store.conn.executemany(
             "INSERT INTO staged_examples VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", values
         )
+
+    def leave_examples(self, features: Iterable[int]) -> int:
+        """Take back the staged examples of `features`, so that the stored ones stay; returns how many."""
+        return self.store.conn.execute(
+            "DELETE FROM staged_examples WHERE feature IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(features)),),
+        ).rowcount
 
     def encodings(self, records: Iterable[Any]) -> None:
         """Stage `EncodingRecord`s or look-alikes, with their place."""

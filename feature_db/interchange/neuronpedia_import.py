@@ -8,15 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from feature_db.blobs import unpack_array, unpack_values
 from feature_db.errors import RowError, StoreError
-from feature_db.interchange.bars import edges_of
+from feature_db.interchange.bars import edges_of, middles_of
 from feature_db.interchange.foreign import Report, finite, json_rows, members, strings, whole
 from feature_db.records import (
     ExampleRecord,
@@ -26,7 +29,7 @@ from feature_db.records import (
     clean_text,
     text_hash,
 )
-from feature_db.row_values import FLOAT32_MAX
+from feature_db.row_values import FLOAT32_MAX, tokens_column
 from feature_db.staging import Place, Staging
 from feature_db.store import Store
 
@@ -42,8 +45,9 @@ def import_folder(store: Store, path: str | Path) -> Report:
     """Take in an export folder, a folder above it or a .zip of either; one model and source only.
 
     Statistics of named features are updated (numbers the format lacks stay), their examples replaced, and
-    explanations added as suggestions whose method is their typeName. Raises RowError naming the file and
-    line; nothing is changed then.
+    explanations added as suggestions whose method is their typeName. A text with the tokens of a stored one is that
+    one, with its messages and token ids, and a feature keeps its examples where the folder has no other ones: what
+    a store exported changes nothing in it. Raises RowError naming the file and line; nothing is changed then.
     """
     batches, notes, size = _batches(path)
     last = store.model.n_features - 1
@@ -73,7 +77,7 @@ def import_folder(store: Store, path: str | Path) -> Report:
             with place:
                 if feature in listed:
                     raise RowError(f"feature {feature} is listed twice")
-                staged.feature(_feature(row, feature))
+                staged.feature(_feature(store, row, feature))
             listed.add(feature)
         suggestions, named = [], set()
         for place, row, feature in rows("explanations"):
@@ -89,6 +93,7 @@ def import_folder(store: Store, path: str | Path) -> Report:
         for feature in sorted(named - listed):
             staged.feature(FeatureRecord(feature))
         bar.close()
+        n_known, n_replaced = activations.leave_known(), activations.n_replaced()
         added: list[int] = []
         counts = staged.commit(
             format="neuronpedia",
@@ -97,16 +102,69 @@ def import_folder(store: Store, path: str | Path) -> Report:
             skip_repeated=True,
             also=lambda: added.append(store.add_suggestions(suggestions, source=str(path))),
         )
-    for n_left_out, why in (
+    for n, what in (
+        (n_known, "activations were here already, and the examples of their features stay as they are"),
+        (activations.n_conversations, "texts have the tokens of conversations of this store and stay those"),
+        (n_replaced, "conversations of this store are no longer examples of features of the folder"),
         (activations.staged - counts.examples, "activations repeat a text of their feature and kind"),
         (activations.cut_elsewhere, "activations cut a known text into other tokens and were left out"),
         (len(suggestions) - added[0], "explanations were here already, word for word"),
     ):
-        if n_left_out:
-            notes.append(f"{n_left_out} {why}")
+        if n:
+            notes.append(f"{n} {what}")
     if unknown:
         notes.append(f"keys without a meaning here: {', '.join(sorted(unknown))[:200]}")
     return Report({"features": counts.features, "examples": counts.examples, "suggestions": added[0]}, notes)
+
+
+_CONVERSATION = "coalesce(json_extract(messages, '$[0].role'), '') <> 'text'"
+"""In SQL: a text of `texts` that is more than what a folder holds, tokens without roles."""
+
+
+class _Known:
+    """What the store has already: texts by their tokens, and examples."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._texts: dict[bytes, tuple[bool, list[int]]] = {}  # by hash of the tokens
+        for text, tokens, talk in store.conn.execute(
+            f"SELECT id, tokens, {_CONVERSATION} FROM texts WHERE tokens IS NOT NULL"
+        ):
+            key = hashlib.sha256(tokens.encode()).digest()
+            better, ids = self._texts.get(key, (False, []))
+            if talk and not better:
+                ids = []  # a copy without roles, such as earlier versions made, never stands for a conversation
+            if talk or not better:
+                self._texts[key] = bool(talk), [*ids, text]
+        self._found: dict[int, tuple[bool, list[int]]] = {}  # by a hash that is made faster
+        self._examples = lru_cache(maxsize=16)(self._examples_of)  # rows come feature by feature
+
+    def texts(self, tokens: list[str]) -> tuple[bool, list[int]]:
+        """Whether texts with these tokens are conversations, and their ids."""
+        key = hash(tuple(tokens))
+        if key not in self._found:
+            digest = hashlib.sha256(tokens_column(tokens).encode()).digest()
+            self._found[key] = self._texts.get(digest, (False, []))
+        return self._found[key]
+
+    def has(self, example: ExampleRecord, text: int) -> bool:
+        """Whether `text` is stored as this very example."""
+        row = self._examples(example.feature).get((example.kind, text))
+        return (
+            row is not None
+            and all(row[name] == getattr(example, name) for name in _SAME)
+            and row["per_token"] is not None
+            and np.array_equal(unpack_values(row["per_token"]), np.asarray(example.values))
+        )
+
+    def _examples_of(self, feature: int) -> dict[tuple[str, int], sqlite3.Row]:
+        rows = self._store.rows(
+            f"SELECT text, kind, per_token, {', '.join(_SAME)} FROM examples WHERE feature = ?", (feature,)
+        )
+        return {(row["kind"], row["text"]): row for row in rows}
+
+
+_SAME = ("rank", "purpose", "activation", "peak_position", "band", "band_low", "band_high")
 
 
 class _Activations:
@@ -114,35 +172,67 @@ class _Activations:
 
     def __init__(self, store: Store, staged: Staging):
         self._store, self._into = store, staged
+        self._known = _Known(store)
+        self._stored: dict[int, int] = {}  # id of a stored text: its position
         self._texts: dict[
             bytes, tuple[int, int]
-        ] = {}  # hash of the text: its position, and a hash of its tokens
+        ] = {}  # hash of a new text: its position, and a hash of its tokens
         self._ranks: dict[tuple[int, str], int] = {}
-        self.staged = self.cut_elsewhere = 0
+        self._features: set[int] = set()
+        self._changed: set[int] = set()  # features with an example that is not stored
+        self.staged = self.cut_elsewhere = self.n_conversations = 0
 
     def add(self, row: dict[str, Any], feature: int) -> None:
         """Raises RowError without a place."""
         tokens = strings(row.get("tokens"), "tokens")
         record = _example(row, feature, tokens)
-        position = self._text(row, tokens)
-        if position is None:
+        talk, stored = self._known.texts(tokens)
+        position = None if stored else self._text(row, tokens)
+        if position is None and not stored:
             self.cut_elsewhere += 1
             return
-        record.text = position
         if record.rank < 0:
             record.rank = self._ranks.get((feature, record.kind), 0)
             self._ranks[feature, record.kind] = record.rank + 1
+        same = next((text for text in stored if self._known.has(record, text)), None)
+        if same is None:
+            self._changed.add(feature)
+        if position is None:
+            text = stored[0] if same is None else same
+            if text not in self._stored:
+                self._stored[text] = self._into.stored_text(text, len(tokens))
+                self.n_conversations += talk
+            position = self._stored[text]
+        record.text = position
+        self._features.add(feature)
         self._into.example(record)
         self.staged += 1
 
+    def leave_known(self) -> int:
+        """Take back the examples of features that have them all; returns how many."""
+        n_left = self._into.leave_examples(self._features - self._changed)
+        self.staged -= n_left
+        return n_left
+
+    def n_replaced(self) -> int:
+        """Conversations that were examples of features whose examples are replaced, and are not of the folder."""
+        count: int = self._store.value(
+            f"SELECT count(*) FROM texts WHERE {_CONVERSATION} "
+            "AND id IN (SELECT text FROM examples WHERE feature IN (SELECT value FROM json_each(?))) "
+            "AND id NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(self._changed)), json.dumps(list(self._stored))),
+        )
+        return count
+
     def _text(self, row: dict[str, Any], tokens: list[str]) -> int | None:
-        """Position of the row's text; None when the text is known with other tokens, as its values would not fit."""
+        """Position of a text that no stored one has the tokens of; None when it is known with other tokens, as its
+        values would not fit."""
         content = clean_text("".join(tokens))
         key = hashlib.sha256(content.encode()).digest()
         if key not in self._texts:
             messages = [{"role": "text", "content": content}]
             kept = self._store.value("SELECT tokens FROM texts WHERE hash = ?", (text_hash(messages),))
-            if kept is not None and json.loads(kept) != [clean_text(token) for token in tokens]:
+            if kept is not None:
                 return None
             source = row.get("dataSource")
             record = TextRecord(messages, None, tokens, source if isinstance(source, str) else None)
@@ -186,14 +276,15 @@ def _batches(path: str | Path) -> tuple[dict[str, list[str]], list[str], int]:
     return {kind: [name for _, name in sorted(found)] for kind, found in kinds.items()}, notes, size
 
 
-def _feature(row: dict[str, Any], feature: int) -> FeatureRecord:
+def _feature(store: Store, row: dict[str, Any], feature: int) -> FeatureRecord:
     heights = row.get("freq_hist_data_bar_heights") or []
     values = row.get("freq_hist_data_bar_values") or []
     ids, cosines = row.get("topkCosSimIndices") or [], row.get("topkCosSimValues") or []
     for name, pair in (("freq_hist_data", (heights, values)), ("topkCosSim", (ids, cosines))):
         if not all(isinstance(part, list) for part in pair) or len(pair[0]) != len(pair[1]):
             raise RowError(f"the two lists of {name} must be equally long")
-    edges = edges_of([finite(value, "freq_hist_data_bar_values") for value in values]) if values else None
+    middles = [finite(value, "freq_hist_data_bar_values") for value in values]
+    edges = _edges(store, feature, middles) if middles else None
     maximum, density = row.get("maxActApprox"), row.get("frac_nonzero")
     return FeatureRecord(
         feature,
@@ -208,6 +299,16 @@ def _feature(row: dict[str, Any], feature: int) -> FeatureRecord:
             for i, c in zip(ids, cosines, strict=True)
         ],
     )
+
+
+def _edges(store: Store, feature: int, middles: list[float]) -> np.ndarray:
+    """The stored edges of bars with these middles, else inferred ones."""
+    stored = store.value("SELECT histogram_edges FROM feature_details WHERE feature = ?", (feature,))
+    if stored is not None:
+        edges = unpack_array(stored, "<f8").astype(np.float64)
+        if middles_of(edges) == middles:
+            return edges
+    return edges_of(middles)
 
 
 def _example(row: dict[str, Any], feature: int, tokens: list[str]) -> ExampleRecord:
