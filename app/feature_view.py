@@ -180,7 +180,11 @@ class Group:
 
 
 def example_groups(examples: Sequence[StoredExample]) -> list[Group]:
-    """Examples by kind and band, those there are. Bands are named by their half-open limits, strongest first."""
+    """Examples by kind and band, those there are. Bands are named by their half-open limits, strongest first.
+
+    Keys and titles are unique: pages choose by the former, browsers by the latter. Keys of bands are by their number,
+    so that a page stays with a band from feature to feature, or by their place where a file gave limits only.
+    """
     groups = []
     top = tuple(example for example in examples if example.kind == "top")
     if top:
@@ -188,16 +192,24 @@ def example_groups(examples: Sequence[StoredExample]) -> list[Group]:
     limits = {
         (example.band_low, example.band_high, example.band) for example in examples if example.kind == "band"
     }
-    for low, high, band in sorted(limits, key=lambda limit: (-(limit[1] or 0.0), limit[2] or 0)):
+    numbers = {limit[2] for limit in limits}
+    numbered = None not in numbers and len(numbers) == len(limits)
+    ordered = sorted(limits, key=lambda limit: (-(limit[1] or 0.0), -(limit[0] or 0.0), limit[2] or 0))
+    for place, (low, high, band) in enumerate(ordered):
         members = tuple(
             example
             for example in examples
             if example.kind == "band"
             and (example.band_low, example.band_high, example.band) == (low, high, band)
         )
-        title = f"{low:.3g} ≤ z < {high:.3g}" if low is not None and high is not None else f"Band {band}"
+        number = band if numbered else place
+        title = f"{low:.3g} ≤ z < {high:.3g}" if low is not None and high is not None else f"Band {number}"
+        if any(group.title == title for group in groups):  # limits that differ in later digits only
+            title = f"{title} ({number})"
         groups.append(
-            Group(f"band{band}", title, "A random sample of the texts whose peak lies in this band", members)
+            Group(
+                f"band{number}", title, "A random sample of the texts whose peak lies in this band", members
+            )
         )
     for kind, title, words in (
         ("random", "Random", "A random sample of all texts in which it fires"),

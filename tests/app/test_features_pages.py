@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from dataclasses import replace
 from itertools import permutations
@@ -23,6 +25,7 @@ from app.feature_view import empty_bands, example_groups, wanted_feature
 from app.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
 from app.plain_text import plain
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
+from feature_db.interchange.neuronpedia_import import import_folder
 from feature_db.labels import Labels
 from feature_db.queues import Queues
 from feature_db.records import FeatureRecord
@@ -495,6 +498,39 @@ def test_a_band_without_an_example_to_read_says_why(run_page: Run, store_path: P
         )
     captions = texts(run_page("feature.py", feature=str(LABELLED)), "caption")
     assert any(text.startswith(f"Bands without an example here: {limits}: 0 shown") for text in captions)
+
+
+def test_bins_of_a_file_that_does_not_number_them_are_shown_each_with_its_own_texts(
+    run_page: Run, store_path: Path, tmp_path: Path
+) -> None:
+    bins = [
+        ("strong", 8.0, 9.0),
+        ("strong too", 8.0, 9.0),
+        ("weak", 2.0, 3.0),
+        ("weaker", 1.0, 3.0),
+        ("like it", 1.0001, 3.0),
+    ]
+    rows = [
+        {"index": 9, "tokens": [said], "values": [high - 0.5], "binMin": low, "binMax": high}
+        for said, low, high in bins
+    ]
+    batch = tmp_path / "m/1-s/activations/batch-0.jsonl.gz"
+    batch.parent.mkdir(parents=True)
+    batch.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
+    with Store.open(store_path) as store:
+        import_folder(store, tmp_path / "m")
+        groups = example_groups(store.examples(9))
+    assert [(group.key, group.title) for group in groups] == [
+        ("band0", "8 ≤ z < 9"),
+        ("band1", "2 ≤ z < 3"),
+        ("band2", "1 ≤ z < 3"),
+        ("band3", "1 ≤ z < 3 (3)"),
+    ]
+    wanted = [["strong", "strong too"], ["weak"], ["like it"], ["weaker"]]
+    assert [[example.text.tokens[0] for example in group.examples] for group in groups] == wanted
+    for group, own in zip(groups, wanted, strict=True):
+        shown = html_of(run_page("feature.py", feature="9", examples=group.title))
+        assert [said for said, _, _ in bins if f">{said}<" in shown] == own
 
 
 def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path: Path) -> None:
