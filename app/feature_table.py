@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app.engine import FeatureNote
-from feature_db import FeatureFilter, FeaturesPage, Store
+from feature_db import FeatureFilter, Store
 from feature_db.blindness import hidden_from
 from feature_db.catalogue import FeatureRow
 from feature_db.names import Names
@@ -101,8 +101,8 @@ def seen_by(store: Store, filters: FeatureFilter, name: str) -> FeatureFilter:
     return replace(filters, ids=[i for i in names.features(filters).tolist() if i not in unseen])
 
 
-def frame(page: FeaturesPage, hidden: Collection[int] = ()) -> pd.DataFrame:
-    """Rows of one page, as numbers; unknown ones are missing, never 0. Labels of `hidden` features are not shown."""
+def frame(rows: Sequence[FeatureRow]) -> pd.DataFrame:
+    """Rows of one page, as numbers; unknown ones are missing, never 0."""
     return pd.DataFrame(
         [
             {
@@ -118,16 +118,16 @@ def frame(page: FeaturesPage, hidden: Collection[int] = ()) -> pd.DataFrame:
                 "firing_count": row.firing_count,
                 "n_labels": row.n_labels,
             }
-            for row in page.rows
-            for name, by in [_name(row, row.id in hidden)]
+            for row in rows
+            for name, by in [_name(row)]
         ]
     )
 
 
-def _name(row: FeatureRow, hidden: bool) -> tuple[str, str]:
-    if row.settled and not hidden:
+def _name(row: FeatureRow) -> tuple[str, str]:
+    if row.settled:
         return row.settled, "settled"
-    if row.labels and not hidden:
+    if row.labels:
         return " · ".join(reversed(row.labels)), "label"
     return (row.suggestion, "suggested") if row.suggestion else ("", "")
 

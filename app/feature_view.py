@@ -19,7 +19,7 @@ from app.engine import Engine
 from app.suggested import described, how_far
 from feature_db import FeatureView, StoreError
 from feature_db.evidence import StoredExample
-from feature_db.records import FeatureRecord
+from feature_db.records import LABEL_METHOD, FeatureRecord
 
 __all__ = [
     "FEATURE_PAGE",
@@ -94,8 +94,9 @@ def read_feature(engine: Engine, feature: int) -> FeatureView | None:
 
 
 def without_labels(view: FeatureView) -> FeatureView:
-    """A feature for whoever must not read its labels yet: suggestions stay, they are nobody's opinion."""
-    return replace(view, labels=[])
+    """A feature for whoever must not read its labels yet: suggestions of programs stay, they are nobody's opinion."""
+    programs = [suggestion for suggestion in view.suggestions if suggestion["method"] != LABEL_METHOD]
+    return replace(view, labels=[], suggestions=programs)
 
 
 def labels_html(view: FeatureView, tests: Mapping[str, str] | None = None) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from app.feature_table import frame
-from feature_db import FeatureFilter, FeaturesPage, Store
+from feature_db import FeatureFilter, Store
 from feature_db.blindness import hidden_from
 from feature_db.names import Names, NameTable
 from sarm_core.meaning import NameIndex, PreparedNames, best_rows, piece_vectors
@@ -104,11 +104,10 @@ def search_by_meaning(
     if similarities is None:
         return Found((), len(table), known=False)
     allowed = names.features(filters)
-    is_label = np.arange(len(table)) < table.n_labels
-    near = is_label & (similarities >= LEAST)
+    near = table.opinions & (similarities >= LEAST)
     hidden = hidden_from(store, name, np.unique(table.features[near]).tolist())
     if hidden:
-        similarities[is_label & np.isin(table.features, list(hidden))] = np.nan
+        similarities[table.opinions & np.isin(table.features, list(hidden))] = np.nan
     rows = best_rows(similarities, table.features, allowed)
     return Found(
         tuple(
@@ -130,7 +129,7 @@ def similarity_frame(store: Store, matches: Sequence[Match]) -> pd.DataFrame:
     page = store.features_page(filters=FeatureFilter(ids=list(found)), limit=len(found))
     place = {feature: number for number, feature in enumerate(found)}
     rows = sorted(page.rows, key=lambda row: place[row.id])
-    shown = frame(FeaturesPage(rows, len(rows))).drop(columns=["name", "by", "accuracy"])
+    shown = frame(rows).drop(columns=["name", "by", "accuracy"])
     ordered = [found[row.id] for row in rows]
     shown.insert(1, "similarity", [match.similarity for match in ordered])
     shown.insert(2, "matched", [match.text for match in ordered])

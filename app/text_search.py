@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app.feature_table import frame
-from feature_db import FeatureFilter, FeaturesPage, Store
-from feature_db.blindness import hidden_from
+from feature_db import FeatureFilter, Store
+from feature_db.blindness import rows_for
 from feature_db.text_search import TextMatch
 
 __all__ = ["texts_frame"]
@@ -20,8 +20,7 @@ def texts_frame(store: Store, matches: Sequence[TextMatch], name: str) -> pd.Dat
     rows = store.features_page(filters=FeatureFilter(ids=list(found)), limit=len(found)).rows
     place = {feature: number for number, feature in enumerate(found)}
     rows = sorted(rows, key=lambda row: place[row.id])
-    hidden = hidden_from(store, name, [row.id for row in rows if row.labels or row.settled])
-    shown = frame(FeaturesPage(rows, len(rows)), hidden)
+    shown = frame(rows_for(store, name, rows))
     ordered = [found[row.id] for row in rows]
     shown.insert(3, "texts", [f"{match.n_texts:,} of {match.n_kept:,}" for match in ordered])
     shown.insert(4, "excerpt", [match.excerpt for match in ordered])

@@ -6,7 +6,7 @@ The rule. What others said of a feature is hidden from a person without a standi
     "draft"   while they have a draft of it that nothing was submitted after,
     "queue"   while a queue still wants labels of it, and they are one of those it asks: an annotator.
 
-A closed queue neither lends nor asks.
+A closed queue neither lends nor asks. Labels that came from another store as suggestions are others' labels too.
 
 Adjudicators and admins run the queues and settle what differs, so of them only the first two are asked; readers
 cannot label, so nothing is hidden from them. Nobody (the name "") has the role of everyone: taking one's name off
@@ -20,13 +20,15 @@ hold everything. That a feature has labels, and how many, is no opinion and is s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from feature_db.catalogue import Catalogue, FeatureTitle
+from feature_db.catalogue import Catalogue, FeatureRow, FeatureTitle
 from feature_db.connection import Connection, microseconds
+from feature_db.records import LABEL_METHOD
 from feature_db.roles import EVERYONE, People
 
-__all__ = ["hidden_from", "titles_for"]
+__all__ = ["hidden_from", "rows_for", "titles_for", "with_opinions"]
 
 # CROSS JOIN and the plus signs keep SQLite on the indexes by feature: by annotator or over a queue's open places it
 # would read everything a busy person did, or a whole queue, for each feature (192 labelled features and 21 queues of
@@ -76,15 +78,41 @@ def titles_for(store: Catalogue, name: str, features: Iterable[int]) -> dict[int
     a label are asked about: where nobody labelled, it costs no more than the titles.
     """
     titles = store.titles({int(feature) for feature in features})
-    labelled = [feature for feature, title in titles.items() if not title.suggested]
-    hidden = hidden_from(store, name, labelled) if labelled else {}
+    labelled = {feature for feature, title in titles.items() if not title.suggested}
+    hidden = list(_hidden_opinions(store, name, titles, labelled))
     for feature in hidden:
         del titles[feature]
     if hidden:
-        for row in store.rows(
-            "SELECT feature, text FROM suggestions WHERE feature IN (SELECT value FROM json_each(?)) "
-            "ORDER BY id DESC",
-            (json.dumps(list(hidden)),),
-        ):
-            titles[row["feature"]] = FeatureTitle(row["text"], True)
+        for feature, (text, _) in store.first_suggestions(hidden, opinions=False).items():
+            titles[feature] = FeatureTitle(text, True)
     return titles
+
+
+def rows_for(store: Catalogue, name: str, rows: Sequence[FeatureRow]) -> list[FeatureRow]:
+    """Rows of a page of features for the eyes of `name`, as `titles_for`; how many labels there are stays."""
+    labelled = {row.id for row in rows if row.labels or row.settled}
+    hidden = list(_hidden_opinions(store, name, [row.id for row in rows], labelled))
+    suggested = store.first_suggestions(hidden, opinions=False) if hidden else {}
+
+    def blind(row: FeatureRow) -> FeatureRow:
+        text, accuracy = suggested.get(row.id, (None, None))
+        return replace(row, labels=(), settled=None, suggestion=text, suggestion_accuracy=accuracy)
+
+    return [blind(row) if row.id in hidden else row for row in rows]
+
+
+def with_opinions(store: Connection, features: Iterable[int]) -> set[int]:
+    """Those of `features` with a suggestion that is a person's label from another store."""
+    rows = store.rows(
+        "SELECT feature FROM suggestions WHERE method = ? AND feature IN (SELECT value FROM json_each(?))",
+        (LABEL_METHOD, json.dumps([int(feature) for feature in features])),
+    )
+    return {row["feature"] for row in rows}
+
+
+def _hidden_opinions(
+    store: Connection, name: str, features: Iterable[int], labelled: set[int]
+) -> dict[int, str]:
+    """`hidden_from` of the features that have something to hide: those `labelled` here or in another store."""
+    asked = labelled | with_opinions(store, features)
+    return hidden_from(store, name, asked) if asked else {}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from feature_db.blobs import unpack_array, unpack_sparse
 from feature_db.connection import Connection
 from feature_db.errors import StoreError
-from feature_db.records import FeatureRecord
+from feature_db.records import LABEL_METHOD, FeatureRecord
 from feature_db.search import quote_query
 
 __all__ = ["SORTS", "Catalogue", "FeatureFilter", "FeatureRow", "FeatureTitle", "FeatureView", "FeaturesPage"]
@@ -240,7 +240,7 @@ class Catalogue(Connection):
             ids = [row["id"] for row in rows]
             labels = self._labels_of(ids)
             settled = self._settled_of(ids)
-            suggested = self._suggestions_of(ids)
+            suggested = self.first_suggestions(ids)
         return FeaturesPage(
             [
                 FeatureRow(
@@ -290,7 +290,7 @@ class Catalogue(Connection):
         The text an adjudicator settled on, else its latest label, else its first suggestion.
         """
         ids = [int(feature) for feature in features]
-        titles = {i: FeatureTitle(text, True) for i, (text, _) in self._suggestions_of(ids).items()}
+        titles = {i: FeatureTitle(text, True) for i, (text, _) in self.first_suggestions(ids).items()}
         titles.update({i: FeatureTitle(texts[-1], False) for i, texts in self._labels_of(ids).items()})
         titles.update({i: FeatureTitle(text, False) for i, text in self._settled_of(ids).items()})
         return titles
@@ -329,12 +329,17 @@ class Catalogue(Connection):
         )
         return {row["feature"]: row["text"] for row in rows}
 
-    def _suggestions_of(self, ids: Sequence[int]) -> dict[int, tuple[str, float | None]]:
-        """The first suggestion of each feature, and its balanced accuracy on unseen texts."""
+    def first_suggestions(
+        self, features: Sequence[int], *, opinions: bool = True
+    ) -> dict[int, tuple[str, float | None]]:
+        """The first suggestion of each feature, and its balanced accuracy on unseen texts.
+
+        Without `opinions` the first that is no label of another store.
+        """
         rows = self.rows(
             f"SELECT feature, text, {_ACCURACY} AS accuracy FROM suggestions "
-            "WHERE feature IN (SELECT value FROM json_each(?)) ORDER BY id DESC",
-            (str(list(ids)),),
+            "WHERE feature IN (SELECT value FROM json_each(?)) AND (? OR method <> ?) ORDER BY id DESC",
+            (str(list(features)), opinions, LABEL_METHOD),
         )
         return {
             row["feature"]: (

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from feature_db.catalogue import FeatureFilter
 from feature_db.connection import Connection
+from feature_db.records import LABEL_METHOD
 from feature_db.search import quote_query
 
 __all__ = ["NameTable", "Names"]
@@ -28,6 +29,8 @@ class NameTable:
     """The annotator of a label, the method of a suggestion."""
     n_labels: int
     """The first so many are labels, the rest suggestions."""
+    opinions: npt.NDArray[np.bool_]
+    """[n]; what a person said: labels, and suggestions that are labels of another store."""
     version: tuple[str, int]
     """`Names.version` of what was read."""
 
@@ -61,7 +64,9 @@ class Names:
             ).fetchall()
         rows = labels + suggestions
         features, texts, methods = zip(*rows, strict=True) if rows else ((), (), ())
-        return NameTable(np.array(features, dtype=np.int64), texts, methods, len(labels), version)
+        opinions = np.array([method == LABEL_METHOD for method in methods], dtype=bool)
+        opinions[: len(labels)] = True
+        return NameTable(np.array(features, dtype=np.int64), texts, methods, len(labels), opinions, version)
 
     def features(self, filters: FeatureFilter) -> npt.NDArray[np.int64]:
         """Ids of the features a filter lets through, int64, ascending."""
@@ -72,14 +77,20 @@ class Names:
         return np.array(rows, dtype=np.int64).reshape(-1)
 
     def with_words(self, query: str) -> tuple[set[int], set[int]]:
-        """Features with a label, and features with a suggestion, that has the words of `query` (as `Store.search`)."""
+        """Features with a label, and features with a suggestion, that has the words of `query` (as `Store.search`).
+
+        A suggestion that is a label of another store counts as a label.
+        """
         match = quote_query(query)
         if match is None:
             return set(), set()
         labels = self.store.rows("SELECT feature FROM labels_fts WHERE labels_fts MATCH ?", (match,))
         suggestions = self.store.rows(
-            "SELECT feature FROM suggestions WHERE id IN "
+            "SELECT feature, method FROM suggestions WHERE id IN "
             "(SELECT rowid FROM suggestions_fts WHERE suggestions_fts MATCH ?)",
             (match,),
         )
-        return {row[0] for row in labels}, {row[0] for row in suggestions}
+        opinions = {row[0] for row in suggestions if row[1] == LABEL_METHOD}
+        return {row[0] for row in labels} | opinions, {
+            row[0] for row in suggestions if row[1] != LABEL_METHOD
+        }

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 __all__ = [
     "KINDS",
+    "LABEL_METHOD",
     "PURPOSES",
     "EncodingRecord",
     "ExampleRecord",
@@ -30,6 +31,8 @@ __all__ = [
 
 KINDS = ("top", "band", "random", "silent")
 PURPOSES = ("label", "check")
+LABEL_METHOD = "human-label"
+"""Method of a suggestion that is a person's label from another store: hidden wherever labels are hidden."""
 
 
 def clean_text(text: str) -> str:

@@ -34,7 +34,7 @@ from app.person import person
 from app.plain_text import plain
 from app.text_search import texts_frame
 from feature_db import StoreError
-from feature_db.blindness import hidden_from
+from feature_db.blindness import rows_for
 from feature_db.saved_work import FeatureList
 from feature_db.text_search import features_by_texts
 
@@ -337,19 +337,19 @@ def show_sorted(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: De
         dense = store.features_page(column, filters=wider, limit=0).total - total
         foot, first = page_number(below, total)
         page = store.features_page(column, descending, filters, limit=PAGE_ROWS, offset=first)
-        hidden = hidden_from(store, me, [row.id for row in page.rows if row.labels or row.settled])
+        rows = rows_for(store, me, page.rows)
     parts = [f"{total:,} of {n_harvested:,} features", *on_the_map(wanted)]
     if dense and hide_dense and dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")
     above.caption(" · ".join(parts))
-    if not page.rows:
+    if not rows:
         above.info(
             "No feature fits. Widen the density, clear the words, or "
             + ("switch “Hide dense features” off." if dense and hide_dense else "choose other filters."),
             icon=":material/filter_alt_off:",
         )
         return
-    show_rows(frame(page, hidden), first, above, foot, wanted.list_id)
+    show_rows(frame(rows), first, above, foot, wanted.list_id)
 
 
 def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.engine import Engine
 from app.example_view import CONTEXTS, Context, colour_legend, example_html
-from app.feature_view import FEW, Group, colour_scale, example_groups, figures_html
+from app.feature_view import FEW, Group, colour_scale, example_groups, figures_html, without_labels
 from app.suggested import described, how_far
 from feature_db import FeatureView
 from feature_db.evidence import StoredExample
@@ -21,9 +21,9 @@ SHOWN = 6
 
 
 def read_evidence(engine: Engine, feature: int) -> tuple[FeatureView, list[StoredExample]]:
-    """A feature and its texts, those kept for testing excepted. Raises StoreError."""
+    """A feature without its labels, and its texts, those kept for testing excepted. Raises StoreError."""
     with engine.store() as store:
-        return store.feature(feature), store.examples(feature)
+        return without_labels(store.feature(feature)), store.examples(feature)
 
 
 def suggestion_html(item: Mapping[str, Any]) -> str:

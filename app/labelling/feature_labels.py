@@ -10,7 +10,7 @@ from app.engine import Engine
 from app.labelling.blind import LABEL_PAGE
 from app.labelling.standing_labels import check_words, history, settled_label, standing_labels
 from app.labelling.who import Me
-from feature_db.blindness import titles_for
+from feature_db.blindness import titles_for, with_opinions
 from feature_db.events import Event
 from feature_db.labels import Labels
 
@@ -40,7 +40,7 @@ def read_said(engine: Engine, me: Me, feature: int) -> Said:
         past = labels.history(feature)
         if (reason := labels.hidden(feature)) is not None:
             others = [event for event in past if event.annotator != me.name]
-            return Said(reason if others else None)
+            return Said(reason if others or with_opinions(store, [feature]) else None)
         return Said(None, tuple(labels.current(feature)), labels.adjudication(feature), bool(past))
 
 

@@ -29,12 +29,12 @@ from feature_db.errors import StoreError
 from feature_db.evidence import ORDER
 from feature_db.interchange.bars import middles_of
 from feature_db.interchange.foreign import Report
+from feature_db.records import LABEL_METHOD
 from feature_db.store import Store
 
-__all__ = ["BATCH", "LABEL_TYPE", "NOT_HELD", "export_folder"]
+__all__ = ["BATCH", "NOT_HELD", "export_folder"]
 
 BATCH = 1_024
-LABEL_TYPE = "human-label"
 COMPRESSION = 4
 """gzip's level: half the time of the usual 6 for 7 % more bytes."""
 
@@ -153,7 +153,7 @@ def _explanation_rows(store: Store, common: dict[str, str]) -> Iterator[str]:
                 "index": str(row["feature"]),
                 "authorId": evidence.get("authorId") if row["suggested"] else row["annotator"],
                 "description": row["text"],
-                "typeName": row["method"] if row["suggested"] else LABEL_TYPE,
+                "typeName": row["method"] if row["suggested"] else LABEL_METHOD,
                 "explanationModelName": evidence.get("explanationModelName"),
             }
         )

@@ -1,6 +1,7 @@
 """Reading Neuronpedia-style export folders, as `neuronpedia_export` and others write them.
 
-A folder or a .zip of one is read. All explanations become suggestions: nobody here has vouched for them.
+A folder or a .zip of one is read. All explanations become suggestions: nobody here has vouched for them. Labels of
+other stores keep the method they are written with (`records.LABEL_METHOD`); this store's own are not taken in again.
 """
 
 from __future__ import annotations
@@ -79,11 +80,18 @@ def import_folder(store: Store, path: str | Path) -> Report:
                     raise RowError(f"feature {feature} is listed twice")
                 staged.feature(_feature(store, row, feature))
             listed.add(feature)
-        suggestions, named = [], set()
+        suggestions, named, n_labels = [], set(), 0
         for place, row, feature in rows("explanations"):
             with place:
-                suggestions.append(_suggestion(row, feature))
+                suggestion = _suggestion(row, feature)
             named.add(feature)
+            uid = suggestion.evidence.get("id")
+            if isinstance(uid, str) and store.value(
+                "SELECT 1 FROM label_events WHERE uid = ?", (clean_text(uid),)
+            ):
+                n_labels += 1
+            else:
+                suggestions.append(suggestion)
         activations = _Activations(store, staged)
         for place, row, feature in rows("activations"):
             with place:
@@ -108,6 +116,7 @@ def import_folder(store: Store, path: str | Path) -> Report:
         (n_replaced, "conversations of this store are no longer examples of features of the folder"),
         (activations.staged - counts.examples, "activations repeat a text of their feature and kind"),
         (activations.cut_elsewhere, "activations cut a known text into other tokens and were left out"),
+        (n_labels, "explanations are labels of this store"),
         (len(suggestions) - added[0], "explanations were here already, word for word"),
     ):
         if n:

@@ -10,10 +10,11 @@ from streamlit.testing.v1 import AppTest
 from app.engine import Choice, Engine
 from app.labelling import label_check
 from app.labelling.standing_labels import score_words
-from feature_db import FeatureFilter, ModelRecord, Store
+from feature_db import FeatureFilter, ModelRecord, Store, SuggestionRecord
 from feature_db.events import events
 from feature_db.labels import CheckScore, Labels
 from feature_db.queues import Queues
+from feature_db.records import LABEL_METHOD
 from feature_db.roles import People
 from tests.app.conftest import MAIN, Run
 from tests.app.store_builder import LABELLED
@@ -535,6 +536,24 @@ def test_the_page_of_a_feature_is_blind_until_ones_own_is_in(
         Labels(store, "cy").label(LABELLED, "mine")
     test.run()
     assert "refusal wording" in shown(test) and "hidden until" not in shown(test)
+
+
+def test_a_label_of_another_store_is_not_read_before_ones_own_is_in(
+    run_page: Run, queue: int, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        store.add_suggestions([SuggestionRecord(7, LABEL_METHOD, "said elsewhere")])
+    test = sign(run_page("feature.py", feature="7"), "cy")
+    assert "said elsewhere" not in shown(test) and "hidden until yours is in" in shown(test)
+    test = sign(run_page("label.py", take="7"), "cy")
+    assert feature(test) == 7 and "said elsewhere" not in shown(test)
+    for by in ("meaning", "words"):
+        test = sign(run_page("features.py", f_by=by, f_words="said elsewhere"), "cy")
+        assert not test.dataframe or "said elsewhere" not in test.dataframe[0].value.to_csv()
+    with Store.open(store_path) as store:
+        Labels(store, "cy").label(7, "mine")
+    test = sign(run_page("feature.py", feature="7"), "cy")
+    assert "said elsewhere" in shown(test)
 
 
 def test_neighbours_are_not_called_by_labels_that_are_hidden(

@@ -105,7 +105,7 @@ def test_the_table_says_how_well_a_suggestion_does_and_only_of_suggestions(tmp_p
                 (json.dumps({"unseen": {"firing": [9, 1], "silent": ["a", {}]}}),),
             )
         page = store.features_page("id", descending=False)
-        shown = frame(page).set_index("open")["accuracy"]
+        shown = frame(page.rows).set_index("open")["accuracy"]
         assert shown["#0"] == pytest.approx((9 / 16 + 23 / 24) / 2)
         assert shown.drop("#0").isna().all()
         assert store.titles([0])[0].text == "a"

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store, SuggestionRecord
-from feature_db.blindness import hidden_from, titles_for
+from feature_db.blindness import hidden_from, rows_for, titles_for
 from feature_db.labels import Labels
+from feature_db.names import Names
 from feature_db.queues import Queues
+from feature_db.records import LABEL_METHOD
 from feature_db.roles import People
 
 
@@ -77,6 +80,28 @@ def test_lists_call_a_hidden_label_what_they_call_none(store: Store, root: Queue
         5: ("his 5", False),
     }
     assert seeing == store.titles([3, 4, 5, 6])
+
+
+def test_a_label_of_another_store_is_hidden_where_labels_are(store: Store, root: Queues):
+    store.add_suggestions(
+        [
+            SuggestionRecord(3, LABEL_METHOD, "said elsewhere"),
+            SuggestionRecord(3, "words", "by a program", {"unseen_accuracy": 1}),
+            *(SuggestionRecord(i, LABEL_METHOD, f"elsewhere {i}") for i in (4, 5)),
+        ]
+    )
+    root.make("q", FeatureFilter(ids=[3, 4]), sort="id")
+    rows = store.features_page("id", filters=FeatureFilter(ids=[3, 4, 5]), descending=False).rows
+    blind, seeing = (rows_for(store, name, rows) for name in ("ann", "root"))
+    assert [row.suggestion for row in blind] == ["by a program", None, "elsewhere 5"]
+    assert seeing == rows and rows[0].suggestion == "said elsewhere"
+    for name, shown in (("ann", blind), ("root", seeing)):
+        titles = {i: title.text for i, title in titles_for(store, name, [3, 4, 5]).items()}
+        assert titles == {row.id: row.suggestion for row in shown if row.suggestion}
+    table = Names(store).table()
+    assert [table.texts[i] for i in np.flatnonzero(~table.opinions)] == ["by a program"]
+    assert Names(store).with_words("elsewhere") == ({3, 4, 5}, set())
+    assert Names(store).with_words("program") == (set(), {3})
 
 
 @given(

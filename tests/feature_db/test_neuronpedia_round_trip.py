@@ -19,6 +19,7 @@ from feature_db.interchange.bars import edges_of, middles_of
 from feature_db.interchange.neuronpedia_export import export_folder
 from feature_db.interchange.neuronpedia_import import import_folder
 from feature_db.labels import Labels
+from feature_db.records import LABEL_METHOD
 from sarm_core.harvesting.bins import lower_edge
 from tests.feature_db.conftest import MODEL
 from tests.feature_db.test_interchange import write_gz
@@ -184,6 +185,19 @@ def test_a_text_with_the_tokens_of_a_conversation_is_that_conversation(store: St
     assert store.examples(3)[0].text.category == first.text.category
     assert store.examples(3)[0].activation == 7.5
     assert conversations(store) == {pair for pair in before if pair[0] != 3} | {(3, first.text.hash)}
+
+
+def test_a_label_that_went_out_and_came_back_is_no_suggestion_at_home(store: Store, tmp_path: Path):
+    Labels(store, "bob").label(3, "his words")
+    export_folder(store, tmp_path / "out", model_id="m", source_id="1-s")
+    with Store.open(tmp_path / "other.db", create=MODEL) as other:
+        import_folder(other, tmp_path / "out")
+        (made,) = other.suggestions()
+        assert (made.method, made.text, made.evidence["authorId"]) == (LABEL_METHOD, "his words", "bob")
+        export_folder(other, tmp_path / "back", model_id="m", source_id="1-s")
+    for name in ("out", "back"):
+        assert "1 explanations are labels of this store" in import_folder(store, tmp_path / name).notes
+    assert store.suggestions() == []
 
 
 def test_of_two_texts_with_the_same_tokens_each_stays_the_example_it_is(tmp_path: Path):
