@@ -85,7 +85,9 @@ def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple
         _number(record.max, "max"),
     )
     edges = counts = None
-    if record.histogram_edges is not None and record.histogram_counts is not None:
+    if (record.histogram_edges is None) != (record.histogram_counts is None):
+        raise RowError("histogram_edges and histogram_counts come together: give both, or neither")
+    if record.histogram_edges is not None:
         edges = np.asarray(record.histogram_edges, dtype=np.float64)
         counts = np.asarray(record.histogram_counts, dtype=np.int64)
         if edges.ndim != 1 or counts.ndim != 1 or edges.size != counts.size + 1 or edges.size == 1:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ _LISTS = (
 )
 _READ = ("feature", *_NUMBERS, *_LISTS)
 _FOR_READERS = ("effect", "n_labels", "labels", "suggestion")
+ROUNDED = 1e-3
+"""By how much of itself a number may be off before it contradicts another: spreadsheets round."""
 _NOT_HELD = "examples, texts, encodings and the history of labels are not in this file"
 
 
@@ -175,6 +179,9 @@ def _import(
         raise StoreError(f"{path}: has no column named feature")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise StoreError(f"{path}: has two columns named {twice[0][:40]}; which of them is meant?")
+    stored = {
+        row["id"]: row for row in store.rows("SELECT id, firing_count, denominator, mean, max FROM features")
+    }
     seen: set[int] = set()
 
     def records() -> Iterator[FeatureRecord]:
@@ -184,6 +191,7 @@ def _import(
                 store.check_feature(record.id)
                 if record.id in seen:
                     raise RowError(f"feature {record.id} is listed twice")
+                _check_fit(record, stored.get(record.id))
             except RowError as error:
                 raise error.at(path, place) from None
             except StoreError as error:
@@ -197,6 +205,31 @@ def _import(
     if unknown:
         report.notes.append(f"columns without a meaning here: {', '.join(unknown)[:200]}")
     return report
+
+
+def _check_fit(record: FeatureRecord, stored: sqlite3.Row | None) -> None:
+    """Raises RowError where a row contradicts itself or what would stay in the store beside it."""
+    count, total = record.firing_count, record.denominator
+    beside = "the row's"
+    if count is None and total is None and stored is not None:
+        count, total, beside = stored["firing_count"], stored["denominator"], "the stored"
+    if record.density is not None and count is not None and total is not None:
+        counted = count / total if total else 0.0
+        if not math.isclose(record.density, counted, rel_tol=ROUNDED):
+            raise RowError(
+                f"density {record.density:.6g} does not fit {beside} counts, {count} of {total}: "
+                "give firing_count and denominator of the same corpus, or leave density out"
+            )
+    kept = (None, None) if stored is None else (stored["mean"], stored["max"])
+    mean = kept[0] if record.mean is None else record.mean
+    largest = kept[1] if record.max is None else record.max
+    if mean is None or largest is None or (mean, largest) == kept:
+        return
+    if mean > largest and not math.isclose(mean, largest, rel_tol=ROUNDED):
+        origins = ["stored" if given is None else "the row's" for given in (record.mean, record.max)]
+        raise RowError(
+            f"mean {mean:.6g} ({origins[0]}) is above max {largest:.6g} ({origins[1]}): give both, of the same corpus"
+        )
 
 
 def _record(row: dict[str, Any]) -> FeatureRecord:

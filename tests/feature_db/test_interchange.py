@@ -226,6 +226,18 @@ def test_formulas_and_line_breaks_in_labels_are_text_in_a_csv(store: Store, tmp_
         ("feature,neighbours,neighbour_cosines", '3,"[1,2]","[0.5]"', "equally long"),
         ("feature,neighbours,neighbour_cosines", '3,"{}","[0.5]"', "must be a list"),
         ("feature,firing_count,denominator", "3,5,4", "5 times in 4"),
+        ("feature,histogram_counts", '3,"[5]"', "come together: give both"),
+        ("feature,histogram_edges", '3,"[1,2]"', "come together: give both"),
+        (
+            "feature,density",
+            "3,0.999",
+            r"row 3: density 0\.999 does not fit the stored counts, .* of 300: give",
+        ),
+        ("feature,density,firing_count,denominator", "3,0.9,1,10", "does not fit the row's counts, 1 of 10"),
+        ("feature,density,firing_count,denominator", "3,0.9,0,0", "does not fit the row's counts, 0 of 0"),
+        ("feature,mean", "3,500", r"row 3: mean 500 \(the row's\) is above max .* \(stored\): give both"),
+        ("feature,max", "3,0.001", r"mean .* \(stored\) is above max 0\.001 \(the row's\): give both"),
+        ("feature,mean,max", "3,5,2", "mean 5 .* is above max 2"),
     ],
 )
 def test_a_bad_csv_row_is_refused_and_nothing_changes(
@@ -238,6 +250,20 @@ def test_a_bad_csv_row_is_refused_and_nothing_changes(
         import_csv(store, path)
     assert "f.csv, row" in str(error.value)
     assert content(store) == before
+
+
+def test_rounded_and_repeated_numbers_of_a_table_are_taken_in(store: Store, tmp_path: Path):
+    path = tmp_path / "f.csv"
+    record = store.feature(3).record
+    path.write_text(f"feature,density,mean,max\n3,{record.density:.4g},{record.max:.9g},\n99,0.5,,\n")
+    with Store.open(tmp_path / "wide.db", create=ModelRecord("w", "wide", 100)) as wide:
+        wide.import_harvest([record])
+        assert import_csv(wide, path).counts == {"features": 2}
+        assert wide.feature(3).record.density == record.density
+        # What is stored already is no contradiction that the row brings in.
+        wide.conn.execute("UPDATE features SET mean = 9, max = 2 WHERE id = 3")
+        export_csv(wide, path)
+        import_csv(wide, path)
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1" * 10, b"\xff\xfe,a\n", b"a,b\n1,2\n"])
