@@ -108,10 +108,12 @@ def export_contexts(
 ) -> Report:
     """Write the firing examples of every feature. The token of an example is the one at its peak.
 
-    Numbers of the header that the store does not know are those of the contexts file imported last.
+    Where all of them are from contexts files, the header keeps what those files told of how they were made: the lowest
+    threshold and the largest of the other numbers, unless what is written here goes beyond them.
     """
     contexts: dict[str, dict[str, list[dict[str, Any]]]] = {}
     written = texts = longest = most = 0
+    foreign = True
     with store.snapshot():
         ids = [row[0] for row in store.rows("SELECT DISTINCT feature FROM examples ORDER BY feature")]
         for feature in ids:
@@ -128,18 +130,29 @@ def export_contexts(
                     written += 1
                     longest = max(longest, len(example.text.tokens or ()))
                     most = max(most, len(listed))
+                    # Only a contexts file names the token of an example.
+                    foreign = foreign and example.token is not None
             if by_token:
                 contexts[str(feature)] = by_token
         texts = store.value("SELECT count(*) FROM texts")
-        last = store.value("SELECT header FROM imports WHERE format = 'contexts' ORDER BY id DESC LIMIT 1")
-    header = {
+        told = [
+            json.loads(row[0])
+            for row in store.rows(
+                "SELECT header FROM imports WHERE format = 'contexts' AND id > "
+                "(SELECT coalesce(max(id), 0) FROM imports WHERE format = 'harvest')"
+            )
+        ]
+    header: dict[str, Any] = {
         "total_latents": store.model.n_features,
         "threshold": 0.0,
         "max_length": longest,
         "max_per_token": most,
         "lines": texts,
-        **({} if last is None else json.loads(last)),
     }
+    if foreign and told:
+        header["threshold"] = min(one.get("threshold", 0.0) for one in told)
+        for name in ("max_length", "lines", *(("max_per_token",) if max_per_token is None else ())):
+            header[name] = max(header[name], *(one.get(name, 0) for one in told))
     with written_beside(path) as beside:
         beside.write_text(
             json.dumps({**header, "latent_context_map": contexts}, ensure_ascii=False), encoding="utf-8"

@@ -77,6 +77,45 @@ def test_contexts_make_the_round_trip(tmp_path: Path):
     assert out == wanted
 
 
+def test_the_header_of_contexts_never_speaks_of_what_another_file_held(
+    tmp_path: Path, harvest: dict[str, list[Any]]
+):
+    strong = {"context": "a text", "activation": 6.0}
+    told = {"total_latents": 40, "threshold": 5.0, "max_length": 7, "max_per_token": 1, "lines": 3}
+    (tmp_path / "in.json").write_text(json.dumps({**told, "latent_context_map": {"1": {"a": [strong]}}}))
+
+    def exported(**options: Any) -> dict[str, Any]:
+        export_contexts(store, tmp_path / "out.json", **options)
+        found = json.loads((tmp_path / "out.json").read_text())
+        per_token = [
+            tokens for by_token in found.pop("latent_context_map").values() for tokens in by_token.values()
+        ]
+        assert found["max_per_token"] >= max(map(len, per_token))
+        assert found["threshold"] <= min(context["activation"] for tokens in per_token for context in tokens)
+        return found
+
+    with fresh(tmp_path) as store:
+        import_contexts(store, tmp_path / "in.json")
+        assert exported() == told
+        more = {"2": {"a": [strong, {"context": "weaker", "activation": 4.0}]}}
+        (tmp_path / "more.json").write_text(
+            json.dumps({**told, "threshold": 4.0, "latent_context_map": more})
+        )
+        import_contexts(store, tmp_path / "more.json")
+        import_contexts(store, tmp_path / "in.json")
+        assert exported() == {**told, "threshold": 4.0, "max_per_token": 2}
+        assert exported(max_per_token=1) == {**told, "threshold": 4.0}
+        # The harvest replaces all of it.
+        store.import_harvest(**harvest)
+        computed = exported()
+        assert {**computed, "max_per_token": 0} == {
+            **{"total_latents": 40, "threshold": 0.0, "max_length": 10, "max_per_token": 0, "lines": 30}
+        }
+        # And again for one feature, beside others that were harvested.
+        import_contexts(store, tmp_path / "in.json")
+        assert exported()["threshold"] == 0.0 and exported()["lines"] == 31
+
+
 def test_contexts_of_a_harvest_hold_every_firing_example(store: Store, tmp_path: Path):
     export_contexts(store, tmp_path / "c.json", purpose=None)
     written = json.loads((tmp_path / "c.json").read_text())["latent_context_map"]
