@@ -7,7 +7,7 @@ import streamlit as st
 from app import session
 from app.comparison import Comparison, from_texts
 from app.plain_text import plain
-from app.popovers import close_popover, popover
+from app.popovers import close_popover, popover, turn
 
 __all__ = ["choose_answer"]
 
@@ -35,10 +35,10 @@ def _paste(now: Comparison) -> None:
     """With the prompt left as it is, the answer joins the others; a new prompt makes a new page of one."""
     # A box of its own for each question, filled by `value`: a value put into session state is sent once, to a box
     # that a closed popover has not drawn yet, and opened on a slow line the box stayed empty.
-    box = f"explain_prompt_{now.key}"
+    box, pasted = f"explain_prompt_{now.key}", f"explain_answer_{turn('explain')}"
 
     def read() -> None:
-        prompt, text = st.session_state[box], st.session_state["explain_answer"]
+        prompt, text = st.session_state[box], st.session_state[pasted]
         try:
             if prompt.strip() == now.question.strip():
                 made, index = now.with_answer(text, "pasted")
@@ -48,7 +48,6 @@ def _paste(now: Comparison) -> None:
             st.session_state["explain_error"] = str(error)
             return
         st.session_state.pop("explain_error", None)
-        st.session_state["explain_answer"] = ""
         session.set_comparison(made, keep_choices=index > 0)
         st.session_state["explained"] = index
         st.session_state.pop("traced", None)
@@ -59,7 +58,7 @@ def _paste(now: Comparison) -> None:
         st.text_area(
             "Answer",
             height=160,
-            key="explain_answer",
+            key=pasted,
             help="With the prompt as it is, it joins the answers above.",
         )
         if st.session_state.get("explain_error"):

@@ -16,7 +16,6 @@ from app import session
 from app.engine import Engine
 from app.person import whoever
 from app.plain_text import cut, plain
-from app.popovers import popover
 from app.steering_panel import MOST_OFFERED, group_form
 from app.why import separating_features, signed
 from app.why_section import BASES
@@ -29,6 +28,8 @@ from sarm_core.shares import Partition, Shares, margin_shares, reward_shares, re
 __all__ = ["category_groups", "share_chart", "share_table", "shares"]
 
 NAMED, CATEGORIES = "Named groups", "Label categories"
+MADE = "share_group_made"
+"""State's key: a group was just made, so the dialog closes and the named groups are shown."""
 UNASSIGNED = "unassigned"
 COLOURS = ("#2f7dd0", "#d0643c", "#3d9970", "#8a63c9", "#c29a2b", "#c2528b", "#3aa0ab", "#8c7355")
 REST = "#98a2ae"
@@ -46,16 +47,16 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
         categories = label_categories(store, active.tolist())
         hidden = hidden_from(store, whoever(), categories)
     labelled = category_groups({i: name for i, name in categories.items() if i not in hidden})
+    if st.session_state.pop(MADE, False):
+        st.session_state["share_groups"] = NAMED
     if st.session_state.get("share_groups") not in (NAMED, CATEGORIES):
         st.session_state["share_groups"] = CATEGORIES if labelled and not named else NAMED
     with st.container(horizontal=True, vertical_alignment="center"):
         which = st.segmented_control(
             "Groups", [NAMED, CATEGORIES], key="share_groups", required=True, label_visibility="collapsed"
         )
-        new = popover("share_group", "Make a group", icon=":material/group_work:")
-    if new.open:  # its list of features is long, and read from the store
-        with new:
-            group_form(current, "share_group", "Features active here", _by_effect(matrix), _show_named)
+        if st.button("Make a group", icon=":material/group_work:", key="share_group"):
+            _make_group(current, _by_effect(matrix))
     groups = labelled if which == CATEGORIES else named
     partition = Partition.of_groups(groups, matrix.n_features)
     _about(which or NAMED, groups, partition, active)
@@ -91,8 +92,16 @@ def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) ->
             _every_answer(matrix.rewards, reward_table(matrix, partition), partition.names, titles)
 
 
-def _show_named() -> None:
-    st.session_state["share_groups"] = NAMED
+@st.dialog("Make a group", icon=":material/group_work:")
+def _make_group(current: Engine, offered: list[int]) -> None:
+    """A dialog, so that its long list of features is read from the store for who wants it only."""
+    if st.session_state.get(MADE):
+        st.rerun()
+    group_form(current, "share_group", "Features active here", offered, _made)
+
+
+def _made() -> None:
+    st.session_state[MADE] = True
 
 
 def _by_effect(matrix: FeatureMatrix) -> list[int]:

@@ -12,7 +12,7 @@ from app.comparison import Comparison
 from app.components.rerank import as_steering, from_steering, rerank
 from app.engine import Engine
 from app.plain_text import cut, plain
-from app.popovers import close_popover, popover
+from app.popovers import close_popover, popover, turn
 from app.steerings_dialog import steerings_button
 from app.why import separating_features
 from sarm_core.errors import SteeringError
@@ -164,10 +164,11 @@ def group_form(
     offered: Sequence[int],
     on_made: Callable[[], None] | None = None,
 ) -> None:
-    """Name and members of a new group, inside the popover `place`; `label` says what `offered` are."""
+    """Name and members of a new group, inside the popover or dialog `place`; `label` says what `offered` are."""
     held = session.steering()
     notes = current.notes(offered)
-    name, members, error = f"{place}_name", f"{place}_members", f"{place}_error"
+    name, members = f"{place}_name_{turn(place)}", f"{place}_members_{turn(place)}"
+    error = f"{place}_error"
 
     def make() -> None:
         try:
@@ -176,7 +177,6 @@ def group_form(
             st.session_state[error] = str(reason)
         else:
             st.session_state.pop(error, None)
-            st.session_state[name], st.session_state[members] = "", []
             close_popover(place)
             if on_made is not None:
                 on_made()

@@ -13,7 +13,6 @@ from app.labelling.blind import LABEL_PAGE
 from app.labelling.standing_labels import check_words
 from app.labelling.who import Me
 from app.plain_text import cut, plain
-from app.popovers import popover
 from feature_db.events import Event
 from feature_db.labels import Labels
 
@@ -23,6 +22,8 @@ AT_ONCE = 8
 """Drafts named above the form"""
 DRAFTS, LABELS = 20, 200
 """The latest so many are listed."""
+CHOSEN = "my_work_feature"
+"""State's key: the feature chosen in the dialog"""
 
 
 def offered_back(engine: Engine, me: Me, at_hand: int | None) -> None:
@@ -42,25 +43,31 @@ def offered_back(engine: Engine, me: Me, at_hand: int | None) -> None:
 
 
 def my_work(engine: Engine, me: Me) -> None:
-    """A popover with this person's drafts and labels; read from the store when it is opened."""
-    with popover("my_work", "My work", icon=":material/person_edit:") as place:
-        if not place.open:
-            return
-        with engine.store() as store:
-            labels = Labels(store, me.name)
-            drafts, own = labels.drafts(), labels.own(LABELS)
-        st.markdown("**Drafts**, not sent yet")
-        for draft in drafts[:DRAFTS]:
-            _to_form(draft, 80)
-        if not drafts:
-            st.caption("None.")
-        st.markdown(
-            f"**Labels**, the latest {LABELS} first" if len(own) == LABELS else "**Labels**, latest first"
-        )
-        if own:
-            _table(own)
-        else:
-            st.caption("None yet.")
+    """A button, and the dialog that it opens. Leaves for the feature that was chosen there."""
+    if (feature := st.session_state.pop(CHOSEN, None)) is not None:
+        st.switch_page(FEATURE_PAGE, query_params={"feature": str(feature)})
+    if st.button("My work", icon=":material/person_edit:", key="label_my_work"):
+        _dialog(engine, me)
+
+
+@st.dialog("My work", width="medium", icon=":material/person_edit:")
+def _dialog(engine: Engine, me: Me) -> None:
+    """This person's drafts and labels, read from the store when it is opened."""
+    with engine.store() as store:
+        labels = Labels(store, me.name)
+        drafts, own = labels.drafts(), labels.own(LABELS)
+    st.markdown("**Drafts**, not sent yet")
+    for draft in drafts[:DRAFTS]:
+        _to_form(draft, 80)
+    if not drafts:
+        st.caption("None.")
+    st.markdown(
+        f"**Labels**, the latest {LABELS} first" if len(own) == LABELS else "**Labels**, latest first"
+    )
+    if own:
+        _table(own)
+    else:
+        st.caption("None yet.")
 
 
 def _to_form(draft: Event, width: int) -> None:
@@ -95,4 +102,6 @@ def _table(own: Sequence[Event]) -> None:
     st.caption("Tick a row to open its feature, with all its labels and its history.")
     rows = picked.selection.rows
     if rows and rows[0] < len(own):
-        st.switch_page(FEATURE_PAGE, query_params={"feature": str(own[rows[0]].feature)})
+        # Left from in here, the typed name would be lost: its box is no part of a dialog's run.
+        st.session_state[CHOSEN] = own[rows[0]].feature
+        st.rerun()

@@ -22,7 +22,7 @@ def explain(test: AppTest, answer: str, prompt: str | None = None) -> AppTest:
     if prompt is not None:
         box = next(area for area in test.text_area if (area.key or "").startswith("explain_prompt_"))
         box.set_value(prompt)
-    test.text_area("explain_answer").set_value(answer)
+    next(area for area in test.text_area if (area.key or "").startswith("explain_answer_")).set_value(answer)
     return submit(test, "explain", "Explain")
 
 

@@ -169,8 +169,7 @@ def test_drafts_left_behind_are_offered_back_and_ones_own_labels_are_listed(
     assert links["take=8"] == "\\#8" and links["take=9"] == "\\#9" and "take=7" not in links
     assert feature(run_again(test, take="8")) == 8 and field(test, "text").value == "half of 8"
     assert "1 draft of yours" in shown(test), "the one at hand is not offered as well"
-    test.session_state["my_work_open"] = True
-    test.run()
+    press(test, "label_my_work")
     assert any("half of 9" in link.proto.label for link in test.get("page_link"))
     assert any(
         "done before" in table.value["text"].tolist() for table in test.dataframe if "text" in table.value

@@ -179,8 +179,8 @@ def test_a_group_is_made_from_the_panel_and_a_nameless_one_refused(open_page: Op
     panel = list(steering(test).panel)
     test = submit(test, "group", "Make group")
     assert "needs a name" in test.error[0].value
-    test.text_input("group_name").set_value(HOSTILE[:40])
-    test.multiselect("group_members").set_value(panel[:2])
+    test.text_input("group_name_0").set_value(HOSTILE[:40])
+    test.multiselect("group_members_0").set_value(panel[:2])
     test = submit(test, "group", "Make group")
     groups = steering(test).current.groups
     assert [set(group.features) for group in groups.values()] == [set(panel[:2])]

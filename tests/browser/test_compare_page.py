@@ -446,7 +446,8 @@ def test_the_shares_are_drawn_once_a_group_of_any_active_features_is_made(open_p
     before = panel(app)
     chart = app.page.locator(".st-key-share_chart .js-plotly-plot")
     assert chart.count() == 0, "one grey bar says nothing"
-    body = popover(app, "Make a group")
+    app.page.get_by_role("button", name="Make a group").click()
+    body = app.page.get_by_role("dialog")
     body.get_by_label("Name of the group").fill(HACK[:40])
     body.get_by_role("combobox").click()
     option = app.page.get_by_role("option").nth(6)
@@ -462,3 +463,27 @@ def test_the_shares_are_drawn_once_a_group_of_any_active_features_is_made(open_p
     texts = chart.locator(".legendtext").all_text_contents()
     assert texts[1:] == ["unassigned", "sum"] and texts[0].startswith("<img src=x onerror=")
     assert chart.locator(".barlayer .trace").count() == 2
+
+
+def test_a_click_on_the_menu_leaves_while_a_popover_is_open(open_page: Open) -> None:
+    app = open_page()
+    popover(app, "Paste").get_by_label("Answers, separated").fill("One\n---\nAnother")
+    app.page.get_by_role("link", name="Disagreements").click(delay=80)
+    app.page.get_by_role("heading", name="Disagreements").wait_for()
+    app.page.wait_for_timeout(1_000)
+    app.settled()
+    assert urlsplit(app.page.url).path == "/disagreements"
+
+
+def test_a_group_made_in_a_popover_closes_it_and_leaves_an_empty_form(open_page: Open) -> None:
+    app = open_page(height=1400)
+    first = f"#{next(iter(panel(app)))}"
+    body = popover(app, "Group")
+    body.get_by_label("Name of the group").fill("wording")
+    body.get_by_role("combobox").click()
+    app.page.get_by_role("option").filter(has_text=first).first.click()
+    app.page.keyboard.press("Escape")
+    body.get_by_role("button", name="Make group").click()
+    body.wait_for(state="hidden")
+    app.settled()
+    assert popover(app, "Group").get_by_label("Name of the group").input_value() == ""

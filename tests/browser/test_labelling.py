@@ -392,3 +392,52 @@ def test_a_key_takes_the_suggestion_over_and_only_writes_its_letter_while_typing
     app.settled()
     becomes(app, TEXT, "Python, sorted; has code a")
     draft_becomes(label_app[1], "amy", 7, "Python, sorted; has code a")
+
+
+def test_a_click_on_the_menu_while_a_popover_is_open_leaves_and_loses_neither_name_nor_draft(
+    enter: Enter, label_app: tuple[str, Path, int]
+) -> None:
+    app = enter("gustav")
+    at = feature(app)
+    write(app, TEXT, "half a thought")
+    draft_becomes(label_app[1], "gustav", at, "half a thought")
+    app.page.get_by_role("button", name="New queue").click()
+    app.settled()
+    # A finger rests on the button for a moment: what leaving the box sends goes first.
+    app.page.get_by_role("link", name="Disagreements").click(delay=80)
+    app.page.get_by_role("heading", name="Disagreements").wait_for()
+    app.page.wait_for_timeout(1_000)
+    app.settled()
+    assert app.page.url.split("?")[0].endswith("/disagreements")
+    assert app.page.locator(".st-key-person input").input_value() == "gustav"
+    app.page.get_by_role("link", name="Label", exact=True).click(delay=80)
+    app.page.wait_for_selector(".st-key-label_text_box textarea")
+    app.settled()
+    assert feature(app) == at
+    becomes(app, TEXT, "half a thought")
+
+
+def test_my_work_opens_a_draft_and_a_labelled_feature_and_is_gone_then(
+    label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]
+) -> None:
+    with Store.open(label_app[1]) as store:
+        labels = Labels(store, "hedda")
+        labels.draft(9, {"text": "half of nine", "verdict": None})
+        labels.label(11, "done before")
+    app = new_page(width=1356)
+    app.open(f"{label_app[0]}/label?feature=12")
+    signed_at(app, "hedda")
+    app.page.get_by_role("button", name="My work").click()
+    dialog = app.page.get_by_role("dialog")
+    dialog.get_by_role("link", name="half of nine").click()
+    dialog.wait_for(state="hidden")
+    becomes(app, TEXT, "half of nine")
+    assert feature(app) == 9
+    app.page.get_by_role("button", name="My work").click()
+    dialog.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    app.settled()
+    app.tick("[role=dialog] [data-testid=stDataFrame]", 1)
+    app.page.wait_for_url("**/feature?feature=11")
+    app.settled()
+    assert dialog.count() == 0
+    assert app.page.locator(".st-key-person input").input_value() == "hedda"
