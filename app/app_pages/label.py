@@ -13,7 +13,7 @@ from app.labelling.label_check import check_running, draw_check
 from app.labelling.label_fields import Fields
 from app.labelling.label_form import label_form
 from app.labelling.my_work import my_work, offered_back
-from app.labelling.queue_bar import choose_queue, first_admin, make_queue, progress
+from app.labelling.queue_bar import choose_queue, make_queue, progress
 from app.labelling.standing_labels import after_submitting, history, standing_labels
 from app.labelling.who import identify
 from app.labelling.work import Work, take_asked
@@ -77,10 +77,10 @@ last = work.last()
 if item is None or view is None:
     if queue is None:
         st.info(
-            "There is no queue yet: make one with “New queue” above.",
+            "There is no queue yet: make one with “New queue” above."
+            + ("" if me.admins else " That takes an admin; this store's first one is made there too."),
             icon=":material/playlist_add:",
         )
-        first_admin(current, me, "_here")
     else:
         st.success(
             "Nothing is left for you in this queue: every feature is labelled, skipped by you, or with somebody else "

@@ -128,8 +128,8 @@ def _switch(engine: Engine, me: Me, queue: int, closed: bool) -> None:
     session.guarded(switch)
 
 
-def first_admin(engine: Engine, me: Me, place: str = "") -> None:
-    """A store without an admin takes its first one; nothing is drawn once there is one. `place` tells keys apart."""
+def first_admin(engine: Engine, me: Me) -> None:
+    """A store without an admin takes its first one; nothing is drawn once there is one."""
     if me.admins or not me.name:
         return
     st.caption(
@@ -139,7 +139,7 @@ def first_admin(engine: Engine, me: Me, place: str = "") -> None:
     )
     st.button(
         "Become the first admin",
-        key=f"first_admin{place}",
+        key="first_admin",
         icon=":material/shield_person:",
         help=f"Makes {plain(me.name)} the admin of this store",
         on_click=_first_admin,

@@ -895,6 +895,14 @@ def test_a_fresh_store_takes_its_first_admin_and_no_second(run_page: Run, store_
     assert not [b for b in sign(run_page("label.py"), BO).button if b.key == "first_admin"]
 
 
+def test_the_button_for_the_first_admin_is_on_the_page_once(run_page: Run, store_path: Path) -> None:
+    test = sign(run_page("label.py"), ANN)
+    assert sum(button.label == "Become the first admin" for button in test.button) == 1
+    assert "first one is made there" in shown(test)
+    press(test, "first_admin")
+    assert test.button(key="queue_make") and "first one is made there" not in shown(test)
+
+
 def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path: Path) -> None:
     assert not [w for w in sign(run_page("disagreements.py"), ANN).text_input if w.key == "role_name"]
     test = sign(run_page("disagreements.py"), CHIEF)
