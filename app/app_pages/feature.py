@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
 from app import session
@@ -51,10 +49,10 @@ n_features = current.scorer.n_features
 asked = st.query_params.get("feature")
 
 
-def endless(text: str | None) -> bool:
-    """Whether an address gives "1e999" or 400 digits for a number: a box that is bound to it fails."""
+def no_whole_number(text: str | None) -> bool:
+    """Whether an address gives "1.5", which a box that is bound to it takes for 1, or "1e999", on which it fails."""
     try:
-        return math.isinf(float(text or 0))
+        return not float(text or 0).is_integer()
     except ValueError:
         return False
 
@@ -91,7 +89,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         step=1,
         format="%d",
         key="feature",
-        bind=None if endless(asked) else "query-params",
+        bind=None if no_whole_number(asked) else "query-params",
         label_visibility="collapsed",
         placeholder=f"0 to {n_features - 1}",
         width=150,
@@ -105,9 +103,11 @@ st.caption(
 )
 session.show_messages()
 
+if number is not None and no_whole_number(asked):
+    st.query_params["feature"] = str(number)
 if number is None:
     if asked:
-        st.error(f"“{plain(cut(asked, 40))}” is no feature: give a number from 0 to {n_features - 1}.")
+        st.error(f"“{plain(cut(asked, 40))}” is no feature: give a whole number from 0 to {n_features - 1}.")
     else:
         st.info("Type a feature's number above, or choose one from the table.", icon=":material/info:")
     st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")

@@ -425,13 +425,23 @@ def test_before_and_after_step_through_the_dictionary_and_wrap(run_page: Run, st
     assert test.number_input(key="feature").value == N_FEATURES - 2
 
 
-@pytest.mark.parametrize("address", ["64", "-1", "abc", "1e300", "nan"])
+@pytest.mark.parametrize("address", ["64", "-1", "abc", "1.5", "1e300", "nan"])
 def test_an_impossible_number_is_refused_with_the_range(
     run_page: Run, store_path: Path, address: str
 ) -> None:
     test = run_page("feature.py", feature=address)
     assert any(f"0 to {N_FEATURES - 1}" in text for text in [*texts(test, "error"), *texts(test, "info")])
     assert "sarm-figures" not in html_of(test)
+
+
+def test_after_half_a_number_in_the_address_the_next_one_chosen_stands_there(
+    run_page: Run, store_path: Path
+) -> None:
+    test = run_page("feature.py", feature="1.5")
+    for chosen in (0, 1):
+        test.button(key="after").click().run()
+        assert not test.exception and test.number_input(key="feature").value == chosen
+        assert test.query_params["feature"] in (str(chosen), [str(chosen)])
 
 
 def test_a_dead_feature_is_called_dead_and_shows_no_zeros(run_page: Run, store_path: Path) -> None:
