@@ -30,6 +30,7 @@ __all__ = [
     "open_link",
     "say",
     "score",
+    "score_for",
     "set_comparison",
     "show_link",
     "show_messages",
@@ -142,14 +143,26 @@ def show_messages() -> None:
         getattr(st, kind)(text, icon=ICONS[kind])
 
 
-def score(current: Engine, of: Comparison) -> Scored:
-    """Scores of a comparison, with a progress bar when the model has to run. Stops the page on an error."""
+def score_for(current: Engine, of: Comparison) -> tuple[Scored, Any]:
+    """`score`, and a container for what the page says with it.
+
+    While the model runs, the progress bar stands in its place: what was said of other answers would look as if it
+    were of these.
+    """
+    if current.cached(f"comparison:{of.key}") is not None:
+        return score(current, of), st.container()
+    place = st.empty()
+    return score(current, of, place), place.container()
+
+
+def score(current: Engine, of: Comparison, place: Any = st) -> Scored:
+    """Scores of a comparison, with a progress bar in `place` when the model has to run. Stops the page on an error."""
     key = f"comparison:{of.key}"
     found = current.cached(key)
     if found is not None:
         return found
     what = f"Scoring {len(of.answers)} answer{'s' if len(of.answers) > 1 else ''}"
-    bar = st.progress(0.0, text=f"{what} …")
+    bar = place.progress(0.0, text=f"{what} …")
     started = time.monotonic()
 
     def show(done: int, total: int) -> None:

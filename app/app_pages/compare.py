@@ -35,32 +35,35 @@ st.caption(
 )
 session.current_comparison()
 link_box = input_row(current)
-session.show_messages()
 now = session.current_comparison()
-prompt_box(now)
+# One place on the page, however many messages: what comes next takes the place of the old.
+with st.container():
+    session.show_messages()
+    prompt_box(now)
 
-scored = session.score(current, now)
-held = session.steering()
-held.panel = [i for i in held.panel if i < current.scorer.n_features]
-session.offer_features(scored)
-sliders(current, now, scored)
-if any(scored.n_cut):
-    beginnings = [
-        f"{plain(cut(title, 30))} ({n:,} tokens)"
-        for title, n in zip(now.titles(), scored.n_cut, strict=True)
-        if n
-    ]
-    named = ", ".join(beginnings[:MOST_NAMED])
-    more = f" and {len(beginnings) - MOST_NAMED} more" if len(beginnings) > MOST_NAMED else ""
-    st.warning(
-        f"Longer than {current.scorer.max_length:,} tokens, prompt included: the beginning of {named}{more} was cut "
-        "and had no influence.",
-        icon=":material/content_cut:",
-    )
-panel_tools(current, scored)
-steered = scored.steered(held.current)
-why(current, now, scored, steered)
-shares(current, scored, steered, now.titles())
-flips_line(current)
+scored, below = session.score_for(current, now)
+with below:
+    held = session.steering()
+    held.panel = [i for i in held.panel if i < current.scorer.n_features]
+    session.offer_features(scored)
+    sliders(current, now, scored)
+    if any(scored.n_cut):
+        beginnings = [
+            f"{plain(cut(title, 30))} ({n:,} tokens)"
+            for title, n in zip(now.titles(), scored.n_cut, strict=True)
+            if n
+        ]
+        named = ", ".join(beginnings[:MOST_NAMED])
+        more = f" and {len(beginnings) - MOST_NAMED} more" if len(beginnings) > MOST_NAMED else ""
+        st.warning(
+            f"Longer than {current.scorer.max_length:,} tokens, prompt included: the beginning of {named}{more} was "
+            "cut and had no influence.",
+            icon=":material/content_cut:",
+        )
+    panel_tools(current, scored)
+    steered = scored.steered(held.current)
+    why(current, now, scored, steered)
+    shares(current, scored, steered, now.titles())
+    flips_line(current)
 session.update_link(current, ("left", "right", "shaded", "at_least", "basis", "why_tab"))
 session.show_link(link_box)

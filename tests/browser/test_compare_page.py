@@ -487,3 +487,19 @@ def test_a_group_made_in_a_popover_closes_it_and_leaves_an_empty_form(open_page:
     body.wait_for(state="hidden")
     app.settled()
     assert popover(app, "Group").get_by_label("Name of the group").input_value() == ""
+
+
+def test_nothing_said_of_the_old_answers_stands_under_a_new_prompt_while_it_is_scored(
+    open_page: Open,
+) -> None:
+    app = open_page(height=1400)
+    body = popover(app, "Paste")
+    body.get_by_label("Prompt").fill("Which is the longest?")
+    body.get_by_label("Answers, separated").fill("\n---\n".join(f"{i} word" * 150 for i in range(12)))
+    body.get_by_role("button", name="Compare").click()
+    app.page.get_by_text("Scoring 12 answers").wait_for()
+    app.page.wait_for_timeout(300)
+    assert app.page.get_by_text("Scoring 12 answers").count() == 1, "the test needs it to take its time"
+    assert app.page.locator(".rerank .answer").count() == 0
+    assert app.page.get_by_text("most of all through").count() == 0
+    app.page.locator(".rerank .answer").nth(11).wait_for()
