@@ -159,9 +159,11 @@ def _drawn(prompt: str, n: int, temperature: float, seed: int, length: int) -> C
             seed=seed,
             progress=show,
         )
-        notes = {answer.text.strip(): "" if answer.finished else "cut off" for answer in answers}
         return from_texts(
-            prompt, list(notes), list(notes.values()), f"sampled, seed {seed}, temperature {temperature:g}"
+            prompt,
+            [answer.text for answer in answers],
+            ["" if answer.finished else "cut off" for answer in answers],
+            f"sampled, seed {seed}, temperature {temperature:g}",
         )
     finally:
         bar.empty()

@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Comparison:
     prompt: tuple[Message, ...]
     answers: tuple[Answer, ...]
     origin: str = ""
+    left_out: tuple[int, int] = field(default=(0, 0), compare=False)
+    """How many empty and how many repeated answers were given besides: without them the letters move up."""
 
     @property
     def question(self) -> str:
@@ -60,6 +63,14 @@ class Comparison:
             f"{letters(i)} · {answer.note}" if answer.note else letters(i)
             for i, answer in enumerate(self.answers)
         ]
+
+    @property
+    def left_out_words(self) -> str:
+        """What to tell who gave the answers; "" where all of them are here."""
+        empty, repeated = self.left_out
+        if not empty and not repeated:
+            return ""
+        return f"{empty} empty and {repeated} repeated answers left out; the letters count the others."
 
     def with_answer(self, text: str, note: str = "") -> tuple[Comparison, int]:
         """This comparison with one more answer, and that answer's index; one that is there already is not doubled.
@@ -124,13 +135,17 @@ def from_json(data: Mapping[str, Any]) -> Comparison:
 
 
 def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), origin: str = "") -> Comparison:
-    """A one-turn prompt with distinct, non-empty answers. Raises SarmError with what is missing."""
+    """A one-turn prompt with distinct, non-empty answers, the others counted. Raises SarmError with what is missing."""
     if not prompt.strip():
         raise SarmError("the prompt is empty: write the question the answers respond to")
     kept: dict[str, str] = {}
+    empty = given = 0
     for i, text in enumerate(texts):
+        given += 1
         if text.strip():
             kept.setdefault(text.strip(), notes[i] if i < len(notes) else "")
+        else:
+            empty += 1
     if not kept:
         raise SarmError("there is no answer: paste at least one, better two")
     if len(kept) > MAX_ANSWERS:
@@ -138,7 +153,10 @@ def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), ori
             f"{len(kept)} answers are more than the {MAX_ANSWERS} this page compares: leave some out"
         )
     return Comparison(
-        (Message("user", prompt.strip()),), tuple(Answer(t, n) for t, n in kept.items()), origin
+        (Message("user", prompt.strip()),),
+        tuple(Answer(t, n) for t, n in kept.items()),
+        origin,
+        left_out=(empty, given - empty - len(kept)),
     )
 
 
@@ -158,6 +176,7 @@ def from_upload(data: bytes, name: str) -> list[Comparison]:
         path = Path(folder) / "upload.jsonl"
         path.write_bytes(data)
         found: dict[tuple[Message, ...], dict[str, str]] = {}
+        given: Counter[tuple[Message, ...]] = Counter()
         row = None
         try:
             for number, item in read_rows(path):
@@ -165,12 +184,18 @@ def from_upload(data: bytes, name: str) -> list[Comparison]:
                 for prompt, text, note in _answers_of(item):
                     answers = found.setdefault(prompt, {})
                     answers.setdefault(text, note)
+                    given[prompt] += 1
                     if len(answers) > MAX_ANSWERS:
                         raise RowError(f"more than {MAX_ANSWERS} answers to one prompt: leave some out")
         except RowError as error:
             raise RowError(error.reason, source=name, row=error.row or row) from None
     return [
-        Comparison(prompt, tuple(Answer(t, n) for t, n in answers.items()), f"file {name}")
+        Comparison(
+            prompt,
+            tuple(Answer(t, n) for t, n in answers.items()),
+            f"file {name}",
+            left_out=(0, given[prompt] - len(answers)),
+        )
         for prompt, answers in found.items()
     ]
 

@@ -99,9 +99,11 @@ def current_comparison() -> Comparison:
 def set_comparison(new: Comparison, *, keep_choices: bool = False) -> None:
     """Put another comparison on the page; the steering stays, what was chosen among the old answers does not.
 
-    `keep_choices` for the same answers with one more at the end.
+    `keep_choices` for the same answers with one more at the end. Says so where answers were left out.
     """
     st.session_state["comparison"] = new
+    if new.left_out_words:
+        say(new.left_out_words, "info")
     st.session_state.pop("comparison_saved", None)
     if not keep_choices:
         for name in ABOUT_ANSWERS:

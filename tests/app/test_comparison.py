@@ -209,3 +209,13 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     from_upload(lines({"prompt": "p", "response": "a"}), "../../../escape.jsonl")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_and_repeated_answers_are_counted_as_the_letters_of_the_others_move_up() -> None:
+    made = from_paste("q", "a\n---\n \n---\nb\n---\na\n---\nc")
+    assert texts(made) == ["a", "b", "c"]
+    assert made.left_out_words.startswith("1 empty and 1 repeated answers left out")
+    assert from_paste("q", "a\n---\nb").left_out_words == ""
+    rows = [{"prompt": "p", "response": r} for r in ("a", "b", "a")]
+    twice, other = from_upload(lines(*rows, {"prompt": "o", "response": "a"}), "f.jsonl")
+    assert twice.left_out_words.startswith("0 empty and 1 repeated") and other.left_out_words == ""

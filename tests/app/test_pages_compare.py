@@ -238,3 +238,10 @@ def token_texts(test: AppTest) -> list[str]:
     """HTML of the token views on the page."""
     bodies = (str(getattr(part.proto, "body", "")) for part in test.get("html"))
     return [body for body in bodies if "sarm-tokens" in body]
+
+
+def test_answers_that_were_left_out_are_told_once_above_those_that_are_there(open_page: Open) -> None:
+    test = paste(open_page("compare.py"), "q", "one\n---\n\n---\nthe other one\n---\none")
+    assert texts(test) == ["one", "the other one"]
+    assert [part.value for part in test.info if "1 empty and 1 repeated answers left out" in part.value]
+    assert not [part.value for part in checked(test.run()).info if "left out" in part.value]
