@@ -11,6 +11,8 @@ from app.comparison import Comparison, corpus, from_corpus, from_paste, from_tex
 from app.engine import Engine
 from app.plain_text import cut, plain
 from app.popovers import close_popover, popover
+from sarm_core.errors import SteeringError
+from sarm_core.steering import Steering
 
 __all__ = ["input_row"]
 
@@ -91,7 +93,11 @@ def _upload() -> None:
         try:
             found = from_upload(file.getvalue(), file.name)
         except session.Errors as error:
-            st.session_state["upload_error"] = str(error)
+            st.session_state["upload_error"] = (
+                f"{file.name}: holds a steering, no answers; its place is “Load” in the steering panel"
+                if _is_steering(file.getvalue())
+                else str(error)
+            )
             return
         st.session_state["upload_found"] = found
         st.session_state["uploads"] += 1
@@ -118,6 +124,14 @@ def _upload() -> None:
             key=f"upload_pick_{st.session_state['uploads']}",
         )
         st.button("Compare these answers", on_click=show, args=(picked,), key="upload_show", type="primary")
+
+
+def _is_steering(data: bytes) -> bool:
+    """Whether a file that holds no answers is one that belongs to the other box on this page."""
+    try:
+        return bool(Steering.from_json(data.decode("utf-8")))
+    except (SteeringError, UnicodeDecodeError):
+        return False
 
 
 def _sample() -> None:

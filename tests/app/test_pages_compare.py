@@ -245,3 +245,12 @@ def test_answers_that_were_left_out_are_told_once_above_those_that_are_there(ope
     assert texts(test) == ["one", "the other one"]
     assert [part.value for part in test.info if "1 empty and 1 repeated answers left out" in part.value]
     assert not [part.value for part in checked(test.run()).info if "left out" in part.value]
+
+
+def test_a_steering_file_dropped_among_the_answers_is_sent_to_its_place(open_page: Open) -> None:
+    test = open_page("compare.py")
+    steering_file = Steering(scale={3: 2.0}).to_json().encode()
+    test = checked(test.file_uploader("upload_0").upload("mine.json", steering_file).run())
+    assert "a steering" in test.error[0].value and "Load" in test.error[0].value
+    test = checked(test.file_uploader("upload_0").upload("wrong.json", b'{"prompt": "p"}').run())
+    assert "row 1" in test.error[0].value and "Load" not in test.error[0].value
