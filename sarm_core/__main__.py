@@ -60,7 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     harvest.add_argument("--silent", type=_count, default=40, help="texts in which a feature does not fire")
     harvest.add_argument("--chunk", type=_count, default=256, help="texts encoded together")
     harvest.add_argument("--seed", type=int, default=0, help="of every sample")
-    harvest.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints")
+    harvest.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=60.0,
+        help="time between checkpoints; 0: after every chunk",
+    )
     harvest.add_argument("--skip-bad", action="store_true", help="leave bad rows out and list them")
     harvest.set_defaults(run=_harvest)
 

@@ -20,6 +20,7 @@ nor which engine ran it can change a bit.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +40,7 @@ from sarm_core.harvesting.corpus import BadRow, count_rows, input_identity
 from sarm_core.harvesting.neighbours import decoder_neighbours
 from sarm_core.harvesting.progress import bar_of
 from sarm_core.harvesting.selection import Kept, KeptExample, select
-from sarm_core.harvesting.settings import HarvestSettings
+from sarm_core.harvesting.settings import HarvestSettings, checked_seconds
 from sarm_core.harvesting.statistics import Histogram
 from sarm_core.harvesting.tracing import (
     HarvestedText,
@@ -234,9 +235,11 @@ def harvest(
 
     The caller holds `workspace.opened(...)` and removes the workspace once the store has everything. Raises
     RowError for a bad row (unless `skip_bad`: then they are listed on stderr), SarmError when the work that
-    `workspace` holds is of another model, corpus or settings.
+    `workspace` holds is of another model, corpus or settings, and for settings whose tables no memory here holds.
     """
     settings = settings or HarvestSettings()
+    checkpoint_seconds = checked_seconds(checkpoint_seconds)
+    _check_memory(scorer.n_features, settings)
     named = tuple(str(path) for path in paths)
     engine = engine or run_here(scorer)
     identity = {
@@ -269,6 +272,19 @@ def harvest(
         _partners(workspace, accumulator, settings),
         _neighbours(workspace, scorer, settings),
     )
+
+
+def _check_memory(n_features: int, settings: HarvestSettings) -> None:
+    needed, there = Accumulator.kept_bytes(n_features, settings), _memory_bytes()
+    if needed > there:
+        raise SarmError(
+            f"top {settings.top} and per-band {settings.per_band} of {n_features} features take {needed / 1e9:,.1f} GB "
+            f"of memory, and this machine has {there / 1e9:,.1f} GB: choose smaller ones"
+        )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _resumed(workspace: Workspace, identity: dict[str, Any], accumulator: Accumulator) -> dict[str, Any]:

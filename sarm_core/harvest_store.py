@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest
 from sarm_core.harvesting.progress import bar_of, counted
+from sarm_core.harvesting.settings import checked_seconds
 from sarm_core.harvesting.work import Engine
 from sarm_core.scorer import Scorer, load_sarm
 from sarm_core.suggest_store import suggest_all
@@ -26,14 +27,7 @@ __all__ = ["harvest_into", "model_record", "run_command"]
 
 def run_command(options: argparse.Namespace) -> str:
     """`python -m sarm_core harvest`; returns one line for the user. Raises SarmError."""
-    scorer = load_sarm(
-        options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
-    )
-    engine = None
-    if options.engine == "ray":
-        from sarm_core.harvesting.ray_engine import run_on_ray
-
-        engine = run_on_ray(scorer, options.workers)
+    # Before the model is loaded, which takes a while.
     settings = HarvestSettings(
         positions=options.positions,
         top=options.top,
@@ -43,6 +37,15 @@ def run_command(options: argparse.Namespace) -> str:
         seed=options.seed,
         chunk_texts=options.chunk,
     )
+    checkpoint_seconds = checked_seconds(options.checkpoint_seconds)
+    scorer = load_sarm(
+        options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
+    )
+    engine = None
+    if options.engine == "ray":
+        from sarm_core.harvesting.ray_engine import run_on_ray
+
+        engine = run_on_ray(scorer, options.workers)
     workspace = Workspace(options.db)
     try:
         header = harvest_into(
@@ -52,7 +55,7 @@ def run_command(options: argparse.Namespace) -> str:
             settings,
             engine=engine,
             resume=options.resume,
-            checkpoint_seconds=options.checkpoint_seconds,
+            checkpoint_seconds=checkpoint_seconds,
             skip_bad=options.skip_bad,
         )
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sarm_core.harvesting.activity import ChunkActivity
 from sarm_core.harvesting.cofiring import PositionSample
-from sarm_core.harvesting.samples import BandSamples, SilentPool, TopTexts, peaks
+from sarm_core.harvesting.samples import N_BANDS, BandSamples, SilentPool, TopTexts, peaks
 from sarm_core.harvesting.settings import HarvestSettings
 from sarm_core.harvesting.statistics import FeatureStatistics
 
@@ -34,6 +34,11 @@ class Accumulator:
         self.rows_done = 0
         self.n_tokens = 0
         self.n_bad = 0
+
+    @staticmethod
+    def kept_bytes(n_features: int, settings: HarvestSettings) -> int:
+        """Memory of the kept places alone: what of the whole grows with the settings."""
+        return 32 * n_features * (settings.top + N_BANDS * settings.per_band)
 
     def update(self, chunk: ChunkActivity) -> None:
         """Take in the next chunk. Raises ValueError for one that is out of turn."""

@@ -577,6 +577,56 @@ def test_the_command_line_harvests_and_reports(tmp_path, corpus, scorer, capsys)
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--seed", str(2**63 - 1)),
+        ("--seed", str(2**70)),
+        ("--seed", "-1"),
+        ("--top", "900000000"),
+        ("--per-band", "900000000"),
+        ("--silent", "900000000"),
+        ("--checkpoint-seconds", "nan"),
+        ("--checkpoint-seconds", "inf"),
+        ("--checkpoint-seconds", "-1"),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_refused_before_the_work(
+    arguments, tmp_path, corpus, scorer, capsys, monkeypatch
+):
+    monkeypatch.setattr(
+        "sarm_core.harvest_store.load_sarm", lambda *_args, **_named: pytest.fail("work began")
+    )
+    command = ["harvest", str(corpus), "--model", "m", "--db", str(tmp_path / "s.db"), *arguments]
+    for resume in ([], ["--resume"]):
+        assert main([*command, *resume]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {arguments[0][2:]} ") and error.count("\n") == 1, error
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_and_checkpoint_times_are_checked_in_python_too(scorer, corpus, tmp_path, monkeypatch):
+    for wrong in ({"seed": 2**63 - 1}, {"seed": -1}, {"top": 10**9}, {"silent": 1.5}, {"chunk_texts": 0}):
+        with pytest.raises(SarmError, match="has to be a whole number from"):
+            HarvestSettings(**wrong)
+    with pytest.raises(SarmError, match="finite number"):
+        harvest_into(tmp_path / "s.db", scorer, [corpus], SETTINGS, checkpoint_seconds=float("nan"))
+    monkeypatch.setattr(sarm_core.harvest, "_memory_bytes", lambda: 10_000)
+    with pytest.raises(SarmError, match="of memory, and this machine has"):
+        harvest_into(tmp_path / "s.db", scorer, [corpus], SETTINGS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_largest_seed_and_the_smallest_lists_harvest(scorer, corpus, tmp_path):
+    kept = dict.fromkeys(("top", "per_band", "random", "silent", "partners", "neighbours"), 0)
+    settings = HarvestSettings(**kept, pool=1, pair_positions=1, chunk_texts=16)
+    assert not list(finished_of(scorer, [corpus], tmp_path, settings).examples())
+    last = HarvestSettings(**{**SETTINGS.__dict__, "seed": 2**63 - 2})
+    harvest_into(tmp_path / "last.db", scorer, [corpus], last)
+    with Store.open(tmp_path / "last.db") as store:
+        assert store.value("SELECT count(*) FROM examples WHERE kind = 'silent'")
+
+
 def test_the_engine_does_not_import_the_store():
     code = (
         "import sys, sarm_core.harvest, sarm_core.suggest, sarm_core.harvesting.ray_engine; "
