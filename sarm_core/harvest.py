@@ -62,6 +62,7 @@ __all__ = [
     "HarvestedText",
     "Workspace",
     "harvest",
+    "harvest_identity",
 ]
 
 VERSION = 2
@@ -242,14 +243,7 @@ def harvest(
     _check_memory(scorer.n_features, settings)
     named = tuple(str(path) for path in paths)
     engine = engine or run_here(scorer)
-    identity = {
-        "version": VERSION,
-        "model": scorer.fingerprint,
-        "dtype": str(scorer.dtype),
-        "max_length": scorer.max_length,
-        "settings": asdict(settings),
-        "corpus": input_identity(named),
-    }
+    identity = harvest_identity(scorer, named, settings)
     accumulator = Accumulator(scorer.n_features, settings, count_pairs=scorer.model.sae.k is not None)
     facts = _resumed(workspace, identity, accumulator)
     if facts["stage"] == "encode":
@@ -272,6 +266,20 @@ def harvest(
         _partners(workspace, accumulator, settings),
         _neighbours(workspace, scorer, settings),
     )
+
+
+def harvest_identity(
+    scorer: Scorer, paths: Sequence[str | Path], settings: HarvestSettings | None = None
+) -> dict[str, Any]:
+    """All that decides what a harvest finds, as JSON can hold it: equal ones give the same store. Raises SarmError."""
+    return {
+        "version": VERSION,
+        "model": scorer.fingerprint,
+        "dtype": str(scorer.dtype),
+        "max_length": scorer.max_length,
+        "settings": asdict(settings or HarvestSettings()),
+        "corpus": input_identity(tuple(str(path) for path in paths)),
+    }
 
 
 def _check_memory(n_features: int, settings: HarvestSettings) -> None:

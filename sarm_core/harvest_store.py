@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarm_core.errors import RowError, SarmError
-from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest
+from sarm_core.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest, harvest_identity
 from sarm_core.harvesting.progress import bar_of, counted
 from sarm_core.harvesting.settings import checked_seconds
 from sarm_core.harvesting.work import Engine
@@ -71,6 +71,8 @@ def run_command(options: argparse.Namespace) -> str:
             source=error.source,
             row=error.row,
         ) from None
+    if header is None:
+        return "nothing to resume: this corpus is in the store already"
     skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
     return (
         f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "
@@ -102,12 +104,13 @@ def harvest_into(
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
     skip_bad: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Harvest `paths` into the store `database` and suggest a description for each feature.
 
     Returns the harvest's header with the number of suggestions. The store is written in two transactions at
     the very end (examples, then suggestions); a process that dies before, between or in them is
-    continued by `resume`, to the same store. Raises SarmError.
+    continued by `resume`, to the same store. Returns None, with the store as it was, when `resume` has nothing to
+    go on with because the store's last harvest is this very one. Raises SarmError.
     """
     from feature_db import Store, StoreError
 
@@ -118,6 +121,11 @@ def harvest_into(
         if database.exists():
             Store.open(database, create=model).close()
         with workspace.opened(resume=resume):
+            if resume and not workspace.state_file.exists() and database.exists():
+                run = _run(harvest_identity(scorer, paths, settings))
+                with Store.open(database, scorer.fingerprint) as store:
+                    if run == _last_run(store):
+                        return None
             finished = harvest(
                 scorer,
                 paths,
@@ -138,6 +146,18 @@ def harvest_into(
     return header
 
 
+def _run(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _last_run(store: Store) -> str | None:
+    """The run whose texts the store has. A harvest replaces the one before; what comes from other files does not."""
+    run: str | None = store.value(
+        "SELECT json_extract(header, '$.run') FROM imports WHERE format = 'harvest' ORDER BY id DESC LIMIT 1"
+    )
+    return run
+
+
 def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> dict[str, Any]:
     """Hand the harvest to the store, unless this very run did so before it was stopped."""
     found = workspace.read()
@@ -148,7 +168,7 @@ def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> di
     if facts["stage"] != "import":
         facts = {**facts, "stage": "import", "imports_before": last}
         workspace.write(facts, arrays)
-    run = hashlib.sha256(json.dumps(facts["identity"], sort_keys=True).encode()).hexdigest()[:16]
+    run = _run(facts["identity"])
     header = {**finished.header(), "run": run}
     done = store.value(
         "SELECT count(*) FROM imports WHERE id > ? AND json_extract(header, '$.run') = ?",

@@ -13,6 +13,7 @@ import pytest
 from harvest_corpus import content, write_corpus, write_model
 
 from sarm_core import load_sarm
+from sarm_core.__main__ import main
 from sarm_core.errors import SarmError
 from sarm_core.harvest import HarvestSettings, Workspace, harvest
 from sarm_core.harvest_store import harvest_into
@@ -102,7 +103,7 @@ def test_a_stop_after_every_single_result_changes_nothing(scorer, corpus, unbrok
     assert content(database) == wanted
 
 
-@pytest.mark.parametrize("where", ["import", "suggestions", "removal"])
+@pytest.mark.parametrize("where", ["import", "suggestions", "removal", "folder"])
 def test_a_stop_while_the_store_is_written_changes_nothing(
     where, scorer, corpus, unbroken, tmp_path, monkeypatch
 ):
@@ -119,12 +120,38 @@ def test_a_stop_while_the_store_is_written_changes_nothing(
             patched.setattr("feature_db.staging._check_references", die)  # after all rows, before the commit
         elif where == "suggestions":
             patched.setattr(Store, "replace_suggestions", die)
-        else:
+        elif where == "removal":
             patched.setattr(Workspace, "remove", die)
+        else:
+            patched.setattr(
+                "sarm_core.harvesting.checkpoint_file.shutil.rmtree", die
+            )  # its state is gone already
         with pytest.raises(Stopped):
             harvest_into(database, scorer, [corpus], SETTINGS)
     harvest_into(database, scorer, [corpus], SETTINGS, resume=True)
     assert content(database) == wanted
+    assert not Workspace(database).folder.exists()
+
+
+def test_nothing_to_resume_is_said_and_nothing_encoded(
+    model, scorer, corpus, unbroken, tmp_path, monkeypatch, capsys
+):
+    database, other = tmp_path / "store.db", write_corpus(tmp_path / "other.jsonl", n=20, seed=5)
+    command = ["harvest", str(corpus), "--model", str(model), "--dtype", "float32", "--db", str(database)]
+    command += ["--top", "5", "--chunk", "10"]
+    assert main(command) == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr("sarm_core.harvest_store.harvest", lambda *_args, **_named: pytest.fail("work began"))
+        assert main([*command, "--resume"]) == 0
+        assert capsys.readouterr().out == "nothing to resume: this corpus is in the store already\n"
+    assert content(database) == unbroken[0] and not Workspace(database).folder.exists()
+    # A corpus that was replaced since is not in the store any more, and other settings would find other texts.
+    for paths, settings in (([other], SETTINGS), ([corpus], SETTINGS), ([corpus], HarvestSettings(top=4))):
+        assert harvest_into(database, scorer, paths, settings, resume=True)
+    assert harvest_into(database, scorer, [corpus], HarvestSettings(top=4)), (
+        "without --resume it is done again"
+    )
 
 
 def test_what_was_computed_for_the_store_is_not_computed_again(
