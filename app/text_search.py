@@ -1,17 +1,28 @@
-"""The table of features that fire in texts with certain words."""
+"""Features that fire in texts with certain words: their order, kept between clicks, and their table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import pandas as pd
+import streamlit as st
 
 from app.feature_table import frame
 from feature_db import FeatureFilter, Store
 from feature_db.blindness import rows_for
-from feature_db.text_search import TextMatch
+from feature_db.text_search import TextMatch, TextRanking, examples_version, rank_by_texts
 
-__all__ = ["texts_frame"]
+__all__ = ["text_ranking", "texts_frame"]
+
+
+def text_ranking(store: Store, query: str) -> TextRanking:
+    """`rank_by_texts`, made once for these examples and words: every click on the page asks for it again."""
+    return _ranking(str(store.path), examples_version(store), query, store)
+
+
+@st.cache_resource(max_entries=64, show_spinner="Counting the texts with these words")
+def _ranking(path: str, version: tuple[int, int], query: str, _store: Store) -> TextRanking:
+    return rank_by_texts(_store, query)
 
 
 def texts_frame(store: Store, matches: Sequence[TextMatch], name: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import sqlite_utils
 
 from feature_db import labelling_schema as _labelling_schema  # noqa: F401  (registers its migrations)
@@ -250,6 +251,14 @@ class Connection:
         """The first column of the first row, or None."""
         row = self.row(sql, parameters)
         return None if row is None else row[0]
+
+    def integers(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> npt.NDArray[np.int64]:
+        """The one column of a query, int64 [n], in its order: whole numbers, or texts of some with commas between.
+
+        As one string, which takes a fifth of the time of a tuple for each. Raises as `rows`.
+        """
+        text = self.value(f"WITH numbers (n) AS ({sql}) SELECT group_concat(n) FROM numbers", parameters)
+        return np.fromstring(str(text), dtype=np.int64, sep=",") if text else np.zeros(0, dtype=np.int64)
 
     def _refusal(self, error: BaseException) -> StoreError | None:
         """What to tell a person about a failure of the file or its disk; None for any other error."""

@@ -71,10 +71,7 @@ class Names:
     def features(self, filters: FeatureFilter) -> npt.NDArray[np.int64]:
         """Ids of the features a filter lets through, int64, ascending."""
         where, parameters = filters.where()
-        cursor = self.store.conn.cursor()
-        cursor.row_factory = None
-        rows = cursor.execute(f"SELECT id FROM features WHERE {where} ORDER BY id", parameters).fetchall()
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        return self.store.integers(f"SELECT id FROM features WHERE {where} ORDER BY id", parameters)
 
     def with_words(self, query: str) -> tuple[set[int], set[int]]:
         """Features with a label, and features with a suggestion, that has the words of `query` (as `Store.search`).

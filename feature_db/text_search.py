@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from feature_db.catalogue import FeatureFilter
 from feature_db.connection import Connection
+from feature_db.names import Names
 from feature_db.search import quote_query
 
-__all__ = ["TextMatch", "features_by_texts"]
+__all__ = ["TextMatch", "TextRanking", "examples_version", "features_by_texts", "rank_by_texts"]
 
 # As in the index examples_by_text. Texts kept for checking labels stay unseen, and in silent ones it does not fire.
 _SHOWN = "purpose = 'label' AND kind <> 'silent'"
+_HIT = "WITH hit AS MATERIALIZED (SELECT rowid AS id FROM texts_fts WHERE texts_fts MATCH ?) "
 EXCERPT_WORDS = 12
 
 
@@ -33,6 +38,50 @@ class TextMatch:
     """The part of that text around the words"""
 
 
+@dataclass(frozen=True)
+class TextRanking:
+    """Every feature that fires in a text with certain words.
+
+    Made once for a query and kept while `examples_version` says that the examples are the same: turning a page or
+    choosing a row asks again, and a word that is in every text takes most of a second.
+    """
+
+    features: npt.NDArray[np.int64]
+    """[n], most such texts first, then the largest effect |w| x mean z, as in the table of features"""
+
+    def within(self, store: Connection, filters: FeatureFilter) -> TextRanking:
+        """Those of them that `filters` lets through; its `query` is about names and holds as well."""
+        return TextRanking(self.features[np.isin(self.features, Names(store).features(filters))])
+
+
+def examples_version(store: Connection) -> tuple[int, int]:
+    """Another one after every import; nothing else changes examples."""
+    row = store.row("SELECT id, time FROM imports ORDER BY id DESC LIMIT 1")
+    return (0, 0) if row is None else (row["id"], row["time"])
+
+
+def rank_by_texts(store: Connection, query: str) -> TextRanking:
+    """The features that fire in a text with the words of `query`; words as in `Store.search`.
+
+    Only examples that are shown count: neither silent texts nor those for checking labels.
+    """
+    match = quote_query(query)
+    if match is None:
+        return TextRanking(np.zeros(0, dtype=np.int64))
+    with store.snapshot():
+        # One entry for each text that a feature is shown with, even if it is in two of its lists. Counted here:
+        # SQLite takes 2.5 s to sort 2.4 million rows by feature.
+        shown = store.integers(
+            f"{_HIT} SELECT (SELECT group_concat(feature) FROM "
+            f"(SELECT DISTINCT feature FROM examples WHERE text = hit.id AND {_SHOWN})) FROM hit",
+            (match,),
+        )
+        order = store.integers("SELECT id FROM features ORDER BY effect DESC, id DESC")
+    n_texts = np.bincount(shown, minlength=store.model.n_features)[order]
+    order, n_texts = order[n_texts > 0], n_texts[n_texts > 0]
+    return TextRanking(order[np.argsort(-n_texts, kind="stable")])
+
+
 def features_by_texts(
     store: Connection,
     query: str,
@@ -40,37 +89,46 @@ def features_by_texts(
     *,
     limit: int = 50,
     offset: int = 0,
+    ranking: TextRanking | None = None,
 ) -> tuple[list[TextMatch], int]:
     """One page of the features that `filters` lets through and that fire in a text with the words of `query`, and how
-    many there are.
+    many there are, in the order of `rank_by_texts`.
 
-    Words as in `Store.search`; the `query` of `filters` is about names and holds as well. Most texts first, then the
-    strongest activation. Only examples that are shown count: neither silent texts nor those for checking labels.
+    A `ranking` of the same query saves making it.
     """
     match = quote_query(query)
     if match is None:
         return [], 0
-    where, parameters = (filters or FeatureFilter()).where()
-    found = (
-        "WITH hit AS MATERIALIZED (SELECT rowid AS id FROM texts_fts WHERE texts_fts MATCH ?), "
-        # The text is that of the row with the largest activation. CROSS JOIN: from the texts to their examples.
-        "found AS (SELECT feature, count(DISTINCT text) AS n_texts, text, max(activation) AS activation "
-        f"FROM hit CROSS JOIN examples ON text = hit.id WHERE {_SHOWN} GROUP BY feature) "
-    )
-    those = f"FROM found WHERE feature IN (SELECT id FROM features WHERE {where})"
     with store.snapshot():
-        total = store.value(f"{found} SELECT count(*) {those}", [match, *parameters])
+        if ranking is None:
+            ranking = rank_by_texts(store, query)
+        if filters is not None:
+            ranking = ranking.within(store, filters)
+        found = ranking.features
+        page = json.dumps(found[offset : offset + limit].tolist())
+        if page == "[]":
+            return [], len(found)
+        n_kept = dict(
+            tuple(row)
+            for row in store.rows(
+                "SELECT feature, count(DISTINCT text) FROM examples "
+                f"WHERE feature IN (SELECT value FROM json_each(?)) AND {_SHOWN} GROUP BY feature",
+                (page,),
+            )
+        )
+        # The text is that of the row with the largest activation. The + below keep SQLite from going through every
+        # hit for each of these features, and from searching anew for each of their texts.
         rows = store.rows(
-            f"{found} SELECT feature, n_texts, text, activation, (SELECT count(DISTINCT e.text) FROM examples AS e "
-            f"WHERE e.feature = found.feature AND {_SHOWN}) AS n_kept {those} "
-            "ORDER BY n_texts DESC, activation DESC, feature LIMIT ? OFFSET ?",
-            [match, *parameters, limit, offset],
+            f"{_HIT} SELECT feature, count(DISTINCT text) AS n_texts, text, max(activation) AS activation "
+            "FROM json_each(?) AS page CROSS JOIN examples ON feature = page.value "
+            f"WHERE +text IN (SELECT id FROM hit) AND {_SHOWN} GROUP BY page.key, feature ORDER BY page.key",
+            (match, page),
         )
         excerpts = dict(
             tuple(row)
             for row in store.rows(
                 f"SELECT rowid, snippet(texts_fts, 0, '', '', '…', {EXCERPT_WORDS}) FROM texts_fts "
-                "WHERE texts_fts MATCH ? AND rowid IN (SELECT value FROM json_each(?))",
+                "WHERE texts_fts MATCH ? AND +rowid IN (SELECT value FROM json_each(?))",
                 (match, json.dumps([row["text"] for row in rows])),
             )
         )
@@ -78,10 +136,10 @@ def features_by_texts(
         TextMatch(
             row["feature"],
             row["n_texts"],
-            row["n_kept"],
+            n_kept[row["feature"]],
             row["text"],
             row["activation"],
             excerpts[row["text"]],
         )
         for row in rows
-    ], total
+    ], len(found)

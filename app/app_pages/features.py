@@ -32,7 +32,7 @@ from app.feature_view import harvest_command, open_feature
 from app.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
 from app.person import person
 from app.plain_text import plain
-from app.text_search import texts_frame
+from app.text_search import text_ranking, texts_frame
 from feature_db import StoreError
 from feature_db.blindness import rows_for
 from feature_db.saved_work import FeatureList
@@ -139,7 +139,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         on_change=first_page,
         help="Words: every word you type occurs in the name, in the order you sort by. Meaning: names that say "
         "something like it in other words, most similar first. English. Texts: features that fire in texts with all "
-        "these words, most such texts first.",
+        "these words, most such texts first, then the largest |w| × mean z.",
     )
     with (
         st.popover("Run your own text", icon=":material/play_arrow:", help="See what fires in it"),
@@ -384,11 +384,11 @@ def show_similar(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: D
 def show_by_texts(engine: Engine, wanted: Wanted, above: DeltaGenerator, below: DeltaGenerator) -> None:
     """Features that fire in texts with the words, those with most such texts first."""
     with engine.store() as store:
-        filters = wanted.filters()
-        _, total = features_by_texts(store, words, filters, limit=0)
+        ranking = text_ranking(store, words).within(store, wanted.filters())
+        total = len(ranking.features)
         foot, first = page_number(below, total)
         if total:
-            found, _ = features_by_texts(store, words, filters, limit=PAGE_ROWS, offset=first)
+            found, _ = features_by_texts(store, words, ranking=ranking, limit=PAGE_ROWS, offset=first)
             shown = texts_frame(store, found, me)
     if not total:
         above.info(

@@ -30,7 +30,7 @@ from feature_db.labels import Labels
 from feature_db.queues import Queues
 from feature_db.records import FeatureRecord
 from feature_db.roles import People
-from feature_db.text_search import features_by_texts
+from feature_db.text_search import features_by_texts, rank_by_texts
 from sarm_core.features import FeatureMatrix
 from sarm_core.meaning import piece_vectors
 from tests.app.conftest import N_FEATURES, Run
@@ -312,6 +312,24 @@ def test_a_search_in_texts_lists_features_that_fire_there_with_what_matched(
     assert any(f"{total} of {N_FEATURES} features fire in texts" in text for text in texts(test, "caption"))
     nothing = run_page("features.py", f_words="zzz unheard", f_by="texts")
     assert "kept text" in texts(nothing, "info")[0] and not nothing.dataframe
+
+
+def test_a_click_in_a_search_in_texts_counts_no_text_again_until_an_import(
+    run_page: Run, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    monkeypatch.setattr(
+        "app.text_search.rank_by_texts",
+        lambda store, query: counted.append(query) or rank_by_texts(store, query),
+    )
+    test = run_page("features.py", f_words="photosynthesis", f_by="texts")
+    first = table(test)
+    test.selectbox(key="f_sign").select("w > 0").run()
+    assert counted == ["photosynthesis"] and table(test) != first
+    with Store.open(store_path) as store:
+        store.import_harvest([FeatureRecord(0)], keep_examples=True)
+    test.selectbox(key="f_sign").select("any sign").run()
+    assert counted == ["photosynthesis"] * 2 and table(test) == first
 
 
 def test_a_search_in_texts_shows_no_label_that_must_not_be_read_yet(run_page: Run, store_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store
-from feature_db.text_search import features_by_texts
+from feature_db.text_search import examples_version, features_by_texts, rank_by_texts
 
 
 def oracle(store: Store, words: list[str], filters: FeatureFilter | None = None) -> list[tuple[Any, ...]]:
@@ -23,8 +23,9 @@ def oracle(store: Store, words: list[str], filters: FeatureFilter | None = None)
         if hits:
             z = max(e.activation for e in hits)
             n = len({e.text.id for e in hits})
-            rows.append((row.id, n, len({e.text.id for e in firing}), z))
-    return sorted(rows, key=lambda row: (-row[1], -row[3], row[0]))
+            rows.append((row.id, n, len({e.text.id for e in firing}), z, row.effect))
+    rows.sort(key=lambda row: (-row[1], -row[4], -row[0]))
+    return [row[:4] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,36 @@ def test_the_search_goes_from_the_texts_to_their_examples(store: Store):
     store.conn.set_trace_callback(plans.append)
     features_by_texts(store, "word7")
     store.conn.set_trace_callback(None)
-    query = next(sql for sql in plans if "count(*)" in sql)
+    query = next(sql for sql in plans if "group_concat(feature)" in sql)
     plan = [row["detail"] for row in store.rows(f"EXPLAIN QUERY PLAN {query}")]
     assert any("examples USING" in step and "examples_by_text (text=?)" in step for step in plan), plan
+
+
+def test_a_page_of_a_ranking_reads_the_examples_of_its_features_only(store: Store):
+    ranking = rank_by_texts(store, "question")
+    plans: list[str] = []
+    store.conn.set_trace_callback(plans.append)
+    found, total = features_by_texts(store, "question", limit=3, offset=4, ranking=ranking)
+    store.conn.set_trace_callback(None)
+    assert (found, total) == (features_by_texts(store, "question", limit=99)[0][4:7], 40)
+    steps = [
+        row["detail"] for sql in plans if "examples" in sql for row in store.rows(f"EXPLAIN QUERY PLAN {sql}")
+    ]
+    read = [step for step in steps if "examples" in step]
+    assert len(read) == 2 and all("examples_place (feature=?)" in step for step in read), steps
+
+
+def test_an_import_makes_kept_rankings_stale_and_nothing_else_does(
+    store: Store, harvest: dict[str, list[Any]]
+):
+    before = examples_version(store)
+    mine = store.make_list("mine", "ann")
+    store.add_to_list(mine, 3, by="ann")
+    assert examples_version(store) == before
+    store.import_harvest(**harvest)
+    after = examples_version(store)
+    assert after != before
+    # Another file in its place has an import of the same number, at another time.
+    with store.write() as conn:
+        conn.execute("UPDATE imports SET time = time + 1")
+    assert examples_version(store) != after
