@@ -220,15 +220,15 @@ class Catalogue(Connection):
     ) -> FeaturesPage:
         """A page of features, sorted and filtered in SQL. Raises StoreError for an unknown sort column.
 
-        Ties are in order of id (reversed when ascending); features without the number come last when
-        descending.
+        Ties go by id in the same direction; features without the number come last in both.
         """
         if sort not in SORTS:
             raise StoreError(f"cannot sort by {sort!r}: choose one of {', '.join(SORTS)}")
         if limit < 0 or offset < 0:
             raise StoreError("limit and offset must not be negative")
         where, parameters = (filters or FeatureFilter()).where()
-        order = f"{sort} {'DESC' if descending else 'ASC'}"
+        # SQLite takes NULL for the smallest of all.
+        order = f"{sort} {'DESC' if descending else 'ASC NULLS LAST'}"
         if sort != "id":
             order += f", id {'DESC' if descending else 'ASC'}"
         with self.snapshot():

@@ -44,10 +44,33 @@ def test_pages_in_a_row_are_the_whole_table_in_order(
     assert seen == [r.id for r in wanted]
 
 
-def test_sorting_a_page_needs_no_sorter(store: Store):
+@pytest.mark.parametrize("descending", [True, False])
+def test_sorting_a_page_needs_no_sorter(store: Store, descending: bool):
     for sort in SORTS:
-        plan = store.rows(f"EXPLAIN QUERY PLAN SELECT * FROM features ORDER BY {sort} DESC, id DESC LIMIT 50")
-        assert not any("TEMP B-TREE" in row["detail"] for row in plan), sort
+        statements: list[str] = []
+        store.conn.set_trace_callback(statements.append)
+        store.features_page(sort, descending, FeatureFilter(max_density=0.5))
+        store.conn.set_trace_callback(None)
+        query = next(sql for sql in statements if "ORDER BY " + sort in sql)
+        plan = [row["detail"] for row in store.rows(f"EXPLAIN QUERY PLAN {query}")]
+        assert not any("TEMP B-TREE" in step for step in plan), plan
+        assert sort == "id" or any(f"INDEX features_{sort}" in step for step in plan), plan
+
+
+@pytest.mark.parametrize("sort", [sort for sort in SORTS if sort not in ("id", "n_labels")])
+def test_features_without_the_number_come_last_in_both_orders(
+    store: Store, harvest: dict[str, list[Any]], sort: str
+):
+    with store.write() as conn:
+        conn.execute(
+            "UPDATE features SET head_weight = NULL, density = NULL, mean = NULL, max = NULL WHERE id % 3 = 0"
+        )
+    known = sorted((r for r in harvest["features"] if r.id % 3), key=lambda r: (ORACLE[sort](r), r.id))
+    unknown = [r.id for r in harvest["features"] if not r.id % 3]
+    for descending, wanted in ((False, known), (True, known[::-1])):
+        pages = [store.features_page(sort, descending, limit=9, offset=at).rows for at in range(0, 40, 9)]
+        ids = [row.id for rows in pages for row in rows]
+        assert ids == [r.id for r in wanted] + (unknown[::-1] if descending else unknown)
 
 
 @given(
