@@ -73,16 +73,16 @@ class Wanted:
         low, high = (DENSITIES.get(text, place) for place, text in enumerate(self.density))
         if self.hide_dense if hide_dense is None else hide_dense:
             high = min(high, DENSE)
-        dead_only = self.dead == DEAD[2]
+        if self.dead == DEAD[2]:  # they have a density of their own, whatever range is set
+            low, high = 0.0, 1.0
         return FeatureFilter(
             ids=self.ids,
             labelled={"labelled": True, "unlabelled": False, "only suggested": False}.get(self.named),
             suggested=True if self.named == "only suggested" else None,
             disputed=True if self.named == "disputed" else None,
-            # `density >= 0` leaves out features whose density nobody knows: those are not dead.
-            min_density=0.0 if dead_only else (low or None),
-            max_density=0.0 if dead_only else (high if high < 1 else None),
-            min_firing_count=1 if self.dead == DEAD[1] else None,
+            min_density=low or None,
+            max_density=high if high < 1 else None,
+            dead={DEAD[1]: False, DEAD[2]: True}.get(self.dead),
             weight_sign=SIGNS.get(self.sign),
             list_id=self.list_id,
             query=self.words.strip() or None,

@@ -36,7 +36,10 @@ class FeatureFilter:
     min_abs_weight: float | None = None
     min_effect: float | None = None
     min_firing_count: int | None = None
-    """1 hides dead features."""
+    """Hides features whose count is unknown, too."""
+    dead: bool | None = None
+    """True for features that fired nowhere, False for all others. One whose density is unknown is not known to be
+    dead; a density may be known without counts."""
     weight_sign: int | None = None
     """+1 or -1"""
     flagged: bool | None = None
@@ -69,6 +72,8 @@ class FeatureFilter:
         if self.ids is not None:
             marks = ", ".join(str(int(feature)) for feature in self.ids)
             add(f"id IN ({marks})")
+        if self.dead is not None:
+            add("density = 0" if self.dead else "density IS NOT 0")
         if self.labelled is not None:
             add("n_labels > 0" if self.labelled else "n_labels = 0")
         if self.weight_sign is not None:

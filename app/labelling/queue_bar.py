@@ -164,8 +164,8 @@ def _leave_feature() -> None:
 def _make(engine: Engine, me: Me, kind: str) -> None:
     state = st.session_state
     filters = {
-        UNLABELLED: FeatureFilter(labelled=False, min_firing_count=1),
-        ALL: FeatureFilter(min_firing_count=1),
+        UNLABELLED: FeatureFilter(labelled=False, dead=False),
+        ALL: FeatureFilter(dead=False),
         DISPUTED: FeatureFilter(disputed=True),
         FLAGGED: FeatureFilter(flagged=True),
         LIST: FeatureFilter(list_id=state.get("queue_list")),

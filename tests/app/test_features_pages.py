@@ -19,6 +19,7 @@ from app.activation_chart import activation_chart, shape_of
 from app.engine import FeatureNote
 from app.example_view import answer_start, example_html, window
 from app.feature_map import selected_ids
+from app.feature_table import DEAD as DEAD_OR_NOT
 from app.feature_table import DENSE as DENSE_SHARE
 from app.feature_table import NAMED, SORTS, Wanted, firing_frame
 from app.feature_view import empty_bands, example_groups, wanted_feature
@@ -108,6 +109,25 @@ def test_words_find_labels_and_suggestions_and_the_count_says_so(run_page: Run, 
     test.text_input(key="f_words").set_value('") OR 1=1 --').run()
     assert not test.exception and not test.dataframe
     assert any("No feature fits" in text for text in texts(test, "info"))
+
+
+def test_features_without_counts_are_not_taken_for_dead_ones(run_page: Run, store_path: Path) -> None:
+    with Store.open(store_path) as store, store.write() as conn:
+        conn.execute("UPDATE features SET firing_count = NULL, denominator = NULL WHERE id = 9")
+        conn.execute(
+            "UPDATE features SET firing_count = NULL, denominator = NULL, density = NULL WHERE id = 10"
+        )
+    shown = {
+        dead: {
+            i
+            for page in ("1", "2", "3")
+            for i in table(run_page("features.py", f_dead=dead, f_page=page, f_hide_dense="false"))
+        }
+        for dead in DEAD_OR_NOT
+    }
+    every, alive, dead = (shown[name] for name in DEAD_OR_NOT)
+    assert {9, 10} <= alive and DEAD in dead
+    assert alive | dead == every == set(range(N_FEATURES)) and not alive & dead
 
 
 def test_changing_a_filter_goes_back_to_the_first_page(run_page: Run, store_path: Path) -> None:

@@ -928,6 +928,24 @@ def test_lists_of_one_name_are_told_apart_by_their_owners(
     }
 
 
+def test_a_queue_of_all_features_has_those_without_counts_and_no_dead_ones(
+    run_page: Run, store_path: Path
+) -> None:
+    with Store.open(store_path) as store:
+        People(store).set_role(None, CHIEF, "admin")
+        with store.write() as conn:
+            conn.execute("UPDATE features SET firing_count = NULL, denominator = NULL")
+        n_features = store.features_page(limit=0).total
+        dead = store.value("SELECT count(*) FROM features WHERE density = 0")
+    test = sign(run_page("label.py"), CHIEF)
+    test.selectbox(key="queue_kind").select("All features that fire").run()
+    press(test, "queue_make")
+    with Store.open(store_path) as store:
+        (queue,) = Queues(store, CHIEF).queues()
+        assert dead and 0 < queue.size == n_features - dead
+    assert not test.error
+
+
 def test_a_queue_without_a_name_is_called_what_is_in_it(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         People(store).set_role(None, CHIEF, "admin")

@@ -97,6 +97,21 @@ def test_filters_agree_with_python(store, harvest, low, high, weight, sign, coun
     assert {row.id for row in page.rows} == wanted and page.total == len(wanted)
 
 
+def test_a_feature_is_dead_when_it_is_known_to_fire_nowhere(store: Store):
+    from feature_db import ModelRecord
+
+    with Store.open(store.path.with_name("b.db"), create=ModelRecord("a", "a", 5)) as bare:
+        counted = [FeatureRecord(i, firing_count=i, denominator=9) for i in range(2)]
+        bare.import_harvest(
+            [*counted, FeatureRecord(2, density=0.05), FeatureRecord(3), FeatureRecord(4, density=0.0)]
+        )
+        listed = {
+            dead: {row.id for row in bare.features_page(filters=FeatureFilter(dead=dead)).rows}
+            for dead in (None, True, False)
+        }
+    assert listed == {None: {0, 1, 2, 3, 4}, True: {0, 4}, False: {1, 2, 3}}
+
+
 def test_lists_and_suggestions_filter(store: Store):
     mine = store.make_list("mine", "ann")
     for feature in (3, 5):
