@@ -86,7 +86,7 @@ def feature_values(record: Any, n_features: int) -> tuple[tuple[Any, ...], tuple
     )
     edges = counts = None
     if (record.histogram_edges is None) != (record.histogram_counts is None):
-        raise RowError("histogram_edges and histogram_counts come together: give both, or neither")
+        raise RowError("histogram_edges and histogram_counts come together")
     if record.histogram_edges is not None:
         edges = np.asarray(record.histogram_edges, dtype=np.float64)
         counts = np.asarray(record.histogram_counts, dtype=np.int64)

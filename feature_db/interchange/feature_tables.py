@@ -243,6 +243,8 @@ def _record(row: dict[str, Any]) -> FeatureRecord:
     for ids, values in (("neighbours", "neighbour_cosines"), ("cofiring", "cofiring_counts")):
         if len(lists[ids]) != len(lists[values]):
             raise RowError(f"{ids} and {values} must be equally long")
+    if bool(lists["histogram_edges"]) != bool(lists["histogram_counts"]):
+        raise RowError("histogram_edges and histogram_counts come together: give both, or neither")
     return FeatureRecord(
         whole(row.get("feature"), "feature"),
         _number(row, "head_weight"),

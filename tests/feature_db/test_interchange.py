@@ -265,7 +265,11 @@ def test_formulas_and_line_breaks_in_labels_are_text_in_a_csv(store: Store, tmp_
         ("feature,neighbours,neighbour_cosines", '3,"[1,2]","[0.5]"', "equally long"),
         ("feature,neighbours,neighbour_cosines", '3,"{}","[0.5]"', "must be a list"),
         ("feature,firing_count,denominator", "3,5,4", "5 times in 4"),
-        ("feature,histogram_counts", '3,"[5]"', "come together: give both"),
+        (
+            "feature,histogram_counts",
+            '3,"[5]"',
+            "row 3: histogram_edges and histogram_counts come together: give both",
+        ),
         ("feature,histogram_edges", '3,"[1,2]"', "come together: give both"),
         (
             "feature,density",

@@ -98,6 +98,7 @@ BAD = [
     ("features", lambda r: replace(r, id=40), "no feature 40"),
     ("features", lambda r: replace(r, id=10**30), "no feature"),
     ("features", lambda r: replace(r, mean=float("nan")), "mean is not a finite number"),
+    ("features", lambda r: replace(r, histogram_edges=None), "histogram_counts come together"),
     ("features", lambda r: replace(r, firing_count=301), "301 times in 300"),
     ("features", lambda r: replace(r, denominator=2**70, firing_count=1), "times in"),
     ("features", lambda r: replace(r, histogram_counts=[1, 2]), "n \\+ 1 edges"),
