@@ -1,4 +1,4 @@
-"""One thread for torch (the tests share the machine), reference data when it is there, hypothesis without deadlines."""
+"""One thread for torch (the tests share the machine), reference data when it is there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
 import torch
-from hypothesis import settings
 
 torch.set_num_threads(1)
-settings.register_profile("sarm", deadline=None, max_examples=60)
-settings.load_profile("sarm")
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 GOLDEN_NAMES = (
