@@ -203,7 +203,8 @@ class RewardBench2:
             spread, gap = gaps[each.tie]
             rows += [row, row]
             cases += ["ties (gap above spread)", "ties (both gaps above spread)"]
-            credits += [float(gap > spread), float(min(gaps["ref", each.tie[1]][1], gap) > spread)]
+            both = np.minimum(gaps["ref", each.tie[1]][1], gap)  # NaN where either is, unlike min()
+            credits += [float(gap > spread), float(both > spread)]
         numbers = np.array(rows, dtype=np.int64)
         return Decisions(
             numbers,

@@ -400,6 +400,11 @@ def test_what_lowers_the_ties_score_is_among_the_flips(tmp_path):
     assert set(found.flips["direction"]) == {"lost"} and set(found.flips["id"]) == {"tied:1"}
     right, wrong = (benchmark.conversations[found.flips[side][0]].answer for side in ("right", "wrong"))
     assert (right, wrong) == ("b", "y") and found.flips["margin_after"].tolist() == [1.0, 1.0]
+    keys = [("p", "a"), ("p", "x"), ("q", "b"), ("q", "c"), ("q", "y")]
+    for unknown in keys:  # a gap that is not a number is above nothing
+        rewards = dict.fromkeys(keys, 5.0) | {("p", "x"): 0.0, ("q", "y"): 0.0, unknown: math.nan}
+        decisions = benchmark.result(rewards_by_text(benchmark, rewards)).decisions
+        assert decisions.credit[decisions.case == "ties (both gaps above spread)"].tolist() == [0.0]
 
 
 def test_rewards_of_another_length_are_refused(tmp_path):
