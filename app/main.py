@@ -12,7 +12,7 @@ if ROOT not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app.plain_text import plain  # noqa: E402
+from app.draw.plain_text import plain  # noqa: E402
 from feature_db.errors import StoreError  # noqa: E402
 from sarm_core.errors import SarmError  # noqa: E402
 

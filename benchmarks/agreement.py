@@ -24,9 +24,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from report import Figure, arguments, publish  # noqa: E402
 
 from feature_db import FeatureRecord, ModelRecord, Store  # noqa: E402
-from feature_db.agreement import alpha, by_pair, over_time, percent  # noqa: E402
-from feature_db.events import Event, insert_event  # noqa: E402
-from feature_db.ratings import ratings  # noqa: E402
+from feature_db.label.agreement import alpha, by_pair, over_time, percent  # noqa: E402
+from feature_db.label.events import Event, insert_event  # noqa: E402
+from feature_db.label.ratings import ratings  # noqa: E402
 
 PEOPLE = 20
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from sarm_core import load_sarm
-from sarm_core.encoding import padded, plan_batches
+from sarm_core.score.encoder import padded, plan_batches
 
 PROMPT, ANSWERS, ANSWER = 400, 16, 100
 

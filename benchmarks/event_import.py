@@ -22,11 +22,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from report import Figure, arguments, publish  # noqa: E402
 
 from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store  # noqa: E402
-from feature_db.event_files import export_events  # noqa: E402
-from feature_db.events import Event, insert_event  # noqa: E402
-from feature_db.labels import Labels  # noqa: E402
-from feature_db.merge import import_events  # noqa: E402
-from feature_db.queues import Queues  # noqa: E402
+from feature_db.exchange.event_files import export_events  # noqa: E402
+from feature_db.exchange.merge import import_events  # noqa: E402
+from feature_db.label.events import Event, insert_event  # noqa: E402
+from feature_db.label.labels import Labels  # noqa: E402
+from feature_db.label.queues import Queues  # noqa: E402
 from feature_db.roles import People  # noqa: E402
 
 FEATURES = 20_000

@@ -53,9 +53,9 @@ def random_demo(folder: Path) -> Path:
     import numpy as np
     import torch
 
-    from sarm_core.checkpoint import Shape
-    from sarm_core.sae import TopKSAE
-    from sarm_core.save import sae_tensors, write_own
+    from sarm_core.model.checkpoint import Shape
+    from sarm_core.model.sae import TopKSAE
+    from sarm_core.ship.export import sae_tensors, write_own
 
     torch.manual_seed(0)
     folder.mkdir()
@@ -74,13 +74,13 @@ def random_demo(folder: Path) -> Path:
 def rates(model: str, n_texts: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Bare encoding and harvest of the first `n_texts` texts of the demo corpus."""
     from sarm_core import load_sarm
-    from sarm_core.harvest import HarvestSettings, Workspace, harvest
-    from sarm_core.harvest_store import harvest_into
-    from sarm_core.harvesting.accumulator import Accumulator
-    from sarm_core.harvesting.activity import sequences_of
-    from sarm_core.harvesting.corpus import read_corpus
-    from sarm_core.harvesting.work import EncodeWork, run_here
-    from sarm_core.scorer import sentence_ends
+    from sarm_core.harvest.accumulator import Accumulator
+    from sarm_core.harvest.activity import sequences_of
+    from sarm_core.harvest.corpus import read_corpus
+    from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
+    from sarm_core.harvest.into_store import harvest_into
+    from sarm_core.harvest.work import EncodeWork, run_here
+    from sarm_core.score.scorer import sentence_ends
 
     shipped = ROOT / "sarm_core" / "demo" / "model"
     name = model
@@ -159,9 +159,9 @@ def tiny_model(folder: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaModel
 
-    from sarm_core.checkpoint import Shape
-    from sarm_core.sae import TopKSAE
-    from sarm_core.save import sae_tensors, write_own
+    from sarm_core.model.checkpoint import Shape
+    from sarm_core.model.sae import TopKSAE
+    from sarm_core.ship.export import sae_tensors, write_own
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -218,8 +218,8 @@ def peak_mb() -> float:
 def child(model: str, corpus: str, database: str) -> None:
     """One harvest in this process; prints what it had before the work and its peak."""
     from sarm_core import load_sarm
-    from sarm_core.harvest import HarvestSettings
-    from sarm_core.harvest_store import harvest_into
+    from sarm_core.harvest.harvest import HarvestSettings
+    from sarm_core.harvest.into_store import harvest_into
 
     scorer = load_sarm(model)
     before = peak_mb()

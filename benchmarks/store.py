@@ -36,7 +36,7 @@ from feature_db import (
     SuggestionRecord,
     TextRecord,
 )
-from feature_db.text_search import TextRanking, features_by_texts, rank_by_texts
+from feature_db.features.text_search import TextRanking, features_by_texts, rank_by_texts
 
 TOKENS = 96
 WORDS = np.array([f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdgklmnprst"])

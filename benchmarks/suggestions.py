@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from feature_db import Store
-from sarm_core.suggest import CHANCE, Background, FeaturePlaces, find_rule, suggest
-from sarm_core.suggest_store import METHOD, StoredPlaces, suggest_all
+from sarm_core.harvest.suggest import CHANCE, Background, FeaturePlaces, find_rule, suggest
+from sarm_core.harvest.suggest_store import METHOD, StoredPlaces, suggest_all
 
 SHIPPED = Path(__file__).parents[1] / "sarm_core" / "demo" / "store.db.xz"
 GROUPS = 1500

@@ -3,8 +3,8 @@
 Imports neither Streamlit nor torch; takes and gives plain arrays and dataclasses.
 """
 
-from feature_db.catalogue import FeatureFilter, FeaturesPage, FeatureView
 from feature_db.errors import PermissionRefused, RowError, StoreError
+from feature_db.features.catalogue import FeatureFilter, FeaturesPage, FeatureView
 from feature_db.records import (
     EncodingRecord,
     ExampleRecord,

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import StoreError
-from feature_db.event_files import export_events, export_labels
-from feature_db.interchange.auto_labels import export_auto_labels, import_auto_labels
-from feature_db.interchange.contexts import export_contexts, import_contexts
-from feature_db.interchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
-from feature_db.interchange.foreign import Report, read_json
-from feature_db.interchange.neuronpedia_export import export_folder
-from feature_db.interchange.neuronpedia_import import import_folder
-from feature_db.merge import MergeReport, import_events, merge_store
+from feature_db.exchange.auto_labels import export_auto_labels, import_auto_labels
+from feature_db.exchange.contexts import export_contexts, import_contexts
+from feature_db.exchange.event_files import export_events, export_labels
+from feature_db.exchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
+from feature_db.exchange.foreign import Report, read_json
+from feature_db.exchange.merge import MergeReport, import_events, merge_store
+from feature_db.exchange.neuronpedia_export import export_folder
+from feature_db.exchange.neuronpedia_import import import_folder
 from feature_db.roles import ROLES, People
 from feature_db.store import Store
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import unicodedata
 
-from feature_db.connection import Connection, microseconds
 from feature_db.errors import PermissionRefused, StoreError
 from feature_db.label_values import string
+from feature_db.sqlite.connection import Connection, microseconds
 
 __all__ = ["ACTIONS", "EVERYONE", "ROLES", "People", "check_name"]
 

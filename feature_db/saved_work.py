@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from feature_db.connection import Connection, microseconds
 from feature_db.errors import PermissionRefused, StoreError
 from feature_db.records import clean_text
 from feature_db.roles import People
+from feature_db.sqlite.connection import Connection, microseconds
 
 __all__ = ["BOOKMARKS", "FeatureList", "Job", "SavedWork", "SteeringVersion"]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from feature_db.catalogue import Catalogue
-from feature_db.evidence import Evidence
-from feature_db.harvest_import import HarvestImport
+from feature_db.features.catalogue import Catalogue
+from feature_db.features.evidence import Evidence
+from feature_db.features.search import Search
+from feature_db.features.suggestions import Suggestions
+from feature_db.harvest.harvest_import import HarvestImport
 from feature_db.saved_work import SavedWork
-from feature_db.search import Search
-from feature_db.suggestions import Suggestions
 
 __all__ = ["Store"]
 
@@ -19,5 +19,5 @@ class Store(HarvestImport, Catalogue, Evidence, Search, Suggestions, SavedWork):
             page = store.features_page(sort="effect", limit=50)
 
     Each base class is one part of it, in the module named for that part. Labels, queues and people are used
-    through `feature_db.labels.Labels`, `feature_db.queues.Queues` and `feature_db.roles.People`.
+    through `feature_db.label.labels.Labels`, `feature_db.label.queues.Queues` and `feature_db.roles.People`.
     """

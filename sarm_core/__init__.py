@@ -9,7 +9,7 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
 
 if TYPE_CHECKING:
-    from sarm_core.scorer import Scored, Scorer, load_sarm
+    from sarm_core.score.scorer import Scored, Scorer, load_sarm
 
 __all__ = [
     "CheckpointError",
@@ -29,7 +29,7 @@ _NEED_TORCH = ("Scored", "Scorer", "load_sarm")
 def __getattr__(name: str) -> Any:
     """Import torch and transformers (seconds) only when a model is wanted; arithmetic works without."""
     if name in _NEED_TORCH:
-        from sarm_core import scorer
+        from sarm_core.score import scorer
 
         return getattr(scorer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

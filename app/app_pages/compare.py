@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.compare_inputs import input_row
-from app.flips_line import flips_line
-from app.person import person
-from app.plain_text import cut, plain
-from app.prompt_view import prompt_box
-from app.shares_section import shares
-from app.steering_panel import panel_tools, sliders
-from app.why_section import why
+from app.compare.flips_line import flips_line
+from app.compare.inputs import input_row
+from app.compare.prompt import prompt_box
+from app.compare.shares_view import shares
+from app.compare.why_view import why
+from app.draw.plain_text import cut, plain
+from app.session import session
+from app.session.person import person
+from app.steer.panel import panel_tools, sliders
 
 MOST_NAMED = 3
 

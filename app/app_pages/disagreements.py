@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.engine import Engine
-from app.labelling.adjudication import disputed_feature
-from app.labelling.agreement_view import agreement
-from app.labelling.blind import withheld
-from app.labelling.focus_style import FOCUS_STYLE
-from app.labelling.people_section import people_section
-from app.labelling.transfer import export_section, import_section
-from app.labelling.who import Me, identify
-from feature_db.agreement import MEASURES, disagreements
-from feature_db.blindness import hidden_from
+from app.label.adjudication import disputed_feature
+from app.label.agreement_view import agreement
+from app.label.blind import withheld
+from app.label.focus_style import FOCUS_STYLE
+from app.label.people_section import people_section
+from app.label.transfer import export_section, import_section
+from app.session import session
+from app.session.engine import Engine
+from app.session.who import Me, identify
+from feature_db.label.agreement import MEASURES, disagreements
+from feature_db.label.blindness import hidden_from
 
 MOST = 200
 TABS = ("Where labels differ", "Agreement", "Export and import", "People and categories")

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import session
-from app.encoding_bar import encoding_bar
-from app.engine import Engine
-from app.evaluation_view import (
+from app.draw.plain_text import plain
+from app.draw.progress import encoding_bar
+from app.prove.evaluation import (
     CORPUS,
     CORPUS_SETS,
     Evaluated,
@@ -26,14 +25,15 @@ from app.evaluation_view import (
     score_names,
     score_rows,
 )
-from app.person import person
-from app.plain_text import plain
-from app.report_section import report_section
-from app.steering_strip import steering_strip
+from app.prove.report import report_section
+from app.session import session
+from app.session.engine import Engine
+from app.session.person import person
+from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
-from sarm_core.evaluate import Collateral
-from sarm_core.evaluation.comparison import FEWEST_PROMPTS
-from sarm_core.evaluation.strength import strength_curve
+from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.prove.evaluate import Collateral
+from sarm_core.prove.strength import strength_curve
 
 KINDS = {"pairs": "pairs", "RM-Bench": "rm-bench", "RewardBench 2": "rewardbench2"}
 COMPLEMENTS = ("none", "this tool's corpus", "my file")

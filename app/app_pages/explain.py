@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import session
-from app.answer_choice import choose_answer
+from app.compare.prompt import prompt_box
+from app.compare.why import bars, feature_title
 from app.components.feature_bars import feature_bars
-from app.occlusion_view import which_words
-from app.prompt_view import prompt_box
-from app.token_view import token_html
-from app.why import bars, feature_title
+from app.draw.token_view import token_html
+from app.explain.answer_choice import choose_answer
+from app.explain.occlusion_view import which_words
+from app.session import session
 
 MOST_BARS = 40
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.activation_chart import activation_chart, shape_of
-from app.engine import Engine
-from app.example_view import CONTEXTS, Context, colour_legend, example_html
-from app.feature_view import (
+from app.draw.plain_text import cut, plain
+from app.features.activation_chart import activation_chart, shape_of
+from app.features.example_view import CONTEXTS, Context, colour_legend, example_html
+from app.features.view import (
     FEATURE_PAGE,
     FEW,
     AnswerHit,
@@ -24,10 +23,11 @@ from app.feature_view import (
     wanted_feature,
     without_labels,
 )
-from app.labelling.blind import withheld
-from app.labelling.feature_labels import label_button, names_for, read_said, what_people_said
-from app.labelling.who import identify
-from app.plain_text import cut, plain
+from app.label.blind import withheld
+from app.label.feature_labels import label_button, names_for, read_said, what_people_said
+from app.session import session
+from app.session.engine import Engine
+from app.session.who import identify
 from feature_db import FeatureView
 from feature_db.saved_work import BOOKMARKS
 

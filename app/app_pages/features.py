@@ -6,13 +6,12 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import session
-from app.comparison import Comparison, from_json, from_texts
-from app.engine import Engine
-from app.feature_actions import feature_actions
-from app.feature_lists import manage_list
-from app.feature_map import feature_map, map_columns, on_map, selected_ids
-from app.feature_table import (
+from app.draw.plain_text import plain
+from app.features.actions import feature_actions
+from app.features.lists import manage_list
+from app.features.map import feature_map, map_columns, on_map, selected_ids
+from app.features.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
+from app.features.table import (
     DEAD,
     DENSE,
     DENSITIES,
@@ -28,15 +27,16 @@ from app.feature_table import (
     numbers,
     seen_by,
 )
-from app.feature_view import harvest_command, open_feature
-from app.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
-from app.person import person
-from app.plain_text import plain
-from app.text_search import text_ranking, texts_frame
+from app.features.text_search import text_ranking, texts_frame
+from app.features.view import harvest_command, open_feature
+from app.session import session
+from app.session.comparison import Comparison, from_json, from_texts
+from app.session.engine import Engine
+from app.session.person import person
 from feature_db import StoreError
-from feature_db.blindness import rows_for
+from feature_db.features.text_search import features_by_texts
+from feature_db.label.blindness import rows_for
 from feature_db.saved_work import FeatureList
-from feature_db.text_search import features_by_texts
 
 SOON_DONE = 5_000  # so many names get their vectors before a progress bar could be read
 

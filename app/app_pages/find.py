@@ -8,11 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from app import session
-from app.csv_file import as_csv
-from app.encoding_bar import encoding_bar
-from app.engine import Engine, FeatureNote
-from app.find_features import (
+from app.draw.csv_file import as_csv
+from app.draw.plain_text import plain
+from app.draw.progress import encoding_bar
+from app.features.slider_actions import slider_actions
+from app.find.found import (
     AXES,
     STARTING_AXES,
     Found,
@@ -23,17 +23,17 @@ from app.find_features import (
     set_name,
     summary,
 )
-from app.plain_text import plain
-from app.rewrites_section import rewrites_section
-from app.slider_actions import slider_actions
-from sarm_core.bias_pairs import BIASES
-from sarm_core.contrast_file import WIDE_PROMPTS
-from sarm_core.contrast_inputs import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
-from sarm_core.demo import axes
+from app.prove.rewrites_view import rewrites_section
+from app.session import session
+from app.session.engine import Engine, FeatureNote
+from sarm_core.demo import corpus as axes
 from sarm_core.errors import SarmError
-from sarm_core.evaluation.comparison import FEWEST_PROMPTS
-from sarm_core.evaluation.rm_bench import STYLES
-from sarm_core.suspicious import keep_trusted
+from sarm_core.find.bias_pairs import BIASES
+from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files, read_answers
+from sarm_core.find.suspicious import keep_trusted
+from sarm_core.find.tables import WIDE_PROMPTS
+from sarm_core.prove.benchmarks.rm_bench import STYLES
+from sarm_core.prove.comparison import FEWEST_PROMPTS
 
 SOURCES = (
     "The project's corpus",

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.feature_view import colour_scale
-from app.labelling.evidence_column import SHOWN, evidence, read_evidence
-from app.labelling.focus_style import FOCUS_STYLE
-from app.labelling.guidelines import guidelines
-from app.labelling.label_check import check_running, draw_check
-from app.labelling.label_fields import Fields
-from app.labelling.label_form import label_form
-from app.labelling.my_work import my_work, offered_back
-from app.labelling.queue_bar import choose_queue, make_queue, progress
-from app.labelling.standing_labels import after_submitting, history, standing_labels
-from app.labelling.who import identify
-from app.labelling.work import Work, take_asked
-from app.person import ask_who
-from app.plain_text import plain
-from feature_db.labels import Labels
+from app.draw.plain_text import plain
+from app.features.view import colour_scale
+from app.label.evidence_column import SHOWN, evidence, read_evidence
+from app.label.focus_style import FOCUS_STYLE
+from app.label.guidelines import guidelines
+from app.label.label_check import check_running, draw_check
+from app.label.label_fields import Fields
+from app.label.label_form import label_form
+from app.label.my_work import my_work, offered_back
+from app.label.queue_bar import choose_queue, make_queue, progress
+from app.label.standing_labels import after_submitting, history, standing_labels
+from app.label.work import Work, take_asked
+from app.session import session
+from app.session.person import ask_who
+from app.session.who import identify
+from feature_db.label.labels import Labels
 
 current = session.engine()
 me = identify(current)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import session
-from app.encoded_section import encoded_section
-from app.engine import Choice, Engine, load_engine
-from app.export_section import export_section
-from app.model_card import card_text
-from app.plain_text import cut, plain
+from app.draw.plain_text import cut, plain
+from app.session import session
+from app.session.engine import Choice, Engine, load_engine
+from app.ship.cache_view import encoded_section
+from app.ship.export_view import export_section
+from app.ship.model_card import card_text
 
 # What a session holds about one model's features and store; the prompt and the answers stay.
 OF_ONE_MODEL = ("steering_state", "offered", "offered_for", "trace", "traced", "comparison_saved", "feature")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from sarm_core import reporting
+from sarm_core import report as reporting
 from sarm_core.files import written_whole
-from sarm_core.report import Curve, Series
-from sarm_core.reporting.curves import curve_chart, trade_off_chart
-from sarm_core.reporting.markup import style_sheet
+from sarm_core.report.curves import curve_chart, trade_off_chart
+from sarm_core.report.html_report import Curve, Series
+from sarm_core.report.markup import style_sheet
 
 __all__ = ["multiplier_curve", "write_page"]
 

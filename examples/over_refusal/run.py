@@ -52,14 +52,14 @@ from examples.over_refusal.study import (  # noqa: E402
 from feature_db import Store  # noqa: E402
 from sarm_core import load_sarm  # noqa: E402
 from sarm_core.__main__ import main as sarm_core_command  # noqa: E402
-from sarm_core.encoded import encode_once  # noqa: E402
 from sarm_core.errors import SarmError  # noqa: E402
-from sarm_core.evaluation.pairs import Pairs  # noqa: E402
-from sarm_core.evaluation.strength import strength_curve  # noqa: E402
 from sarm_core.features import FeatureMatrix  # noqa: E402
 from sarm_core.files import written_whole  # noqa: E402
-from sarm_core.report import FeatureNote, html_report, read_contrast  # noqa: E402
-from sarm_core.reporting.store_notes import notes_of  # noqa: E402
+from sarm_core.prove.benchmarks.pairs import Pairs  # noqa: E402
+from sarm_core.prove.strength import strength_curve  # noqa: E402
+from sarm_core.report.html_report import FeatureNote, html_report, read_contrast  # noqa: E402
+from sarm_core.report.store_notes import notes_of  # noqa: E402
+from sarm_core.score.encoded import encode_once  # noqa: E402
 from sarm_core.steering import Steering  # noqa: E402
 
 QUESTION = "Does silencing the features behind refusals win harmless requests back, and what does it cost?"

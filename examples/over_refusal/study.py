@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sarm_core.contrast import Contrast, contrast
-from sarm_core.demo import axes
-from sarm_core.encoded import Progress, encode_once
-from sarm_core.evaluation.pairs import Pairs
-from sarm_core.evaluation.scores import Benchmark
+from sarm_core.demo import corpus as axes
 from sarm_core.features import FeatureMatrix
-from sarm_core.row_files import read_rows
-from sarm_core.scorer import Scorer
+from sarm_core.find.contrast import Contrast, contrast
+from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.benchmarks.scores import Benchmark
+from sarm_core.score.encoded import Progress, encode_once
+from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
+from sarm_core.text.row_files import read_rows
 
 __all__ = [
     "ITEMS",

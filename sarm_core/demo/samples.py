@@ -9,7 +9,7 @@ from tqdm import trange
 
 from sarm_core.demo.sampling import load_sampler
 from sarm_core.files import written_whole
-from sarm_core.row_files import read_rows
+from sarm_core.text.row_files import read_rows
 
 __all__ = ["CORPUS", "write_samples"]
 

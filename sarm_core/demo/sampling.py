@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
-from sarm_core.backbone import quietly
-from sarm_core.demo.backbone import ensure_backbone
 from sarm_core.errors import SarmError
-from sarm_core.precision import native_bfloat16
+from sarm_core.model.backbone import quietly
+from sarm_core.model.embedded import ensure_backbone
+from sarm_core.model.precision import native_bfloat16
 
 __all__ = ["Sampled", "Sampler", "load_sampler"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, Engine, load_engine
+from app.session.engine import Choice, Engine, load_engine
 from tests.app.store_builder import store_for
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint, text_checkpoint
 

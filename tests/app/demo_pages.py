@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import load_engine
+from app.session.engine import load_engine
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 PATIENCE = 180

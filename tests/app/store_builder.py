@@ -23,7 +23,7 @@ from feature_db import (
     SuggestionRecord,
     TextRecord,
 )
-from feature_db.labels import Labels
+from feature_db.label.labels import Labels
 
 HOSTILE = (
     '<script>document.body.dataset.hacked = 1</script><img src=x onerror="document.body.dataset.hacked=1">'
@@ -178,7 +178,7 @@ def build_store(path: Path, fingerprint: str, head: npt.NDArray[np.floating], **
 
 def store_for(checkpoint: Path, folder: Path, **sizes: int) -> Path:
     """The store that the app opens for `checkpoint` when SARM_DATA is `folder`."""
-    from sarm_core.scorer import load_sarm
+    from sarm_core.score.scorer import load_sarm
 
     scorer = load_sarm(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)

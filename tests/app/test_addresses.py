@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feature_db import FeatureFilter, Store
-from feature_db.queues import Queues
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 from tests.app.conftest import Run
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.comparison import (
+from app.session.comparison import (
     MAX_ANSWERS,
     Answer,
     Comparison,
@@ -22,9 +22,9 @@ from app.comparison import (
     from_upload,
     letters,
 )
-from app.session import FIRST_EXAMPLE
+from app.session.session import FIRST_EXAMPLE
 from sarm_core.errors import RowError, SarmError
-from sarm_core.rows import Message
+from sarm_core.text.rows import Message
 
 HOSTILE = "<img src=x onerror=alert(1)> $\\frac{1}{2}$ [a](javascript:alert(2)) ![](http://x/y) **b**"
 text = st.text(min_size=1, max_size=20).filter(str.strip)

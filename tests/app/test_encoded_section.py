@@ -8,11 +8,11 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Engine
-from app.find_features import encoded_corpus
-from sarm_core.demo import axes
-from sarm_core.encoded import encode_once
-from sarm_core.encoded_parts import cache_folder, cache_size
+from app.find.found import encoded_corpus
+from app.session.engine import Engine
+from sarm_core.demo import corpus as axes
+from sarm_core.score.cache import cache_folder, cache_size
+from sarm_core.score.encoded import encode_once
 from tests.app.demo_pages import MAIN, checked
 
 

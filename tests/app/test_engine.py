@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app import engine
+from app.session import engine
 
 
 def refuse(_source: Path, _target: Path) -> None:

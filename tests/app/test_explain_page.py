@@ -7,7 +7,7 @@ import re
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import default_choice, load_engine
+from app.session.engine import default_choice, load_engine
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, address, checked, demo_env, open_page, submit
 

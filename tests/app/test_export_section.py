@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import export_section
-from app.engine import Choice, load_engine
-from app.exported import Exported, command_line, in_bytes
+from app.session.engine import Choice, load_engine
+from app.ship import export_view as export_section
+from app.ship.exported import Exported, command_line, in_bytes
 from sarm_core import load_sarm
-from sarm_core.checkpoint import open_checkpoint
-from sarm_core.shipping import FOLDED, README, trial_rows
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.ship.ship import FOLDED, README, trial_rows
 from sarm_core.steering import Group, Steering
 from tests.app.conftest import Run
 from tests.app.demo_pages import checked
@@ -98,7 +98,7 @@ def test_a_large_model_gets_the_command_line_instead(page: AppTest, monkeypatch:
 
 
 def test_a_full_disk_and_a_failing_check_are_said(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    import app.exported as exported
+    import app.ship.exported as exported
 
     usage = exported.shutil.disk_usage("/")._replace(free=10)
     with monkeypatch.context() as patch:
@@ -106,7 +106,7 @@ def test_a_full_disk_and_a_failing_check_are_said(page: AppTest, monkeypatch: py
         checked(page.button("export_go").click().run())
         assert any("less room" in error.value for error in page.error)
         assert made(page) is None
-    import sarm_core.shipping as shipping
+    import sarm_core.ship.ship as shipping
 
     real = shipping.check_export
 

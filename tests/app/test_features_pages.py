@@ -15,25 +15,25 @@ import pytest
 from scipy import sparse
 from streamlit.testing.v1 import AppTest
 
-from app.activation_chart import activation_chart, shape_of
-from app.engine import FeatureNote
-from app.example_view import answer_start, example_html, window
-from app.feature_map import selected_ids
-from app.feature_table import DEAD as DEAD_OR_NOT
-from app.feature_table import DENSE as DENSE_SHARE
-from app.feature_table import NAMED, SORTS, Wanted, firing_frame
-from app.feature_view import empty_bands, example_groups, wanted_feature
-from app.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
-from app.plain_text import plain
+from app.draw.plain_text import plain
+from app.features.activation_chart import activation_chart, shape_of
+from app.features.example_view import answer_start, example_html, window
+from app.features.map import selected_ids
+from app.features.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
+from app.features.table import DEAD as DEAD_OR_NOT
+from app.features.table import DENSE as DENSE_SHARE
+from app.features.table import NAMED, SORTS, Wanted, firing_frame
+from app.features.view import empty_bands, example_groups, wanted_feature
+from app.session.engine import FeatureNote
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
-from feature_db.interchange.neuronpedia_import import import_folder
-from feature_db.labels import Labels
-from feature_db.queues import Queues
+from feature_db.exchange.neuronpedia_import import import_folder
+from feature_db.features.text_search import features_by_texts, rank_by_texts
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
 from feature_db.records import FeatureRecord
 from feature_db.roles import People
-from feature_db.text_search import features_by_texts, rank_by_texts
 from sarm_core.features import FeatureMatrix
-from sarm_core.meaning import piece_vectors
+from sarm_core.search import piece_vectors
 from tests.app.conftest import N_FEATURES, Run
 from tests.app.store_builder import DEAD, DENSE, FEW, HOSTILE, HOSTILE_FEATURE, LABELLED, POSITIONS
 
@@ -178,7 +178,7 @@ def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_p
     test.text_area(key="own_answer").set_value("Yes, if the room is aired.")
     next(button for button in test.button if button.label == "Show what fires").click().run()
     assert not test.exception
-    from sarm_core.scorer import load_sarm
+    from sarm_core.score.scorer import load_sarm
 
     scored = load_sarm(Path(str(test.session_state["choice"].source))).score(
         [{"prompt": "Is it safe?", "response": "Yes, if the room is aired."}]
@@ -339,7 +339,7 @@ def test_a_click_in_a_search_in_texts_counts_no_text_again_until_an_import(
 ) -> None:
     counted = []
     monkeypatch.setattr(
-        "app.text_search.rank_by_texts",
+        "app.features.text_search.rank_by_texts",
         lambda store, query: counted.append(query) or rank_by_texts(store, query),
     )
     test = run_page("features.py", f_words="photosynthesis", f_by="texts")
@@ -640,8 +640,8 @@ def test_a_list_is_managed_by_its_owner_and_only_shown_to_others(run_page: Run, 
 def test_answers_where_it_fires_are_the_comparisons_own(
     run_page: Run, store_path: Path, checkpoint: Path
 ) -> None:
-    from app.comparison import from_corpus
-    from sarm_core.scorer import load_sarm
+    from app.session.comparison import from_corpus
+    from sarm_core.score.scorer import load_sarm
 
     now = from_corpus("sensitive-01")
     matrix = load_sarm(checkpoint).score(now.conversations()).matrix

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, Engine
-from app.labelling import label_check
-from app.labelling.standing_labels import score_words
+from app.label import label_check
+from app.label.standing_labels import score_words
+from app.session.engine import Choice, Engine
 from feature_db import FeatureFilter, ModelRecord, Store, SuggestionRecord
-from feature_db.events import events
-from feature_db.labels import CheckScore, Labels
-from feature_db.queues import Queues
+from feature_db.label.events import events
+from feature_db.label.labels import CheckScore, Labels
+from feature_db.label.queues import Queues
 from feature_db.records import LABEL_METHOD
 from feature_db.roles import People
 from tests.app.conftest import MAIN, Run
@@ -569,7 +569,7 @@ def test_neighbours_are_not_called_by_labels_that_are_hidden(
 def test_names_in_charts_follow_the_same_rule(
     app_env: None, queue: int, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.engine import default_choice, load_engine
+    from app.session.engine import default_choice, load_engine
 
     engine = load_engine(default_choice())
     for who, name, suggested in (
@@ -578,7 +578,7 @@ def test_names_in_charts_follow_the_same_rule(
         (ANN, "apologies", False),
         (CHIEF, "apologies", False),
     ):
-        monkeypatch.setattr("app.engine.whoever", lambda who=who: who)
+        monkeypatch.setattr("app.session.engine.whoever", lambda who=who: who)
         note = engine.notes([LABELLED, 9])[LABELLED]
         assert (note.name, note.suggested) == (name, suggested)
 
@@ -723,7 +723,7 @@ def test_what_a_signed_in_person_labels_is_theirs(app_env: None, queue: int, sto
 def test_sign_in_without_its_packages_says_so_in_one_line(
     app_env: None, queue: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.person.find_spec", lambda name: None)
+    monkeypatch.setattr("app.session.person.find_spec", lambda name: None)
     test = signed_in("label.py", is_logged_in=False)
     (line,) = [error.value for error in test.sidebar.error]
     assert "authlib and httpx cannot be imported" in line and "streamlit[auth]" in line and "\n" not in line
@@ -733,7 +733,7 @@ def test_sign_in_without_its_packages_says_so_in_one_line(
 def test_secrets_that_cannot_work_say_so_in_one_line(
     app_env: None, queue: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.person.find_spec", lambda name: object())
+    monkeypatch.setattr("app.session.person.find_spec", lambda name: object())
     test = signed_in("label.py", is_logged_in=False)
     press(test, "sign_in")
     (line,) = [error.value for error in test.sidebar.error]
@@ -803,7 +803,7 @@ def test_figures_say_undefined_instead_of_a_number(run_page: Run, queue: int) ->
 def test_exports_come_out_and_go_in_elsewhere_after_a_dry_run(
     run_page: Run, queue: int, store_path: Path, tmp_path: Path, store_template: Path
 ) -> None:
-    from feature_db.event_files import export_events
+    from feature_db.exchange.event_files import export_events
 
     other = tmp_path / "other.db"
     other.write_bytes(store_template.read_bytes())

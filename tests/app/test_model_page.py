@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.model_card import card_text
+from app.ship.model_card import card_text
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, checked, demo_env, open_page, submit
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import default_choice, load_engine
-from app.occlusion_view import occlusion_html
-from sarm_core.occlusion import occlude
-from sarm_core.rows import Conversation, Message
+from app.explain.occlusion_view import occlusion_html
+from app.session.engine import default_choice, load_engine
+from sarm_core.explain.occlusion import occlude
 from sarm_core.steering import Steering
+from sarm_core.text.rows import Conversation, Message
 from tests.app.conftest import Run
 
 EVIL = (
@@ -93,7 +93,7 @@ def test_the_page_shows_each_sentence_under_the_steering_and_the_model_runs_once
     def refuse(*_, **__):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr("app.occlusion_view.occlude", refuse)
+    monkeypatch.setattr("app.explain.occlusion_view.occlude", refuse)
     steering = Steering(scale={feature: -3.0})
     test.session_state["steering_state"].change(steering)
     test.run()

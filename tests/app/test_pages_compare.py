@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.comparison import corpus, from_corpus
-from app.engine import default_choice, load_engine
-from app.session import FIRST_EXAMPLE
-from app.steering_state import SteeringState
+from app.session.comparison import corpus, from_corpus
+from app.session.engine import default_choice, load_engine
+from app.session.session import FIRST_EXAMPLE
+from app.session.steering_state import SteeringState
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, address, checked, demo_env, open_page, submit
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.evaluation_view import (
+from app.find.found import find_in_corpus, find_in_upload, listed
+from app.prove.evaluation import (
     CORPUS_SETS,
     evaluate_corpus,
     evaluate_upload,
@@ -20,12 +21,11 @@ from app.evaluation_view import (
     score_names,
     score_rows,
 )
-from app.find_features import find_in_corpus, find_in_upload, listed
-from app.report_section import report
+from app.prove.report import report
 from sarm_core.__main__ import main
-from sarm_core.contrast_inputs import from_pairs
-from sarm_core.demo import axes
+from sarm_core.demo import corpus as axes
 from sarm_core.errors import RowError, SarmError
+from sarm_core.find.sides import from_pairs
 from sarm_core.steering import Steering
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.evaluation_view import CORPUS, evaluate_corpus, evaluate_upload
-from app.find_features import find_in_corpus
-from app.report_section import report, report_page
+from app.find.found import find_in_corpus
+from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
+from app.prove.report import report, report_page
 from feature_db import FeatureRecord, SuggestionRecord
-from feature_db.labels import Labels
+from feature_db.label.labels import Labels
 from sarm_core.__main__ import main
 from sarm_core.steering import Steering
 from tests.sarm_core.html_page import Page, number
@@ -84,7 +84,7 @@ def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpu
     def hidden_from(_, name, features):
         return dict.fromkeys(features, "queue") if name == "eve" else {}
 
-    monkeypatch.setattr("feature_db.blindness.hidden_from", hidden_from)
+    monkeypatch.setattr("feature_db.label.blindness.hidden_from", hidden_from)
     assert "what bob says" in page_of(engine, corpus, steering).texts["steering"]
     hidden = page_of(engine, corpus, steering, author="eve").texts["steering"]
     assert "what bob says" not in hidden and "what a program says" in hidden

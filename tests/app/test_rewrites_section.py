@@ -8,8 +8,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.evaluation_view import CORPUS_SETS
-from app.perturbation_view import (
+from app.prove.evaluation import CORPUS_SETS
+from app.prove.rewrites import (
     RULES,
     check_corpus,
     check_upload,
@@ -21,9 +21,9 @@ from app.perturbation_view import (
     totals,
 )
 from sarm_core.errors import RowError, SarmError
-from sarm_core.perturb import perturb, rewritten
-from sarm_core.rewrites import REWRITES
+from sarm_core.prove.perturb import perturb, rewritten
 from sarm_core.steering import Steering
+from sarm_core.text.rewrites import REWRITES
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 SET = next(iter(CORPUS_SETS))

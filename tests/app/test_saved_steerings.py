@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.engine import FeatureNote
-from app.saved_steerings import composition_table, difference_table, groups_table, summary, versions_table
-from app.steering_state import SteeringState
+from app.session.engine import FeatureNote
+from app.session.steering_state import SteeringState
+from app.steer.saved import composition_table, difference_table, groups_table, summary, versions_table
 from feature_db import Store
 from feature_db.saved_work import SteeringVersion
 from sarm_core.steering import Group, Steering

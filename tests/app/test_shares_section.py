@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from streamlit.testing.v1 import AppTest
 
-from app.engine import Choice, load_engine
-from app.plain_text import cut
-from app.shares_section import category_groups, share_chart, share_table
+from app.compare.shares_view import category_groups, share_chart, share_table
+from app.draw.plain_text import cut
+from app.session.engine import Choice, load_engine
 from feature_db import Store
-from feature_db.labels import Labels
+from feature_db.label.labels import Labels
+from sarm_core.explain.shares import Partition, margin_shares, reward_shares
 from sarm_core.features import FeatureMatrix
-from sarm_core.scorer import Scored
-from sarm_core.shares import Partition, margin_shares, reward_shares
+from sarm_core.score.scorer import Scored
 from sarm_core.steering import Group, Steering
 from tests.app.conftest import Run
 from tests.app.demo_pages import checked

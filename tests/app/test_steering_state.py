@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from app.steering_state import MAX_HISTORY, MAX_PANEL, SteeringState
+from app.session.steering_state import MAX_HISTORY, MAX_PANEL, SteeringState
 from sarm_core.errors import SarmError, SteeringError
 from sarm_core.steering import Group, Steering
 

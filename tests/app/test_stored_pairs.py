@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.stored_pairs import StoredPairs
+from app.compare.stored_pairs import StoredPairs
 from feature_db import EncodingRecord, ModelRecord, Store, TextRecord
 from sarm_core.steering import Steering
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.feature_table import frame
-from app.feature_view import labels_html
-from app.labelling.evidence_column import suggestion_html
-from app.suggested import described, how_far
+from app.features.suggested import described, how_far
+from app.features.table import frame
+from app.features.view import labels_html
+from app.label.evidence_column import suggestion_html
 from feature_db import FeatureRecord, FeatureView, ModelRecord, Store, SuggestionRecord
-from feature_db.interchange.auto_labels import import_auto_labels
-from feature_db.interchange.neuronpedia_import import import_folder
+from feature_db.exchange.auto_labels import import_auto_labels
+from feature_db.exchange.neuronpedia_import import import_folder
 
 EVIDENCE = {
     "description": "line of code or sentence of 1 to 3 words",

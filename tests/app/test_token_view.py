@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.token_view import FULL, LONG_PROMPT, NEGATIVE, STRONG, token_html
+from app.draw.token_view import FULL, LONG_PROMPT, NEGATIVE, STRONG, token_html
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>\' onmouseover="alert(3)" &lt;b&gt; <!--'
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app import session
+from app.session import session
 from sarm_core.errors import SarmError
 
 ANSWERS = ("short", "long", "longer")

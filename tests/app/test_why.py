@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from app.compare.why import bars, decide, feature_title, in_words, separating_features, signed
 from app.components.feature_bars import _command
-from app.engine import FeatureNote
-from app.why import bars, decide, feature_title, in_words, separating_features, signed
+from app.session.engine import FeatureNote
 from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sarm_core import Steering, load_sarm
-from sarm_core.demo import axes
-from sarm_core.encoded import encode_once
+from sarm_core.demo import corpus as axes
+from sarm_core.score.encoded import encode_once
 from tests.browser.conftest import OPEN_TABLE, ROOT
 from tests.sarm_core.tiny_models import text_checkpoint
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from feature_db import FeatureFilter, Store, SuggestionRecord
-from feature_db.events import events
-from feature_db.labels import Labels, set_categories
-from feature_db.queues import Queues
+from feature_db.label.events import events
+from feature_db.label.labels import Labels, set_categories
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 from tests.app.store_builder import LABELLED, store_for
 from tests.browser.conftest import ROOT, AppPage, AppServer

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from sarm_core import load_sarm
-from sarm_core.demo import axes
-from sarm_core.encoded import encode_once
-from sarm_core.report import FeatureNote, html_report
+from sarm_core.demo import corpus as axes
+from sarm_core.report.html_report import FeatureNote, html_report
+from sarm_core.score.encoded import encode_once
 from tests.browser.conftest import ROOT
 from tests.sarm_core.evaluations import SCALED, evaluation, pairs
 from tests.sarm_core.html_page import Page

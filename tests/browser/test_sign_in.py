@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from feature_db import FeatureFilter, Store
-from feature_db.labels import Labels
-from feature_db.queues import Queues
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 from tests.app.store_builder import store_for
 from tests.browser.conftest import ROOT, AppPage, running_app

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from app.comparison import from_corpus
-from app.session import FIRST_EXAMPLE
+from app.session.comparison import from_corpus
+from app.session.session import FIRST_EXAMPLE
 from tests.browser.conftest import OPEN_TABLE, ROOT
 from tests.sarm_core.tiny_models import text_checkpoint
 

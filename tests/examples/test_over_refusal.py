@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from examples.over_refusal.study import ITEMS, find, flat_bonus, held_out, matched_draws, outcome
-from sarm_core.demo import axes
+from sarm_core.demo import corpus as axes
 from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store, StoreError
-from feature_db.agreement import (
+from feature_db.label.agreement import (
     Level,
     alpha,
     by_pair,
@@ -23,9 +23,9 @@ from feature_db.agreement import (
     ratings,
     standing_ratings,
 )
-from feature_db.events import Event, insert_event
-from feature_db.labels import Labels
-from feature_db.ratings import ratings_at
+from feature_db.label.events import Event, insert_event
+from feature_db.label.labels import Labels
+from feature_db.label.ratings import ratings_at
 from feature_db.roles import People
 
 # Krippendorff (2011), "Computing Krippendorff's Alpha-Reliability", the example with missing data: 4 people, 12 units.
@@ -278,7 +278,7 @@ def test_the_interval_is_that_of_the_package_on_each_resample(level: Level):
 def test_drawing_kinds_in_parts_changes_no_figure(monkeypatch: pytest.MonkeyPatch):
     rated = as_ratings(PUBLISHED)
     whole = [percent(rated, resamples=100), alpha(rated, "ordinal", resamples=100)]
-    monkeypatch.setattr("feature_db.agreement.LARGEST_DRAW", 200)
+    monkeypatch.setattr("feature_db.label.agreement.LARGEST_DRAW", 200)
     parts = [percent(rated, resamples=100), alpha(rated, "ordinal", resamples=100)]
     assert parts == whole
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store, SuggestionRecord
-from feature_db.blindness import hidden_from, rows_for, titles_for
-from feature_db.labels import Labels
-from feature_db.names import Names
-from feature_db.queues import Queues
+from feature_db.features.names import Names
+from feature_db.label.blindness import hidden_from, rows_for, titles_for
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
 from feature_db.records import LABEL_METHOD
 from feature_db.roles import People
 
@@ -59,7 +59,7 @@ def test_an_adjudicator_is_blind_to_what_they_label_themselves(store: Store, roo
     queue = root.make("q", FeatureFilter(ids=[3]), sort="id", lease_seconds=60)
     lent = root.claim(queue)
     assert lent is not None and root.labels.hidden(3) == "lease"
-    monkeypatch.setattr("feature_db.blindness.microseconds", lambda: lent.expires + 1)
+    monkeypatch.setattr("feature_db.label.blindness.microseconds", lambda: lent.expires + 1)
     assert root.labels.hidden(3) is None
     root.labels.draft(3, {"text": "beg"})
     assert root.labels.hidden(3) == "draft"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from feature_db import Store, StoreError
-from feature_db.event_files import export_events
-from feature_db.events import events
-from feature_db.labels import Labels
-from feature_db.merge import import_events, merge_store
+from feature_db.exchange.event_files import export_events
+from feature_db.exchange.merge import import_events, merge_store
+from feature_db.label.events import events
+from feature_db.label.labels import Labels
 from feature_db.roles import People
 
 

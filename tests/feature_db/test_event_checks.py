@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from feature_db import FeatureFilter, RowError, Store, StoreError
-from feature_db.event_files import export_events, export_labels
-from feature_db.events import events
-from feature_db.labels import CheckScore, Labels
-from feature_db.merge import import_events, merge_store
-from feature_db.queues import Queues
+from feature_db.exchange.event_files import export_events, export_labels
+from feature_db.exchange.merge import import_events, merge_store
+from feature_db.label.events import events
+from feature_db.label.labels import CheckScore, Labels
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 
 
@@ -156,7 +156,9 @@ LATER, EARLIER = "2019-01-01T12:00:00+00:00", "2010-01-01T12:00:00+00:00"
 def test_an_event_that_refers_to_what_it_cannot_is_refused(
     store: Store, root: Queues, tmp_path: Path, fields: dict[str, Any], message: str, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("feature_db.labels.microseconds", lambda: 1_500_000_000_000_000)  # between the two
+    monkeypatch.setattr(
+        "feature_db.label.labels.microseconds", lambda: 1_500_000_000_000_000
+    )  # between the two
     uids = known(store)
     row = {name: value.format(**uids) if isinstance(value, str) else value for name, value in fields.items()}
     path = written(store, tmp_path / "e.jsonl", {**NEW, "time": LATER, **row})

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from feature_db import FeatureRecord, Store, SuggestionRecord
 from feature_db.__main__ import main
-from feature_db.labels import Labels
+from feature_db.label.labels import Labels
 from feature_db.roles import People
 from tests.feature_db.conftest import MODEL, make_harvest
 

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from feature_db import FeatureRecord, ModelRecord, RowError, Store, StoreError, SuggestionRecord
 from feature_db.__main__ import main
-from feature_db.interchange.auto_labels import export_auto_labels, import_auto_labels
-from feature_db.interchange.contexts import export_contexts, import_contexts
-from feature_db.interchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
-from feature_db.interchange.foreign import written_beside
-from feature_db.interchange.neuronpedia_export import BATCH, NOT_HELD, export_folder
-from feature_db.interchange.neuronpedia_import import import_folder
+from feature_db.exchange.auto_labels import export_auto_labels, import_auto_labels
+from feature_db.exchange.contexts import export_contexts, import_contexts
+from feature_db.exchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
+from feature_db.exchange.foreign import written_beside
+from feature_db.exchange.neuronpedia_export import BATCH, NOT_HELD, export_folder
+from feature_db.exchange.neuronpedia_import import import_folder
 from tests.feature_db.conftest import MODEL
 
 SCRIPT = "<script>alert(1)</script>"
@@ -390,7 +390,7 @@ def test_an_export_never_replaces_or_leaves_half_a_folder(store: Store, tmp_path
     for name in ("..", "../x", "/etc", "a/b", "", "-", "a..b"):
         with pytest.raises(StoreError, match="cannot name a folder"):
             export_folder(store, tmp_path, model_id=name, source_id="1-s")
-    monkeypatch.setattr("feature_db.interchange.neuronpedia_export._activation", lambda *_: 1 / 0)
+    monkeypatch.setattr("feature_db.exchange.neuronpedia_export._activation", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         export_folder(store, tmp_path, model_id="m", source_id="2-s")
     assert os.listdir(tmp_path / "m") == ["1-s"]

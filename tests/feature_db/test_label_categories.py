@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from feature_db import Store
-from feature_db.label_categories import DISAGREED, label_categories
-from feature_db.labels import Labels
+from feature_db.label.label_categories import DISAGREED, label_categories
+from feature_db.label.labels import Labels
 from feature_db.roles import People
 
 

@@ -16,8 +16,8 @@ from feature_db import (
     StoreError,
     TextRecord,
 )
-from feature_db.label_tests import LabelTest, LabelTests
-from feature_db.labels import CheckScore, Labels
+from feature_db.label.label_tests import LabelTest, LabelTests
+from feature_db.label.labels import CheckScore, Labels
 from feature_db.roles import ROLES, People
 
 FIRING, SILENT = 13, 20

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from feature_db import FeatureFilter, PermissionRefused, Store, StoreError
-from feature_db.event_files import export_labels
-from feature_db.labels import CheckScore, Labels, categories, set_categories
-from feature_db.merge import import_events, merge_store
-from feature_db.queues import Queues
-from feature_db.ratings import ratings, standing_ratings
+from feature_db.exchange.event_files import export_labels
+from feature_db.exchange.merge import import_events, merge_store
+from feature_db.label.labels import CheckScore, Labels, categories, set_categories
+from feature_db.label.queues import Queues
+from feature_db.label.ratings import ratings, standing_ratings
 from feature_db.roles import ACTIONS, ROLES, People
 
 
@@ -297,7 +297,7 @@ def every_act(store: Store, who: str, label: str, path: Any) -> dict[str, Any]:
 def test_each_role_may_do_what_it_may_and_nothing_more_also_past_the_page(
     store: Store, tmp_path: Any, role: str
 ):
-    from feature_db.event_files import export_events
+    from feature_db.exchange.event_files import export_events
 
     People(store).set_role(None, "root", "admin")
     People(store).set_role("root", "who", role)

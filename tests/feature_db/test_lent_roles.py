@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from feature_db import FeatureFilter, PermissionRefused, Store, StoreError
-from feature_db.queues import Queues
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 
 Act = Callable[[Queues, int, int], object]

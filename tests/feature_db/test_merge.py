@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from feature_db import FeatureRecord, ModelRecord, RowError, Store, StoreError
 from feature_db.__main__ import main
-from feature_db.event_files import export_events, export_labels
-from feature_db.events import Event, events, insert_event
-from feature_db.labels import CheckScore, Labels
-from feature_db.merge import import_events, merge_store
+from feature_db.exchange.event_files import export_events, export_labels
+from feature_db.exchange.merge import import_events, merge_store
+from feature_db.label.events import Event, events, insert_event
+from feature_db.label.labels import CheckScore, Labels
 from feature_db.roles import People
 from tests.feature_db.conftest import MODEL
 

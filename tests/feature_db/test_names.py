@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from feature_db import FeatureFilter, Store, SuggestionRecord
-from feature_db.labels import Labels
-from feature_db.names import Names
+from feature_db.features.names import Names
+from feature_db.label.labels import Labels
 from feature_db.roles import People
 
 

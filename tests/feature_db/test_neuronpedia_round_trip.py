@@ -14,13 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feature_db import ExampleRecord, FeatureRecord, RowError, Store, SuggestionRecord, TextRecord
-from feature_db.interchange import neuronpedia_import
-from feature_db.interchange.bars import edges_of, middles_of
-from feature_db.interchange.neuronpedia_export import export_folder
-from feature_db.interchange.neuronpedia_import import import_folder
-from feature_db.labels import Labels
+from feature_db.exchange import neuronpedia_import
+from feature_db.exchange.bars import edges_of, middles_of
+from feature_db.exchange.neuronpedia_export import export_folder
+from feature_db.exchange.neuronpedia_import import import_folder
+from feature_db.label.labels import Labels
 from feature_db.records import LABEL_METHOD
-from sarm_core.harvesting.bins import lower_edge
+from sarm_core.harvest.bins import lower_edge
 from tests.feature_db.conftest import MODEL
 from tests.feature_db.test_interchange import write_gz
 

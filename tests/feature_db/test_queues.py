@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store, StoreError
-from feature_db.labels import Labels
-from feature_db.queues import Queues
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 
 
@@ -24,7 +24,7 @@ class Clock:
 
     def __init__(self, monkeypatch: Any):
         self.now = 1_000_000
-        monkeypatch.setattr("feature_db.queues.microseconds", lambda: self.now * 1_000_000)
+        monkeypatch.setattr("feature_db.label.queues.microseconds", lambda: self.now * 1_000_000)
 
     def wait(self, seconds: int) -> None:
         self.now += seconds
@@ -249,7 +249,7 @@ def test_leases_never_exceed_the_overlap_whatever_happens(store, path, overlap, 
     )
     now = [10**9]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("feature_db.queues.microseconds", lambda: now[0] * 1_000_000)
+        patch.setattr("feature_db.label.queues.microseconds", lambda: now[0] * 1_000_000)
         given_out: dict[str, set[int]] = {}
         for _ in range(steps):
             name = rng.choice(["a", "b", "c", "d"]) + str(seed)

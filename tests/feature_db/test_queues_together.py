@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, PermissionRefused, Store, StoreError
-from feature_db.labels import Labels
-from feature_db.queues import Queues
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
 from feature_db.roles import People
 
 
@@ -123,7 +123,7 @@ def test_no_feature_is_held_by_more_people_than_the_queue_that_wants_most_has_pl
     rng = random.Random(seed)
     now = [10**9]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Rollback), store.write():
-        patch.setattr("feature_db.queues.microseconds", lambda: now[0] * 1_000_000)
+        patch.setattr("feature_db.label.queues.microseconds", lambda: now[0] * 1_000_000)
         People(store).set_role(None, "root", "admin")
         queues = [
             Queues(store, "root").make(f"q{n}", only(1, 2, 3), overlap=overlap, lease_seconds=10)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from feature_db import FeatureFilter, FeatureRecord, Store, SuggestionRecord
-from feature_db.event_files import export_labels
-from feature_db.events import events
-from feature_db.labels import Labels
-from feature_db.merge import import_events
-from feature_db.names import Names
+from feature_db.exchange.event_files import export_labels
+from feature_db.exchange.merge import import_events
+from feature_db.features.names import Names
+from feature_db.label.events import events
+from feature_db.label.labels import Labels
 from feature_db.roles import People
 from tests.feature_db.conftest import MODEL
 

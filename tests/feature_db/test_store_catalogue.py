@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, FeatureRecord, Store, StoreError, SuggestionRecord
-from feature_db.catalogue import SORTS
+from feature_db.features.catalogue import SORTS
 
 
 def effect(record: FeatureRecord) -> float:

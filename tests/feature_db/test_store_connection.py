@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from feature_db import ModelRecord, Store, StoreError
-from feature_db.labels import Labels
-from feature_db.schema import migrations
+from feature_db.label.labels import Labels
+from feature_db.sqlite.schema import migrations
 from tests.feature_db.conftest import MODEL
 
 

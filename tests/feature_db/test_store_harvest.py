@@ -19,8 +19,8 @@ from feature_db import (
     Store,
     TextRecord,
 )
-from feature_db.blobs import pack_sparse, pack_values, unpack_sparse, unpack_values
 from feature_db.errors import StoreError
+from feature_db.sqlite.blobs import pack_sparse, pack_values, unpack_sparse, unpack_values
 
 
 def test_every_number_of_a_harvest_is_read_back(store: Store, harvest: dict[str, list[Any]]):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store, SuggestionRecord
-from feature_db.search import quote_query
+from feature_db.features.search import quote_query
 
 SUGGESTED = {
     1: "refuses dangerous requests",
@@ -76,7 +76,7 @@ def test_the_best_match_comes_first_and_a_cap_on_ranking_loses_no_rare_match(sto
         "words", [SuggestionRecord(i, "words", "danger " + "and so on " * (40 - i)) for i in range(40)]
     )
     assert [hit.feature for hit in store.search("danger", limit=3)] == [39, 38, 37]
-    monkeypatch.setattr("feature_db.search.RANKED", 10)
+    monkeypatch.setattr("feature_db.features.search.RANKED", 10)
     assert len(store.search("danger")) == 10
     store.add_suggestions([SuggestionRecord(39, "words", "danger unheard")])
     assert [hit.text for hit in store.search("danger unheard")] == ["danger unheard"]

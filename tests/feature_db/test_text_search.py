@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_db import FeatureFilter, Store
-from feature_db.text_search import examples_version, features_by_texts, rank_by_texts
+from feature_db.features.text_search import examples_version, features_by_texts, rank_by_texts
 
 
 def oracle(store: Store, words: list[str], filters: FeatureFilter | None = None) -> list[tuple[Any, ...]]:

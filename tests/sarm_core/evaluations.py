@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sarm_core.evaluate_file import evaluation_report
-from sarm_core.evaluation.pairs import Pairs
-from sarm_core.evaluation.reward_bench2 import RewardBench2
-from sarm_core.evaluation.rm_bench import RMBench
 from sarm_core.features import FeatureMatrix
+from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
+from sarm_core.prove.benchmarks.rm_bench import RMBench
+from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.steering import Group, Steering
 
 FEATURES = 30

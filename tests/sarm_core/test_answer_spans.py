@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarm_core.answer_spans import UNITS, answer_spans, without
+from sarm_core.text.answer_spans import UNITS, answer_spans, without
 
 PIECES = [
     "It is big.", " ", "\n", "\n\n", "- one thing", "  - deeper", "1. first", "Dr. Who came.", "```", "~~~", "```py\n",

@@ -14,9 +14,9 @@ from sarm_core import (
     load_sarm,
     modeling_sarm,  # noqa: F401  registers the model type, as the folder's own copy does
 )
-from sarm_core.auto_model import export_auto
-from sarm_core.checkpoint import open_checkpoint
 from sarm_core.errors import CheckpointError, SteeringError
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.ship.auto import export_auto
 
 CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # the dense rewards are sums of 64 terms of size 20, in float32
 ROWS = [[3, 5, 8, 13, 21, 34], [2, 7, 1], [9] * 30]

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, backbone, chatml, random_sae, reference_checkpoint
 
 from sarm_core import load_sarm
-from sarm_core.checkpoint import Shape, find_folder, load_sae, open_checkpoint
 from sarm_core.errors import CheckpointError
-from sarm_core.save import new_folder, sae_tensors, write_own
-from sarm_core.tensor_files import TensorFiles
+from sarm_core.model.checkpoint import Shape, find_folder, load_sae, open_checkpoint
+from sarm_core.model.tensor_files import TensorFiles
+from sarm_core.ship.export import new_folder, sae_tensors, write_own
 
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}, {"input_ids": [9] * 30}]
 

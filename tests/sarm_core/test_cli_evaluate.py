@@ -9,7 +9,7 @@ from tiny_models import reference_checkpoint
 
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
-from sarm_core.scorer import Scorer
+from sarm_core.score.scorer import Scorer
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from tiny_models import backbone, chatml, reference_checkpoint
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.commands.perturb import RULE_NAMES
-from sarm_core.perturb import rewritten
-from sarm_core.rewrites import REWRITES
-from sarm_core.rows import pair_of
+from sarm_core.cli.perturb import RULE_NAMES
+from sarm_core.prove.perturb import rewritten
 from sarm_core.steering import Steering
+from sarm_core.text.rewrites import REWRITES
+from sarm_core.text.rows import pair_of
 
 ROWS = [
     {

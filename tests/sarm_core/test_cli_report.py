@@ -13,7 +13,7 @@ from tiny_models import backbone, chatml, reference_checkpoint
 from feature_db import Store
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
-from sarm_core.demo import axes
+from sarm_core.demo import corpus as axes
 from tests.app.store_builder import HOSTILE, HOSTILE_FEATURE, LABELLED, build_store
 
 

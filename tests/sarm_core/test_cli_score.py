@@ -126,7 +126,7 @@ def test_a_json_array_and_blank_lines_are_read_too(place, model):
 
 
 def test_more_rows_than_one_chunk_keep_their_order(place, model, monkeypatch):
-    import sarm_core.score_file as module
+    import sarm_core.score.score_file as module
 
     assert score(place, model) == 0
     wanted = written(place)

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sarm_core.contrast import contrast, salience
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.suspicious import concept_scores, keep_trusted, suspicious_pairs, write_cleaned
+from sarm_core.find.contrast import contrast, salience
+from sarm_core.find.suspicious import concept_scores, keep_trusted, suspicious_pairs, write_cleaned
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 
@@ -194,7 +194,7 @@ def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
         )
         for _ in range(2)
     )
-    monkeypatch.setattr("sarm_core.contrast._BLOCK_BYTES", 4_000_000)
+    monkeypatch.setattr("sarm_core.find.contrast._BLOCK_BYTES", 4_000_000)
     tracemalloc.start()
     found = contrast(left, right, resamples=resamples)
     peak = tracemalloc.get_traced_memory()[1]
@@ -206,7 +206,7 @@ def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
 def test_blocks_do_not_change_the_intervals(monkeypatch):
     left, right = matrix(some(5, 12, 30)), matrix(some(6, 8, 30))
     whole = contrast(left, right, paired=False, resamples=50).table
-    monkeypatch.setattr("sarm_core.contrast._BLOCK_BYTES", 4000)
+    monkeypatch.setattr("sarm_core.find.contrast._BLOCK_BYTES", 4000)
     assert contrast(left, right, paired=False, resamples=50).table.equals(whole)
 
 

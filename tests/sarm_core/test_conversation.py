@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import CHATML, PLAIN, byte_tokenizer, chatml, gemma, llama3, mistral, piece_tokenizer
 
-from sarm_core.conversation import ChatFormat, TokenSequence, sentence_ends
-from sarm_core.demo.backbone import ensure_backbone
 from sarm_core.errors import CheckpointError, RowError
-from sarm_core.rows import Conversation, Message
+from sarm_core.model.embedded import ensure_backbone
+from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
+from sarm_core.text.rows import Conversation, Message
 
 END_OF_TURN = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>", "gemma": "<end_of_turn>", "mistral": "</s>"}
 BUILDERS = {"chatml": chatml, "llama3": llama3, "gemma": gemma, "mistral": mistral}

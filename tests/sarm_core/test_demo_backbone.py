@@ -19,10 +19,10 @@ from safetensors import safe_open
 from tiny_models import CHATML, chatml
 
 from sarm_core.__main__ import main
-from sarm_core.backbone import cut_backbone
-from sarm_core.conversation import ChatFormat
-from sarm_core.demo import backbone
 from sarm_core.errors import SarmError
+from sarm_core.model.backbone import cut_backbone
+from sarm_core.model import embedded as backbone
+from sarm_core.text.conversation import ChatFormat
 
 D, HEADS, BLOCKS, FF = 32, 2, 2, 64
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sarm_core import Steering, load_sarm
-from sarm_core.checkpoint import find_folder
-from sarm_core.training.data import read_pairs
+from sarm_core.model.checkpoint import find_folder
+from sarm_core.train.data import read_pairs
 
 FOLDER = find_folder("demo")
 pytestmark = pytest.mark.skipif(

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import reference_checkpoint
 
-from sarm_core import encoded as module
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.encoded import encode_once
-from sarm_core.encoded_parts import cache_size, prune
 from sarm_core.errors import RowError
-from sarm_core.rows import Conversation
+from sarm_core.score import encoded as module
+from sarm_core.score.cache import cache_size, prune
+from sarm_core.score.encoded import encode_once
+from sarm_core.text.rows import Conversation
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import KINDS, VOCABULARY, WINDOW, reference_checkpoint
 
-import sarm_core.encoding as encoding
-from sarm_core.checkpoint import open_checkpoint
-from sarm_core.encoding import Encoder, plan_batches, shared_prefixes
+import sarm_core.score.encoder as encoding
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.score.encoder import Encoder, plan_batches, shared_prefixes
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sarm_core.errors import RowError, SarmError
-from sarm_core.evaluate import collateral, compare, distribution, evaluate, load_benchmark
-from sarm_core.evaluate_file import evaluation_report
-from sarm_core.evaluation.complement import prompt_pairs
-from sarm_core.evaluation.strength import at_strength, strength_curve
 from sarm_core.features import FeatureMatrix
-from sarm_core.reporting.verdict import headline_scores, judged
-from sarm_core.rows import Conversation, Message, conversation_of
+from sarm_core.prove.complement import prompt_pairs
+from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate, load_benchmark
+from sarm_core.prove.evaluation_report import evaluation_report
+from sarm_core.prove.strength import at_strength, strength_curve
+from sarm_core.report.verdict import headline_scores, judged
 from sarm_core.steering import Group, Steering
+from sarm_core.text.rows import Conversation, Message, conversation_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 # few distinct values, so that ties are common
@@ -506,7 +506,7 @@ def test_blocks_do_not_change_the_interval(tmp_path, monkeypatch):
     benchmark, matrix = steered_case(tmp_path)
     results = evaluate(benchmark, matrix), evaluate(benchmark, matrix, Steering(scale={3: 4.0}))
     whole = compare(*results, resamples=30).scores
-    monkeypatch.setattr("sarm_core.evaluation.comparison._BLOCK_BYTES", 16 * 10 * 4)
+    monkeypatch.setattr("sarm_core.prove.comparison._BLOCK_BYTES", 16 * 10 * 4)
     assert compare(*results, resamples=30).scores.equals(whole)
 
 

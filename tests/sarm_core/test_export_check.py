@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import chatml, reference_checkpoint
 
 from sarm_core import Steering, load_sarm
-from sarm_core.export_check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes, trial
-from sarm_core.rows import conversation_of
+from sarm_core.ship.check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes, trial
+from sarm_core.text.rows import conversation_of
 
 TEXTS = [
     {"prompt": "Is it safe?", "response": "Yes, if the room is aired."},

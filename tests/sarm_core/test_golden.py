@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sarm_core import Steering, load_sarm
-from sarm_core.checkpoint import open_checkpoint
-from sarm_core.contrast import contrast
-from sarm_core.encoding import padded
-from sarm_core.save import export
+from sarm_core.find.contrast import contrast
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.score.encoder import padded
+from sarm_core.ship.export import export
 
 REFERENCE = {"atol": 1e-4, "rtol": 0}
 OURS = {"atol": 1e-5, "rtol": 0}

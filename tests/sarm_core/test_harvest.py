@@ -15,19 +15,19 @@ import pytest
 from harvest_corpus import WORDS, content, spoilt_parquet, write_corpus, write_model
 from tiny_models import reference_checkpoint
 
-import sarm_core.harvest
+import sarm_core.harvest.harvest
 from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
-from sarm_core.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest_store import harvest_into
-from sarm_core.harvesting.activity import sequences_of
-from sarm_core.harvesting.bins import priorities
-from sarm_core.harvesting.cofiring import PositionSample
-from sarm_core.harvesting.corpus import read_corpus
-from sarm_core.sae import standardise
-from sarm_core.suggest_store import suggest_all
+from sarm_core.harvest.activity import sequences_of
+from sarm_core.harvest.bins import priorities
+from sarm_core.harvest.cofiring import PositionSample
+from sarm_core.harvest.corpus import read_corpus
+from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
+from sarm_core.harvest.into_store import harvest_into
+from sarm_core.harvest.suggest_store import suggest_all
+from sarm_core.model.sae import standardise
 
 SETTINGS = HarvestSettings(top=6, per_band=3, random=2, silent=4, chunk_texts=16, seed=3)
 
@@ -209,7 +209,7 @@ def test_bands_part_the_firing_texts_and_hold_the_smallest_hashes(finished, orac
 
 
 def finished_digest(sequence):
-    from sarm_core.harvesting.activity import digest_of
+    from sarm_core.harvest.activity import digest_of
 
     return digest_of(sequence)
 
@@ -456,7 +456,7 @@ def test_others_can_write_while_a_harvest_computes(stored, scorer, corpus, tmp_p
         monkeypatch.setattr(owner, name, run)
 
     writing_first(type(scorer), "tokens")
-    writing_first(sarm_core.harvest, "decoder_neighbours")
+    writing_first(sarm_core.harvest.harvest, "decoder_neighbours")
     writing_first(PositionSample, "partners")
     harvest_into(database, scorer, [corpus], SETTINGS)
     assert written.keys() == {"tokens", "decoder_neighbours", "partners"}
@@ -468,14 +468,14 @@ def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):
             other.bookmark(1, "somebody")
         return None
 
-    monkeypatch.setattr("sarm_core.suggest_store.suggest", suggest_while_another_writes)
+    monkeypatch.setattr("sarm_core.harvest.suggest_store.suggest", suggest_while_another_writes)
     with Store.open(stored) as store:
         suggest_all(store)
         assert store.bookmarks("somebody") == [1]
 
 
 def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("sarm_core.suggest_store.suggest", lambda examples, background: None)
+    monkeypatch.setattr("sarm_core.harvest.suggest_store.suggest", lambda examples, background: None)
     peaks = []
     for n_features in (100, 3000):
         database = tmp_path / f"{n_features}.db"
@@ -498,7 +498,7 @@ def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
 
 
 def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corpus, tmp_path, monkeypatch):
-    from app.engine import Choice, _prepared_store
+    from app.session.engine import Choice, _prepared_store
 
     monkeypatch.setenv("SARM_DATA", str(tmp_path / "app"))
     made_by_app = _prepared_store(Choice(str(scorer.checkpoint.folder)), scorer)
@@ -509,8 +509,8 @@ def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corp
 
 
 def test_another_corpus_replaces_the_texts_of_the_last_but_no_labels_evidence(stored, scorer, tmp_path):
-    from app.stored_pairs import StoredPairs
-    from feature_db.labels import CheckScore, Labels
+    from app.compare.stored_pairs import StoredPairs
+    from feature_db.label.labels import CheckScore, Labels
 
     database = tmp_path / "s.db"
     shutil.copy(stored, database)
@@ -595,7 +595,7 @@ def test_a_number_that_cannot_be_used_is_refused_before_the_work(
     arguments, tmp_path, corpus, scorer, capsys, monkeypatch
 ):
     monkeypatch.setattr(
-        "sarm_core.harvest_store.load_sarm", lambda *_args, **_named: pytest.fail("work began")
+        "sarm_core.harvest.into_store.load_sarm", lambda *_args, **_named: pytest.fail("work began")
     )
     command = ["harvest", str(corpus), "--model", "m", "--db", str(tmp_path / "s.db"), *arguments]
     for resume in ([], ["--resume"]):
@@ -611,7 +611,7 @@ def test_settings_and_checkpoint_times_are_checked_in_python_too(scorer, corpus,
             HarvestSettings(**wrong)
     with pytest.raises(SarmError, match="finite number"):
         harvest_into(tmp_path / "s.db", scorer, [corpus], SETTINGS, checkpoint_seconds=float("nan"))
-    monkeypatch.setattr(sarm_core.harvest, "_memory_bytes", lambda: 10_000)
+    monkeypatch.setattr(sarm_core.harvest.harvest, "_memory_bytes", lambda: 10_000)
     with pytest.raises(SarmError, match="of memory, and this machine has"):
         harvest_into(tmp_path / "s.db", scorer, [corpus], SETTINGS)
     assert not list(tmp_path.iterdir())
@@ -629,7 +629,7 @@ def test_the_largest_seed_and_the_smallest_lists_harvest(scorer, corpus, tmp_pat
 
 def test_the_engine_does_not_import_the_store():
     code = (
-        "import sys, sarm_core.harvest, sarm_core.suggest, sarm_core.harvesting.ray_engine; "
+        "import sys, sarm_core.harvest.harvest, sarm_core.harvest.suggest, sarm_core.harvest.ray_engine; "
         "sys.exit(any(m.split('.')[0] in ('feature_db', 'sqlite3', 'ray', 'streamlit', 'pyarrow') "
         "for m in sys.modules))"
     )

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarm_core.harvesting.accumulator import Accumulator
-from sarm_core.harvesting.activity import ChunkActivity
-from sarm_core.harvesting.bins import log_bin, lower_edge, priorities
-from sarm_core.harvesting.cofiring import Partners, PositionSample
-from sarm_core.harvesting.places import Entries, Places
-from sarm_core.harvesting.samples import SilentPool, peaks
-from sarm_core.harvesting.selection import KINDS, select
-from sarm_core.harvesting.settings import HarvestSettings
-from sarm_core.harvesting.statistics import FeatureStatistics
+from sarm_core.harvest.accumulator import Accumulator
+from sarm_core.harvest.activity import ChunkActivity
+from sarm_core.harvest.bins import log_bin, lower_edge, priorities
+from sarm_core.harvest.cofiring import Partners, PositionSample
+from sarm_core.harvest.places import Entries, Places
+from sarm_core.harvest.samples import SilentPool, peaks
+from sarm_core.harvest.selection import KINDS, select
+from sarm_core.harvest.settings import HarvestSettings
+from sarm_core.harvest.statistics import FeatureStatistics
 
 M = 12
 
@@ -164,7 +164,7 @@ def test_pairs_are_counted_at_every_position_while_the_sample_has_room():
 
 @pytest.mark.parametrize("block", [1, 30, 4_000_000])
 def test_partners_are_the_most_frequent_whatever_block_they_are_counted_in(block, monkeypatch):
-    monkeypatch.setattr("sarm_core.harvesting.cofiring.BLOCK_PAIRS", block)
+    monkeypatch.setattr("sarm_core.harvest.cofiring.BLOCK_PAIRS", block)
     chunks = random_chunks(2)
     sample = PositionSample(M, 10_000, 0)
     for chunk in chunks:

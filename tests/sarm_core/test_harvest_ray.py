@@ -10,9 +10,9 @@ from harvest_corpus import content, write_corpus, write_model
 
 from sarm_core import load_sarm
 from sarm_core.errors import RowError, SarmError
-from sarm_core.harvest import HarvestSettings
-from sarm_core.harvest_store import harvest_into
-from sarm_core.harvesting.ray_engine import run_on_ray
+from sarm_core.harvest.harvest import HarvestSettings
+from sarm_core.harvest.into_store import harvest_into
+from sarm_core.harvest.ray_engine import run_on_ray
 
 SETTINGS = HarvestSettings(top=5, chunk_texts=10)
 HAS_RAY = importlib.util.find_spec("ray") is not None

@@ -15,10 +15,10 @@ from harvest_corpus import content, write_corpus, write_model
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import SarmError
-from sarm_core.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest_store import harvest_into
-from sarm_core.harvesting.corpus import read_corpus
-from sarm_core.harvesting.work import run_here
+from sarm_core.harvest.corpus import read_corpus
+from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
+from sarm_core.harvest.into_store import harvest_into
+from sarm_core.harvest.work import run_here
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = HarvestSettings(top=5, chunk_texts=10)
@@ -117,14 +117,16 @@ def test_a_stop_while_the_store_is_written_changes_nothing(
 
     with monkeypatch.context() as patched:
         if where == "import":
-            patched.setattr("feature_db.staging._check_references", die)  # after all rows, before the commit
+            patched.setattr(
+                "feature_db.harvest.staging._check_references", die
+            )  # after all rows, before the commit
         elif where == "suggestions":
             patched.setattr(Store, "replace_suggestions", die)
         elif where == "removal":
             patched.setattr(Workspace, "remove", die)
         else:
             patched.setattr(
-                "sarm_core.harvesting.checkpoint_file.shutil.rmtree", die
+                "sarm_core.harvest.checkpoint_file.shutil.rmtree", die
             )  # its state is gone already
         with pytest.raises(Stopped):
             harvest_into(database, scorer, [corpus], SETTINGS)
@@ -142,7 +144,9 @@ def test_nothing_to_resume_is_said_and_nothing_encoded(
     assert main(command) == 0
     capsys.readouterr()
     with monkeypatch.context() as patched:
-        patched.setattr("sarm_core.harvest_store.harvest", lambda *_args, **_named: pytest.fail("work began"))
+        patched.setattr(
+            "sarm_core.harvest.into_store.harvest", lambda *_args, **_named: pytest.fail("work began")
+        )
         assert main([*command, "--resume"]) == 0
         assert capsys.readouterr().out == "nothing to resume: this corpus is in the store already\n"
     assert content(database) == unbroken[0] and not Workspace(database).folder.exists()
@@ -167,8 +171,8 @@ def test_what_was_computed_for_the_store_is_not_computed_again(
         patched.setattr(Store, "import_harvest", die)
         harvest_into(database, scorer, [corpus], SETTINGS)
     for slow in (
-        "sarm_core.harvest.decoder_neighbours",
-        "sarm_core.harvesting.cofiring.PositionSample.partners",
+        "sarm_core.harvest.harvest.decoder_neighbours",
+        "sarm_core.harvest.cofiring.PositionSample.partners",
     ):
         monkeypatch.setattr(slow, die)
     monkeypatch.setattr(type(scorer), "tokens", die)
@@ -180,7 +184,7 @@ def test_a_text_that_was_edited_between_the_phases_is_not_traced_for_another(
     scorer, corpus, tmp_path, monkeypatch
 ):
     """An edit of equal length in the middle of a large file leaves its identity as it was."""
-    monkeypatch.setattr("sarm_core.harvesting.corpus._END_BYTES", 16)
+    monkeypatch.setattr("sarm_core.harvest.corpus._END_BYTES", 16)
     path = tmp_path / "corpus.jsonl"
     path.write_text(corpus.read_text())
     database = tmp_path / "store.db"

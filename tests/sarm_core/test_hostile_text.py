@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarm_core import answer_spans as spans_module
-from sarm_core import conversation
-from sarm_core.answer_spans import UNITS, answer_spans
-from sarm_core.bias_pairs import BIASES
-from sarm_core.rewrites import REWRITES, rewrite
-from sarm_core.text_traits import AnswerPlaces
+from sarm_core.find.bias_pairs import BIASES
+from sarm_core.text import answer_spans as spans_module
+from sarm_core.text import conversation
+from sarm_core.text.answer_spans import UNITS, answer_spans
+from sarm_core.text.rewrites import REWRITES, rewrite
+from sarm_core.text.text_traits import AnswerPlaces
 
 LONG = 100_000
 HANGS = 240

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from sarm_core.errors import SarmError
-from sarm_core.meaning import NameIndex, PieceVectors, best_rows, piece_vectors
-from sarm_core.meaning.piece_vectors import FOLDER, PIECES, VECTORS
+from sarm_core.search import NameIndex, PieceVectors, best_rows, piece_vectors
+from sarm_core.search.piece_vectors import FOLDER, PIECES, VECTORS
 
 NAMES = (
     "refusal wording",
@@ -149,7 +149,7 @@ def test_only_new_names_are_embedded_and_old_ones_are_forgotten_in_time() -> Non
 
 
 def test_the_file_gives_the_same_similarities_without_embedding_again(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("sarm_core.meaning.name_index.WORTH_KEEPING", 3)
+    monkeypatch.setattr("sarm_core.search.name_index.WORTH_KEEPING", 3)
     file = tmp_path / "names.npz"
     names = ["alpha", "beta", "gamma", "delta"]
     fresh = NameIndex(Counting(), file).prepare(names).similarities("beta")
@@ -163,7 +163,7 @@ def test_the_file_gives_the_same_similarities_without_embedding_again(tmp_path: 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other embedder", "pickle", "nan"])
 def test_a_file_that_is_not_ours_is_made_anew(tmp_path: Path, monkeypatch, damage: str) -> None:
-    monkeypatch.setattr("sarm_core.meaning.name_index.WORTH_KEEPING", 3)
+    monkeypatch.setattr("sarm_core.search.name_index.WORTH_KEEPING", 3)
     file = tmp_path / "names.npz"
     names = ["alpha", "beta", "gamma", "delta"]
     wanted = NameIndex(Counting(), file).prepare(names).similarities("beta")
@@ -188,7 +188,7 @@ def test_a_file_that_is_not_ours_is_made_anew(tmp_path: Path, monkeypatch, damag
 
 
 def test_a_place_that_cannot_be_written_costs_only_the_cache(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("sarm_core.meaning.name_index.WORTH_KEEPING", 1)
+    monkeypatch.setattr("sarm_core.search.name_index.WORTH_KEEPING", 1)
     index = NameIndex(Counting(), tmp_path / "absent" / "names.npz")
     assert index.prepare(["alpha"]).similarities("alpha") is not None
 
@@ -214,7 +214,7 @@ def test_threads_that_prepare_different_names_each_get_their_own() -> None:
 
 
 def test_progress_counts_only_what_is_new(monkeypatch) -> None:
-    monkeypatch.setattr("sarm_core.meaning.name_index.AT_ONCE", 2)
+    monkeypatch.setattr("sarm_core.search.name_index.AT_ONCE", 2)
     index = NameIndex(Counting())
     index.prepare(["a", "b"])
     steps: list[tuple[int, int]] = []

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, KINDS, VOCABULARY, WIDTH, backbone, random_sae, reference_checkpoint
 from transformers import AutoModel
 
-from sarm_core.backbone import cut_backbone
 from sarm_core.errors import CheckpointError
-from sarm_core.model import SARM, cut_config, last_attended, position_ids_of, remove_final_norm
+from sarm_core.model.backbone import cut_backbone
+from sarm_core.model.sarm import SARM, cut_config, last_attended, position_ids_of, remove_final_norm
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -200,7 +200,7 @@ def cut_config_model():
 
 
 def test_sae_and_head_stay_in_float32_whatever_the_backbone(tmp_path):
-    from sarm_core.checkpoint import open_checkpoint
+    from sarm_core.model.checkpoint import open_checkpoint
 
     checkpoint = open_checkpoint(reference_checkpoint(tmp_path / "c"))
     model = checkpoint.build(dtype=torch.bfloat16, device="cpu")
@@ -211,7 +211,7 @@ def test_sae_and_head_stay_in_float32_whatever_the_backbone(tmp_path):
 
 
 def test_state_dict_names_are_the_reference_ones(tmp_path):
-    from sarm_core.checkpoint import open_checkpoint
+    from sarm_core.model.checkpoint import open_checkpoint
 
     folder = reference_checkpoint(tmp_path / "c", layer=BLOCKS)
     mine = set(open_checkpoint(folder).build(dtype=torch.float32, device="cpu").state_dict())
@@ -219,7 +219,7 @@ def test_state_dict_names_are_the_reference_ones(tmp_path):
 
 
 def test_the_width_of_sae_and_backbone_must_agree(tmp_path):
-    from sarm_core.checkpoint import open_checkpoint
+    from sarm_core.model.checkpoint import open_checkpoint
 
     folder = reference_checkpoint(tmp_path / "c", n_features=16, k=4)
     tensors = load_file(folder / "model.safetensors")

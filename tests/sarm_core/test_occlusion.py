@@ -6,11 +6,11 @@ import pytest
 from tiny_models import backbone, chatml, llama3, mistral, reference_checkpoint
 
 from sarm_core import load_sarm
-from sarm_core.answer_spans import UNITS, without
 from sarm_core.errors import RowError, SarmError
-from sarm_core.occlusion import occlude
-from sarm_core.rows import Conversation, Message
+from sarm_core.explain.occlusion import occlude
 from sarm_core.steering import Steering
+from sarm_core.text.answer_spans import UNITS, without
+from sarm_core.text.rows import Conversation, Message
 
 ANSWER = "Yes, if the room is aired. No! Never do that... ok?\n\n- tea\n- 漢字。milk\n\nThank you é."
 TOKENIZERS = {"chatml": chatml, "llama3": llama3, "mistral": mistral}

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sarm_core.bias_pairs import BIASES, bias_pairs, style_pairs
-from sarm_core.contrast import contrast
 from sarm_core.errors import SarmError
-from sarm_core.evaluation.collateral import collateral
-from sarm_core.evaluation.rm_bench import RMBench
 from sarm_core.features import FeatureMatrix
-from sarm_core.perturb import perturb, rewritten
-from sarm_core.rewrites import _SYNONYMS, REWRITES, rewrite, sentences
-from sarm_core.rows import Conversation, Message
+from sarm_core.find.bias_pairs import BIASES, bias_pairs, style_pairs
+from sarm_core.find.contrast import contrast
+from sarm_core.prove.benchmarks.rm_bench import RMBench
+from sarm_core.prove.collateral import collateral
+from sarm_core.prove.perturb import perturb, rewritten
+from sarm_core.text.rewrites import _SYNONYMS, REWRITES, rewrite, sentences
+from sarm_core.text.rows import Conversation, Message
 
 ANSWER = """Dr. Lee says it is usually important. Someone begins today. Pack e.g. these:
 

@@ -13,12 +13,12 @@ from sarm_core import (
     load_sarm,
     modeling_sarm,  # noqa: F401  registers the model type, as the folder's own copy does
 )
-from sarm_core.auto_model import export_auto
-from sarm_core.checkpoint import Shape, open_checkpoint
 from sarm_core.errors import CheckpointError
-from sarm_core.export_check import check_export, trial
-from sarm_core.rows import conversation_of
-from sarm_core.save import export, reference_name
+from sarm_core.model.checkpoint import Shape, open_checkpoint
+from sarm_core.ship.auto import export_auto
+from sarm_core.ship.check import check_export, trial
+from sarm_core.ship.export import export, reference_name
+from sarm_core.text.rows import conversation_of
 
 OWN_TEMPLATE = (
     "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}<|im_end|>\n--\n{% endfor %}"

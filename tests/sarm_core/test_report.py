@@ -23,11 +23,11 @@ from html_page import Page, number
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarm_core.contrast import contrast
 from sarm_core.errors import SarmError
-from sarm_core.evaluate import compare, evaluate
-from sarm_core.evaluation.strength import strength_curve
-from sarm_core.report import (
+from sarm_core.find.contrast import contrast
+from sarm_core.prove.evaluate import compare, evaluate
+from sarm_core.prove.strength import strength_curve
+from sarm_core.report.html_report import (
     Curve,
     Evidence,
     FeatureNote,
@@ -166,7 +166,7 @@ def test_a_large_benchmark_is_resampled_in_parts_with_the_same_intervals(monkeyp
     matrix = matrix_for(benchmark)
     strengths = [0.0, 0.5, 1.0, 1.5]
     whole = strength_curve(benchmark, matrix, SCALED, strengths, resamples=30)
-    monkeypatch.setattr("sarm_core.evaluation.strength._BLOCK_BYTES", 1)
+    monkeypatch.setattr("sarm_core.prove.strength._BLOCK_BYTES", 1)
     parts = strength_curve(benchmark, matrix, SCALED, strengths, resamples=30)
     assert whole.equals(parts)
 
@@ -513,7 +513,7 @@ def test_any_one_change_to_a_file_gives_a_sound_page_or_one_line(place, value, r
 def test_a_contrast_file_is_read_back_and_a_bad_one_is_one_line(tmp_path):
     benchmark = pairs()
     evidence, found, _ = evidence_of(benchmark)
-    from sarm_core.contrast_file import write_table
+    from sarm_core.find.tables import write_table
 
     path = tmp_path / "c.csv"
     write_table(found, path)

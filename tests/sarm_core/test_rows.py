@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarm_core.errors import RowError
-from sarm_core.row_files import count_parquet_rows
-from sarm_core.rows import MAX_ROW_BYTES, Conversation, Message, conversation_of, pair_of, read_rows
+from sarm_core.text.row_files import count_parquet_rows
+from sarm_core.text.rows import MAX_ROW_BYTES, Conversation, Message, conversation_of, pair_of, read_rows
 
 USER = {"role": "user", "content": "Is it safe?"}
 ANSWER = {"role": "assistant", "content": "Yes."}

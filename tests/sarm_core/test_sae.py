@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import WIDTH, random_sae
 
-from sarm_core.sae import TopKSAE, standardise
+from sarm_core.model.sae import TopKSAE, standardise
 
 
 def oracle(sae: TopKSAE, x: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:

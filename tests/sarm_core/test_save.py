@@ -8,9 +8,9 @@ import pytest
 from tiny_models import KINDS, chatml, reference_checkpoint
 
 from sarm_core import Steering, load_sarm
-from sarm_core.checkpoint import open_checkpoint
 from sarm_core.errors import CheckpointError, SteeringError
-from sarm_core.save import export
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.ship.export import export
 from sarm_core.steering import Group
 
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}, {"input_ids": [9] * 30}]

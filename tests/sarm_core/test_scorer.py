@@ -10,7 +10,7 @@ from tiny_models import KINDS, chatml, reference_checkpoint
 
 from sarm_core import RowError, SarmError, Steering, load_sarm
 from sarm_core.errors import CheckpointError
-from sarm_core.rows import Conversation, Message, conversation_of
+from sarm_core.text.rows import Conversation, Message, conversation_of
 
 QUESTION = "Is it safe to mix them?"
 ANSWERS = ["Yes, if the room is aired.", "No! Never do that...", "I can't help with that.", "Yes."]

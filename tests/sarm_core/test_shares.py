@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sarm_core.errors import SarmError
+from sarm_core.explain.shares import Partition, Shares, margin_shares, reward_shares, reward_table
 from sarm_core.features import FeatureMatrix
-from sarm_core.shares import Partition, Shares, margin_shares, reward_shares, reward_table
 from sarm_core.steering import Steering
 
 WIDTH = 10

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from tiny_models import reference_checkpoint, text_checkpoint
 
-import sarm_core.shipping as shipping
+import sarm_core.ship.ship as shipping
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
-from sarm_core.checkpoint import Shape, open_checkpoint
-from sarm_core.export_check import LAYOUTS
-from sarm_core.save import reference_name
-from sarm_core.shipping import FOLDED, README
+from sarm_core.model.checkpoint import Shape, open_checkpoint
+from sarm_core.ship.check import LAYOUTS
+from sarm_core.ship.export import reference_name
+from sarm_core.ship.ship import FOLDED, README
 from sarm_core.steering import Group
 
 
@@ -63,9 +63,9 @@ def _without_folding(real):
 
 
 def test_what_cannot_be_folded_is_refused_before_a_model_is_loaded(model, tmp_path, capsys, monkeypatch):
-    import sarm_core.scorer
+    import sarm_core.score.scorer
 
-    monkeypatch.setattr(sarm_core.scorer, "load_sarm", None)
+    monkeypatch.setattr(sarm_core.score.scorer, "load_sarm", None)
     (tmp_path / "steering.json").write_text(json.dumps({"3": ["+", 1.0]}))
     assert export(model, tmp_path) == 2
     assert "would need a bias" in capsys.readouterr().err
@@ -75,9 +75,9 @@ def test_what_cannot_be_folded_is_refused_before_a_model_is_loaded(model, tmp_pa
 def test_without_the_check_no_model_is_loaded_and_the_readme_says_so(
     model, steering, tmp_path, capsys, monkeypatch
 ):
-    import sarm_core.scorer
+    import sarm_core.score.scorer
 
-    monkeypatch.setattr(sarm_core.scorer, "load_sarm", None)
+    monkeypatch.setattr(sarm_core.score.scorer, "load_sarm", None)
     assert export(model, tmp_path, "--no-check") == 0
     assert "not loaded again" in capsys.readouterr().err
     assert "Not checked" in (tmp_path / "out" / README).read_text()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, SuggestionRecord, TextRecord
 from sarm_core.__main__ import main
-from sarm_core.suggest import (
+from sarm_core.harvest.suggest import (
     CHANCE,
     TITLE_LENGTH,
     Background,
@@ -23,8 +23,8 @@ from sarm_core.suggest import (
     log_odds,
     suggest,
 )
-from sarm_core.suggest_store import METHOD, StoredPlaces, suggest_all
-from sarm_core.text_traits import AnswerPlaces
+from sarm_core.harvest.suggest_store import METHOD, StoredPlaces, suggest_all
+from sarm_core.text.text_traits import AnswerPlaces
 
 CORPUS = Path(__file__).parents[2] / "sarm_core" / "demo" / "corpus.jsonl"
 LINE = " The purple zebra sings along."

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tiny_models import chatml
 
-from sarm_core.conversation import ChatFormat, sentence_ends
-from sarm_core.rows import Conversation, Message
-from sarm_core.text_traits import AnswerPlaces, kind_of, phrase, says_no
+from sarm_core.text.conversation import ChatFormat, sentence_ends
+from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.text_traits import AnswerPlaces, kind_of, phrase, says_no
 
 ITEMS = Path(__file__).parents[2] / "examples" / "over_refusal" / "items.jsonl"
 

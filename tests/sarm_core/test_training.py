@@ -13,17 +13,17 @@ from tiny_models import KINDS, WIDTH, backbone, chatml, reference_checkpoint
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.backbone import cut_backbone
-from sarm_core.checkpoint import Shape, load_sae, open_checkpoint
 from sarm_core.errors import CheckpointError, RowError, SarmError
-from sarm_core.rows import Conversation, Message, conversation_of
-from sarm_core.training.activations import KINDS as POSITIONS
-from sarm_core.training.activations import Activations, Reader, collect, collect_cuts
-from sarm_core.training.cuts import scored_after_cuts
-from sarm_core.training.data import read_pairs, read_texts, split_of
-from sarm_core.training.reward import RewardConfig, accuracy, fit_head, pick_head
-from sarm_core.training.runs import read_config, run_reward, run_sae
-from sarm_core.training.sae import SAEConfig, measure, train_sae
+from sarm_core.model.backbone import cut_backbone
+from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
+from sarm_core.text.rows import Conversation, Message, conversation_of
+from sarm_core.train.activations import KINDS as POSITIONS
+from sarm_core.train.activations import Activations, Reader, collect, collect_cuts
+from sarm_core.train.cuts import scored_after_cuts
+from sarm_core.train.data import read_pairs, read_texts, split_of
+from sarm_core.train.reward import RewardConfig, accuracy, fit_head, pick_head
+from sarm_core.train.runs import read_config, run_reward, run_sae
+from sarm_core.train.sae import SAEConfig, measure, train_sae
 
 GOOD = ["Yes, gladly.", "Of course: here it is.", "Sure! Let us see."]
 BAD = ["No.", "Never! Go away...", "I can't."]

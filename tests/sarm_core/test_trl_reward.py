@@ -16,9 +16,9 @@ from tiny_models import CHATML, byte_tokenizer, chatml, reference_checkpoint
 from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
 from sarm_core import RowError, SarmError, Steering, SteeringError, load_sarm
-from sarm_core.auto_model import export_auto
-from sarm_core.checkpoint import open_checkpoint
-from sarm_core.trl_reward import SteeredReward
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.ship.auto import export_auto
+from sarm_core.ship.trl_reward import SteeredReward
 
 PROMPT = "Is it safe to mix them?"
 ANSWERS = ["Yes, if the room is aired.", "No! Never do that...", "The quick brown fox", "Thank you."]
@@ -316,7 +316,7 @@ def test_an_offset_teaches_nothing_and_a_scale_does(scorer, steering, tmp_path):
 @needs_trl
 def test_the_exported_folder_is_a_reward_model_of_trl(folder, tmp_path):
     """`reward_funcs` may be the folder itself once its class is imported: TRL then reads `logits[:, 0]`."""
-    from sarm_core import modeling_sarm  # noqa: F401  registers the model type, as the folder's copy does
+    from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's copy does
 
     change = Steering(scale=dict.fromkeys(range(20), -1.0))
     target = export_auto(open_checkpoint(folder), change, tmp_path / "target")

@@ -13,7 +13,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from sarm_core.sae import TopKSAE
+from sarm_core.model.sae import TopKSAE
 
 BLOCKS = 4
 WIDTH = 16

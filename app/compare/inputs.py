@@ -1,0 +1,183 @@
+"""The ways answers get onto the compare page: examples, paste, upload, sampling; and the link back to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app.draw.plain_text import cut, plain
+from app.draw.popovers import close_popover, popover
+from app.session import session
+from app.session.comparison import Comparison, corpus, from_corpus, from_paste, from_texts, from_upload
+from app.session.engine import Engine
+from sarm_core.errors import SteeringError
+from sarm_core.steering import Steering
+
+__all__ = ["input_row"]
+
+
+def input_row(current: Engine) -> Any:
+    """Example picker, paste, upload and sample, side by side; gives the popover for the link, still empty."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="inputs"):
+        _examples()
+        with popover("paste", "Paste", icon=":material/content_paste:"):
+            _paste()
+        with popover("upload", "Upload", icon=":material/upload_file:"):
+            _upload()
+        with popover("sample", "Sample answers", icon=":material/casino:"):
+            _sample()
+        return popover("link", "Link", icon=":material/link:", help="An address that opens this page again")
+
+
+def _examples() -> None:
+    rows = corpus()
+    now = session.comparison()
+    origin = now.origin.removeprefix("example ") if now else ""
+    if st.session_state.get("example") != origin:
+        st.session_state["example"] = origin if origin in rows else None
+
+    def choose() -> None:
+        picked = st.session_state["example"]
+        if picked:
+            session.set_comparison(from_corpus(picked))
+
+    st.selectbox(
+        "Example prompt",
+        list(rows),
+        format_func=lambda i: f"{rows[i]['category']}: {cut(rows[i]['prompt'], 90)}",
+        key="example",
+        placeholder="Your own answers are on the page; choose an example",
+        on_change=choose,
+    )
+
+
+def _show_error(key: str) -> None:
+    """What went wrong in a popover is said in it, where the person is looking."""
+    if st.session_state.get(key):
+        st.error(plain(st.session_state[key]), icon=":material/error:")
+
+
+def _paste() -> None:
+    def read() -> None:
+        try:
+            made = from_paste(st.session_state["paste_prompt"], st.session_state["paste_answers"])
+        except session.Errors as error:
+            st.session_state["paste_error"] = str(error)
+        else:
+            st.session_state.pop("paste_error", None)
+            session.set_comparison(made)
+            close_popover("paste")
+
+    with st.form("paste", border=False):
+        st.text_area("Prompt", height=80, key="paste_prompt")
+        st.text_area(
+            "Answers, separated by lines of three dashes",
+            height=220,
+            placeholder="First answer\n---\nSecond answer",
+            key="paste_answers",
+        )
+        _show_error("paste_error")
+        st.form_submit_button("Compare", type="primary", on_click=read)
+
+
+def _upload() -> None:
+    # A new key empties the box once its file is on the page.
+    key = f"upload_{st.session_state.setdefault('uploads', 0)}"
+
+    def read() -> None:
+        file = st.session_state[key]
+        st.session_state.pop("upload_error", None)
+        if file is None:
+            return
+        try:
+            found = from_upload(file.getvalue(), file.name)
+        except session.Errors as error:
+            st.session_state["upload_error"] = (
+                f"{file.name}: holds a steering, no answers; its place is “Load” in the steering panel"
+                if _is_steering(file.getvalue())
+                else str(error)
+            )
+            return
+        st.session_state["upload_found"] = found
+        st.session_state["uploads"] += 1
+        session.set_comparison(found[0])
+        if len(found) == 1:
+            close_popover("upload")
+
+    def show(number: int) -> None:
+        session.set_comparison(found[number])
+        close_popover("upload")
+
+    st.caption(
+        "JSONL, up to 20 MB. Rows of `prompt` + `response`, `messages`, `prompt` + `chosen` + `rejected`, "
+        "or `prompt` + `answers`. Rows with one prompt are compared with each other."
+    )
+    st.file_uploader("File", type=["jsonl", "json"], key=key, label_visibility="collapsed", on_change=read)
+    _show_error("upload_error")
+    found: list[Comparison] = st.session_state.get("upload_found", [])
+    if len(found) > 1:
+        picked = st.selectbox(
+            f"{len(found):,} prompts in {plain(cut(found[0].origin.removeprefix('file '), 60))}",
+            range(len(found)),
+            format_func=lambda i: f"{i + 1}. {cut(found[i].question, 80)} ({len(found[i].answers)})",
+            key=f"upload_pick_{st.session_state['uploads']}",
+        )
+        st.button("Compare these answers", on_click=show, args=(picked,), key="upload_show", type="primary")
+
+
+def _is_steering(data: bytes) -> bool:
+    """Whether a file that holds no answers is one that belongs to the other box on this page."""
+    try:
+        return bool(Steering.from_json(data.decode("utf-8")))
+    except (SteeringError, UnicodeDecodeError):
+        return False
+
+
+def _sample() -> None:
+    st.caption("The embedded SmolLM2-135M answers your prompt several times. It is small: expect mistakes.")
+    with st.form("sample", border=False):
+        prompt = st.text_area("Prompt", height=80, key="sample_prompt")
+        left, middle, right = st.columns(3)
+        n = left.number_input("Answers", 2, 16, 6, key="sample_n")
+        temperature = middle.number_input("Temperature", 0.1, 2.0, 0.9, step=0.1, key="sample_temperature")
+        seed = right.number_input("Seed", 0, 2**31 - 1, 0, key="sample_seed")
+        length = st.slider("Tokens at most", 32, 256, 120, step=8, key="sample_length")
+        asked = st.form_submit_button("Sample", type="primary")
+    if asked:
+        try:
+            made = _drawn(prompt, int(n), float(temperature), int(seed), int(length))
+        except session.Errors as error:
+            st.error(plain(str(error)), icon=":material/error:")
+        else:
+            session.set_comparison(made)
+            close_popover("sample")
+            st.rerun()
+
+
+def _drawn(prompt: str, n: int, temperature: float, seed: int, length: int) -> Comparison:
+    """Answers from the embedded model, with a progress bar. Raises SarmError."""
+    bar = st.progress(0.0, text="Loading the language model …")
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / total, text=f"Token {done} of at most {total}")
+
+    try:
+        from sarm_core.demo.sampling import load_sampler
+
+        answers = load_sampler().sample(
+            prompt,
+            n,
+            max_new_tokens=length,
+            temperature=temperature,
+            seed=seed,
+            progress=show,
+        )
+        return from_texts(
+            prompt,
+            [answer.text for answer in answers],
+            ["" if answer.finished else "cut off" for answer in answers],
+            f"sampled, seed {seed}, temperature {temperature:g}",
+        )
+    finally:
+        bar.empty()

@@ -1,0 +1,1 @@
+"""What is drawn without knowing of models or stores: plain texts, tokens, colours, files."""

@@ -1,0 +1,43 @@
+"""Uploaded files as paths the readers take, and errors that name the file the person chose."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+
+from sarm_core.errors import RowError, SarmError
+from sarm_core.text.text_files import TEXT_ENDINGS
+
+__all__ = ["uploaded"]
+
+
+@contextmanager
+def uploaded(*files: tuple[str, bytes]) -> Iterator[list[Path]]:
+    """Files (name, content) in a folder that is gone afterwards; a SarmError from the block names the upload.
+
+    The ending decides how a file is read, so it is kept; the rest of the name comes from a browser and is not.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths: list[Path] = []
+        names: dict[str, str] = {}
+        for number, (name, data) in enumerate(files):
+            ending = next((e for e in (".parquet", *TEXT_ENDINGS) if name.lower().endswith(e)), ".jsonl")
+            # RM-Bench takes a missing domain from the file's name: pass on the harmless letters of it.
+            stem = "".join(c for c in PurePath(name).stem if c.isalnum() or c in "-_")[:60]
+            path = Path(folder) / f"{number}-{stem}{ending}"
+            path.write_bytes(data)
+            names[str(path)] = name
+            paths.append(path)
+        try:
+            yield paths
+        except RowError as error:
+            raise RowError(
+                error.reason, source=names.get(str(error.source), error.source), row=error.row
+            ) from None
+        except SarmError as error:
+            text = str(error)
+            for place, name in names.items():
+                text = text.replace(place, name)
+            raise type(error)(text) from None

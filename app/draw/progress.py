@@ -1,0 +1,46 @@
+"""Progress while answers are encoded: how far, how fast, how long still."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from streamlit.delta_generator import DeltaGenerator
+
+from sarm_core.score.encoded import Progress
+
+__all__ = ["encoding_bar", "progress_text"]
+
+
+@contextmanager
+def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
+    """A bar for `encode_once`; gone when the block ends.
+
+    `place` is an `st.empty()` that the page draws in EVERY run: an element that comes and goes would move
+    the ones after it, and tabs that move fall back to the first. Streamlit's own Stop button interrupts
+    the work, and what was encoded until then is kept on disk.
+    """
+    bar = place.progress(0.0, text="Reading …")
+    started = time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(
+            min(1.0, done / max(total, 1)), text=progress_text(done, total, time.perf_counter() - started)
+        )
+
+    try:
+        yield progress
+    finally:
+        place.empty()
+
+
+def progress_text(done: int, total: int, seconds: float) -> str:
+    """Tokens done and in all, the rate, and the time left at that rate."""
+    rate = done / seconds if seconds > 0 else 0.0
+    text = f"Encoding: {done:,} of {total:,} tokens"
+    if rate > 0:
+        left = (total - done) / rate
+        ahead = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        text += f", {rate:,.0f} tokens/s, about {ahead} left. Stop keeps what is done."
+    return text

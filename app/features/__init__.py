@@ -1,0 +1,1 @@
+"""Features in lists, on a map, and one by one."""

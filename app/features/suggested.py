@@ -1,0 +1,81 @@
+"""A suggestion in words: the whole description, and how far it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from app.draw.plain_text import cut
+
+__all__ = ["described", "how_far"]
+
+
+def described(suggestion: Mapping[str, Any]) -> str:
+    """The description in full; what charts and tables show may be cut."""
+    whole = _evidence(suggestion).get("description")
+    return whole if isinstance(whole, str) and whole.strip() else str(suggestion["text"])
+
+
+def how_far(suggestion: Mapping[str, Any]) -> list[str]:
+    """Its method, what it rests on, and how it does on texts it was not made from, as far as the store says.
+
+    Suggestions come from files too, so nothing of the evidence is taken for granted.
+    """
+    evidence = _evidence(suggestion)
+    words = [str(suggestion["method"]), *_of_a_file(evidence)]
+    strongest, elsewhere = _counts(evidence.get("strongest")), evidence.get("elsewhere")
+    if strongest and isinstance(elsewhere, (int, float)) and 0 <= elsewhere <= 1:
+        words.append(
+            f"holds in {strongest[0]} of its {strongest[1]} top texts and at {_share(elsewhere)} of places elsewhere"
+        )
+    unseen = evidence.get("unseen")
+    counts = [
+        _counts(unseen.get(name)) if isinstance(unseen, dict) else None
+        for name in ("strongest", "firing", "silent")
+    ]
+    top, firing, silent = counts
+    if top and firing and silent:
+        where_silent = (
+            f"at {silent[0]} of {silent[1]} places where it is silent" if silent[1] else "none was silent"
+        )
+        words.append(
+            f"on unseen texts: in {top[0]} of {top[1]} top ones, in {firing[0]} of {firing[1]} in all where it fires, "
+            + where_silent
+        )
+    elif words[0] == "log-odds":
+        words.append("not tried on unseen texts")
+    return words
+
+
+def _of_a_file(evidence: Mapping[str, Any]) -> list[str]:
+    """What an auto-label file or a Neuronpedia folder says of where its explanation comes from."""
+    words = []
+    score, contexts = evidence.get("score"), evidence.get("contexts")
+    if type(score) is int and 1 <= score <= 5:
+        words.append(f"its engine scores it {score} of 5")
+    if isinstance(contexts, list) and contexts:
+        words.append(f"from {len(contexts)} context{'s' if len(contexts) > 1 else ''}")
+    for key, said in (("explanationModelName", "explained by"), ("authorId", "author")):
+        value = evidence.get(key)
+        if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+            words.append(f"{said} {cut(str(value), 60)}")
+    return words
+
+
+def _evidence(suggestion: Mapping[str, Any]) -> dict[str, Any]:
+    held = suggestion.get("evidence")
+    found = json.loads(held) if isinstance(held, str) else held
+    return found if isinstance(found, dict) else {}
+
+
+def _counts(value: Any) -> tuple[int, int] | None:
+    if isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value):
+        hits, n = value
+        return (hits, n) if 0 <= hits <= n else None
+    return None
+
+
+def _share(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 1.5 else f"{percent:.1f} %" if percent >= 0.05 else "under 0.1 %"

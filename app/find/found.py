@@ -1,0 +1,221 @@
+"""Finding features: the question a person asks, answered by a contrast, as a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from app.compare.why import AGAINST, FOR
+from app.draw.files import uploaded
+from app.session.engine import Engine, FeatureNote
+from sarm_core.demo import corpus as axes
+from sarm_core.find.contrast import Contrast
+from sarm_core.find.sides import Answers, Encodings, Sides
+from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.score.encoded import Encoded, Progress, encode_once
+
+__all__ = [
+    "AXES",
+    "STARTING_AXES",
+    "Found",
+    "encoded_corpus",
+    "find_in_corpus",
+    "find_in_upload",
+    "listed",
+    "scatter",
+    "set_name",
+    "summary",
+]
+
+STARTING_AXES = {
+    "over-refusing against helpful": ("helpfulness", "over-refusing", "helpful"),
+    "refusing against complying": ("helpfulness", "refusing", "complying"),
+    "heavy formatting against plain": ("format", "heavy", "plain"),
+    "padded against normal length": ("length", "padded", "normal"),
+    "flattering against neutral": ("tone", "flattering", "neutral"),
+    "overconfident against calibrated": ("certainty", "overconfident", "calibrated"),
+    "right against wrong": ("correctness", "right", "wrong"),
+}
+AXES = {
+    "salience s": "s",
+    "frequency difference": "freq_difference",
+    "Cohen's d": "cohens_d",
+    "share of the margin w Δz": "margin_share",
+    "sign stability": "stability",
+    "total on the complement": "complement_sum",
+    "head weight w": "w",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A contrast with what was asked; `rows` are there when the labels of pairs can be judged."""
+
+    title: str
+    contrast: Contrast
+    encodings: Encodings
+    fingerprint: str
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the two sides are."""
+        return self.encodings.sides.names
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be used, or should be known."""
+        n_cut = int((self.encodings.encoded.n_cut > 0).sum())
+        cut = [f"{n_cut} answers were too long for the model and were cut on the left"] if n_cut else []
+        return [*self.encodings.sides.notes, *self.encodings.encoded.notes, *cut]
+
+
+def encoded_corpus(engine: Engine, progress: Progress | None = None) -> Encoded:
+    """Every answer of the project's corpus, encoded once a model and kept on disk."""
+    conversations = [answer.conversation for answer in axes.answers()]
+    return encode_once(engine.scorer, conversations, progress=progress)
+
+
+def find_in_corpus(
+    engine: Engine, axis: str, with_: str, without: str, progress: Progress | None = None
+) -> Found:
+    """What tells answers with one value of an axis from those with another; the rest is the complement.
+
+    Raises SarmError when no prompt has both.
+    """
+    sides = axes.axis_sides(axis, with_, without)
+    corpus = encoded_corpus(engine, progress)
+    left, right = axes.positions(sides.chosen), axes.positions(sides.rejected)
+    rest = np.setdiff1d(np.arange(len(corpus.matrix)), np.concatenate([left, right]))
+    encodings = Encodings(
+        sides, corpus, corpus.matrix.select(left), corpus.matrix.select(right), corpus.matrix.select(rest)
+    )
+    return Found(f"{with_} against {without}", encodings.contrast(), encodings, engine.fingerprint)
+
+
+def find_in_upload(
+    engine: Engine,
+    files: list[tuple[str, bytes]],
+    read: Callable[..., Sides],
+    title: str,
+    *,
+    with_corpus: bool = False,
+    progress: Progress | None = None,
+) -> Found:
+    """The same for uploaded files; `read` makes the sides from their paths. Raises RowError, SarmError."""
+    with uploaded(*files) as paths:
+        sides = read(*paths)
+        encodings = sides.encode(engine.scorer, _corpus_answers() if with_corpus else None, progress=progress)
+    return Found(title, encodings.contrast(), encodings, engine.fingerprint)
+
+
+def set_name(names: list[str]) -> str:
+    """What a set of uploaded files is called: the browser does not tell the folder they come from."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"
+
+
+def _corpus_answers() -> Answers:
+    every = axes.answers()
+    return Answers(
+        tuple(a.conversation for a in every), tuple((Path(axes.CORPUS).name, a.row) for a in every)
+    )
+
+
+def summary(found: Found) -> str:
+    """One line: how much was compared, over how many prompts, with which intervals."""
+    result = found.contrast
+    what = (
+        f"{result.n_chosen:,} pairs"
+        if result.paired
+        else f"{result.n_chosen:,} against {result.n_rejected:,} answers"
+    )
+    text = f"{what} of {result.n_prompts:,} prompts, {len(result.table):,} features fire"
+    if result.n_complement:
+        text += f", {result.n_complement:,} other answers as complement"
+    if result.n_prompts < FEWEST_PROMPTS:
+        return f"{text}. No intervals: too few prompts."
+    return f"{text}. Intervals: {result.confidence:.0%} by bootstrap over prompts, {result.resamples:,} resamples."
+
+
+def listed(
+    found: Found, notes: Mapping[int, FeatureNote], *, hide_few: bool, only_opposing: bool, sort: str
+) -> pd.DataFrame:
+    """The rows to show, largest |`sort`| first, with labels and the flags in words."""
+    table = found.contrast.table
+    if hide_few:
+        table = table[~table["few"]]
+    if only_opposing:
+        table = table[table["opposes_head"]]
+    size = table[sort].abs().to_numpy()
+    table = table.iloc[np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")].reset_index(drop=True)
+    table = table.copy()
+    ids = table["feature"].tolist()
+    table.insert(1, "label", [notes[i].name if i in notes else "" for i in ids])
+    table["density"] = [notes[i].density if i in notes else None for i in ids]
+    table["flags"] = [
+        ", ".join(
+            text
+            for text, on in (("w opposes s", opposes), ("few answers", few), ("s unbounded", fragile))
+            if on
+        )
+        for opposes, few, fragile in zip(table["opposes_head"], table["few"], table["fragile"], strict=True)
+    ]
+    return table
+
+
+def scatter(
+    table: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], notes: Mapping[int, FeatureNote]
+) -> go.Figure:
+    """One point a feature; `x` and `y` are (title, column). Size: in how many answers it fires.
+
+    Colour and shape tell features that the head weighs in the direction of s from those it weighs against.
+    """
+    figure = go.Figure()
+    largest = max(1, int(table["n_firing"].max())) if len(table) else 1
+    for opposing, name, colour, symbol in (
+        (False, "w agrees with s", FOR, "circle"),
+        (True, "w opposes s", AGAINST, "diamond"),
+    ):
+        part = table[table["opposes_head"] == opposing]
+        names = [notes[i].name if i in notes else "" for i in part["feature"].tolist()]
+        # Labels are other people's text: Plotly's hover box reads a few tags, so none may get there.
+        safe = [text.replace("<", "‹").replace(">", "›").replace("%{", "% {") for text in names]
+        columns: dict[str, Any] = {
+            "x": part[x[1]].to_numpy(dtype=float),
+            "y": part[y[1]].to_numpy(dtype=float),
+        }
+        figure.add_scatter(
+            **columns,
+            mode="markers",
+            name=name,
+            marker={
+                "color": colour,
+                "symbol": symbol,
+                "opacity": 0.7,
+                "size": 5 + 13 * np.sqrt(part["n_firing"].to_numpy() / largest),
+                "line": {"width": 0},
+            },
+            customdata=np.column_stack(
+                [part["feature"].to_numpy(), part["n_firing"].to_numpy(), np.array(safe, dtype=object)]
+            )
+            if len(part)
+            else None,
+            hovertemplate="#%{customdata[0]} %{customdata[2]}<br>"
+            + f"{x[0]} %{{x:.4g}}<br>{y[0]} %{{y:.4g}}<br>fires in %{{customdata[1]}} answers<extra></extra>",
+        )
+    figure.update_xaxes(title=x[0], zeroline=True)
+    figure.update_yaxes(title=y[0], zeroline=True)
+    figure.update_layout(
+        height=460,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        dragmode="select",
+        clickmode="event+select",
+        uirevision="keep",
+    )
+    return figure

@@ -1,0 +1,110 @@
+"""One disputed feature: its labels side by side, and what an adjudicator settles on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app.components.draft_watch import Box, box_item, draft_watch, whose
+from app.draw.plain_text import cut, plain
+from app.label.guidelines import RUBRIC
+from app.label.standing_labels import history, settled_label, standing_labels
+from app.session import session
+from app.session.engine import Engine
+from app.session.who import Me
+from feature_db.label.events import Event
+from feature_db.label.labels import LONGEST_TEXT, Labels, categories
+
+__all__ = ["disputed_feature"]
+
+OWN_WORDS = "a text of my own"
+
+
+def disputed_feature(engine: Engine, me: Me, feature: int) -> None:
+    """Labels, votes, adjudication and history of one feature."""
+    with engine.store() as store:
+        labels = Labels(store, me.name)
+        standing = labels.current(feature)
+        settled = labels.adjudication(feature)
+        known = categories(store)
+    if settled is not None:
+        settled_label(settled)
+    if me.may("adjudicate"):
+        left, right = st.columns([3, 2], gap="large")
+        with right:
+            _settle_form(engine, me, feature, standing, known)
+            _watch(engine, me, feature, settled)
+    else:
+        left = st.container()
+    with left:
+        standing_labels(engine, me, standing, "disputed")
+    history(engine, me, feature)
+
+
+def _settle_form(
+    engine: Engine, me: Me, feature: int, standing: Sequence[Event], known: Sequence[str]
+) -> None:
+    with st.form(f"adjudicate_{feature}"):
+        st.markdown(
+            "**Adjudicate.** The labels stay as they are; this says what the feature is called everywhere else."
+        )
+        options = [event.uid for event in standing]
+        names = {e.uid: f"{e.annotator}: {cut(e.text or '', 80)}" for e in standing}
+        st.radio(
+            "Settle on",
+            [*options, OWN_WORDS],
+            format_func=lambda uid: plain(names.get(uid) or str(uid)),
+            key=f"settle_{feature}_on",
+        )
+        st.text_input("Own text", key=f"settle_{feature}_text_{whose(me.name)}", max_chars=LONGEST_TEXT)
+        row = st.columns(2)
+        row[0].selectbox(
+            "Verdict", list(RUBRIC), index=None, key=f"settle_{feature}_verdict", placeholder="as chosen"
+        )
+        row[1].selectbox(
+            "Category", list(known), index=None, key=f"settle_{feature}_category", placeholder="as chosen"
+        )
+        st.text_input("Reason", key=f"settle_{feature}_note_{whose(me.name)}", max_chars=LONGEST_TEXT)
+        st.form_submit_button(
+            "Settle",
+            type="primary",
+            on_click=_settle,
+            args=(engine, me, feature),
+            key=f"settle_{feature}_go",
+        )
+
+
+def _watch(engine: Engine, me: Me, feature: int, settled: Event | None) -> None:
+    own = settled if settled is not None and settled.annotator == me.name else None
+    saved = {"text": own.text if own else None, "note": own.note if own else None}
+    boxes = [
+        Box(
+            f"settle_{feature}_{name}_{whose(me.name)}",
+            box_item(engine.fingerprint, me.name, f"settle:{feature}:{name}"),
+            text or "",
+            LONGEST_TEXT,
+        )
+        for name, text in saved.items()
+    ]
+    draft_watch(boxes, st.session_state.update, key="settle_watch")
+
+
+def _settle(engine: Engine, me: Me, feature: int) -> None:
+    held = {n: st.session_state.get(f"settle_{feature}_{n}") for n in ("on", "verdict", "category")}
+    held |= {n: st.session_state.get(f"settle_{feature}_{n}_{whose(me.name)}") for n in ("text", "note")}
+    own = held["on"] == OWN_WORDS
+
+    def settle() -> None:
+        with engine.store() as store:
+            Labels(store, me.name).adjudicate(
+                feature,
+                label=None if own else held["on"],
+                text=(held["text"] or "") if own else None,
+                category=held["category"],
+                verdict=held["verdict"],
+                note=held["note"] or "",
+            )
+        session.say(f"Feature {feature} is settled.", "success")
+
+    session.guarded(settle)

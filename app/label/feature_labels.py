@@ -1,0 +1,70 @@
+"""What people said of a feature, on its page: standing labels with votes, what was settled, and the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.label.blind import LABEL_PAGE
+from app.label.standing_labels import check_words, history, settled_label, standing_labels
+from app.session.engine import Engine
+from app.session.who import Me
+from feature_db.label.blindness import titles_for, with_opinions
+from feature_db.label.events import Event
+from feature_db.label.labels import Labels
+
+__all__ = ["Said", "label_button", "names_for", "read_said", "what_people_said"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the store has on a feature for one person; nothing but the reason while it is hidden from them."""
+
+    hidden: str | None
+    """Why (`feature_db.label.blindness`), where there is something to hide."""
+    labels: tuple[Event, ...] = ()
+    settled: Event | None = None
+    any_event: bool = False
+    """Whether there is a history to show"""
+
+    def tests(self) -> dict[str, str]:
+        """Words about each label's test, by uid."""
+        return {event.uid: check_words(event) for event in self.labels}
+
+
+def read_said(engine: Engine, me: Me, feature: int) -> Said:
+    """Ask once a run, before anything of the feature is drawn."""
+    with engine.store() as store:
+        labels = Labels(store, me.name)
+        past = labels.history(feature)
+        if (reason := labels.hidden(feature)) is not None:
+            others = [event for event in past if event.annotator != me.name]
+            return Said(reason if others or with_opinions(store, [feature]) else None)
+        return Said(None, tuple(labels.current(feature)), labels.adjudication(feature), bool(past))
+
+
+def names_for(engine: Engine, me: Me, features: list[int]) -> dict[int, str]:
+    """Names of neighbouring features as this person may read them, a suggestion marked as one."""
+    with engine.store() as store:
+        titles = titles_for(store, me.name, features)
+    return {i: f"{title.text} (suggested)" if title.suggested else title.text for i, title in titles.items()}
+
+
+def label_button(me: Me, feature: int) -> None:
+    """To the form, with the feature lent from the queue that waits for it; not for readers."""
+    if me.name and not me.may("label"):
+        return
+    if st.button("Label it", icon=":material/edit_note:", key="label_it", help="Say what it means"):
+        st.switch_page(LABEL_PAGE, query_params={"take": str(feature)})
+
+
+def what_people_said(engine: Engine, me: Me, feature: int, said: Said) -> None:
+    """The section of the page; nothing where nobody ever said anything, or where it is hidden yet."""
+    if said.hidden is not None or not said.any_event:
+        return
+    st.markdown("##### What people said of it")
+    if said.settled is not None:
+        settled_label(said.settled)
+    standing_labels(engine, me, said.labels, "page")
+    history(engine, me, feature)

@@ -1,0 +1,58 @@
+"""People, roles and categories, for admins."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.label.queue_bar import first_admin
+from app.session import session
+from app.session.engine import Engine
+from app.session.who import Me
+from feature_db.label.labels import categories, set_categories
+from feature_db.roles import EVERYONE, ROLES, People
+
+__all__ = ["people_section"]
+
+
+def people_section(engine: Engine, me: Me) -> None:
+    """Who has which role; an admin changes it."""
+    with engine.store() as store:
+        known = People(store).all()
+        default = People(store).role(EVERYONE)
+        names = categories(store)
+    st.dataframe(
+        {"name": [*known, "everyone else"], "role": [*known.values(), default]}, hide_index=True, width=420
+    )
+    if not me.proven:
+        st.caption("Sign-in is not configured: roles keep order here, they do not prove who somebody is.")
+    first_admin(engine, me)
+    if not me.may("give roles"):
+        st.caption("Roles and categories are changed by an admin.")
+        return
+    with st.form("role_form", clear_on_submit=True, border=False):
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        row.text_input("Name (* for everyone else)", key="role_name", max_chars=100, width=260)
+        row.selectbox("Role", ROLES, index=1, key="role_role", width=180)
+        row.form_submit_button("Give role", key="role_go", on_click=_give, args=(engine, me))
+    with st.form("category_form", border=False):
+        st.text_area("Categories, one a line", "\n".join(names), key="category_names")
+        st.form_submit_button("Set categories", key="category_go", on_click=_categories, args=(engine, me))
+
+
+def _give(engine: Engine, me: Me) -> None:
+    def give() -> None:
+        with engine.store() as store:
+            People(store).set_role(me.name, st.session_state["role_name"], st.session_state["role_role"])
+        session.say("The role is given.", "success")
+
+    session.guarded(give)
+
+
+def _categories(engine: Engine, me: Me) -> None:
+    def change() -> None:
+        wanted = [line for line in st.session_state["category_names"].splitlines() if line.strip()]
+        with engine.store() as store:
+            set_categories(store, me.name, wanted)
+        session.say("The list of categories is set; labels keep what they have.", "success")
+
+    session.guarded(change)

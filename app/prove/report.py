@@ -1,0 +1,156 @@
+"""The Evaluate page as a file: one HTML report to send, or JSON in the format of the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from app.draw.plain_text import plain
+from app.find.found import Found, summary
+from app.prove.evaluation import Evaluated
+from app.session.engine import Engine
+from feature_db import StoreError
+from feature_db.label.blindness import titles_for
+from sarm_core.errors import SarmError
+from sarm_core.prove.evaluation_report import evaluation_report
+from sarm_core.provenance import model_facts, versions
+from sarm_core.report.html_report import Evidence, evidence_from_rows, html_report, steered_ids
+from sarm_core.report.store_notes import notes_of
+from sarm_core.steering import Steering
+
+__all__ = ["report", "report_page", "report_section"]
+
+
+def report_section(of: Evaluated, steering: Steering, engine: Engine, author: str) -> None:
+    """What is on the page as a file, made only when it is asked for.
+
+    A form, because a download button that makes its file on the click does not know what was typed just before.
+    """
+    contrast = st.session_state.get("found")
+    if not isinstance(contrast, Found) or contrast.fingerprint != of.fingerprint:
+        contrast = None
+    st.subheader("Report", anchor=False)
+    why = (
+        f"The contrast “{plain(contrast.title)}” of *Find features* goes in as evidence."
+        if contrast is not None
+        else "Find the features on *Find features* first, and the contrast goes in as evidence."
+    )
+    st.caption(f"One file that needs no network, to send or to print. {why if steering else ''}")
+    with st.form("eval_report_form", border=False):
+        question = st.text_area(
+            "The question it answers",
+            key="eval_question",
+            height=80,
+            max_chars=4000,
+            placeholder="Does silencing these two features win back harmless requests without answering harmful ones?",
+            persist_state="session",
+        )
+        asked = st.form_submit_button("Report as HTML", icon=":material/description:", key="eval_report_page")
+    about = steering.to_json()
+    if asked:
+        time = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+        with st.spinner("Writing the report …"):
+            try:
+                text = report_page(
+                    of, steering, engine, contrast, question=question, author=author, time=time
+                )
+                st.session_state["eval_report_made"] = (of, about, text.encode())
+            except (SarmError, StoreError) as error:
+                st.error(plain(str(error)), icon=":material/error:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        made = st.session_state.get("eval_report_made")
+        # What was made of other items or under another steering is not offered here.
+        if made is not None and made[0] is of and made[1] == about:
+            st.download_button(
+                f"Download report.html ({len(made[2]) / 1000:,.0f} kB)",
+                made[2],
+                file_name="report.html",
+                mime="text/html",
+                icon=":material/download:",
+                type="primary",
+                on_click="ignore",
+                key="eval_report_file",
+            )
+        st.download_button(
+            "Report as JSON",
+            partial(report, of, steering, engine),
+            file_name="evaluation.json",
+            mime="application/json",
+            icon=":material/download:",
+            key="eval_report",
+        )
+
+
+def report(of: Evaluated, steering: Steering, engine: Engine) -> str:
+    """The same as a JSON file, in the format of the command line."""
+    return json.dumps(_report(of, steering, engine), indent=1, ensure_ascii=False)
+
+
+def _report(of: Evaluated, steering: Steering, engine: Engine) -> dict[str, Any]:
+    body = evaluation_report(
+        of.benchmark,
+        of.matrix,
+        steering or None,
+        complement=of.complement,
+        complement_pairs=of.complement_pairs,
+        complement_pairing=of.complement_pairing,
+    )
+    body["model"] = model_facts(engine.scorer)
+    body["files"] = list(of.files)
+    body["cut_answers"] = of.n_cut
+    body["encoding_notes"] = list(of.notes)
+    if of.complement_file is not None:
+        body["complement"]["file"] = of.complement_file
+    body["versions"] = versions()
+    body["command"] = _command(of, steering, engine, body)
+    return body
+
+
+def _command(of: Evaluated, steering: Steering, engine: Engine, body: dict[str, Any]) -> str:
+    """The command that gives these figures again, from the uploads and the steering under plain names."""
+    words = ["python", "-m", "sarm_core", "evaluate", *of.asked]
+    words += ["--model", engine.choice.source, "--dtype", body["model"]["dtype"]]
+    if steering:
+        words += ["--steering", "steering.json"]
+    bootstrap = body["bootstrap"]
+    words += ["--resamples", str(bootstrap["resamples"]), "--seed", str(bootstrap["seed"])]
+    return shlex.join([*words, "--out", "evaluation.json"])
+
+
+def report_page(
+    of: Evaluated,
+    steering: Steering,
+    engine: Engine,
+    found: Found | None,
+    *,
+    question: str,
+    author: str,
+    time: str,
+) -> str:
+    """The report to send: one HTML file, with the contrast of the Find page as evidence when there is one.
+
+    Labels that `author` must not read yet (`feature_db.label.blindness`) are left out. Raises SarmError, StoreError.
+    """
+    body = json.loads(report(of, steering, engine))
+    evidence = None if found is None or not steering else _evidence(of, found)
+    with engine.store() as store:
+        named = steered_ids(body, evidence)
+        notes = notes_of(store, named, titles_for(store, author, named))
+    return html_report(body, question=question, author=author, time=time, evidence=evidence, notes=notes)
+
+
+def _evidence(of: Evaluated, found: Found) -> Evidence:
+    sides = found.encodings.sides
+    used = {*sides.chosen.conversations, *sides.rejected.conversations}
+    return evidence_from_rows(
+        found.contrast.table.to_dict("records"),
+        title=found.title,
+        positive=found.names[0],
+        facts=(summary(found).rstrip("."), *(note.rstrip(".") for note in found.notes)),
+        same_items=not used.isdisjoint(of.benchmark.conversations),
+    )

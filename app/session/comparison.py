@@ -1,0 +1,248 @@
+"""One prompt with its answers: from the corpus, from pasted text, from an uploaded file, as JSON for a link."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sarm_core.errors import RowError, SarmError
+from sarm_core.text.row_files import read_rows
+from sarm_core.text.rows import ROLES, Conversation, Message, conversation_of, pair_of
+
+__all__ = [
+    "MAX_ANSWERS",
+    "Answer",
+    "Comparison",
+    "corpus",
+    "from_corpus",
+    "from_json",
+    "from_paste",
+    "from_texts",
+    "from_upload",
+]
+
+MAX_ANSWERS = 50
+CORPUS = Path(__file__).parents[2] / "sarm_core" / "demo" / "corpus.jsonl"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer; `note` says where it comes from or what was varied in it."""
+
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Turns up to the question, and 1 to 50 answers to it; `origin` names where they come from."""
+
+    prompt: tuple[Message, ...]
+    answers: tuple[Answer, ...]
+    origin: str = ""
+    left_out: tuple[int, int] = field(default=(0, 0), compare=False)
+    """How many empty and how many repeated answers were given besides: without them the letters move up."""
+
+    @property
+    def question(self) -> str:
+        """The last user turn, or whatever turn comes last."""
+        users = [turn.content for turn in self.prompt if turn.role == "user"]
+        return users[-1] if users else (self.prompt[-1].content if self.prompt else "")
+
+    def titles(self) -> list[str]:
+        """A, B, ... Z, AA, AB, ..., with the note."""
+        return [
+            f"{letters(i)} · {answer.note}" if answer.note else letters(i)
+            for i, answer in enumerate(self.answers)
+        ]
+
+    @property
+    def left_out_words(self) -> str:
+        """What to tell who gave the answers; "" where all of them are here."""
+        empty, repeated = self.left_out
+        if not empty and not repeated:
+            return ""
+        return f"{empty} empty and {repeated} repeated answers left out; the letters count the others."
+
+    def with_answer(self, text: str, note: str = "") -> tuple[Comparison, int]:
+        """This comparison with one more answer, and that answer's index; one that is there already is not doubled.
+
+        Raises SarmError when the text is empty or there is no room.
+        """
+        text = text.strip()
+        if not text:
+            raise SarmError("the answer is empty: paste the text to explain")
+        for i, answer in enumerate(self.answers):
+            if answer.text == text:
+                return self, i
+        if len(self.answers) >= MAX_ANSWERS:
+            raise SarmError(
+                f"there are {MAX_ANSWERS} answers already, which is as many as this page compares"
+            )
+        answers = (*self.answers, Answer(text, note))
+        return Comparison(self.prompt, answers, f"{self.origin} and one pasted".strip()), len(self.answers)
+
+    def conversations(self) -> list[Conversation]:
+        """What the model scores, one per answer."""
+        return [
+            Conversation(messages=(*self.prompt, Message("assistant", answer.text)))
+            for answer in self.answers
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back."""
+        return {
+            "prompt": [{"role": turn.role, "content": turn.content} for turn in self.prompt],
+            "answers": [{"text": answer.text, "note": answer.note} for answer in self.answers],
+            "origin": self.origin,
+        }
+
+    @property
+    def key(self) -> str:
+        """Content hash: what cached scores are kept under."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def letters(index: int) -> str:
+    """0 -> A, 25 -> Z, 26 -> AA."""
+    name = ""
+    index += 1
+    while index:
+        index, digit = divmod(index - 1, 26)
+        name = chr(ord("A") + digit) + name
+    return name
+
+
+def from_json(data: Mapping[str, Any]) -> Comparison:
+    """A comparison from `to_json`'s data. Raises SarmError when it is not one."""
+    try:
+        prompt = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in data["prompt"])
+        answers = tuple(Answer(str(a["text"]), str(a.get("note", ""))) for a in data["answers"])
+        origin = str(data.get("origin", ""))
+    except (KeyError, TypeError, AttributeError):
+        raise SarmError("the stored comparison cannot be read: it was made by another version") from None
+    if not prompt or not 1 <= len(answers) <= MAX_ANSWERS or any(turn.role not in ROLES for turn in prompt):
+        raise SarmError("the stored comparison has no prompt or no answers: it was made by another version")
+    return Comparison(prompt, answers, origin)
+
+
+def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), origin: str = "") -> Comparison:
+    """A one-turn prompt with distinct, non-empty answers, the others counted. Raises SarmError with what is missing."""
+    if not prompt.strip():
+        raise SarmError("the prompt is empty: write the question the answers respond to")
+    kept: dict[str, str] = {}
+    empty = given = 0
+    for i, text in enumerate(texts):
+        given += 1
+        if text.strip():
+            kept.setdefault(text.strip(), notes[i] if i < len(notes) else "")
+        else:
+            empty += 1
+    if not kept:
+        raise SarmError("there is no answer: paste at least one, better two")
+    if len(kept) > MAX_ANSWERS:
+        raise SarmError(
+            f"{len(kept)} answers are more than the {MAX_ANSWERS} this page compares: leave some out"
+        )
+    return Comparison(
+        (Message("user", prompt.strip()),),
+        tuple(Answer(t, n) for t, n in kept.items()),
+        origin,
+        left_out=(empty, given - empty - len(kept)),
+    )
+
+
+def from_paste(prompt: str, text: str) -> Comparison:
+    """Answers separated by lines that hold only three or more dashes."""
+    # Spaces of the one line: with \s, each blank line of a long run would read all that follow it.
+    return from_texts(prompt, re.split(r"^[^\S\n]*-{3,}[^\S\n]*$", text, flags=re.MULTILINE), origin="pasted")
+
+
+def from_upload(data: bytes, name: str) -> list[Comparison]:
+    """Comparisons in an uploaded JSONL file, one per distinct prompt, in file order.
+
+    Rows: prompt + response (several rows of one prompt make one comparison), messages, prompt + chosen +
+    rejected, or prompt + answers. Raises RowError naming the file, the row and the reason.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upload.jsonl"
+        path.write_bytes(data)
+        found: dict[tuple[Message, ...], dict[str, str]] = {}
+        given: Counter[tuple[Message, ...]] = Counter()
+        row = None
+        try:
+            for number, item in read_rows(path):
+                row = number
+                for prompt, text, note in _answers_of(item):
+                    answers = found.setdefault(prompt, {})
+                    answers.setdefault(text, note)
+                    given[prompt] += 1
+                    if len(answers) > MAX_ANSWERS:
+                        raise RowError(f"more than {MAX_ANSWERS} answers to one prompt: leave some out")
+        except RowError as error:
+            raise RowError(error.reason, source=name, row=error.row or row) from None
+    return [
+        Comparison(
+            prompt,
+            tuple(Answer(t, n) for t, n in answers.items()),
+            f"file {name}",
+            left_out=(0, given[prompt] - len(answers)),
+        )
+        for prompt, answers in found.items()
+    ]
+
+
+def _answers_of(row: Mapping[str, Any]) -> Iterable[tuple[tuple[Message, ...], str, str]]:
+    if isinstance(row.get("answers"), list):
+        for answer in row["answers"]:
+            text = answer.get("text") if isinstance(answer, Mapping) else answer
+            conversation = conversation_of({"prompt": row.get("prompt"), "response": text})
+            yield _split(conversation, _note(answer) if isinstance(answer, Mapping) else "")
+    elif "chosen" in row and "rejected" in row:
+        chosen, rejected = pair_of(row)
+        yield _split(chosen, "chosen")
+        yield _split(rejected, "rejected")
+    else:
+        conversation = conversation_of(row)
+        if conversation.messages is None:
+            raise RowError("token ids have no text to show: this page needs prompt + response or messages")
+        yield _split(conversation, str(row.get("note") or row.get("model") or "")[:60])
+
+
+def _split(conversation: Conversation, note: str) -> tuple[tuple[Message, ...], str, str]:
+    if not conversation.messages:
+        raise RowError("token ids have no text to show: this page needs prompt + response or messages")
+    return conversation.messages[:-1], conversation.messages[-1].content, note
+
+
+def _note(answer: Mapping[str, Any]) -> str:
+    varied = answer.get("varied")
+    if not isinstance(varied, Mapping):
+        return str(answer.get("note", ""))[:60]
+    return ", ".join(str(value) for value in varied.values())[:60]
+
+
+@lru_cache(maxsize=1)
+def corpus() -> dict[str, dict[str, Any]]:
+    """The project's own prompts by id."""
+    return {row["id"]: row for _, row in read_rows(CORPUS)}
+
+
+def from_corpus(prompt_id: str) -> Comparison:
+    """A corpus prompt with its answers. Raises SarmError for an unknown id."""
+    row = corpus().get(prompt_id)
+    if row is None:
+        raise SarmError(f"{prompt_id}: no such example; pick one from the list")
+    return Comparison(
+        (Message("user", row["prompt"]),),
+        tuple(Answer(answer["text"], _note(answer)) for answer in row["answers"]),
+        f"example {prompt_id}",
+    )

@@ -1,0 +1,218 @@
+"""The model the app runs on: loaded once a process, shared by all sessions, scoring through a small cache."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copyfileobj
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app.session.person import whoever
+from feature_db import Store, StoreError
+from feature_db.label.blindness import titles_for
+from sarm_core.text.rows import Conversation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sarm_core.score.scorer import Scored, Scorer, TokenTrace
+
+__all__ = ["Choice", "Engine", "FeatureNote", "data_folder", "default_choice", "load_engine"]
+
+CACHED_SCORES = 64
+CACHED_TRACES = 256
+PREBUILT = Path(__file__).parents[2] / "sarm_core" / "demo" / "store.db.xz"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which checkpoint to run, and where: the key of the cached engine."""
+
+    source: str = "demo"
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True)
+class FeatureNote:
+    """What the store knows about a feature, for charts and tables; None where it knows nothing."""
+
+    name: str = ""
+    suggested: bool = False
+    density: float | None = None
+
+
+@dataclass
+class Engine:
+    """A loaded scorer with a bounded cache of scored conversations, and the path of its store."""
+
+    choice: Choice
+    scorer: Scorer
+    store_path: Path
+    seconds_to_load: float
+    tokens_per_second: float | None = None
+    _scores: OrderedDict[str, Scored] = field(default_factory=OrderedDict)
+    _traces: OrderedDict[tuple[Conversation, int], TokenTrace] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the model (see `Scorer.fingerprint`)."""
+        return self.scorer.fingerprint
+
+    def cached(self, key: str) -> Scored | None:
+        """What `score` gave for this key before, if it is still kept."""
+        with self._lock:
+            found = self._scores.get(key)
+            if found is not None:
+                self._scores.move_to_end(key)
+            return found
+
+    def score(
+        self,
+        key: str,
+        rows: Sequence[Conversation | Mapping[str, Any]],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Scored:
+        """Scores of `rows`, kept under the content hash `key`. Raises RowError."""
+        found = self.cached(key)
+        if found is not None:
+            return found
+        started = time.perf_counter()
+        scored = self.scorer.score(rows, progress=progress)
+        seconds = time.perf_counter() - started
+        tokens = sum(len(sequence) for sequence in scored.sequences)
+        with self._lock:
+            self.tokens_per_second = tokens / max(seconds, 1e-9)
+            self._scores[key] = scored
+            while len(self._scores) > CACHED_SCORES:
+                self._scores.popitem(last=False)
+        return scored
+
+    def traced(self, conversation: Conversation, feature: int) -> bool:
+        """Whether `trace` still has the answer at hand."""
+        with self._lock:
+            return (conversation, feature) in self._traces
+
+    def trace(self, conversation: Conversation, feature: int) -> TokenTrace:
+        """Activations of one feature at every token; the last few are kept. Raises RowError, SarmError."""
+        key = (conversation, feature)
+        with self._lock:
+            found = self._traces.get(key)
+            if found is not None:
+                self._traces.move_to_end(key)
+                return found
+        made = self.scorer.trace(conversation, (feature,))
+        with self._lock:
+            self._traces[key] = made
+            while len(self._traces) > CACHED_TRACES:
+                self._traces.popitem(last=False)
+        return made
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """The model's store, opened for this thread; made anew when its file was taken away. Raises StoreError."""
+        if not self.store_path.is_file():
+            _prepared_store(self.choice, self.scorer)
+        with Store.open(self.store_path, self.fingerprint) as store:
+            yield store
+
+    def notes(self, features: Sequence[int]) -> dict[int, FeatureNote]:
+        """Name and density of each feature; an empty note where the store has none.
+
+        For the eyes of the person at the keyboard: a label they must not read yet (`feature_db.label.blindness`) counts
+        as none, so the chart or table says what it says of an unlabelled feature, a suggestion if there is one.
+        Putting "hidden" in its place would need a word in every chart and tell no more.
+        """
+        wanted = {int(i) for i in features}
+        with self.store() as store:
+            titles = titles_for(store, whoever(), wanted)
+            densities = store.densities_of(wanted)
+        notes = {}
+        for i in wanted:
+            title = titles.get(i)
+            notes[i] = FeatureNote(
+                title.text if title else "", bool(title and title.suggested), densities.get(i)
+            )
+        return notes
+
+
+def data_folder() -> Path:
+    """Where stores live: $SARM_DATA, else $XDG_DATA_HOME/sarm-explorer, else ~/.local/share/sarm-explorer."""
+    stated = os.environ.get("SARM_DATA")
+    if stated:
+        return Path(stated)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sarm-explorer"
+
+
+def default_choice() -> Choice:
+    """The model a new session starts with: $SARM_MODEL, $SARM_DEVICE, $SARM_DTYPE, else the embedded one."""
+    return Choice(
+        os.environ.get("SARM_MODEL", "demo"),
+        os.environ.get("SARM_DEVICE", "auto"),
+        os.environ.get("SARM_DTYPE", "auto"),
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def load_engine(choice: Choice) -> Engine:
+    """The engine for a choice, made once a process. Raises CheckpointError, SarmError, StoreError."""
+    from sarm_core.score.scorer import load_sarm
+
+    started = time.perf_counter()
+    scorer = load_sarm(choice.source, device=choice.device, dtype=choice.dtype)
+    path = _prepared_store(choice, scorer)
+    return Engine(choice, scorer, path, time.perf_counter() - started)
+
+
+def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
+    """The store of this model, made (or copied, for the embedded model) when it is not there yet."""
+    from sarm_core.harvest.into_store import model_record
+
+    folder = data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"{folder}: cannot be made ({reason}); set SARM_DATA to another folder") from None
+    path = folder / f"{scorer.fingerprint[:16]}.db"
+    if not path.exists() and choice.source == "demo" and PREBUILT.exists():
+        _unpack(PREBUILT, path)
+    try:
+        Store.open(path, create=model_record(scorer)).close()
+    except StoreError as error:
+        raise StoreError(f"{error}; or set SARM_DATA to another folder") from None
+    return path
+
+
+def _name_it(beside: Path, path: Path) -> None:
+    """Give the finished file its name, unless another process was faster. Raises OSError."""
+    try:
+        os.link(beside, path)  # fails when the name is taken, where a rename would replace what is there
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links; nobody had time to write into a store just made
+        if not path.exists():
+            os.replace(beside, path)
+
+
+def _unpack(packed: Path, path: Path) -> None:
+    """Unpack the harvested store that ships, whole or not at all; a store that is there first is kept."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with lzma.open(packed) as source, beside.open("wb") as target:
+            copyfileobj(source, target)
+        _name_it(beside, path)
+    except (OSError, lzma.LZMAError) as error:
+        raise StoreError(f"{path}: cannot be unpacked ({error}); set SARM_DATA to another folder") from None
+    finally:
+        beside.unlink(missing_ok=True)

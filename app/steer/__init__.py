@@ -1,0 +1,1 @@
+"""Sliders, named steerings, and the strip that shows them on other pages."""

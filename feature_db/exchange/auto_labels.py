@@ -1,0 +1,114 @@
+"""The reference auto-label JSON: what a language model wrote about each feature.
+
+    {engine, features_scored, results: {"<feature>": {score: 1..5 | null, explanation, contexts: [str], response}}}
+
+They come in as suggestions of the method "auto-label: <engine>", never as labels. Cannot be held: anything but
+one explanation a feature and engine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from feature_db.errors import RowError, StoreError
+from feature_db.exchange.foreign import Report, read_json, strings, whole, written_beside
+from feature_db.records import SuggestionRecord
+from feature_db.store import Store
+
+__all__ = ["METHOD_PREFIX", "export_auto_labels", "import_auto_labels"]
+
+METHOD_PREFIX = "auto-label: "
+_KNOWN = {"score", "explanation", "contexts", "response"}
+
+
+def import_auto_labels(store: Store, path: str | Path) -> Report:
+    """Replace the suggestions of the file's engine. Keys that are not known are kept with the evidence.
+
+    Raises RowError naming the file and the entry; nothing is changed then.
+    """
+    data = read_json(path)
+    results, engine = data.get("results"), data.get("engine", "unknown")
+    if not isinstance(results, dict):
+        raise StoreError(f"{path}: has no results object; is it an auto-label file?")
+    if not isinstance(engine, str) or len(engine) > 200:
+        raise StoreError(f"{path}: engine must be a string of at most 200 characters")
+    records, empty = [], 0
+    for key, entry in results.items():
+        try:
+            feature = whole(key, "the feature", 0, store.model.n_features - 1)
+            record = _suggestion(feature, engine, entry)
+        except RowError as error:
+            raise error.at(path, f"results/{key[:40]}") from None
+        if record is None:
+            empty += 1
+        else:
+            records.append(record)
+    count = store.replace_suggestions(METHOD_PREFIX + engine, records, source=str(path))
+    report = Report({"suggestions": count})
+    if empty:
+        report.notes.append(f"{empty} features have no explanation and were left out")
+    return report
+
+
+def _suggestion(feature: int, engine: str, entry: Any) -> SuggestionRecord | None:
+    if not isinstance(entry, dict):
+        raise RowError("must be an object with score, explanation, contexts and response")
+    explanation, response = entry.get("explanation"), entry.get("response")
+    if explanation is not None and not isinstance(explanation, str):
+        raise RowError("explanation must be a string or null")
+    if response is not None and not isinstance(response, str):
+        raise RowError("response must be a string or null")
+    score = entry.get("score")
+    if score is not None:
+        score = whole(score, "score", 1, 5)
+    evidence: dict[str, Any] = {
+        "score": score,
+        "contexts": strings(entry.get("contexts", []), "contexts"),
+        "response": response,
+    }
+    other = {key: value for key, value in entry.items() if key not in _KNOWN}
+    if other:
+        evidence["other"] = other
+    try:
+        json.dumps(evidence, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise RowError("holds a number that is not finite or too long, or is nested too deeply") from None
+    if explanation is None or not explanation.strip():
+        return None
+    return SuggestionRecord(feature, METHOD_PREFIX + engine, explanation, evidence)
+
+
+def export_auto_labels(store: Store, path: str | Path, engine: str | None = None) -> Report:
+    """Write the auto-labels of one engine; without `engine`, of the only one there is. Raises StoreError."""
+    methods = [
+        row[0]
+        for row in store.rows("SELECT DISTINCT method FROM suggestions ORDER BY method")
+        if row[0].startswith(METHOD_PREFIX)
+    ]
+    engines = [method.removeprefix(METHOD_PREFIX) for method in methods]
+    if engine is None and len(engines) == 1:
+        engine = engines[0]
+    if engine is None or engine not in engines:
+        raise StoreError(f"choose one of the engines in this store: {', '.join(engines) or 'it has none'}")
+    results = {}
+    for record in store.suggestions(METHOD_PREFIX + engine):
+        evidence = dict(record.evidence)
+        results[str(record.feature)] = {
+            "score": evidence.get("score"),
+            "explanation": record.text,
+            "contexts": evidence.get("contexts", []),
+            "response": evidence.get("response"),
+            **evidence.get("other", {}),
+        }
+    with written_beside(path) as beside:
+        beside.write_text(
+            json.dumps(
+                {"engine": engine, "features_scored": len(results), "results": results}, ensure_ascii=False
+            ),
+            encoding="utf-8",
+        )
+    return Report(
+        {"suggestions": len(results)}, ["other methods' suggestions and all labels are not in this file"]
+    )

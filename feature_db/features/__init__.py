@@ -1,0 +1,1 @@
+"""Features as the store knows them: lists, examples, names, search."""

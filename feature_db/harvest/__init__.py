@@ -1,0 +1,1 @@
+"""Taking in what a harvest found, whole or not at all."""

@@ -1,0 +1,1 @@
+"""Labels as events: queues, blindness, agreement, drafts."""

@@ -1,0 +1,1 @@
+"""SQLite as the store uses it: schema, connections, numbers as blobs."""

@@ -1,0 +1,98 @@
+"""Options that the commands which encode a file of answers share: the model, the cache, the progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
+    from sarm_core.steering import Steering
+
+__all__ = ["add_encoding_options", "days", "encoding_of", "loaded", "share", "steering_of", "whole_number"]
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """--model, --device, --dtype, --max-length, --cache, --no-cache."""
+    parser.add_argument("--model", default="demo", help='"demo", a checkpoint folder or a Hub id')
+    parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
+    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
+    parser.add_argument(
+        "--max-length", type=whole_number, help="tokens kept, from the end (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where encoded answers are kept, for every command that asks for them again "
+        "(default: $SARM_CACHE/encoded); `cache` shows and clears it",
+    )
+    parser.add_argument("--no-cache", action="store_true", help="encode anew and keep nothing")
+
+
+def loaded(options: argparse.Namespace) -> Scorer:
+    """The model the options name. Raises CheckpointError."""
+    from sarm_core.score.scorer import load_sarm
+
+    return load_sarm(options.model, device=options.device, dtype=options.dtype, max_length=options.max_length)
+
+
+def steering_of(options: argparse.Namespace) -> Steering | None:
+    """The steering file the options name, None without one; says it when that changes nothing. Raises SteeringError."""
+    from sarm_core.steering import Steering
+
+    if not options.steering:
+        return None
+    steering = Steering.read(options.steering)
+    if not steering:
+        print(f"{options.steering} changes no feature: the model is as it was", file=sys.stderr)
+    return steering
+
+
+@contextmanager
+def encoding_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Keyword arguments for `encode_once`, with a progress bar on a terminal."""
+    from tqdm import tqdm
+
+    with tqdm(
+        unit=" tokens", unit_scale=True, desc="encoding", disable=not sys.stderr.isatty(), leave=False
+    ) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield {"folder": options.cache, "use_cache": not options.no_cache, "progress": progress}
+
+
+def whole_number(text: str) -> int:
+    """A whole number from 0 to 10^9."""
+    if not (text.isascii() and text.isdigit()) or int(text) >= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def days(text: str) -> float:
+    """A number of days, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+    return value

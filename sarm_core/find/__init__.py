@@ -1,0 +1,1 @@
+"""Which features tell two kinds of answers apart."""

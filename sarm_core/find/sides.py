@@ -1,0 +1,279 @@
+"""The two sides of a contrast, from the files people have: pairs, two sets of texts, one bias, two styles."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sarm_core.errors import RowError, SarmError
+from sarm_core.features import FeatureMatrix
+from sarm_core.find.bias_pairs import bias_pairs, style_pairs
+from sarm_core.find.contrast import Contrast, contrast
+from sarm_core.find.suspicious import suspicious_pairs
+from sarm_core.prove.benchmarks.rm_bench import RMBench
+from sarm_core.prove.benchmarks.scores import prompt_of
+from sarm_core.prove.evaluate import load_benchmark
+from sarm_core.score.encoded import Encoded, Place, encode_once
+from sarm_core.score.scorer import Scorer
+from sarm_core.text.row_files import read_rows
+from sarm_core.text.rows import Conversation, conversation_of, pair_of
+from sarm_core.text.text_files import is_text_file, read_text, texts_in
+
+__all__ = [
+    "Answers",
+    "Encodings",
+    "Sides",
+    "from_bias",
+    "from_pairs",
+    "from_styles",
+    "from_two_files",
+    "read_answers",
+]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Conversations with the file and row each came from."""
+
+    conversations: tuple[Conversation, ...]
+    places: tuple[Place, ...]
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def select(self, numbers: Iterable[int]) -> Answers:
+        """The answers with these numbers."""
+        numbers = list(numbers)
+        return Answers(tuple(self.conversations[i] for i in numbers), tuple(self.places[i] for i in numbers))
+
+    @property
+    def prompts(self) -> list[Hashable]:
+        """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
+
+        An answer that nothing precedes is a unit of its own: texts are not all answers to one prompt.
+        """
+        return [
+            prompt_of(conversation)[0] or place
+            for conversation, place in zip(self.conversations, self.places, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """`chosen` against `rejected`; with `paired`, row p of both belong together.
+
+    `names` says what the sides are. `rows` holds the rows of a pairs file, for a cleaned copy of it.
+    `prompts` [n] names the prompt of each pair; None takes what precedes each answer.
+    `alike` says that the two of a pair are to differ in one thing only, and not in what of the prompt is read.
+    `notes` says what could not be used.
+    """
+
+    chosen: Answers
+    rejected: Answers
+    paired: bool
+    names: tuple[str, str] = ("chosen", "rejected")
+    rows: tuple[Mapping[str, Any], ...] = ()
+    prompts: tuple[Hashable, ...] | None = None
+    alike: bool = False
+    notes: tuple[str, ...] = ()
+
+    def encode(self, scorer: Scorer, complement: Answers | None = None, **how: Any) -> Encodings:
+        """All answers in one pass (see `encode_once` for `how`).
+
+        Pairs that are `alike` but lost different numbers of tokens to the length limit are left out, with a note:
+        their longer version shows the model less of the prompt, which is another difference. Raises RowError,
+        SarmError when no pair is left.
+        """
+        parts = [self.chosen, self.rejected, *([complement] if complement else [])]
+        encoded = encode_once(
+            scorer,
+            [c for part in parts for c in part.conversations],
+            places=[place for part in parts for place in part.places],
+            **how,
+        )
+        n, m = len(self.chosen), len(self.rejected)
+        rows = np.arange(len(encoded.matrix))
+        left, right, sides = rows[:n], rows[n : n + m], self
+        if self.alike and (apart := encoded.n_cut[left] != encoded.n_cut[right]).any():
+            kept = np.flatnonzero(~apart)
+            sides = self._only(kept, scorer.max_length)
+            left, right = left[kept], right[kept]
+        return Encodings(
+            sides,
+            encoded,
+            encoded.matrix.select(left),
+            encoded.matrix.select(right),
+            encoded.matrix.select(rows[n + m :]) if complement else None,
+        )
+
+    def _only(self, kept: npt.NDArray[np.int64], max_length: int) -> Sides:
+        n = len(self.chosen)
+        why = f"their two versions lost different parts of the prompt to the limit of {max_length} tokens"
+        if not kept.size:
+            raise SarmError(f"none of the {n} pairs can be compared: {why}; give shorter texts")
+        return replace(
+            self,
+            chosen=self.chosen.select(kept),
+            rejected=self.rejected.select(kept),
+            rows=tuple(self.rows[i] for i in kept) if self.rows else (),
+            prompts=None if self.prompts is None else tuple(self.prompts[i] for i in kept),
+            notes=(*self.notes, f"{n - kept.size} of {n} pairs were left out: {why}"),
+        )
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """The activations of both sides and of the complement."""
+
+    sides: Sides
+    encoded: Encoded
+    chosen: FeatureMatrix
+    rejected: FeatureMatrix
+    complement: FeatureMatrix | None
+
+    def contrast(self, **how: Any) -> Contrast:
+        """`sarm_core.find.contrast.contrast` of the two sides; `how`: resamples, confidence, seed, few."""
+        return contrast(
+            self.chosen,
+            self.rejected,
+            paired=self.sides.paired,
+            prompts=self._prompts(),
+            rejected_prompts=None if self.sides.paired else self.sides.rejected.prompts,
+            complement=self.complement,
+            **how,
+        )
+
+    def suspicious(self, by: str = "concept") -> pd.DataFrame:
+        """`sarm_core.find.suspicious.suspicious_pairs` of the two sides, which are pairs.
+
+        Each is judged by the pairs of other prompts; where no prompt precedes the answers, by all but its copies.
+        """
+        places, pairs = (
+            self.sides.chosen.places,
+            zip(self.sides.chosen.conversations, self.sides.rejected.conversations, strict=True),
+        )
+        names = [
+            pair if prompt == place else prompt
+            for prompt, place, pair in zip(self._prompts(), places, pairs, strict=True)
+        ]
+        return suspicious_pairs(self.chosen, self.rejected, by=by, prompts=names)
+
+    def _prompts(self) -> Sequence[Hashable]:
+        return self.sides.chosen.prompts if self.sides.prompts is None else self.sides.prompts
+
+
+def from_pairs(path: str | Path) -> Sides:
+    """Preference rows (see `rows.pair_of`). Raises RowError naming file and row."""
+    chosen, rejected, places, rows = [], [], [], []
+    for number, row in read_rows(path):
+        try:
+            one, two = pair_of(row)
+        except RowError as error:
+            raise error.at(path, number) from None
+        chosen.append(one)
+        rejected.append(two)
+        places.append((str(path), number))
+        rows.append(row)
+    where = tuple(places)
+    return Sides(Answers(tuple(chosen), where), Answers(tuple(rejected), where), True, rows=tuple(rows))
+
+
+def read_answers(paths: str | Path | Iterable[str | Path]) -> Answers:
+    """Every answer of what is given, each once: of a file of rows single answers and both of preference rows, a .txt
+    or .md file as one, and of a folder each such file (see `text_files`).
+
+    Raises RowError naming file and row, SarmError for a folder without texts.
+    """
+    found: dict[Conversation, Place] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        if Path(path).is_dir() or is_text_file(path):
+            for text in texts_in(path) if Path(path).is_dir() else [path]:
+                found.setdefault(read_text(text), (str(text), 1))
+            continue
+        for number, row in read_rows(path):
+            try:
+                for conversation in _of_row(row):
+                    found.setdefault(conversation, (str(path), number))
+            except RowError as error:
+                raise error.at(path, number) from None
+    return Answers(tuple(found), tuple(found.values()))
+
+
+def _of_row(row: Mapping[str, Any]) -> Sequence[Conversation]:
+    if {"chosen", "rejected"} <= set(row) or {"chosen_input_ids", "rejected_input_ids"} <= set(row):
+        return pair_of(row)
+    return (conversation_of(row),)
+
+
+def from_two_files(
+    one: str | Path | Sequence[str | Path],
+    two: str | Path | Sequence[str | Path],
+    names: tuple[str, str] | None = None,
+) -> Sides:
+    """Two sets of answers that are not pairs: every answer of `one` against every answer of `two`.
+
+    Each set is a file, a folder of texts, or several files (see `read_answers`). `names` says what they are, by
+    default the name of the (first) file or folder. Raises RowError, SarmError.
+    """
+    if names is None:
+        first = [side if isinstance(side, str | Path) else side[0] for side in (one, two)]
+        names = (Path(first[0]).resolve().name, Path(first[1]).resolve().name)
+    return Sides(read_answers(one), read_answers(two), False, names=names)
+
+
+def from_bias(answers: Answers, bias: str) -> Sides:
+    """Pairs made by rule from a person's own answers, with the property against without.
+
+    Raises SarmError for an unknown bias, or when the rule fits none of the answers.
+    """
+    made = bias_pairs(answers.conversations, bias)
+    prompts = answers.prompts
+    places = tuple(answers.places[i] for i in made.origin)
+    notes: tuple[str, ...] = ()
+    if made.not_applicable:
+        notes = (
+            f"{len(made.not_applicable)} of {len(answers)} answers were left out: the rule does not fit them",
+        )
+    return Sides(
+        Answers(made.with_, places),
+        Answers(made.without, places),
+        True,
+        names=(f"with {bias}", f"without {bias}"),
+        prompts=tuple(prompts[i] for i in made.origin),
+        alike=True,
+        notes=notes,
+    )
+
+
+def from_styles(path: str | Path, with_style: str, without_style: str) -> Sides:
+    """The same content in two styles, from an RM-Bench file: right and wrong answers alike. [SteerRM]
+
+    Raises RowError for a bad row, SarmError for an unknown style.
+    """
+    benchmark = load_benchmark("rm-bench", path)
+    assert isinstance(benchmark, RMBench)
+    pairs = style_pairs(benchmark, with_style, without_style)
+    by_item = {int(c): item for item, row in enumerate(benchmark.right) for c in row}
+    by_item |= {int(c): item for item, row in enumerate(benchmark.wrong) for c in row}
+
+    def side(numbers: npt.NDArray[np.int64]) -> Answers:
+        items = [benchmark.items[by_item[int(c)]] for c in numbers]
+        return Answers(
+            tuple(benchmark.conversations[int(c)] for c in numbers),
+            tuple((item.source, item.row) for item in items),
+        )
+
+    return Sides(
+        side(pairs[:, 0]),
+        side(pairs[:, 1]),
+        True,
+        names=(with_style, without_style),
+        prompts=tuple(int(p) for p in pairs[:, 2]),
+        alike=True,
+    )

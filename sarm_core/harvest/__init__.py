@@ -1,0 +1,1 @@
+"""The parts of the harvest; `sarm_core.harvest.harvest` is the door."""

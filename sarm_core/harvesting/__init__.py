@@ -1,1 +1,0 @@
-"""The parts of the harvest; `sarm_core.harvest` is the door."""

@@ -1,0 +1,1 @@
+"""The reward model: backbone, sparse autoencoder, head, and the checkpoints they are read from."""

@@ -1,0 +1,348 @@
+"""Reading SARM checkpoints, whatever their layout, without running or unpickling anything they contain.
+
+Layouts that are read:
+  own        `sarm.json` states shape, scored-position rule and chat template; `sarm.safetensors` holds SAE and
+             head; the backbone is a subfolder, another folder, a Hub id, or the embedded demo backbone
+  reference  one Hugging Face folder with `model.*`, `sae.*` and `score.weight`; its shape stands in
+             `config.sarm_param` or in the folder's name (`..._Latent65536_Layer16_K192_...-SARM-TopK-...`)
+Weights are safetensors, in one file or in shards with an index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from transformers import PretrainedConfig
+
+from sarm_core.errors import CheckpointError
+from sarm_core.model.backbone import (
+    FINAL_NORM,
+    backbone_config,
+    bare_name,
+    block_of,
+    cut_backbone,
+    load_tokenizer,
+)
+from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sarm import SARM, cut_config
+from sarm_core.model.tensor_files import TensorFiles, read_json
+
+__all__ = [
+    "CONFIG_NAME",
+    "DEFAULT_MAX_LENGTH",
+    "FORMAT",
+    "READING",
+    "WEIGHTS_NAME",
+    "Checkpoint",
+    "Shape",
+    "find_folder",
+    "load_sae",
+    "open_checkpoint",
+]
+
+CONFIG_NAME = "sarm.json"
+WEIGHTS_NAME = "sarm.safetensors"
+FORMAT = "sarm-explorer/1"
+DEMO_BACKBONE = "demo"
+DEFAULT_MAX_LENGTH = 4096  # the paper's training length
+READING = "sarm_explorer"
+"""Entry of a reference layout's config.json that says what the reference code has no word for: rule and limit."""
+SAE_TENSORS = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a checkpoint must state besides its tensors: L, M and k. `k` is None for "woTopK" (dense)."""
+
+    layer: int
+    n_features: int
+    k: int | None
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k > self.n_features:
+            raise CheckpointError(
+                f"the checkpoint states k = {self.k} active features of {self.n_features}: k is too large"
+            )
+
+    @classmethod
+    def from_name(cls, name: str) -> Shape | None:
+        """From a reference folder name, or None. "woTopK" contains "TopK", so it is looked for first."""
+        found = _IN_NAME.search(name)
+        if not found:
+            return None
+        n_features, layer, k = (int(group) for group in found.groups())
+        if "-woTopK" in name:
+            return cls(layer, n_features, None)
+        return cls(layer, n_features, k) if "-TopK" in name else None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], place: str) -> Shape | None:
+        """From `sarm_param` in a Hugging Face config, or None. Raises CheckpointError for a broken one."""
+        stated = config.get("sarm_param", config)
+        if not isinstance(stated, Mapping) or "sae_latent_size" not in stated:
+            return None
+        values = []
+        for key in ("sae_latent_size", "sae_source_layer", "sae_k"):
+            value = stated.get(key, stated.get("sae_hidden_state_source_layer") if "layer" in key else None)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise CheckpointError(f"{place}: sarm_param.{key} is {value!r}, not a positive whole number")
+            values.append(value)
+        n_features, layer, k = values
+        uses_topk = stated.get("sarm_use_activation", stated.get("sarm_use_topk", True))
+        return cls(layer, n_features, k if uses_topk else None)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A located checkpoint: what it is and where its parts are, before any large tensor is read."""
+
+    source: str
+    folder: Path
+    layout: str
+    shape: Shape
+    backbone: Path
+    tensors: TensorFiles
+    rule: str = "last-special-token"
+    chat_template: str | None = None
+    max_length: int | None = None
+    name: str | None = None
+
+    def config(self) -> PretrainedConfig:
+        """The backbone's config, cut after L blocks."""
+        return cut_config(backbone_config(self.backbone), self.shape.layer)
+
+    def limit(self) -> int:
+        """Tokens of a conversation that are read, from its end."""
+        positions = getattr(self.config(), "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
+        return min(self.max_length or DEFAULT_MAX_LENGTH, int(positions))
+
+    def build(self, *, dtype: torch.dtype, device: torch.device | str) -> SARM:
+        """Read the weights: the first L blocks in `dtype`, SAE and head in float32. Raises CheckpointError."""
+        sae = load_sae(self.tensors, self.shape, prefix="sae.")
+        model = SARM(cut_backbone(self.backbone, self.shape.layer, dtype), sae)
+        if "score.weight" not in self.tensors:
+            raise CheckpointError(f"{self.folder}: no score.weight; this is an SAE without a reward head")
+        head = self.tensors.read("score.weight")
+        if tuple(head.shape) != (1, self.shape.n_features):
+            raise CheckpointError(
+                f"{self.folder}: score.weight has shape {list(head.shape)}, "
+                f"but the dictionary has {self.shape.n_features} features"
+            )
+        width = model.config.hidden_size
+        if sae.pre_bias.shape[0] != width:
+            raise CheckpointError(
+                f"{self.folder}: the SAE reads vectors of {sae.pre_bias.shape[0]} numbers, "
+                f"but the backbone's are {width} wide; they do not belong together"
+            )
+        model.score.weight.data.copy_(head.float())
+        return model.to(device).eval().requires_grad_(False)
+
+    def tokenizer(self) -> Any:
+        """The checkpoint's tokenizer, or None when it ships none (then only token ids can be scored)."""
+        for folder in dict.fromkeys((self.folder, self.backbone)):
+            if (found := load_tokenizer(folder)) is not None:
+                return found
+        return None
+
+    def stored_dtype(self) -> torch.dtype:
+        """dtype of the backbone's weights on disk."""
+        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+        name = next((n for n in files.names() if "layers.0" in n or "h.0." in n), files.names()[0])
+        return files.read(name).dtype
+
+    def fingerprint(self) -> str:
+        """sha256 over the shape and every tensor that takes part in a score, as 64 hex digits.
+
+        Independent of layout, sharding, file names and the dtype they are loaded in: two folders with the
+        same weights have the same fingerprint, and a changed head weight changes it.
+        """
+        digest = hashlib.sha256(json.dumps(asdict(self.shape), sort_keys=True).encode())
+        own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
+        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+        blocks = {n: files for n in files.names() if self.takes_part(n)}
+        for name in sorted([*own, *blocks], key=bare_name):
+            tensor = (own.get(name) or blocks[name]).read(name).contiguous()
+            digest.update(f"{bare_name(name)} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def takes_part(self, name: str) -> bool:
+        """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
+        if name.startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
+            return False
+        return block_of(name) < self.shape.layer
+
+
+def open_checkpoint(source: str | Path) -> Checkpoint:
+    """Locate the checkpoint `source`: "demo", a folder, or a Hub id. Raises CheckpointError."""
+    folder = find_folder(source)
+    own = folder / CONFIG_NAME
+    if own.exists():
+        return _open_own(str(source), folder, read_json(own))
+    if not (folder / "config.json").exists():
+        raise CheckpointError(
+            f"{folder}: neither {CONFIG_NAME} nor config.json is there; this is not a SARM checkpoint"
+        )
+    config = read_json(folder / "config.json")
+    shape = Shape.from_config(config, str(folder / "config.json")) or Shape.from_name(folder.resolve().name)
+    if shape is None and _HUB_ID.fullmatch(str(source)):
+        shape = Shape.from_name(str(source).split("/")[1])
+    if shape is None:
+        raise CheckpointError(
+            f"{folder}: its shape is not stated. Name the folder like ..._Latent65536_Layer16_K192_...-SARM-TopK-..., "
+            "or add sarm_param to config.json"
+        )
+    reading = _reading(config.get(READING, {}), folder / "config.json")
+    return Checkpoint(str(source), folder, "reference", shape, folder, TensorFiles(folder), **reading)
+
+
+def _reading(stated: Any, place: Path) -> dict[str, Any]:
+    """Rule and limit that an export of this project left in a reference layout."""
+    if not isinstance(stated, Mapping):
+        raise CheckpointError(f"{place}: {READING} must be an object")
+    rule, limit = stated.get("rule"), stated.get("max_length")
+    if rule is not None and not (isinstance(rule, str) and rule):
+        raise CheckpointError(f"{place}: {READING}.rule is {rule!r}, not a text")
+    if limit is not None and not (type(limit) is int and limit > 0):
+        raise CheckpointError(f"{place}: {READING}.max_length is {limit!r}, not a positive whole number")
+    found = {"rule": rule, "max_length": limit}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def find_folder(source: str | Path) -> Path:
+    """The folder that holds `source`: the embedded demo, an existing folder, or a Hub snapshot."""
+    if str(source) == "demo":
+        return Path(__file__).parents[1] / "demo" / "model"
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{path}: is a file; give the checkpoint's folder")
+    if not _HUB_ID.fullmatch(str(source)):
+        raise CheckpointError(
+            f'{source}: no such folder, and not a Hub id such as "Schrieffer/Llama-SARM-4B"'
+        )
+    return _hub_snapshot(str(source))
+
+
+def _hub_snapshot(repository: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repository,
+                allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.md"],
+            )
+        )
+    except Exception as error:  # the client raises many kinds, from DNS to authorisation
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{repository}: not a folder here, and the Hub did not give it ({reason}). "
+            "Check the spelling and the network, or download it elsewhere and pass its folder"
+        ) from None
+
+
+def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoint:
+    place = folder / CONFIG_NAME
+    if stated.get("format") != FORMAT:
+        raise CheckpointError(f"{place}: format is {stated.get('format')!r}; this version reads {FORMAT!r}")
+    numbers: dict[str, Any] = {key: stated.get(key) for key in ("layer", "n_features", "k", "max_length")}
+    for key, value in numbers.items():
+        optional = key in ("k", "max_length")
+        if (value is None and optional) or (type(value) is int and value > 0):
+            continue
+        raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
+    for key in ("chat_template", "name"):
+        if not isinstance(stated.get(key, ""), str | None):
+            raise CheckpointError(f"{place}: {key} is {stated[key]!r}, not a text")
+    backbone = stated.get("backbone", "backbone")
+    if backbone == DEMO_BACKBONE:
+        from sarm_core.model.embedded import ensure_backbone
+
+        where = ensure_backbone()
+    elif isinstance(backbone, str) and (folder / backbone).is_dir():
+        where = folder / backbone
+    else:
+        where = find_folder(str(backbone))
+    scored = stated.get("scored_token", {})
+    if not isinstance(scored, Mapping):
+        raise CheckpointError(
+            f'{place}: scored_token must be an object such as {{"rule": "last-special-token"}}'
+        )
+    return Checkpoint(
+        source,
+        folder,
+        "own",
+        Shape(numbers["layer"], numbers["n_features"], numbers["k"]),
+        where,
+        TensorFiles(folder, WEIGHTS_NAME),
+        rule=str(scored.get("rule", "last-special-token")),
+        chat_template=stated.get("chat_template"),
+        max_length=numbers["max_length"],
+        name=stated.get("name"),
+    )
+
+
+# -- parts -----------------------------------------------------------------------------------------------
+
+
+def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -> TopKSAE:
+    """The SAE in `source`, float32: tensors of a checkpoint (with `prefix`), or a bare file.
+
+    A bare `.safetensors` or `.pt` holds the four tensors without prefix; `.pt` is read with
+    `weights_only=True`, which runs no pickled code. Raises CheckpointError.
+    """
+    read: Callable[[str], Tensor]
+    names: Any
+    if isinstance(source, TensorFiles):
+        read, names, place = source.read, source.files, str(source.folder)
+    else:
+        tensors = _bare_tensors(Path(source))
+        read, names, place = tensors.__getitem__, tensors, str(source)
+    missing = [prefix + name for name in SAE_TENSORS if prefix + name not in names]
+    if missing:
+        raise CheckpointError(f"{place}: no tensor {missing[0]}; this file holds no SAE")
+    loaded = {name: read(prefix + name).float() for name in SAE_TENSORS}
+    d = loaded["pre_bias"].shape[0]
+    expected = {
+        "pre_bias": (d,),
+        "latent_bias": (shape.n_features,),
+        "encoder.weight": (shape.n_features, d),
+        "decoder.weight": (d, shape.n_features),
+    }
+    for name, wanted in expected.items():
+        if tuple(loaded[name].shape) != wanted:
+            raise CheckpointError(
+                f"{place}: {prefix}{name} has shape {list(loaded[name].shape)}, "
+                f"but {shape.n_features} features over {d} dimensions need {list(wanted)}"
+            )
+    with torch.device("meta"):
+        sae = TopKSAE(d, shape.n_features, shape.k)
+    sae.load_state_dict(loaded, assign=True)
+    return sae
+
+
+def _bare_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as opened:
+                return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises pickle, zip, runtime and OS errors here
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read as plain tensors ({reason})") from None
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise CheckpointError(f"{path}: expected a dictionary of tensors")
+    return loaded

@@ -1,0 +1,141 @@
+"""A SARM as a torch module: the first L blocks of any Hugging Face decoder, an SAE, and a linear head.
+
+h  residual stream after block L (Hugging Face `hidden_states[L]`; the final norm is NOT applied)
+z  TopK features of standardised h                                          (see sae.py)
+r  sum_i w_i z_i, no bias                                                   [SARM, sec. 3.3]
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from sarm_core.errors import CheckpointError
+from sarm_core.model.sae import SparseCodes, TopKSAE, standardise
+
+__all__ = ["SARM", "SARMOutput", "cut_config", "last_attended", "position_ids_of", "remove_final_norm"]
+
+
+class SARMOutput(NamedTuple):
+    """What trainers read: `logits` float32 [B, 1], and the SAE's codes at the scored positions."""
+
+    logits: Tensor
+    codes: SparseCodes
+
+
+def cut_config(config: PretrainedConfig, layer: int) -> PretrainedConfig:
+    """A copy of a decoder's config that describes only its first `layer` blocks.
+
+    Lists with one entry per block (Gemma's and Qwen's `layer_types`, for example) are cut as well.
+    Raises CheckpointError when the decoder has fewer blocks.
+    """
+    total = config.num_hidden_layers
+    if not 1 <= layer <= total:
+        raise CheckpointError(f"the SAE reads block {layer}, but this backbone has {total} blocks")
+    cut = copy.deepcopy(config)
+    for name, value in list(vars(cut).items()):
+        if isinstance(value, list | tuple) and len(value) == total:
+            setattr(cut, name, value[:layer])
+    cut.num_hidden_layers = layer
+    return cut
+
+
+def remove_final_norm(backbone: nn.Module) -> nn.Module:
+    """Replace the norm that follows the blocks by the identity, in place, and return the backbone.
+
+    The SAE was trained on the residual stream itself. The norm is the child module that comes after the
+    list of blocks and is named or typed as a norm (`norm`, `ln_f`, `final_layernorm`, ...).
+    Raises CheckpointError when no such child exists.
+    """
+    after_blocks = False
+    for name, child in backbone.named_children():
+        if isinstance(child, nn.ModuleList):
+            after_blocks = True
+        elif after_blocks and "norm" in (name + type(child).__name__).lower():
+            setattr(backbone, name, nn.Identity())
+            return backbone
+    raise CheckpointError(f"{type(backbone).__name__}: no final norm after its blocks; not a known decoder")
+
+
+def last_attended(attention_mask: Tensor) -> Tensor:
+    """Index of the last real token per row, int64 [B], from a 0/1 mask [B, T] padded on either side.
+
+    Uses the mask and never the pad id: many tokenizers pad with their end-of-turn token.
+    """
+    steps = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return (attention_mask.long() * steps).argmax(-1)
+
+
+def position_ids_of(attention_mask: Tensor) -> Tensor:
+    """Positions counted over real tokens only, int64 [B, T], so that left padding changes nothing."""
+    return (attention_mask.long().cumsum(-1) - 1).clamp_min(0)
+
+
+class SARM(nn.Module):
+    """Cut backbone + SAE + head. State-dict names are the reference's: `model.*`, `sae.*`, `score.weight`.
+
+    The SAE and the head stay in float32 whatever the backbone's dtype: rewards tie in bfloat16.
+    """
+
+    def __init__(self, backbone: nn.Module, sae: TopKSAE):
+        super().__init__()
+        self.model = backbone
+        self.sae = sae.float()
+        self.score = nn.Linear(sae.n_features, 1, bias=False, dtype=torch.float32)
+        nn.init.zeros_(self.score.weight)  # stage 2 starts from a head of zeros
+
+    @property
+    def config(self) -> PretrainedConfig:
+        """The cut backbone's config."""
+        return self.model.config  # type: ignore[return-value]
+
+    def hidden(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+    ) -> Tensor:
+        """h after block L at every position, [B, T, d] in the backbone's dtype.
+
+        `attention_mask` covers cached and new tokens, as in Hugging Face; `past_key_values` is a Cache
+        that is extended in place.
+        """
+        if position_ids is None and attention_mask is not None and past_key_values is None:
+            position_ids = position_ids_of(attention_mask)
+        output = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=past_key_values is not None,
+        )
+        return output.last_hidden_state
+
+    def codes(self, h: Tensor) -> SparseCodes:
+        """Active features of residual-stream vectors h [n, d]."""
+        return self.sae.encode(standardise(h))
+
+    def reward(self, codes: SparseCodes) -> Tensor:
+        """r = sum_i w_i z_i, float32 [n]."""
+        weights = self.score.weight[0]
+        if self.sae.k is None:
+            return codes.values @ weights
+        return (weights[codes.indices] * codes.values).sum(-1)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_unused: object
+    ) -> SARMOutput:
+        """Rewards of a padded batch: `input_ids` and 0/1 `attention_mask` int64 [B, T], padded on either side.
+
+        Without a mask every token counts as real and the last one is scored.
+        """
+        h = self.hidden(input_ids, attention_mask)
+        rows = torch.arange(h.shape[0], device=h.device)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        codes = self.codes(h[rows, last_attended(mask)])
+        return SARMOutput(self.reward(codes)[:, None], codes)

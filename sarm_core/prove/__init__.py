@@ -1,0 +1,1 @@
+"""What a steering changes in a benchmark, and what else it changes."""

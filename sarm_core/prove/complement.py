@@ -1,0 +1,57 @@
+"""Which answers of a complement are compared with which, so that it can be said whose order a steering changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sarm_core.errors import RowError
+from sarm_core.prove.benchmarks.scores import Ids, prompt_of
+from sarm_core.text.row_files import read_rows
+from sarm_core.text.rows import Conversation, pair_of
+
+__all__ = ["BY_FILE", "BY_PROMPT", "MOST_PARTNERS", "file_pairs", "prompt_pairs"]
+
+MOST_PARTNERS = 100
+"""Later answers to its prompt that one answer is compared with: memory stays linear for a file of one prompt."""
+BY_PROMPT = "any two answers to one prompt"
+BY_FILE = "the file's own pairs"
+
+
+def prompt_pairs(conversations: Sequence[Conversation]) -> Ids:
+    """Every answer with each of the next `MOST_PARTNERS` answers to the same prompt, int [pairs, 2].
+
+    The order that may change is the one the plain model gives them. Texts without a prompt, and token ids, are in no
+    pair: nothing says that they answer the same.
+    """
+    by_prompt: dict[object, list[int]] = {}
+    for number, conversation in enumerate(conversations):
+        if conversation.messages is not None and len(conversation.messages) > 1:
+            by_prompt.setdefault(prompt_of(conversation)[0], []).append(number)
+    pairs = [
+        (one, two)
+        for numbers in by_prompt.values()
+        for place, one in enumerate(numbers)
+        for two in numbers[place + 1 : place + 1 + MOST_PARTNERS]
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def file_pairs(path: Path, conversations: Sequence[Conversation]) -> tuple[Ids, str]:
+    """The pairs of a complement file and how they were made, in words (`BY_FILE` or `BY_PROMPT`).
+
+    Rows of chosen and rejected are pairs; in a file of single answers those to one prompt are.
+    """
+    number = {conversation: i for i, conversation in enumerate(conversations)}
+    pairs = []
+    for _, row in read_rows(path):
+        try:
+            one, two = pair_of(row)
+        except RowError:
+            continue
+        pairs.append((number[one], number[two]))
+    if pairs:
+        return np.array(pairs, dtype=np.int64), BY_FILE
+    return prompt_pairs(conversations), BY_PROMPT

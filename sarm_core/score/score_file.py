@@ -1,0 +1,122 @@
+"""Score a file of rows, as the command line does: streaming, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sarm_core.errors import RowError
+from sarm_core.files import written_whole
+from sarm_core.score.scorer import Scored, Scorer
+from sarm_core.steering import Steering
+from sarm_core.text.row_files import read_rows
+
+__all__ = ["score_file"]
+
+CHUNK = 512  # rows held in memory at once
+_LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}  # many readers split lines there
+WRITTEN = ("reward", "reward_steered", "n_active", "n_cut", "features")  # never left over from an earlier run
+
+
+def score_file(
+    scorer: Scorer,
+    source: Path,
+    target: Path,
+    *,
+    steering: Steering | None = None,
+    top: int = 20,
+    skip_bad: bool = False,
+) -> tuple[int, list[RowError]]:
+    """Write every row of `source` with its reward and features to `target`; (rows written, bad rows).
+
+    The first bad row raises RowError and leaves no output, unless `skip_bad`: then bad rows are returned.
+    Memory is bounded by 512 rows, whatever the file's length.
+    """
+    if steering is not None:
+        steering.check(scorer.n_features)
+    bad: list[RowError] = []
+    n_cut = written = 0
+    with written_whole(target) as out, _bar() as bar:
+        for chunk in _chunks(_good_rows(scorer, source, bad if skip_bad else None)):
+            at = bar.n
+
+            def progress(done: int, total: int, at: int = at) -> None:
+                bar.total = at + total
+                bar.update(at + done - bar.n)
+
+            scored = scorer.score(chunk, progress=progress)
+            n_cut += sum(n > 0 for n in scored.n_cut)
+            for line in _lines(chunk, scored, steering, top):
+                out.write(line)
+            written += len(chunk)
+        if not written:
+            raise RowError(
+                f"none of its {len(bad)} rows can be scored; the first is bad because {bad[0].reason}"
+                if bad
+                else "the file has no rows",
+                source=source,
+            )
+    if n_cut:
+        print(
+            f"{n_cut} of {written} rows were longer than {scorer.max_length} tokens and were cut on the left "
+            "(see n_cut in the output)",
+            file=sys.stderr,
+        )
+    return written, bad
+
+
+def _bar() -> Any:
+    return tqdm(unit=" tokens", unit_scale=True, desc="scoring", disable=not sys.stderr.isatty(), leave=False)
+
+
+def _good_rows(scorer: Scorer, source: Path, bad: list[RowError] | None) -> Iterator[dict[str, Any]]:
+    """Rows that can be tokenised; the others raise, or are collected in `bad`."""
+    for number, row in read_rows(source, None if bad is None else bad.append):
+        try:
+            scorer.tokens([row])
+        except RowError as error:
+            placed = error.at(source, number)
+            if bad is None:
+                raise placed from None
+            bad.append(placed)
+            continue
+        yield row
+
+
+def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
+
+
+def _lines(chunk: list[dict[str, Any]], scored: Scored, steering: Steering | None, top: int) -> Iterator[str]:
+    rewards = scored.rewards
+    steered = None if steering is None else steering.rewards(scored.matrix)
+    n_active = scored.matrix.n_active
+    for i, row in enumerate(chunk):
+        result: dict[str, Any] = {key: value for key, value in row.items() if key not in WRITTEN}
+        result["reward"] = float(rewards[i])
+        if steered is not None:
+            result["reward_steered"] = float(steered[i])
+        result["n_active"] = int(n_active[i])
+        if scored.n_cut[i]:
+            result["n_cut"] = scored.n_cut[i]
+        ids, z = scored.matrix.activations(i)
+        contributions = scored.contributions(i)[1]
+        order = np.argsort(-np.abs(contributions), kind="stable")[:top]
+        result["features"] = [
+            {
+                "feature": int(ids[j]),
+                "activation": float(z[j]),
+                "weight": float(scored.matrix.head[ids[j]]),
+                "contribution": float(contributions[j]),
+            }
+            for j in order
+        ]
+        yield json.dumps(result, ensure_ascii=False).translate(_LINE_BREAKS) + "\n"

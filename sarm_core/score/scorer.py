@@ -1,0 +1,292 @@
+"""A loaded SARM that scores conversations: the three-line Python door.
+
+sarm = load_sarm("demo")
+scored = sarm.score([{"prompt": "Is it safe?", "response": "Yes, if ..."}])
+scored.rewards
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sarm_core.errors import CheckpointError, RowError, SarmError
+from sarm_core.features import FeatureMatrix
+from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint, open_checkpoint
+from sarm_core.model.sarm import SARM
+from sarm_core.score.encoder import Encoder, Progress
+from sarm_core.steering import Steering
+from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
+from sarm_core.text.rows import Conversation, conversation_of
+
+__all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
+
+ENCODING = 1  # to be raised when the same weights and text come to give other activations
+Row = Mapping[str, Any] | Conversation
+
+
+@dataclass(frozen=True)
+class Scored:
+    """n scored answers: their sparse activations and what the tokenizer did to them."""
+
+    matrix: FeatureMatrix
+    sequences: tuple[TokenSequence, ...]
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    @property
+    def rewards(self) -> npt.NDArray[np.float32]:
+        """Rewards, float32 [n]. Only differences between answers to one prompt mean anything."""
+        return self.matrix.rewards
+
+    @property
+    def n_cut(self) -> list[int]:
+        """Tokens cut from the left of each conversation to fit the model."""
+        return [sequence.n_cut for sequence in self.sequences]
+
+    def contributions(self, row: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """(feature ids, w_i z_i) of one answer; the values sum to rewards[row]."""
+        return self.matrix.contributions(row)
+
+    def difference(self, left: int, right: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """(feature ids, w_i (z_left - z_right)); the values sum to rewards[left] - rewards[right]."""
+        return self.matrix.difference(left, right)
+
+    def steered(self, steering: Steering) -> Scored:
+        """The same answers under a steering. Raises SteeringError for features the model does not have."""
+        return Scored(steering.apply(self.matrix), self.sequences)
+
+
+@dataclass(frozen=True)
+class TokenTrace:
+    """Activations of chosen features along one conversation.
+
+    `pieces` [T] is the text of each token, `activations` float32 [T, len(features)] is 0 where a feature
+    is silent. `answer_start` is the first token of the answer; the last token is the scored one.
+    """
+
+    features: tuple[int, ...]
+    pieces: tuple[str, ...]
+    activations: npt.NDArray[np.float32]
+    answer_start: int
+    n_cut: int
+
+
+class Scorer:
+    """A SARM with its tokenizer, ready to score. Safe to share between threads.
+
+    Attributes: `checkpoint` (source, folder, layout, shape), `model`, `format` (None when the checkpoint
+    ships no tokenizer: then only token ids can be scored), `device`, `dtype`, `max_length`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, model: SARM, max_length: int | None = None):
+        if max_length is not None and max_length < 1:
+            raise CheckpointError(f"max_length is {max_length}: at least the scored token must fit")
+        self.checkpoint = checkpoint
+        self.model = model
+        positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_MAX_LENGTH))
+        self.max_length = min(max_length, positions) if max_length else checkpoint.limit()
+        self.encoder = Encoder(model)
+        tokenizer = checkpoint.tokenizer()
+        self.format = None
+        if tokenizer is not None:
+            self.format = ChatFormat(
+                tokenizer,
+                chat_template=checkpoint.chat_template,
+                rule=checkpoint.rule,
+                max_length=self.max_length,
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of the backbone; the SAE and the head are always float32."""
+        return next(self.model.model.parameters()).dtype
+
+    @property
+    def n_features(self) -> int:
+        """M."""
+        return self.model.sae.n_features
+
+    @cached_property
+    def head(self) -> npt.NDArray[np.float32]:
+        """Head weights w, float32 [M]."""
+        return self.model.score.weight[0].detach().float().cpu().numpy().copy()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of everything that takes part in a score (see `Checkpoint.fingerprint`)."""
+        return self.checkpoint.fingerprint()
+
+    @cached_property
+    def encoding_key(self) -> str:
+        """sha256 of all that decides z of a conversation: weights, precision, tokenizer, template, length limit.
+
+        The fingerprint alone would not do: it leaves out the tokenizer, and the same weights in another
+        precision give other activations.
+        """
+        digest = hashlib.sha256(
+            json.dumps(
+                [
+                    ENCODING,
+                    self.fingerprint,
+                    str(self.dtype),
+                    self.device.type,
+                    self.max_length,
+                    self.checkpoint.rule,
+                    self.checkpoint.chat_template,
+                ]
+            ).encode()
+        )
+        if self.format is not None:
+            for text in _tokenizer_parts(self.format.tokenizer):
+                digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        return digest.hexdigest()
+
+    def tokens(self, rows: Sequence[Row]) -> list[TokenSequence]:
+        """Token sequences of `rows`. Raises RowError naming the row (counted from 1)."""
+        conversations = []
+        for number, row in enumerate(rows, start=1):
+            try:
+                conversations.append(self._conversation(row))
+            except RowError as error:
+                raise error.at(error.source, error.row or number) from None
+        if self.format is None:
+            return [self._from_ids(c) for c in conversations]
+        try:
+            return self.format.tokens(conversations)
+        except RowError:
+            for number, conversation in enumerate(conversations, start=1):
+                try:
+                    self.format.tokens([conversation])
+                except RowError as error:
+                    raise error.at(None, number) from None
+            raise
+
+    def score(
+        self,
+        rows: Sequence[Row],
+        *,
+        progress: Progress | None = None,
+        share_prefixes: bool = True,
+    ) -> Scored:
+        """Score rows of `messages`, `prompt` + `response`, `question` + `answer` or `input_ids`.
+
+        Answers to one prompt share the work on the prompt. `progress(tokens done, tokens in all)` is
+        called after each batch and may raise to stop. Raises RowError for a row that cannot be scored.
+        """
+        sequences = self.tokens(rows)
+        csr = self.encoder.encode(
+            [s.input_ids for s in sequences], progress=progress, share_prefixes=share_prefixes
+        )
+        if not np.isfinite(csr.data).all():
+            raise SarmError(f"activations overflow in {self.dtype}: load the model with dtype float32")
+        return Scored(FeatureMatrix(csr, self.head), tuple(sequences))
+
+    def trace(self, row: Row, features: Sequence[int]) -> TokenTrace:
+        """Activations of `features` at every token of one conversation. Raises RowError, SarmError."""
+        wrong = [i for i in features if not 0 <= i < self.n_features]
+        if wrong:
+            raise SarmError(f"feature {wrong[0]} does not exist: this model has 0 to {self.n_features - 1}")
+        (sequence,) = self.tokens([row])
+        activations = self.encoder.trace(sequence.input_ids, features)
+        return TokenTrace(
+            tuple(features), tuple(sequence.pieces()), activations, sequence.answer_start, sequence.n_cut
+        )
+
+    def sentence_ends(self, sequence: TokenSequence) -> npt.NDArray[np.int64]:
+        """Positions of sentence-final tokens of the last answer, the scored one last."""
+        return sentence_ends(sequence)
+
+    def _conversation(self, row: Row) -> Conversation:
+        conversation = row if isinstance(row, Conversation) else conversation_of(row)
+        if not conversation.messages and not conversation.input_ids:
+            raise RowError("the conversation is empty: give messages or input_ids")
+        if conversation.input_ids is not None:
+            vocabulary = self.model.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+            if max(conversation.input_ids) >= vocabulary:
+                raise RowError(
+                    f"token id {max(conversation.input_ids)} is outside the vocabulary of {vocabulary}"
+                )
+        elif self.format is None:
+            raise RowError(
+                "the checkpoint ships no tokenizer, so text cannot be scored: "
+                "give input_ids, or add the tokenizer's files to the checkpoint folder"
+            )
+        return conversation
+
+    def _from_ids(self, conversation: Conversation) -> TokenSequence:
+        from sarm_core.text.conversation import cut_left
+
+        return cut_left(np.asarray(conversation.input_ids, dtype=np.int32), self.max_length)
+
+
+def load_sarm(
+    source: str | Path = "demo",
+    *,
+    device: str | None = None,
+    dtype: str | torch.dtype | None = None,
+    max_length: int | None = None,
+) -> Scorer:
+    """Load "demo", a checkpoint folder or a Hub id.
+
+    `device`: "cpu", "cuda", "cuda:1" ...; default CUDA when there is one. `dtype` of the backbone:
+    "float32", "bfloat16", "float16" or "auto" (default): float32 on a CPU, the stored one on a GPU.
+    Raises CheckpointError.
+    """
+    checkpoint = open_checkpoint(source)
+    where = _device(device)
+    model = checkpoint.build(dtype=_dtype(dtype, checkpoint, where), device=where)
+    return Scorer(checkpoint, model, max_length)
+
+
+def _tokenizer_parts(tokenizer: Any) -> Iterator[str]:
+    yield json.dumps(tokenizer.chat_template, sort_keys=True, default=str)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and hasattr(backend, "to_str"):
+        # Padding and truncation are set by calls, and no conversation is padded or cut by the tokenizer.
+        body = json.loads(backend.to_str())
+        yield json.dumps({name: body[name] for name in body if name not in ("padding", "truncation")})
+    else:
+        yield json.dumps(sorted(tokenizer.get_vocab().items()))
+
+
+def _device(name: str | None) -> torch.device:
+    if name in (None, "auto"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(str(name))
+    except RuntimeError:
+        raise CheckpointError(f"device {name!r} is not known: use cpu, cuda or cuda:N") from None
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise CheckpointError(f"device {name!r} is not available on this machine: use cpu") from None
+    return device
+
+
+def _dtype(name: str | torch.dtype | None, checkpoint: Checkpoint, device: torch.device) -> torch.dtype:
+    if isinstance(name, torch.dtype):
+        return name
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in (None, "auto"):
+        if name not in known:
+            raise CheckpointError(f"dtype {name!r} is not known: use {', '.join(known)} or auto")
+        return known[str(name)]
+    # In bfloat16 a feature at the edge of k comes and goes with the company in the batch: the demo's rewards
+    # moved by up to 0.17 that way (their standard deviation is 0.53), in float32 by 3e-6.
+    return torch.float32 if device.type == "cpu" else checkpoint.stored_dtype()

@@ -1,0 +1,83 @@
+"""Export for `AutoModelForSequenceClassification`: a folder with weights, config, tokenizer and the small class.
+
+The class is `modeling_sarm.py`, copied into the folder; importing it registers the model type "sarm".
+The config names no code to run (`auto_map`), so nobody needs `trust_remote_code`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from sarm_core.errors import CheckpointError
+from sarm_core.model.checkpoint import Checkpoint
+from sarm_core.model.sarm import cut_config
+from sarm_core.model.tensor_files import TensorFiles
+from sarm_core.ship.export import export, new_folder
+from sarm_core.steering import Steering
+from sarm_core.text.conversation import SCORED_RULES
+
+__all__ = ["export_auto"]
+
+CODE = Path(__file__).with_name("modeling_sarm.py")
+
+
+def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) -> Path:
+    """Write a folder whose plain logits equal the steered rewards, into the new folder `target`.
+
+    Scales are folded into the head. Raises SteeringError for what a head cannot express (set, offset) and
+    CheckpointError for a target that exists or a decoder whose tensors this layout cannot name.
+    """
+    target = Path(target)
+    with new_folder(target) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
+        reference = export(checkpoint, steering, Path(scratch) / "reference", "reference")
+        _convert(checkpoint, reference, folder)
+    return target
+
+
+def _convert(checkpoint: Checkpoint, reference: Path, folder: Path) -> None:
+    files = TensorFiles(reference)
+    tensors = {}
+    for name in files.names():
+        if name.startswith(("sae.", "score.")):
+            tensors[name] = files.read(name)
+        elif checkpoint.takes_part(name):
+            tensors[f"model.{name.split('.', 1)[1]}"] = files.read(name)
+    if not any(name.startswith("model.") for name in tensors):
+        raise CheckpointError(f"{checkpoint.source}: no tensor of its backbone can be named for this layout")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    shape = checkpoint.shape
+    inner = cut_config(checkpoint.config(), shape.layer)
+    inner.dtype = None  # stated once, for the whole
+    stated: dict[str, Any] = {
+        "model_type": "sarm",
+        "architectures": ["SARMForSequenceClassification"],
+        "backbone": {**inner.to_dict(), "model_type": inner.model_type},
+        "n_features": shape.n_features,
+        "k": shape.k,
+        "scored_token_ids": _scored_ids(checkpoint),
+        "num_labels": 1,
+        "pad_token_id": inner.pad_token_id,
+        "dtype": str(checkpoint.stored_dtype()).removeprefix("torch."),
+    }
+    (folder / "config.json").write_text(json.dumps(stated, indent=1), encoding="utf-8")
+    for path in reference.iterdir():
+        if path.name not in ("config.json", "model.safetensors") and path.is_file():
+            shutil.copyfile(path, folder / path.name)
+    shutil.copyfile(CODE, folder / CODE.name)
+
+
+def _scored_ids(checkpoint: Checkpoint) -> list[int]:
+    """Token ids of which the last one is scored; none where the last token is."""
+    tokenizer = checkpoint.tokenizer()
+    if tokenizer is None or checkpoint.rule == "last-token":
+        return []
+    if checkpoint.rule in SCORED_RULES:
+        ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+        return sorted(int(i) for i in set(tokenizer.all_special_ids) - ({tokenizer.unk_token_id} - ends))
+    return [int(tokenizer.convert_tokens_to_ids(checkpoint.rule))]

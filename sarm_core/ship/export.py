@@ -1,0 +1,207 @@
+"""Writing checkpoints: this project's own layout, and the reference layout, with a steering folded in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import AutoModel
+
+from sarm_core.errors import CheckpointError
+from sarm_core.model.backbone import FINAL_NORM, bare_name
+from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
+from sarm_core.model.sae import TopKSAE
+from sarm_core.model.tensor_files import TensorFiles
+from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
+from sarm_core.steering import Steering
+
+__all__ = ["Layout", "check_new", "export", "new_folder", "reference_name", "sae_tensors", "write_own"]
+
+Layout = Literal["own", "reference"]
+
+
+@contextmanager
+def new_folder(target: str | Path) -> Iterator[Path]:
+    """A scratch folder that becomes `target` when the block ends well, and vanishes otherwise.
+
+    Raises CheckpointError when `target` already holds files.
+    """
+    target = check_new(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        if target.exists():
+            target.rmdir()
+        os.rename(scratch, target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def check_new(target: str | Path) -> Path:
+    """`target` when nothing would be overwritten; long work asks first. Raises CheckpointError."""
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target}: already exists and is not an empty folder; name another one")
+    return target
+
+
+def sae_tensors(sae: TopKSAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """The SAE's tensors under their checkpoint names; the two matrices in `dtype`, the biases in float32."""
+    tensors = {}
+    for name, value in sae.state_dict().items():
+        tensors[f"sae.{name}"] = (
+            value.detach().cpu().to(dtype or value.dtype) if value.ndim > 1 else value.detach().cpu()
+        )
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def write_own(
+    folder: Path,
+    *,
+    shape: Shape,
+    tensors: Mapping[str, Tensor],
+    head: npt.NDArray[np.float32],
+    backbone: str,
+    rule: str,
+    chat_template: str | None = None,
+    max_length: int | None = None,
+    name: str | None = None,
+) -> None:
+    """Write `sarm.json` and `sarm.safetensors` of the own layout into `folder`.
+
+    `backbone` is "demo", a Hub id, or the name of a subfolder that the caller fills.
+    """
+    stated = {
+        "format": FORMAT,
+        "name": name,
+        "backbone": backbone,
+        "layer": shape.layer,
+        "n_features": shape.n_features,
+        "k": shape.k,
+        "scored_token": {"rule": rule},
+        "chat_template": chat_template,
+        "max_length": max_length,
+    }
+    weights = {
+        **tensors,
+        "score.weight": torch.from_numpy(np.array(head, dtype=np.float32))[None].contiguous(),
+    }
+    save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+    kept = {key: value for key, value in stated.items() if value is not None or key == "k"}
+    (folder / CONFIG_NAME).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
+def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layout: Layout = "own") -> Path:
+    """Write a complete checkpoint whose plain rewards equal the steered ones, into the new folder `target`.
+
+    Scales are folded into `score.weight`; every other tensor keeps its bytes. Raises SteeringError for what
+    a head cannot express (set, offset), CheckpointError for a target that exists and for a scored token that a reader
+    of the reference layout could not find.
+    """
+    head = checkpoint.tensors.read("score.weight")[0].float().numpy()
+    folded = steering.fold(head)
+    tensors = {n: checkpoint.tensors.read(n) for n in checkpoint.tensors.names() if n.startswith("sae.")}
+    blocks = _block_tensors(checkpoint)
+    with new_folder(target) as folder:
+        if layout == "own":
+            backbone = folder / "backbone"
+            backbone.mkdir()
+            _write_backbone(checkpoint, backbone, blocks, {})
+            copy_tokenizer(checkpoint, backbone)
+            write_own(
+                folder,
+                shape=checkpoint.shape,
+                tensors=tensors,
+                head=folded,
+                backbone="backbone",
+                rule=checkpoint.rule,
+                chat_template=checkpoint.chat_template,
+                max_length=checkpoint.max_length,
+                name=checkpoint.name,
+            )
+        elif layout == "reference":
+            named = {_prefix(checkpoint) + bare_name(name): tensor for name, tensor in blocks.items()}
+            if "model.embed_tokens.weight" in named and "model.norm.weight" not in named:
+                named["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
+            named = {**named, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
+            _write_backbone(checkpoint, folder, named, _reference_keys(checkpoint))
+            write_tokenizer(checkpoint, folder)
+        else:
+            raise CheckpointError(f"layout {layout!r} is not known: own or reference")
+    return Path(target)
+
+
+def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The backbone's tensors up to block L and its final norm, under their stored names."""
+    files = (
+        checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
+    )
+    return {
+        name: files.read(name)
+        for name in files.names()
+        if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)
+    }
+
+
+def _prefix(checkpoint: Checkpoint) -> str:
+    """What a whole model's tensor names put before its backbone's: "model." in Llama and most others."""
+    with torch.device("meta"):
+        return f"{AutoModel.from_config(checkpoint.config()).base_model_prefix}."
+
+
+def reference_name(shape: Shape) -> str:
+    """A folder name from which scripts of the reference repository read the sizes, as they do of each checkpoint.
+
+    They look for `_Latent…_`, `_Layer…_`, `_K…_` and "TopK"; the last also where it says "woTopK".
+    """
+    kind = "TopK" if shape.k is not None else "woTopK"
+    k = shape.k or shape.n_features
+    return f"steered_Latent{shape.n_features}_Layer{shape.layer}_K{k}_folded-SARM-{kind}-LastToken-1"
+
+
+def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
+    shape = checkpoint.shape
+    reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
+    padding = {} if padding_is_safe(checkpoint) else {"pad_token_id": None}
+    return {
+        **padding,
+        READING: {key: value for key, value in reading.items() if value is not None},
+        "sarm_param": {
+            "sae_latent_size": shape.n_features,
+            "sae_k": shape.k or shape.n_features,
+            "sae_source_layer": shape.layer,
+            "sae_use_sequence_level": True,
+            "sarm_use_activation": shape.k is not None,
+        },
+        "num_labels": 1,
+    }
+
+
+def _write_backbone(
+    checkpoint: Checkpoint, folder: Path, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]
+) -> None:
+    config = json.loads((checkpoint.backbone / "config.json").read_text(encoding="utf-8"))
+    config = {**config, **extra}
+    config.pop("auto_map", None)
+    if extra:
+        config["architectures"] = [str(config["model_type"]).capitalize() + "SARM"]
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    save_file(
+        {n: t.contiguous() for n, t in tensors.items()},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )

@@ -1,0 +1,191 @@
+"""A steered model on its way out: written, loaded again, compared, and described in a README, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sarm_core.errors import CheckpointError
+from sarm_core.model.checkpoint import Checkpoint
+from sarm_core.provenance import tool_version
+from sarm_core.score.scorer import Scorer
+from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
+from sarm_core.ship.export import check_new, reference_name
+from sarm_core.steering import Steering
+from sarm_core.text.rows import Conversation, conversation_of
+
+__all__ = ["FOLDED", "README", "ship", "shipped_name", "trial_rows"]
+
+FOLDED = "folded-steering.json"
+"""Says what was done to the head; no loader reads it, so nothing is applied twice."""
+README = "README.md"
+LISTED = 200
+_TEXTS = (
+    ("Is it safe to reheat rice?", "Yes, if you cool it quickly first."),
+    ("Is it safe to reheat rice?", "I'm sorry, I can't help with that."),
+    ("Name three uses of vinegar.", "1. Cleaning glass\n2. Pickling\n3. Descaling a kettle"),
+    ("Tell me about Paris.", "Paris is the capital of France. It lies on the Seine. " * 30),
+)
+
+
+def shipped_name(checkpoint: Checkpoint, layout: AnyLayout) -> str:
+    """What to call the folder; scripts of the reference repository read the sizes from it."""
+    return reference_name(checkpoint.shape) if layout == "reference" else f"sarm-steered-{layout}"
+
+
+def trial_rows(scorer: Scorer) -> list[Conversation]:
+    """Answers to try an export on: short, listed, long; token ids for a model that reads no text."""
+    if scorer.format is not None and scorer.format.template:
+        return [conversation_of({"prompt": prompt, "response": text}) for prompt, text in _TEXTS]
+    draw = np.random.default_rng(0)
+    vocabulary = scorer.model.config.vocab_size
+    return [Conversation(input_ids=tuple(draw.integers(0, vocabulary, 24).tolist())) for _ in range(4)]
+
+
+def ship(
+    checkpoint: Checkpoint,
+    steering: Steering,
+    target: str | Path,
+    layout: AnyLayout,
+    asked: Trial | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> ExportCheck | None:
+    """Write the steered model into the new folder `target`, with what was folded (`FOLDED`) and a README.
+
+    Before the folder appears it is loaded again and must give the rewards of `asked`; without `asked` the README says
+    that nobody checked. Raises SteeringError and CheckpointError, and then nothing is left.
+    """
+    target = check_new(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+        say("Writing the model …")
+        written = export_layout(checkpoint, steering, Path(beside) / target.name, layout)
+        check = None
+        if asked is not None:
+            n = len(asked.rows)
+            say(f"Loading it again and scoring {n} answer{'s' if n != 1 else ''} with it …")
+            check = check_export(written, layout, asked)
+            if not check.same_head:
+                raise CheckpointError(
+                    f"{target.name}: the head weights that were written are not the folded ones; it was not kept"
+                )
+            if not check.holds:
+                raise CheckpointError(
+                    f"{target.name}: loaded again in {check.dtype}, a reward differs by {check.error:.2g} from the "
+                    f"steered one ({check.allowed:.0e} is allowed); it was not kept"
+                )
+        (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
+        (written / README).write_text(_readme(checkpoint, steering, layout, check), encoding="utf-8")
+        if target.exists():
+            target.rmdir()
+        os.rename(written, target)
+    return check
+
+
+# -- the README --------------------------------------------------------------------------------------------
+
+
+def _readme(checkpoint: Checkpoint, steering: Steering, layout: AnyLayout, check: ExportCheck | None) -> str:
+    shape = checkpoint.shape
+    source = Path(checkpoint.source).name if Path(checkpoint.source).exists() else checkpoint.source
+    lines = [
+        "# A SARM with a steering folded into its head",
+        "",
+        "Its plain rewards are the steered rewards of the model it was made from. Only differences between answers to "
+        "one prompt mean anything.",
+        "",
+        f"* Made from: {_literal(source)}" + (f", {_literal(checkpoint.name)}" if checkpoint.name else ""),
+        f"* Fingerprint of that model: `{checkpoint.fingerprint()}`",
+        f"* Blocks {shape.layer}, features {shape.n_features}, "
+        + (f"k {shape.k}" if shape.k is not None else "no TopK (every feature is active)"),
+        f"* Scored token: {_literal(checkpoint.rule)}; read are the last {checkpoint.limit()} tokens of a conversation",
+        f"* Layout: {layout}, written by SARM Explorer {tool_version()}",
+        f"* {_checked(check)}",
+        "",
+        "The licence of the model it was made from applies.",
+        "",
+        "## Load it",
+        "",
+        *_loading(checkpoint, layout),
+        "",
+        "## What was folded",
+        "",
+        *_folded(steering),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _checked(check: ExportCheck | None) -> str:
+    if check is None:
+        return "Not checked: it was not loaded again after it was written"
+    return (
+        f"Checked: loaded again ({check.dtype}), the rewards of {len(check.wanted)} answers differ from the steered "
+        f"ones by {check.error:.1e} at most; {check.allowed:.0e} is allowed. {_fired(check)}"
+    )
+
+
+def _fired(check: ExportCheck) -> str:
+    """What the rewards show of the steering; the weights were compared all the same."""
+    return (
+        f"{check.n_fired} of the {check.n_steered} steered features fire in these answers; all weights of the head "
+        "were compared"
+    )
+
+
+def _loading(checkpoint: Checkpoint, layout: AnyLayout) -> list[str]:
+    if layout == "own":
+        return ["    from sarm_core import load_sarm", "    sarm = load_sarm(FOLDER)"]
+    if layout == "auto":
+        return [
+            "    import modeling_sarm  # the file in this folder; registers the model type",
+            "    from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+            "    model = AutoModelForSequenceClassification.from_pretrained(FOLDER)",
+            "    tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
+            "    text = tokenizer.apply_chat_template(messages, tokenize=False)",
+            "    options = dict(return_tensors='pt', padding=True, add_special_tokens=False, truncation=True)",
+            "    batch = tokenizer([text], **options)",
+            "    reward = model(**batch).logits",
+        ]
+    shape = checkpoint.shape
+    return [
+        "The reference code's loader takes these arguments (also `sarm_param` in `config.json`):",
+        "",
+        f"    sae_latent_size={shape.n_features}, sae_source_layer={shape.layer}, "
+        f"sae_k={shape.k or shape.n_features}, sae_use_sequence_level=True, sarm_use_activation={shape.k is not None}",
+        "",
+        "Its evaluation scripts read the sizes from the folder's name instead: keep it, or call it like",
+        f"`{reference_name(shape)}`."
+        + (' They take "woTopK" for "TopK": tell them otherwise.' if shape.k is None else ""),
+        "",
+        "    ids = tokenizer.apply_chat_template(messages, return_tensors='pt', truncation=True)",
+        "    reward = model(ids).logits",
+        "",
+        "One conversation at a time: where `pad_token_id` is null the pad token also ends turns, and the loader would",
+        "take the token before the first of them for the last. This project reads the folder too: `load_sarm(FOLDER)`.",
+    ]
+
+
+def _folded(steering: Steering) -> list[str]:
+    done = steering.described()
+    if not done:
+        return ["Nothing: the head is the one of the model it was made from."]
+    lines = ["| feature | head weight |", "|---|---|"]
+    lines += [f"| {feature} | {what} |" for feature, what in list(done.items())[:LISTED]]
+    if len(done) > LISTED:
+        lines += ["", f"and {len(done) - LISTED} more."]
+    return [
+        *lines,
+        "",
+        f"The whole steering, with its groups: `{FOLDED}`. It is in the head already: do not apply it.",
+    ]
+
+
+def _literal(text: str | None) -> str:
+    """Text from elsewhere as a code span: on one line, without what would end the span."""
+    plain = re.sub(r"[`\s]+", " ", str(text))[:200]
+    return f"`{plain}`"

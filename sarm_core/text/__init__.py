@@ -1,0 +1,1 @@
+"""Texts before any model sees them: rows, conversations, sentences, rewrites, traits."""

@@ -1,0 +1,306 @@
+"""From messages to the token ids a SARM reads, and from token positions back to text.
+
+The scored token is the last token of the last assistant turn: `<|eot_id|>` in Llama 3, `<|im_end|>` in
+ChatML [SARM, sec. 3.2]. Nothing after it is fed to the model. Input longer than `max_length` is cut on the
+LEFT, as in the reference's training, so the end of the answer always stays.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sarm_core.errors import CheckpointError, RowError
+from sarm_core.text.rows import Conversation
+
+__all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_end_characters", "sentence_ends"]
+
+SCORED_RULES = ("last-special-token", "last-token")
+_EM_SPACE = "\u2003"
+# Chinese and Japanese put no space after a sentence, so its mark alone ends one. A run of marks is tried from its
+# first mark only: from each again, as many full stops as fit into a context would take seconds.
+_SENTENCE_END = re.compile(
+    r"(?<![.!?…])[.!?…]*+[。！？｡][.!?…。！？｡]*+[\"')\]”’」』）】》*_`]*+"
+    r"|(?<![.!?…])[.!?…]++[\"')\]”’*_`]*+(?=\s|$)"
+    r"|(?<=\S)(?=\n)|(?<=\S)$"
+)
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One conversation as the model reads it.
+
+    `input_ids` int32 [T] ends at the scored token. `n_cut` tokens were dropped from the left to fit.
+    `answer_start` is the index of the first token of the last answer (0 when it was cut into or unknown).
+    `text` and `spans` int32 [T, 2] map tokens to characters; both are None for rows given as token ids.
+    """
+
+    input_ids: npt.NDArray[np.int32]
+    n_cut: int = 0
+    answer_start: int = 0
+    text: str | None = field(default=None, repr=False)
+    spans: npt.NDArray[np.int32] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return int(self.input_ids.shape[0])
+
+    @property
+    def scored(self) -> int:
+        """Index of the scored token: the last one."""
+        return len(self) - 1
+
+    def pieces(self) -> list[str]:
+        """The text of each token, in order; they join to the whole text.
+
+        Tokens that share one character (a byte-level split of an emoji) leave it to the last of them.
+        For rows without text: the ids themselves.
+        """
+        if self.text is None or self.spans is None:
+            return [f"{token} " for token in self.input_ids]
+        starts = np.minimum.accumulate(self.spans[::-1, 0])[::-1]
+        stops = np.append(starts[1:], self.spans[-1, 1])
+        return [self.text[a:b] for a, b in zip(starts, stops, strict=True)]
+
+
+class ChatFormat:
+    """A tokenizer with its chat template and the rule that says which token is scored.
+
+    `rule` is "last-special-token" (the last special token of the rendered conversation, which is the
+    end-of-turn token in every template we know), "last-token", or a token string such as "<|im_end|>".
+    Calls are thread-safe. Without a chat template token ids and plain text can be read, conversations cannot.
+    Raises CheckpointError for a rule that names no token.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        chat_template: str | None = None,
+        rule: str = SCORED_RULES[0],
+        max_length: int = 4096,
+    ):
+        self.tokenizer = tokenizer
+        own = tokenizer.chat_template
+        self.template = chat_template or (own.get("default") if isinstance(own, dict) else own)
+        self.rule = rule
+        self.max_length = max_length
+        ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+        unknown = {tokenizer.unk_token_id} - ends  # a character nobody knows does not end a turn
+        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids) - unknown), dtype=np.int32)
+        added = getattr(tokenizer, "added_tokens_decoder", {})
+        self._special_texts = [str(token) for token in added.values() if token.special]
+        self._rule_id: int | None = None
+        if rule not in SCORED_RULES:
+            self._rule_id = tokenizer.convert_tokens_to_ids(rule)
+            if self._rule_id is None or self._rule_id == tokenizer.unk_token_id:
+                raise CheckpointError(f"the scored token {rule!r} is not in the tokenizer's vocabulary")
+        self._adds_bos = self._tokenizer_adds_bos()
+        self._lock = threading.Lock()  # split_special_tokens is state inside the fast tokenizer
+
+    def tokens(self, conversations: Sequence[Conversation]) -> list[TokenSequence]:
+        """Token sequences of `conversations`, in order. Raises RowError (without a place) for a template
+        that refuses the turns."""
+        rendered = [None if c.messages is None else self._render(c) for c in conversations]
+        plain = [
+            i for i, item in enumerate(rendered) if item is not None and not self._is_forged(i, conversations)
+        ]
+        encoded = {}
+        if plain:
+            with self._lock:
+                batch = self.tokenizer(
+                    [rendered[i][0] for i in plain],  # type: ignore[index]
+                    add_special_tokens=False,
+                    return_offsets_mapping=True,
+                )
+            for i, ids, spans in zip(plain, batch["input_ids"], batch["offset_mapping"], strict=True):
+                encoded[i] = (ids, spans)
+        out = []
+        for i, conversation in enumerate(conversations):
+            item = rendered[i]
+            if item is None:
+                out.append(self.from_ids(conversation.input_ids or ()))
+                continue
+            if i in encoded:
+                out.append(self._finish(*encoded[i], *item))
+            else:
+                out.append(self._finish(*self._tokens_with_literal_content(conversation)))
+        return out
+
+    def from_ids(self, input_ids: Sequence[int]) -> TokenSequence:
+        """A sequence given as token ids: its last id is scored, whatever it is."""
+        return cut_left(np.asarray(input_ids, dtype=np.int32), self.max_length)
+
+    def plain_text(self, text: str) -> TokenSequence:
+        """Plain text as the tokenizer reads it, without a chat template; every token counts as the answer.
+
+        The text of a special token stays text. Raises RowError for a text without tokens.
+        """
+        with self._lock:
+            encoded = self.tokenizer(text, return_offsets_mapping=True, split_special_tokens=True)
+        ids = np.asarray(encoded["input_ids"], dtype=np.int32)
+        if not len(ids):
+            raise RowError("'text' has no tokens")
+        spans = np.asarray(encoded["offset_mapping"], dtype=np.int32).reshape(-1, 2)
+        return cut_left(ids, self.max_length, 0, text, spans)
+
+    def render(self, conversation: Conversation) -> str:
+        """The text the model reads, before truncation."""
+        return self._render(conversation)[0]
+
+    # -- rendering -------------------------------------------------------------------------------------
+
+    def _apply(self, messages: list[dict[str, str]], *, prompt_only: bool) -> str:
+        if not self.template:
+            raise RowError(
+                f"the tokenizer of {self.tokenizer.name_or_path} has no chat template, so conversations cannot be "
+                "scored: add chat_template.jinja to the checkpoint, or give input_ids"
+            )
+        try:
+            return self.tokenizer.apply_chat_template(
+                messages,
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=prompt_only,
+            )
+        except Exception as error:  # a template is a program from the checkpoint: it may raise anything
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RowError(f"the model's chat template refuses these turns ({reason})") from None
+
+    def _render(self, conversation: Conversation) -> tuple[str, int]:
+        """The rendered text and the character at which the last answer starts."""
+        messages = conversation.as_dicts()
+        text = self._apply(messages, prompt_only=False)
+        answer = messages[-1]["content"]
+        if len(messages) > 1:
+            with suppress(RowError):  # a template may refuse the turns before the answer on their own
+                before = self._apply(messages[:-1], prompt_only=True)
+                if text.startswith(before):
+                    return text, len(before)
+        found = text.rfind(answer.strip())
+        return text, max(found, 0)
+
+    def _is_forged(self, i: int, conversations: Sequence[Conversation]) -> bool:
+        """Whether a turn contains the text of a special token, which would end the turn early."""
+        messages = conversations[i].messages or ()
+        return any(special in turn.content for turn in messages for special in self._special_texts)
+
+    def _tokens_with_literal_content(
+        self, conversation: Conversation
+    ) -> tuple[list[int], list[tuple[int, int]], str, int]:
+        """Tokenise so that special-token text inside a turn stays text: hostile input cannot fake a turn.
+
+        The template is rendered around placeholders; turns are tokenised apart, with special tokens split.
+        The spaces around a placeholder show whether the template trims its turns. Returns token ids, their
+        spans, the text they cover and the character at which the last answer starts.
+        """
+        messages = conversation.as_dicts()
+        marks = [f"{_EM_SPACE}\ue000{i}\ue001{_EM_SPACE}" for i in range(len(messages))]
+        skeleton = self._apply(
+            [{**turn, "content": mark} for turn, mark in zip(messages, marks, strict=True)], prompt_only=False
+        )
+        ids: list[int] = []
+        spans: list[tuple[int, int]] = []
+        texts: list[str] = []
+        at = answer_char = 0
+        for part in re.split(f"({_EM_SPACE}?\ue000[0-9]+\ue001{_EM_SPACE}?)", skeleton):
+            literal = re.fullmatch(f"({_EM_SPACE}?)\ue000([0-9]+)\ue001({_EM_SPACE}?)", part)
+            text = part
+            if literal:
+                text = messages[int(literal[2])]["content"]
+                text = text if literal[1] else text.lstrip()
+                text = text if literal[3] else text.rstrip()
+                answer_char = at
+            with self._lock:
+                piece = self.tokenizer(
+                    text,
+                    add_special_tokens=False,
+                    return_offsets_mapping=True,
+                    split_special_tokens=literal is not None,
+                )
+            ids += piece["input_ids"]
+            spans += [(at + a, at + b) for a, b in piece["offset_mapping"]]
+            texts.append(text)
+            at += len(text)
+        return ids, spans, "".join(texts), answer_char
+
+    def _tokenizer_adds_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        if bos is None:
+            return False
+        return self.tokenizer("a")["input_ids"][:1] == [bos]
+
+    def _finish(
+        self, ids: Sequence[int], spans: Sequence[tuple[int, int]], text: str, answer_char: int
+    ) -> TokenSequence:
+        tokens = np.asarray(ids, dtype=np.int32)
+        offsets = np.asarray(spans, dtype=np.int32).reshape(-1, 2)
+        bos = self.tokenizer.bos_token_id
+        if bos is not None:
+            while len(tokens) > 1 and tokens[0] == bos and tokens[1] == bos:
+                tokens, offsets = tokens[1:], offsets[1:]
+            if self._adds_bos and (not len(tokens) or tokens[0] != bos):
+                tokens = np.concatenate([np.array([bos], np.int32), tokens])
+                offsets = np.concatenate([np.zeros((1, 2), np.int32), offsets])
+        start = int(np.searchsorted(offsets[:, 1], answer_char, side="right"))
+        end = self._scored_index(tokens, start) + 1
+        return cut_left(tokens[:end], self.max_length, min(start, end - 1), text, offsets[:end])
+
+    def _scored_index(self, tokens: npt.NDArray[np.int32], answer_start: int) -> int:
+        """The scored token, never one before the answer: a template may end turns with plain text only."""
+        if self.rule == "last-token":
+            return len(tokens) - 1
+        wanted = tokens == self._rule_id if self._rule_id is not None else np.isin(tokens, self._special_ids)
+        found = np.flatnonzero(wanted[answer_start:]) + answer_start
+        if not len(found):
+            if self._rule_id is not None:
+                raise RowError(f"the scored token {self.rule!r} does not occur in the rendered conversation")
+            return len(tokens) - 1
+        return int(found[-1])
+
+
+def cut_left(
+    tokens: npt.NDArray[np.int32],
+    max_length: int,
+    answer_start: int = 0,
+    text: str | None = None,
+    spans: npt.NDArray[np.int32] | None = None,
+) -> TokenSequence:
+    """A sequence of at most `max_length` tokens: the last ones, with how many were cut."""
+    n_cut = max(0, len(tokens) - max_length)
+    if text is not None and spans is not None and n_cut:
+        spans = spans[n_cut:]
+    return TokenSequence(tokens[n_cut:], n_cut, max(0, answer_start - n_cut), text, spans)
+
+
+def sentence_end_characters(answer: str) -> list[int]:
+    """Where the sentences and lines of an answer end: character offsets behind each, ascending."""
+    return sorted({found.end() for found in _SENTENCE_END.finditer(answer) if found.end() > 0})
+
+
+def sentence_ends(sequence: TokenSequence) -> npt.NDArray[np.int64]:
+    """Indices of tokens that end a sentence or a line of the last answer, ascending; the scored token last.
+
+    These are the positions an SAE is pretrained on [SARM, sec. 3.1]. Rows without text have only the
+    scored token.
+    """
+    scored = sequence.scored
+    if sequence.text is None or sequence.spans is None:
+        return np.array([scored], dtype=np.int64)
+    first = int(sequence.spans[sequence.answer_start, 0])
+    last = int(sequence.spans[scored, 0])
+    answer = sequence.text[first:last]
+    chars = first + np.array(sentence_end_characters(answer), dtype=np.int64)
+    ends = sequence.spans[:, 1]
+    tokens = np.minimum(np.searchsorted(ends, chars, side="left"), scored)
+    # The bytes of one character may be several tokens: the sentence is over with the last of them.
+    last_bytes = np.searchsorted(ends, ends[tokens], side="right") - 1
+    tokens = np.where(sequence.spans[last_bytes, 0] < ends[last_bytes], last_bytes, tokens)
+    inside = tokens[(tokens >= sequence.answer_start) & (tokens < scored)]
+    return np.unique(np.append(inside, scored))

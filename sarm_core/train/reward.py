@@ -1,0 +1,138 @@
+"""Stage 2: train the reward on preference pairs, -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5].
+
+Mode 0 trains the head on frozen features. With nothing else moving, the loss is convex in w, so it is solved
+to convergence (L-BFGS from w = 0) and the only choice left is the weight decay, made on the validation part.
+Mode 1, blocks and head with the SAE frozen, is in `blocks.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special
+
+from sarm_core.errors import SarmError
+from sarm_core.train.data import Pair
+
+__all__ = ["PairAccuracy", "RewardConfig", "accuracy", "by_source", "fit_head", "pick_head"]
+
+Matrix = Any  # scipy CSR or dense float array, [rows, features]; both know @, .T and .shape
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Settings of one reward run."""
+
+    sae: str = "runs/sae"
+    """folder written by train-sae"""
+    data: list[str] = field(default_factory=list)
+    """files of preference pairs"""
+    mode: int = 0
+    """0: head only; 1: blocks + head, SAE frozen"""
+    decays: list[float] = field(default_factory=lambda: [10.0**e for e in np.arange(-4, 1.01, 0.5)])
+    """weight decays tried in mode 0; the validation part decides"""
+    epochs: int = 3
+    """mode 1: passes over the pairs"""
+    batch: int = 512
+    """mode 1: pairs a step"""
+    lr: float = 4e-6
+    """mode 1: peak learning rate of AdamW, cosine with 3 % warm-up"""
+    weight_decay: float = 1e-3
+    """mode 1: AdamW's weight decay"""
+    evaluate: str | None = None
+    """RM-Bench file to report on; never trained on"""
+    seed: int = 0
+    """seed of the order of pairs"""
+    cache: str = "runs/cache"
+    """folder of stored activations"""
+    name: str = "SARM"
+    """name shown in the app"""
+    remarks: list[str] = field(default_factory=list)
+    """paragraphs for the model card: what was tried, how to read the figures"""
+    out: str = "runs/sarm"
+    """folder the checkpoint is written to"""
+
+
+@dataclass(frozen=True)
+class PairAccuracy:
+    """Share of pairs with r_chosen strictly above r_rejected, with Wilson's 95 % interval."""
+
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    ties: int
+
+
+def accuracy(margins: npt.NDArray[np.floating]) -> PairAccuracy:
+    """Accuracy of margins r_chosen - r_rejected [n]; a tie counts as wrong and is reported."""
+    n = len(margins)
+    if n == 0:
+        return PairAccuracy(0, float("nan"), float("nan"), float("nan"), 0)
+    right = int((margins > 0).sum())
+    z = 1.959964
+    centre = (right + z * z / 2) / (n + z * z)
+    half = z * np.sqrt(right * (n - right) / n + z * z / 4) / (n + z * z)
+    return PairAccuracy(n, right / n, float(centre - half), float(centre + half), int((margins == 0).sum()))
+
+
+def fit_head(differences: Matrix, weights: npt.NDArray[np.floating], decay: float) -> npt.NDArray[np.float64]:
+    """w minimising sum_p v_p log(1 + exp(-D_p w)) / sum_p v_p + decay/2 |w|^2.
+
+    `differences` D = z_chosen - z_rejected, [pairs, features], dense or CSR; `weights` v [pairs]. Starts at
+    w = 0 and runs to convergence (convex). Returns w float64 [features]; 0 for features that never differ.
+    """
+    share = weights / weights.sum()
+
+    def objective(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        margins = differences @ w
+        loss = share @ np.logaddexp(0.0, -margins) + decay / 2 * (w @ w)
+        gradient = np.asarray(differences.T @ (-share * special.expit(-margins))).ravel() + decay * w
+        return float(loss), gradient
+
+    solved = optimize.minimize(
+        objective, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}
+    )
+    return solved.x
+
+
+def pick_head(
+    train: Matrix,
+    weights: npt.NDArray[np.floating],
+    validation: Matrix,
+    validation_weights: npt.NDArray[np.floating],
+    decays: Sequence[float],
+    log: bool = True,
+) -> tuple[npt.NDArray[np.float64], float, float]:
+    """The head of the decay with the lowest validation loss: (w, decay, validation loss)."""
+    best: tuple[npt.NDArray[np.float64], float, float] | None = None
+    for decay in decays:
+        w = fit_head(train, weights, decay)
+        margins = validation @ w
+        loss = float(np.average(np.logaddexp(0.0, -margins), weights=validation_weights))
+        if log:
+            print(
+                f"  decay {decay:8.2g}  train accuracy {np.mean(train @ w > 0):.4f}  "
+                f"validation loss {loss:.4f}  accuracy {np.mean(margins > 0):.4f}",
+                file=sys.stderr,
+            )
+        if best is None or loss < best[2]:
+            best = (w, decay, loss)
+    if best is None:
+        raise SarmError("decays is empty: give at least one weight decay")
+    return best
+
+
+def by_source(pairs: Sequence[Pair], margins: npt.NDArray[np.floating]) -> dict[str, PairAccuracy]:
+    """Accuracy per data source; the corpus's categories together, and all pairs as "all"."""
+    names = np.array(
+        [pair.source.split("/")[0] if pair.source.startswith("corpus/") else pair.source for pair in pairs]
+    )
+    out = {str(name): accuracy(margins[names == name]) for name in sorted(set(names))}
+    out["all"] = accuracy(margins)
+    return out

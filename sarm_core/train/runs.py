@@ -1,0 +1,179 @@
+"""The commands `train-sae` and `train-reward`: a YAML file in, a folder with weights and a report out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from sarm_core.errors import SarmError
+from sarm_core.model.checkpoint import Shape, load_sae
+from sarm_core.ship.export import check_new, new_folder, sae_tensors, write_own
+from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
+from sarm_core.train.blocks import run_blocks
+from sarm_core.train.card import card
+from sarm_core.train.data import Pair, Text, read_pairs, read_texts
+from sarm_core.train.head_study import HeadStudy
+from sarm_core.train.reward import RewardConfig
+from sarm_core.train.sae import SAEConfig, measure, never_firing, train_sae
+
+__all__ = ["read_config", "run_reward", "run_sae"]
+
+Config = TypeVar("Config", SAEConfig, RewardConfig)
+
+
+def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = ()) -> Config:
+    """A config from YAML with `changes` like "k=64" applied. Raises SarmError naming file and key."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        if not isinstance(data, dict):
+            raise SarmError(f"{path}: expected settings, one `name: value` a line")
+        for change in changes:
+            key, _, value = change.partition("=")
+            data[key] = yaml.safe_load(value)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SarmError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    known = {field.name: field for field in fields(kind)}
+    unknown = sorted(str(key) for key in data if key not in known)
+    if unknown:
+        raise SarmError(f"{path}: unknown setting {unknown[0]!r}; known: {', '.join(known)}")
+    default = kind()
+    config = kind(**{name: _setting(path, name, data[name], getattr(default, name)) for name in data})
+    if not config.data:
+        raise SarmError(f"{path}: data is empty; list the training files")
+    return config
+
+
+def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
+    """A setting's value when it is of the kind of its default. YAML reads 5e-4 (without a dot) as text."""
+    if isinstance(like, float) or (isinstance(like, list) and like and isinstance(value, list)):
+        with suppress(TypeError, ValueError):
+            return [float(v) for v in value] if isinstance(value, list) else float(value)
+    names = {int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    wanted = str if like is None else type(like)
+    texts = [value] if wanted is str else value if wanted is list and not like else []
+    if type(value) is not wanted and not (like is None and value is None):
+        raise SarmError(f"{path}: {name} is {value!r}, not {names[wanted]}")
+    if not all(isinstance(text, str | None) for text in texts):
+        raise SarmError(f"{path}: {name} is {value!r}, not a list of texts")
+    return value
+
+
+def _check_parts(items: Sequence[Text] | Sequence[Pair], what: str) -> None:
+    for part in ("train", "validation", "test"):
+        if not any(item.split == part for item in items):
+            raise SarmError(
+                f"no {what} falls in the {part} part (a tenth of all prompts each for validation and test): "
+                "give more prompts, fifty or so"
+            )
+
+
+def run_sae(config: SAEConfig) -> Path:
+    """Collect activations, train, measure on the test part, and write `sae.safetensors` and `report.json`."""
+    check_new(config.out)
+    texts = [text for path in config.data for text in read_texts(path)]
+    _check_parts(texts, "text")
+    print(f"{len(texts):,} texts", file=sys.stderr)
+    reader = Reader(config.backbone, config.layer)
+    activations = collect(
+        reader, texts, tokens_per_text=config.tokens_per_text, seed=config.seed, cache=Path(config.cache)
+    )
+    pairs = siblings(texts, activations) if config.difference_weight else None
+    if config.cut_texts:
+        cuts = collect_cuts(
+            reader,
+            texts,
+            n_texts=config.cut_texts,
+            cuts_per_text=config.cuts_per_text,
+            seed=config.seed,
+            cache=Path(config.cache),
+        )
+        activations = joined([activations, cuts])
+    print(f"{len(activations.h):,} positions", file=sys.stderr)
+    sae = train_sae(activations, config, pairs)
+    report = {
+        f"{part}/{kind}": asdict(measure(sae, activations, split=i, kind=kind))
+        for i, part in ((1, "validation"), (2, "test"))
+        for kind in ("scored", "sentence", "token")
+        if ((activations.split == i) & (activations.kind == KINDS.index(kind))).any()
+    }
+    with new_folder(config.out) as folder:
+        tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
+        save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
+        (folder / "report.json").write_text(
+            json.dumps(
+                {
+                    "config": asdict(config),
+                    "n_texts": len(texts),
+                    "n_positions": len(activations.h),
+                    "never_firing": never_firing(sae, activations),
+                    "reconstruction": report,
+                },
+                indent=1,
+            ),
+            encoding="utf-8",
+        )
+    print(json.dumps(report, indent=1), file=sys.stderr)
+    return Path(config.out)
+
+
+def run_reward(config: RewardConfig) -> Path:
+    """Train the head (mode 0) or blocks and head (mode 1); write a checkpoint in the own layout, with report."""
+    if config.mode not in (0, 1):
+        raise SarmError(f"mode {config.mode} is not available: 0 (head) or 1 (blocks + head)")
+    check_new(config.out)
+    stage1 = _stage1(Path(config.sae))
+    sae_config = stage1["config"]
+    shape = Shape(sae_config["layer"], sae_config["n_features"], sae_config["k"])
+    sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
+    pairs = [pair for path in config.data for pair in read_pairs(path)]
+    _check_parts(pairs, "pair")
+    print(f"{len(pairs):,} pairs", file=sys.stderr)
+    reader = Reader(sae_config["backbone"], shape.layer)
+    if config.mode == 1:
+        return run_blocks(config, shape, sae, pairs, reader, stage1)
+    stage2 = HeadStudy(reader, pairs, config)
+    w, report = stage2.sarm(sae)
+    for name, other in (
+        ("scalar_head", stage2.scalar_head()),
+        ("random_encoder", stage2.random_encoder(shape, config.seed)),
+    ):
+        other["paired_difference"] = stage2.paired_difference(report["test_margins"], other["test_margins"])
+        report[name] = other
+    with new_folder(config.out) as folder:
+        write_own(
+            folder,
+            shape=shape,
+            tensors=sae_tensors(sae, torch.float16),
+            head=w.astype(np.float32),
+            backbone=_found_from_anywhere(sae_config["backbone"]),
+            rule=reader.format.rule,
+            chat_template=reader.format.template,
+            name=config.name,
+        )
+        whole = {"stage1": stage1, "stage2": {"config": asdict(config), **report}}
+        (folder / "report.json").write_text(json.dumps(whole, indent=1), encoding="utf-8")
+        (folder / "README.md").write_text(card(folder / "report.json"), encoding="utf-8")
+    print((Path(config.out) / "README.md").read_text(encoding="utf-8"), file=sys.stderr)
+    return Path(config.out)
+
+
+def _found_from_anywhere(backbone: str) -> str:
+    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
+    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
+
+
+def _stage1(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SarmError(f"{folder / 'report.json'}: cannot be read ({error}); run train-sae first") from None

@@ -1,0 +1,231 @@
+"""Stage 1: pretrain a TopK SAE on residual-stream activations [SARM, sec. 3.1].
+
+Differences from the paper, each because it measured better here: b_pre starts at the mean (at block 15 of
+the demo backbone the mean carries 94 % of the squared norm), the loss is the fraction of VARIANCE
+unexplained, the decoder is renormalised every step, an auxiliary loss revives dead features, answers are also
+scored as if they had stopped earlier (`cuts.py`), and differences between answers to one prompt count extra.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sarm_core.model.precision import native_bfloat16
+from sarm_core.model.sae import TopKSAE, standardise
+from sarm_core.train.activations import KINDS, Activations
+
+__all__ = ["SAEConfig", "SAEReport", "measure", "never_firing", "train_sae"]
+
+
+@dataclass(frozen=True)
+class SAEConfig:
+    """Settings of one SAE run."""
+
+    backbone: str = "demo"
+    """"demo", a folder or a Hub id"""
+    layer: int = 15
+    """L: how many blocks run"""
+    n_features: int = 4608
+    """M, width of the dictionary"""
+    k: int = 27
+    """active features per position"""
+    data: list[str] = field(default_factory=list)
+    """files of conversations or pairs"""
+    tokens_per_text: int = 12
+    """random answer tokens taken from each text, beside its sentence ends"""
+    cut_texts: int = 0
+    """texts whose answers are also scored as if they had stopped earlier"""
+    cuts_per_text: int = 16
+    """random places at which each of them is cut"""
+    mix: dict[str, float] = field(default_factory=lambda: {"scored": 0.2, "sentence": 0.4, "token": 0.4})
+    """share of each kind of position in a batch"""
+    difference_weight: float = 0.0
+    """weight of the loss on differences between two answers to one prompt; half of each batch is such pairs"""
+    steps: int = 1500
+    """optimiser steps"""
+    batch: int = 1024
+    """positions a step"""
+    lr: float = 5e-4
+    """peak learning rate of Adam, with warm-up and linear decay"""
+    aux_k: int = 128
+    """dead features that reconstruct the residual in the auxiliary loss"""
+    dead_after: int = 60
+    """steps without firing after which a feature counts as dead"""
+    seed: int = 0
+    """seed of initialisation, positions and batches"""
+    cache: str = "runs/cache"
+    """folder of stored activations"""
+    out: str = "runs/sae"
+    """folder the SAE and its report are written to"""
+
+
+@dataclass(frozen=True)
+class SAEReport:
+    """What a run reached on one part of the data, at one kind of position."""
+
+    n: int
+    """positions measured"""
+    variance_unexplained: float
+    """sum |x_hat - x|^2 / sum |x - mean(x)|^2"""
+    normalised_mse: float
+    """mean_d (x_hat - x)^2 / mean_d x^2, averaged: the paper's loss"""
+    features_firing: int
+    """features active at least once"""
+
+
+def train_sae(
+    activations: Activations,
+    config: SAEConfig,
+    pairs: npt.NDArray[np.int64] | None = None,
+    log: bool = True,
+) -> TopKSAE:
+    """Train on the train part of `activations`. Deterministic for a seed, machine and thread count.
+
+    `pairs` [p, 2] are rows of two answers to one prompt; needed with `difference_weight`. What a reward
+    model says is a difference between such rows, a small part of the variance between all rows: without
+    this term the dictionary spends its features on what the prompts differ in.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    h = torch.from_numpy(activations.h)
+    train = activations.split == 0
+    pools = [torch.from_numpy(np.flatnonzero(train & (activations.kind == i))) for i in range(len(KINDS))]
+    n_pairs = config.batch // 4 if config.difference_weight and pairs is not None and len(pairs) else 0
+    shares = _batch_shares(config, [len(pool) for pool in pools], config.batch - 2 * n_pairs)
+    mean = _mean(h, torch.from_numpy(np.flatnonzero(train)))
+    sae = _initial(h.shape[1], config, mean, generator)
+    optimiser = torch.optim.Adam(sae.parameters(), lr=config.lr, betas=(0.9, 0.999))
+    silent = torch.zeros(config.n_features, dtype=torch.int64)
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=native_bfloat16())
+    started = time.monotonic()
+    for step in range(config.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * _schedule(step, config.steps)
+        picks = [
+            pool[torch.randint(len(pool), (n,), generator=generator)]
+            for pool, n in zip(pools, shares, strict=True)
+            if n
+        ]
+        if n_pairs and pairs is not None:
+            chosen = pairs[torch.randint(len(pairs), (n_pairs,), generator=generator).numpy()]
+            picks += [torch.from_numpy(chosen[:, 0]), torch.from_numpy(chosen[:, 1])]
+        x = standardise(h[torch.cat(picks)])
+        with mixed:
+            a = sae.pre_activations(x)
+        a = a.float()
+        codes = sae.select(a)
+        # Two dense products beat gathering k decoder columns here: the gather's gradient is the slow part.
+        z = torch.zeros_like(a).scatter(-1, codes.indices, codes.values)
+        with mixed:
+            x_hat = sae.decoder(z)
+        residual = x_hat.float() + sae.pre_bias - x
+        loss = residual.pow(2).sum() / (x - mean).pow(2).sum()
+        silent += 1
+        silent[codes.indices.unique()] = 0
+        dead = silent > config.dead_after
+        total = loss + _auxiliary(sae, a, residual.detach(), dead, config.aux_k) / 32
+        differences = torch.zeros(())
+        if n_pairs:
+            differences = _difference_loss(x, residual, n_pairs)
+            total = total + config.difference_weight * differences
+        optimiser.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
+        optimiser.step()
+        sae.normalise_decoder()
+        if log and (step % 100 == 0 or step == config.steps - 1):
+            rate = (step + 1) / (time.monotonic() - started)
+            print(
+                f"  step {step:5d}  variance unexplained {loss.item():.4f}  of differences {differences.item():.4f}  "
+                f"dead {int(dead.sum()):5d}  {rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+    return sae.eval().requires_grad_(False)
+
+
+def _difference_loss(x: Tensor, residual: Tensor, n_pairs: int) -> Tensor:
+    """Mean over the last 2 n rows' pairs of |(x_hat_a - x_hat_b) - (x_a - x_b)|^2 / |x_a - x_b|^2."""
+    left, right = slice(-2 * n_pairs, -n_pairs), slice(-n_pairs, None)
+    wanted = (x[left] - x[right]).pow(2).sum(-1).clamp_min(1e-3)
+    return ((residual[left] - residual[right]).pow(2).sum(-1) / wanted).mean()
+
+
+@torch.no_grad()
+def measure(sae: TopKSAE, activations: Activations, *, split: int, kind: str) -> SAEReport:
+    """Reconstruction figures on one part (0 train, 1 validation, 2 test) and kind of position."""
+    where = (activations.split == split) & (activations.kind == KINDS.index(kind))
+    x = standardise(torch.from_numpy(activations.h[where]))
+    mean = x.mean(0)
+    error = variance = mse = 0.0
+    fired = torch.zeros(sae.n_features, dtype=torch.bool)
+    for chunk in x.split(4096):
+        x_hat, codes = sae(chunk)
+        squared = (x_hat - chunk).pow(2)
+        error += squared.sum().item()
+        variance += (chunk - mean).pow(2).sum().item()
+        mse += (squared.mean(-1) / chunk.pow(2).mean(-1)).sum().item()
+        fired[codes.indices.unique()] = True
+    n = len(x)
+    return SAEReport(n, error / variance, mse / n, int(fired.sum()))
+
+
+@torch.no_grad()
+def never_firing(sae: TopKSAE, activations: Activations) -> int:
+    """How many features are active at no position at all."""
+    fired = torch.zeros(sae.n_features, dtype=torch.bool)
+    for chunk in torch.from_numpy(activations.h).split(4096):
+        fired[sae.encode(standardise(chunk)).indices.unique()] = True
+    return int((~fired).sum())
+
+
+def _batch_shares(config: SAEConfig, available: list[int], size: int) -> list[int]:
+    wanted = [config.mix.get(kind, 0.0) if n else 0.0 for kind, n in zip(KINDS, available, strict=True)]
+    total = sum(wanted)
+    if total <= 0:
+        raise ValueError("mix names no kind of position that the data contains")
+    return [round(size * share / total) for share in wanted]
+
+
+def _mean(h: Tensor, rows: Tensor) -> Tensor:
+    total = torch.zeros(h.shape[1], dtype=torch.float64)
+    for chunk in rows.split(16_384):
+        total += standardise(h[chunk]).double().sum(0)
+    return (total / len(rows)).float()
+
+
+def _initial(d: int, config: SAEConfig, mean: Tensor, generator: torch.Generator) -> TopKSAE:
+    """Unit-norm random decoder, encoder its transpose, b_pre at the mean."""
+    sae = TopKSAE(d, config.n_features, config.k)
+    with torch.no_grad():
+        sae.decoder.weight.copy_(torch.randn(d, config.n_features, generator=generator))
+        sae.normalise_decoder()
+        sae.encoder.weight.copy_(sae.decoder.weight.t())
+        sae.pre_bias.copy_(mean)
+    return sae
+
+
+def _auxiliary(sae: TopKSAE, a: Tensor, residual: Tensor, dead: Tensor, aux_k: int) -> Tensor:
+    """Let dead features predict what the live ones left over, so that they learn something to fire on."""
+    n_dead = int(dead.sum())
+    if n_dead == 0:
+        return torch.zeros(())
+    k = min(aux_k, n_dead)
+    values, indices = torch.topk(torch.where(dead, a, -torch.inf), k, dim=-1)
+    columns = sae.decoder.weight.t()
+    guess = torch.nn.functional.embedding_bag(indices, columns, per_sample_weights=values, mode="sum")
+    return (guess + residual).pow(2).sum() / residual.pow(2).sum().clamp_min(1e-8)
+
+
+def _schedule(step: int, steps: int) -> float:
+    warm = max(1, steps // 20)
+    if step < warm:
+        return (step + 1) / warm
+    return max(0.02, 1 - (step - warm) / max(1, steps - warm)) if steps > warm else math.nan
