@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from tests.app.test_token_view import luminance
+from tests.app.draw.test_token_view import luminance
 from tests.browser.conftest import ROOT, AppPage, AppServer
 
 pytestmark = pytest.mark.browser

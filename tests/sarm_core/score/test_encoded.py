@@ -1,0 +1,278 @@
+"""Answers kept on disk: the same numbers without the model, and never the wrong ones."""
+
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sarm_core import load_sarm
+from sarm_core.__main__ import main
+from sarm_core.errors import RowError
+from sarm_core.score import encoded as module
+from sarm_core.score.cache import cache_size, prune
+from sarm_core.score.encoded import encode_once
+from sarm_core.text.rows import Conversation
+from tests.sarm_core.tiny_models import reference_checkpoint
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory):
+    return load_sarm(reference_checkpoint(tmp_path_factory.mktemp("model") / "tiny"), dtype="float32")
+
+
+@pytest.fixture
+def answers():
+    rng = np.random.default_rng(3)
+    return [
+        Conversation(input_ids=tuple(rng.integers(2, 300, rng.integers(3, 30)).tolist())) for _ in range(11)
+    ]
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(module, "PART", 4)
+
+
+def refuse(*_, **__):
+    raise AssertionError("the model ran")
+
+
+def dense(found):
+    return found.matrix.csr.toarray()
+
+
+def test_second_pass_gives_the_same_activations_without_the_model(
+    scorer, answers, tmp_path, small_parts, monkeypatch
+):
+    first = encode_once(scorer, answers, folder=tmp_path)
+    plain = scorer.score(answers)
+    np.testing.assert_allclose(dense(first), plain.matrix.csr.toarray(), atol=1e-5)
+    monkeypatch.setattr(type(scorer), "score", refuse)
+    second = encode_once(scorer, answers, folder=tmp_path)
+    np.testing.assert_array_equal(dense(second), dense(first))
+    np.testing.assert_array_equal(second.matrix.rewards, first.matrix.rewards)
+    assert (first.reused, second.reused) == (0, 11)
+
+
+def test_interrupted_work_goes_on_at_the_last_whole_part(scorer, answers, tmp_path, small_parts):
+    def stop(done, total):
+        if done > 0.5 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_once(scorer, answers, folder=tmp_path, progress=stop)
+    assert not list(tmp_path.rglob("*.tmp"))
+    again = encode_once(scorer, answers, folder=tmp_path)
+    assert again.reused in (4, 8)
+    np.testing.assert_allclose(dense(again), scorer.score(answers).matrix.csr.toarray(), atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "not a file of ours"])
+def test_a_damaged_part_is_noticed_and_encoded_anew(scorer, answers, tmp_path, damage):
+    wanted = dense(encode_once(scorer, answers, folder=tmp_path))
+    (path,) = tmp_path.rglob("*.npz")
+    body = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(body[: len(body) // 2])
+    elif damage == "changed":
+        with np.load(path) as file:
+            arrays = dict(file)
+        arrays["data"] = arrays["data"] + 1
+        np.savez(path, **arrays)
+    else:
+        path.write_bytes(b"something else")
+    again = encode_once(scorer, answers, folder=tmp_path)
+    np.testing.assert_allclose(dense(again), wanted, atol=1e-6)
+    assert again.reused == 0 and "damaged" in again.notes[0]
+    assert encode_once(scorer, answers, folder=tmp_path).reused == 11
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), MemoryError()])
+def test_a_part_that_cannot_be_read_just_now_is_kept(
+    scorer, answers, tmp_path, small_parts, monkeypatch, error
+):
+    encode_once(scorer, answers, folder=tmp_path)
+    kept = sorted(tmp_path.rglob("*.npz"))
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", fail)
+        found = encode_once(scorer, answers[:2], folder=tmp_path)
+    assert found.reused == 0 and len(found.notes) == 1 and "cannot be read" in found.notes[0]
+    assert set(kept) < set(tmp_path.rglob("*.npz"))
+    assert encode_once(scorer, answers, folder=tmp_path).reused == len(answers)
+
+
+def test_pickled_arrays_are_never_loaded(scorer, answers, tmp_path):
+    encode_once(scorer, answers, folder=tmp_path)
+    (path,) = tmp_path.rglob("*.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+
+    class Trap:
+        def __reduce__(self):
+            return (refuse, ())
+
+    arrays["data"] = np.array([Trap()], dtype=object)
+    np.savez(path, **arrays)
+    assert encode_once(scorer, answers, folder=tmp_path).reused == 0
+
+
+class Counting:
+    """A scorer that says how many conversations the model had to read."""
+
+    def __init__(self, scorer):
+        self.scorer, self.read = scorer, 0
+
+    def __getattr__(self, name):
+        return getattr(self.scorer, name)
+
+    def score(self, rows, **how):
+        self.read += len(rows)
+        return self.scorer.score(rows, **how)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=14), min_size=1, max_size=4))
+def test_the_model_reads_each_answer_once_whatever_lists_it_comes_in(
+    scorer, answers, tmp_path_factory, small_parts, asked
+):
+    """Other orders, overlaps, repeats, more rows in front: never more than the new ones, and the same numbers."""
+    folder, counting = tmp_path_factory.mktemp("cache"), Counting(scorer)
+    plain = scorer.score(answers).matrix.csr.toarray()
+    seen = set()
+    for numbers in asked:
+        found = encode_once(counting, [answers[i] for i in numbers], folder=folder)
+        assert found.reused == sum(i in seen for i in numbers)
+        seen.update(numbers)
+        assert counting.read == len(seen)
+        np.testing.assert_allclose(dense(found), plain[numbers], atol=1e-5)
+        assert found.notes == ()
+
+
+def test_a_row_in_front_costs_one_answer(scorer, answers, tmp_path):
+    encode_once(scorer, answers[1:], folder=tmp_path)
+    assert encode_once(scorer, answers, folder=tmp_path).reused == len(answers) - 1
+
+
+def test_cut_tokens_stay_with_their_answer(scorer, answers, tmp_path):
+    short = load_sarm(scorer.checkpoint.folder, dtype="float32", max_length=5)
+    wanted = [max(0, len(answer.input_ids) - 5) for answer in answers]
+    assert encode_once(short, answers, folder=tmp_path).n_cut.tolist() == wanted
+    again = encode_once(short, answers[::-1], folder=tmp_path)
+    assert again.reused == len(answers) and again.n_cut.tolist() == wanted[::-1]
+
+
+def _in_a_process(folder, cache, numbers, barrier):
+    scorer = load_sarm(folder, dtype="float32")
+    rng = np.random.default_rng(3)
+    every = [
+        Conversation(input_ids=tuple(rng.integers(2, 300, rng.integers(3, 30)).tolist())) for _ in range(11)
+    ]
+    barrier.wait()
+    for i in numbers:
+        found = encode_once(scorer, [every[i]], folder=cache)
+        assert found.notes == ()
+
+
+def test_processes_that_write_at_once_lose_nothing(scorer, answers, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    workers = [
+        context.Process(target=_in_a_process, args=(scorer.checkpoint.folder, tmp_path, numbers, barrier))
+        for numbers in (range(0, 8), range(10, 2, -1))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    found = encode_once(scorer, answers, folder=tmp_path)
+    assert found.reused == len(answers) and found.notes == ()
+    np.testing.assert_allclose(dense(found), scorer.score(answers).matrix.csr.toarray(), atol=1e-5)
+
+
+def test_what_a_killed_writer_left_is_no_answer(scorer, answers, tmp_path):
+    encode_once(scorer, answers[:4], folder=tmp_path)
+    (path,) = tmp_path.rglob("*.npz")
+    half = path.with_name(f".{'0' * 32}.npz.17.4.tmp")
+    half.write_bytes(path.read_bytes()[:300])
+    found = encode_once(scorer, answers, folder=tmp_path)
+    assert found.reused == 4 and found.notes == ()
+    prune(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_model_or_length_limit_does_not_reuse(scorer, answers, tmp_path):
+    encode_once(scorer, answers, folder=tmp_path)
+    folder = scorer.checkpoint.folder
+    short = load_sarm(folder, dtype="float32", max_length=5)
+    found = encode_once(short, answers, folder=tmp_path)
+    assert found.reused == 0 and found.n_cut.max() > 0
+    other = load_sarm(reference_checkpoint(tmp_path / "other", seed=5), dtype="float32")
+    again = encode_once(other, answers, folder=tmp_path)
+    assert again.reused == 0
+    np.testing.assert_allclose(dense(again), other.score(answers).matrix.csr.toarray(), atol=1e-5)
+
+
+def test_a_folder_that_cannot_be_written_is_a_note(scorer, answers, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    found = encode_once(scorer, answers, folder=blocked)
+    assert len(found.matrix) == 11 and len(found.notes) == 1 and "cannot be written" in found.notes[0]
+
+
+def test_a_bad_row_is_named_before_the_model_runs(scorer, answers, tmp_path, small_parts, monkeypatch):
+    monkeypatch.setattr(type(scorer), "score", refuse)
+    bad = [*answers[:9], Conversation(input_ids=(3, 5_000_000)), *answers[9:]]
+    places = [("a.jsonl", number) for number in range(1, len(bad) + 1)]
+    with pytest.raises(RowError, match=r"a\.jsonl, row 10: .*vocabulary"):
+        encode_once(scorer, bad, places=places, folder=tmp_path)
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+# -- what is kept, and getting rid of it -----------------------------------------------------------------
+
+
+def test_only_what_was_not_used_for_so_long_goes(scorer, answers, tmp_path, small_parts):
+    encode_once(scorer, answers[:4], folder=tmp_path)
+    encode_once(scorer, answers[4:8], folder=tmp_path)
+    long_ago = time.time() - 10 * 86_400
+    for path in tmp_path.rglob("*.npz"):
+        os.utime(path, (long_ago, long_ago))
+    encode_once(scorer, answers[:4], folder=tmp_path)  # used today
+    assert prune(tmp_path, older_than=20).files == 0
+    assert prune(tmp_path, older_than=5).files == 1
+    assert encode_once(scorer, answers[:8], folder=tmp_path).reused == 4
+
+
+def test_the_command_shows_and_clears_the_cache_and_nothing_else(scorer, answers, tmp_path, capsys):
+    encode_once(scorer, answers, folder=tmp_path)
+    (path,) = tmp_path.rglob("*.npz")
+    mine = [tmp_path / "notes.npz", path.with_name("letter.txt"), tmp_path / "other" / f"{'a' * 32}.npz"]
+    for other in mine:
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("mine")
+    size = path.stat().st_size
+    assert main(["cache", "--cache", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}: 1 file, {size / 1e6:,.1f} MB\n"
+    assert main(["cache", "--cache", str(tmp_path), "--clear"]) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path}: 0 files, 0.0 MB\n")
+    assert not path.exists() and all(other.read_text() == "mine" for other in mine)
+    assert encode_once(scorer, answers, folder=tmp_path).reused == 0
+
+
+def test_a_cache_that_is_not_there_is_empty_and_a_file_in_its_place_is_one_line(tmp_path, capsys):
+    assert cache_size(tmp_path / "nowhere").files == 0
+    assert prune(tmp_path / "nowhere").files == 0
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    assert main(["cache", "--cache", str(blocked), "--clear"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1

@@ -1,0 +1,99 @@
+"""The exported folder, loaded by transformers alone, gives the steered rewards."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from sarm_core import Steering, load_sarm
+from sarm_core.errors import CheckpointError, SteeringError
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
+from sarm_core.ship.auto import export_auto
+from tests.sarm_core.tiny_models import KINDS, chatml, reference_checkpoint
+
+CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # the dense rewards are sums of 64 terms of size 20, in float32
+ROWS = [[3, 5, 8, 13, 21, 34], [2, 7, 1], [9] * 30]
+
+
+def steered(source):
+    """A steering of three active features, and the rewards of ROWS under it."""
+    scored = load_sarm(source, dtype="float32").score([{"input_ids": ids} for ids in ROWS])
+    ids, _ = scored.matrix.activations(0)
+    steering = Steering(scale={int(ids[0]): -1.5, int(ids[1]): 0.0, int(ids[2]): 3.0})
+    rewards = scored.steered(steering).rewards
+    assert not np.allclose(rewards, scored.rewards, atol=1e-3)
+    return steering, rewards
+
+
+def padded(rows, left):
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), 1)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        where = slice(width - len(row), width) if left else slice(0, len(row))
+        ids[i, where], mask[i, where] = torch.tensor(row), 1
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("k", [6, None])
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_the_steered_rewards_alone_and_padded_on_either_side(kind, k, tmp_path):
+    source = reference_checkpoint(tmp_path / "source", kind, k=k)
+    steering, wanted = steered(source)
+    target = export_auto(open_checkpoint(source), steering, tmp_path / "target")
+    model, report = AutoModelForSequenceClassification.from_pretrained(target, output_loading_info=True)
+    assert not report["missing_keys"] and not report["mismatched_keys"]
+    with torch.inference_mode():
+        for left in (False, True):
+            output = model.eval()(**padded(ROWS, left))
+            np.testing.assert_allclose(output.logits[:, 0].numpy(), wanted, **CLOSE)
+        alone = [model(**padded([row], False)).logits.item() for row in ROWS]
+    np.testing.assert_allclose(alone, wanted, **CLOSE)
+    assert ((output.hidden_states[0] != 0).sum(-1) == (k or 64)).all()
+
+
+def test_text_through_the_folder_s_own_tokenizer_is_scored_at_the_end_of_turn(tmp_path):
+    source = reference_checkpoint(tmp_path / "source", tokenizer=chatml())
+    messages = [
+        {"role": "user", "content": "Is it safe?"},
+        {"role": "assistant", "content": "Yes, if aired."},
+    ]
+    wanted = load_sarm(source, dtype="float32").score([{"messages": messages}]).rewards
+    target = export_auto(open_checkpoint(source), Steering(), tmp_path / "target")
+    model = AutoModelForSequenceClassification.from_pretrained(target).eval()
+    tokenizer = AutoTokenizer.from_pretrained(target)
+    text = tokenizer.apply_chat_template(messages, tokenize=False)
+    batch = tokenizer([text], return_tensors="pt", add_special_tokens=False)
+    with torch.inference_mode():
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    np.testing.assert_allclose(logits[:, 0].numpy(), wanted, atol=1e-5)
+
+
+def test_the_folder_needs_nothing_of_this_project(tmp_path):
+    source = reference_checkpoint(tmp_path / "source")
+    steering, wanted = steered(source)
+    target = export_auto(open_checkpoint(source), steering, tmp_path / "target")
+    code = (
+        "import sys, torch, modeling_sarm\n"
+        "from transformers import AutoModelForSequenceClassification as A\n"
+        f"logits = A.from_pretrained({str(target)!r}).eval()(input_ids=torch.tensor([{ROWS[0]}])).logits\n"
+        "assert not [name for name in sys.modules if name.startswith('sarm_core')]\n"
+        "print(logits.item())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=target, capture_output=True, text=True, check=True)
+    assert float(run.stdout) == pytest.approx(float(wanted[0]), abs=1e-5)
+
+
+def test_what_cannot_be_folded_or_would_overwrite_leaves_nothing(tmp_path):
+    source = open_checkpoint(reference_checkpoint(tmp_path / "source"))
+    with pytest.raises(SteeringError, match="no head weight can express"):
+        export_auto(source, Steering(set={1: 2.0}), tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="not an empty folder"):
+        export_auto(source, Steering(), tmp_path / "full")

@@ -1,0 +1,455 @@
+"""Both training stages end to end on a tiny backbone, and the head against an independent optimiser."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from scipy import optimize, sparse
+
+from sarm_core import load_sarm
+from sarm_core.__main__ import main
+from sarm_core.errors import CheckpointError, RowError, SarmError
+from sarm_core.model.backbone import cut_backbone
+from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
+from sarm_core.text.rows import Conversation, Message, conversation_of
+from sarm_core.train.activations import KINDS as POSITIONS
+from sarm_core.train.activations import Activations, Reader, collect, collect_cuts
+from sarm_core.train.cuts import scored_after_cuts
+from sarm_core.train.data import read_pairs, read_texts, split_of
+from sarm_core.train.reward import RewardConfig, accuracy, fit_head, pick_head
+from sarm_core.train.runs import read_config, run_reward, run_sae
+from sarm_core.train.sae import SAEConfig, measure, train_sae
+from tests.sarm_core.tiny_models import KINDS, WIDTH, backbone, chatml, reference_checkpoint
+
+GOOD = ["Yes, gladly.", "Of course: here it is.", "Sure! Let us see."]
+BAD = ["No.", "Never! Go away...", "I can't."]
+
+
+def preferences(n=80):
+    """Rows in which the polite answer is always the chosen one."""
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "prompt": f"Question {i:03d}: is it {rng.integers(100, 1000)}?",
+            "chosen": GOOD[rng.integers(3)],
+            "rejected": BAD[rng.integers(3)],
+            "source": "planted",
+        }
+        for i in range(n)
+    ]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a tiny backbone that has a tokenizer, and a file of planted preferences."""
+    folder = tmp_path_factory.mktemp("training")
+    backbone("llama").save_pretrained(folder / "tiny")
+    chatml().save_pretrained(folder / "tiny")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in preferences()))
+    return folder
+
+
+def sae_config(place, out, **changes):
+    settings = {
+        "backbone": str(place / "tiny"),
+        "layer": 2,
+        "n_features": 48,
+        "k": 6,
+        "data": [str(place / "pairs.jsonl")],
+        "tokens_per_text": 4,
+        "steps": 60,
+        "batch": 64,
+        "cache": str(place / "cache"),
+        "out": str(out),
+    }
+    return SAEConfig(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def stage1(place):
+    return run_sae(sae_config(place, place / "sae"))
+
+
+# -- stage 1 ---------------------------------------------------------------------------------------------
+
+
+def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, stage1):
+    sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, 6))
+    norms = sae.decoder.weight.norm(dim=0)
+    torch.testing.assert_close(norms, torch.ones(48), atol=2e-3, rtol=0)
+    report = json.loads((stage1 / "report.json").read_text())
+    assert report["config"]["k"] == 6
+    reader = Reader(str(place / "tiny"), 2)
+    texts = list(read_texts(place / "pairs.jsonl"))
+    activations = collect(reader, texts, tokens_per_text=4, seed=0, cache=place / "cache")
+    stated = report["reconstruction"]["test/scored"]
+    again = measure(sae, activations, split=2, kind="scored")
+    assert again.n == stated["n"] == sum(text.split == "test" for text in texts)
+    assert again.variance_unexplained == pytest.approx(stated["variance_unexplained"], abs=0.02)
+
+
+def test_training_explains_more_variance_than_the_initial_sae(place):
+    reader = Reader(str(place / "tiny"), 2)
+    texts = list(read_texts(place / "pairs.jsonl"))
+    activations = collect(reader, texts, tokens_per_text=4, seed=0, cache=place / "cache")
+
+    def unexplained(steps):
+        config = sae_config(place, "unused", steps=steps)
+        return measure(train_sae(activations, config, log=False), activations, split=2, kind="token")
+
+    assert unexplained(150).variance_unexplained < 0.75 * unexplained(1).variance_unexplained
+
+
+def test_the_measured_variance_is_the_textbook_one(place):
+    rng = np.random.default_rng(0)
+    h = rng.normal(size=(200, WIDTH)).astype(np.float16)
+    data = Activations(h, np.zeros(200, np.int8), np.zeros(200, np.int8))
+    sae = train_sae(data, sae_config(place, "unused", mix={"scored": 1.0}, steps=20), log=False)
+    report = measure(sae, data, split=0, kind="scored")
+    wide = h.astype(np.float64)
+    x = (wide - wide.mean(1, keepdims=True)) / (wide.std(1, ddof=1, keepdims=True) + 1e-6)
+    with torch.no_grad():
+        x_hat = sae(torch.from_numpy(x).float())[0].double().numpy()
+    wanted = ((x_hat - x) ** 2).sum() / ((x - x.mean(0)) ** 2).sum()
+    assert report.variance_unexplained == pytest.approx(wanted, rel=1e-3)
+    assert report.normalised_mse == pytest.approx(
+        np.mean(((x_hat - x) ** 2).mean(1) / (x**2).mean(1)), rel=1e-3
+    )
+
+
+def test_a_seed_decides_the_run(place, tmp_path, stage1):
+    again = run_sae(sae_config(place, tmp_path / "again"))
+    other = run_sae(sae_config(place, tmp_path / "other", seed=1))
+    weights = [load_file(folder / "sae.safetensors") for folder in (stage1, again, other)]
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name])
+    assert not torch.equal(weights[0]["encoder.weight"], weights[2]["encoder.weight"])
+
+
+def test_activations_are_read_once_and_belong_to_their_backbone(place, tmp_path):
+    texts = list(read_texts(place / "pairs.jsonl"))[:30]
+    cache = tmp_path / "cache"
+
+    def read(folder):
+        return collect(Reader(str(folder), 2, torch.float32), texts, tokens_per_text=2, seed=0, cache=cache)
+
+    first = read(place / "tiny")
+    stored = sorted(cache.iterdir())
+    np.testing.assert_array_equal(read(place / "tiny").h, first.h)
+    assert sorted(cache.iterdir()) == stored
+    twin = tmp_path / "elsewhere" / "tiny"  # same name, other weights
+    backbone("llama", seed=5).save_pretrained(twin)
+    chatml().save_pretrained(twin)
+    assert not np.allclose(read(twin).h, first.h, atol=1e-2)
+
+
+def test_every_collected_position_lies_in_its_answer_and_in_its_part(place, tmp_path):
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    texts = list(read_texts(place / "pairs.jsonl"))[:40]
+    data = collect(reader, texts, tokens_per_text=3, seed=0, cache=tmp_path)
+    scored = data.kind == POSITIONS.index("scored")
+    assert scored.sum() == len(texts)
+    sequences = reader.format.tokens([text.conversation for text in texts])
+    wanted = reader.encoder.hidden(
+        [s.input_ids for s in sequences], [np.array([s.scored]) for s in sequences]
+    )
+    np.testing.assert_allclose(data.h[scored], wanted, atol=2e-2, rtol=2e-3)
+    parts = [("train", "validation", "test").index(text.split) for text in texts]
+    np.testing.assert_array_equal(data.split[scored], parts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cut_answers_have_the_activation_of_a_shorter_answer_or_are_refused(kind, tmp_path):
+    model = open_checkpoint(reference_checkpoint(tmp_path / kind, kind)).build(
+        dtype=torch.float32, device="cpu"
+    )
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(2, 300, n).astype(np.int32) for n in (30, 12, 21)]
+    cuts = [np.array([3, 11, 27]), np.array([5]), np.array([0, 1, 18, 19])]
+    if kind in ("gemma2", "qwen3", "mistral"):  # windows would see past the cuts
+        with pytest.raises(SarmError, match="full attention"):
+            scored_after_cuts(model, sequences, cuts, token_budget=64)
+        return
+    got = scored_after_cuts(model, sequences, cuts, token_budget=64)
+    wanted = []
+    with torch.inference_mode():
+        for sequence, where in zip(sequences, cuts, strict=True):
+            for cut in where:
+                ids = torch.from_numpy(np.append(sequence[: cut + 1], sequence[-1]).astype(np.int64))
+                wanted.append(model.hidden(ids[None])[0, -1].numpy())
+    np.testing.assert_allclose(got, np.array(wanted), atol=1e-4)
+
+
+def test_cut_texts_join_the_training_positions(place, tmp_path):
+    reader = Reader(str(place / "tiny"), 2)
+    texts = list(read_texts(place / "pairs.jsonl"))
+    cuts = collect_cuts(reader, texts, n_texts=20, cuts_per_text=3, seed=0, cache=tmp_path)
+    assert set(cuts.kind) == {POSITIONS.index("cut")} and 0 < len(cuts.h) <= 60
+    out = run_sae(
+        sae_config(
+            place,
+            tmp_path / "out",
+            cut_texts=20,
+            mix={"scored": 0.5, "cut": 0.5},
+            steps=5,
+            cache=str(tmp_path),
+        )
+    )
+    assert (out / "sae.safetensors").exists()
+
+
+# -- stage 2 ---------------------------------------------------------------------------------------------
+
+
+def reward_config(place, out, **changes):
+    settings = {
+        "sae": str(place / "sae"),
+        "data": [str(place / "pairs.jsonl")],
+        "cache": str(place / "cache"),
+        "decays": [1e-3, 1e-1],
+        "out": str(out),
+    }
+    return RewardConfig(**{**settings, **changes})
+
+
+def test_mode_0_gives_a_checkpoint_that_prefers_what_was_planted(place, stage1, tmp_path):
+    out = run_reward(reward_config(place, tmp_path / "sarm", name="tiny"))
+    scorer = load_sarm(out, dtype="bfloat16")
+    rows = preferences(200)[100:]
+    chosen = scorer.score([{"prompt": r["prompt"], "response": r["chosen"]} for r in rows]).rewards
+    rejected = scorer.score([{"prompt": r["prompt"], "response": r["rejected"]} for r in rows]).rewards
+    assert np.mean(chosen > rejected) > 0.85
+    report = json.loads((out / "report.json").read_text())["stage2"]
+    for entry in (report, report["scalar_head"], report["random_encoder"]):
+        assert entry["test"]["all"]["n"] == sum(
+            split_of(p.chosen) == "test" for p in read_pairs(place / "pairs.jsonl")
+        )
+    card = (out / "README.md").read_text()
+    assert "# tiny" in card and f"{report['test']['all']['accuracy']:.3f}" in card
+
+
+def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1, tmp_path):
+    out = run_reward(reward_config(place, tmp_path / "sarm"))
+    report = json.loads((out / "report.json").read_text())["stage2"]
+    test = [pair for pair in read_pairs(place / "pairs.jsonl") if pair.split == "test"]
+    scorer = load_sarm(out, dtype="bfloat16")
+    chosen = scorer.score([pair.chosen for pair in test]).rewards
+    rejected = scorer.score([pair.rejected for pair in test]).rewards
+    np.testing.assert_allclose(chosen - rejected, report["test_margins"], atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_mode_1_trains_blocks_and_head_with_the_sae_frozen(place, stage1, tmp_path, kind):
+    folder = tmp_path / kind
+    backbone(kind).save_pretrained(folder)
+    chatml().save_pretrained(folder)
+    report = json.loads((stage1 / "report.json").read_text())
+    report["config"]["backbone"] = str(folder)
+    frozen = tmp_path / "sae"
+    frozen.mkdir()
+    (frozen / "report.json").write_text(json.dumps(report))
+    (frozen / "sae.safetensors").write_bytes((stage1 / "sae.safetensors").read_bytes())
+    config = reward_config(
+        place, tmp_path / "sarm", sae=str(frozen), mode=1, epochs=12, batch=16, lr=1e-3, weight_decay=0.0
+    )
+    out = run_reward(config)
+    stage2 = json.loads((out / "report.json").read_text())["stage2"]
+    assert stage2["losses"][0] == pytest.approx(np.log(2), abs=1e-6)  # the head starts at zero
+    assert np.mean(stage2["losses"][-4:]) < 0.5
+    scorer = load_sarm(out, dtype="float32")
+    before, after = load_file(frozen / "sae.safetensors"), load_file(out / "sarm.safetensors")
+    for name, tensor in before.items():
+        assert torch.equal(tensor.float(), after[f"sae.{name}"].float()), name
+    start = cut_backbone(folder, 2, torch.float32).state_dict()
+    moved = [n for n, t in scorer.model.model.state_dict().items() if not torch.allclose(t, start[n])]
+    assert moved
+    rows = preferences(140)[100:]
+    chosen = scorer.score([{"prompt": r["prompt"], "response": r["chosen"]} for r in rows]).rewards
+    rejected = scorer.score([{"prompt": r["prompt"], "response": r["rejected"]} for r in rows]).rewards
+    assert np.mean(chosen > rejected) > 0.85
+
+
+def test_mode_1_is_the_same_for_the_same_seed(place, stage1, tmp_path):
+    outs = [
+        run_reward(reward_config(place, tmp_path / f"m{i}", mode=1, epochs=1, batch=16, lr=1e-3))
+        for i in range(2)
+    ]
+    heads = [load_file(out / "sarm.safetensors")["score.weight"] for out in outs]
+    assert torch.equal(*heads) and heads[0].abs().sum() > 0
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.sampled_from([1e-2, 1e-1, 1.0]), st.booleans())
+def test_the_head_is_the_optimum_an_independent_optimiser_finds(seed, decay, as_sparse):
+    rng = np.random.default_rng(seed)
+    d = rng.normal(size=(30, 5)) * (rng.random((30, 5)) < 0.7)
+    d[:, 4] = 0.0  # a feature that never differs
+    v = rng.random(30) + 0.1
+    w = fit_head(sparse.csr_matrix(d) if as_sparse else d, v, decay)
+
+    def objective(w):
+        return np.average(np.log1p(np.exp(-d @ w)), weights=v) + decay / 2 * w @ w
+
+    other = optimize.minimize(
+        objective,
+        rng.normal(size=5),
+        method="Nelder-Mead",
+        options={"maxiter": 20_000, "xatol": 1e-9, "fatol": 1e-12, "maxfev": 40_000},
+    )
+    assert objective(w) <= other.fun + 1e-7
+    np.testing.assert_allclose(w, other.x, atol=5e-3)
+    assert w[4] == 0.0
+
+
+def test_a_planted_preference_gives_the_head_its_sign():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(400, 6))
+    w = fit_head(z * np.where((z @ [2, -1, 0, 0, 0, 0] > 0)[:, None], 1, -1), np.ones(400), 1e-2)
+    assert w[0] > 0 > w[1] and abs(w[0]) > abs(w[1]) > 5 * np.abs(w[2:]).max()
+
+
+def test_the_validation_part_chooses_the_decay():
+    rng = np.random.default_rng(1)
+    d = rng.normal(size=(20, 15))
+    w, decay, loss = pick_head(d, np.ones(20), -d, np.ones(20), [1e-4, 1e-2, 10.0], log=False)
+    assert decay == 10.0  # validation contradicts training: the strongest decay loses least
+    assert loss == pytest.approx(np.mean(np.log1p(np.exp(d @ w))))
+    with pytest.raises(SarmError, match="decays is empty"):
+        pick_head(d, np.ones(20), d, np.ones(20), [])
+
+
+def test_accuracy_counts_ties_as_wrong_with_wilsons_interval():
+    from scipy.stats import binomtest
+
+    margins = np.array([1.0] * 60 + [-1.0] * 30 + [0.0] * 10)
+    result = accuracy(margins)
+    interval = binomtest(60, 100).proportion_ci(method="wilson")
+    assert (result.n, result.accuracy, result.ties) == (100, 0.6, 10)
+    assert (result.low, result.high) == pytest.approx((interval.low, interval.high), abs=1e-6)
+
+
+# -- data ------------------------------------------------------------------------------------------------
+
+
+@given(st.text(min_size=1), st.text(), st.text())
+def test_a_prompt_is_in_one_part_whatever_its_answers(prompt, answer, more):
+    one = Conversation(messages=(Message("user", prompt), Message("assistant", answer)))
+    other = Conversation(
+        messages=(
+            Message("system", "s"),
+            Message("user", prompt),
+            Message("assistant", more),
+            Message("user", "go on"),
+            Message("assistant", answer),
+        )
+    )
+    assert split_of(one) == split_of(other)
+
+
+def test_about_a_tenth_is_held_out_for_each_part():
+    parts = [split_of(conversation_of({"prompt": f"p{i}", "response": "a"})) for i in range(3000)]
+    for part in ("validation", "test"):
+        assert 0.08 < parts.count(part) / 3000 < 0.12
+
+
+def test_corpus_rows_make_pairs_of_different_quality_with_a_bounded_weight(tmp_path):
+    row = {
+        "prompt": "p",
+        "category": "code",
+        "answers": [{"text": f"a{q}{i}", "quality": q} for q in (1, 2, 3) for i in range(2)],
+    }
+    (tmp_path / "c.jsonl").write_text(json.dumps(row))
+    pairs = list(read_pairs(tmp_path / "c.jsonl"))
+    assert len(pairs) == 12 and sum(p.weight for p in pairs) == pytest.approx(4.0)
+    assert all(p.chosen.answer[1] > p.rejected.answer[1] for p in pairs)
+    assert len(list(read_texts(tmp_path / "c.jsonl"))) == 6
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "p", "answers": "text"},
+        {"prompt": "p", "answers": [1]},
+        {"prompt": "p", "answers": [{"text": "a"}, {"text": "b"}]},
+        {"prompt": "p", "answers": [{"text": "a", "quality": "x"}]},
+        {"prompt": "p", "chosen": "a"},
+    ],
+)
+def test_a_bad_training_row_names_file_and_row(tmp_path, row):
+    (tmp_path / "c.jsonl").write_text(json.dumps(row))
+    with pytest.raises(RowError, match=r"c\.jsonl, row 1"):
+        list(read_pairs(tmp_path / "c.jsonl"))
+
+
+# -- settings --------------------------------------------------------------------------------------------
+
+
+def test_settings_come_from_yaml_and_the_command_line(tmp_path):
+    (tmp_path / "c.yaml").write_text("data: [a.jsonl]\nlr: 5e-4\ndecays: [1e-3, 0.1]\nmode: 1\n")
+    config = read_config(RewardConfig, tmp_path / "c.yaml", ["epochs=7", "lr=1e-5", "name=x y"])
+    assert (config.lr, config.epochs, config.name, config.decays) == (1e-5, 7, "x y", [1e-3, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "words"),
+    [
+        ("data: [a]", ["depth=3"], "unknown setting 'depth'; known: backbone"),
+        ("- a", [], "expected settings"),
+        ("- a", ["k=3"], "expected settings"),
+        ("data: a.jsonl", [], "data is 'a.jsonl', not a list"),
+        ("data: [1]", [], "not a list of texts"),
+        ("data: [a]\nsteps: 1.5", [], "steps is 1.5, not a whole number"),
+        ("data: [a]\nsteps: true", [], "steps is True, not a whole number"),
+        ("data: [a]\nlr: fast", [], "lr is 'fast', not a number"),
+        ("data: [a]", ["k"], "k is None, not a whole number"),
+        ("data: [a]\nout: 5", [], "out is 5, not a text"),
+        ("data: [a]\nmix: 5", [], "mix is 5, not a mapping"),
+        ("layer: 2", [], "data is empty"),
+        ("a: [", [], "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path, text, changes, words):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(SarmError) as caught:
+        read_config(SAEConfig, tmp_path / "c.yaml", changes)
+    assert words in str(caught.value) and str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_existing_output_is_refused_before_the_work_and_not_after(place, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("x")
+    for run, config in ((run_sae, sae_config), (run_reward, reward_config)):
+        with pytest.raises(CheckpointError, match="already exists"):
+            run(config(place, tmp_path / "out", data=["never read"]))
+
+
+def test_too_few_prompts_are_refused_with_a_remedy(place, stage1, tmp_path):
+    (tmp_path / "few.jsonl").write_text(json.dumps(preferences()[0]))
+    for run, config in ((run_sae, sae_config), (run_reward, reward_config)):
+        with pytest.raises(SarmError, match=r"falls in the .* part.*give more prompts"):
+            run(config(place, tmp_path / "out", data=[str(tmp_path / "few.jsonl")]))
+
+
+def test_the_commands_run_a_yaml_file(place, tmp_path, capsys):
+    (tmp_path / "sae.yaml").write_text(
+        f"backbone: {place / 'tiny'}\nlayer: 2\nn_features: 32\nk: 4\nsteps: 3\nbatch: 16\n"
+        f"data: [{place / 'pairs.jsonl'}]\ncache: {tmp_path / 'cache'}\n"
+    )
+    assert (
+        main(["train-sae", str(tmp_path / "sae.yaml"), f"out={tmp_path / 'sae'}", "tokens_per_text=0"]) == 0
+    )
+    (tmp_path / "reward.yaml").write_text(
+        f"sae: {tmp_path / 'sae'}\ndata: [{place / 'pairs.jsonl'}]\ncache: {tmp_path / 'cache'}\n"
+        f"decays: [0.1]\nout: {tmp_path / 'sarm'}\n"
+    )
+    assert main(["train-reward", str(tmp_path / "reward.yaml")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'sae'}\n{tmp_path / 'sarm'}\n"
+    assert load_sarm(tmp_path / "sarm").n_features == 32
+    assert main(["train-reward", str(tmp_path / "reward.yaml"), "mode=5", f"out={tmp_path / 'x'}"]) == 2
+    assert "mode 5 is not available" in capsys.readouterr().err
+    assert main(["train-reward", str(tmp_path / "reward.yaml"), "sae=nowhere", f"out={tmp_path / 'x'}"]) == 2
+    assert "run train-sae first" in capsys.readouterr().err
