@@ -63,9 +63,15 @@ def test_contrast_scores_are_the_reference_ones(loaded):
     scorer, expected = loaded
     matrix = scorer.score(rows_of(expected)).matrix
     sides = expected["contrast"]
-    result = contrast(matrix.select(sides["chosen"]), matrix.select(sides["rejected"]), resamples=0)
+    chosen, rejected = matrix.select(sides["chosen"]), matrix.select(sides["rejected"])
+    result = contrast(chosen, rejected, resamples=0)
+    sums = np.asarray(chosen.csr.sum(0) + rejected.csr.sum(0), dtype=np.float64).ravel()
+    divisor = np.abs(sums + sums.mean())
     for feature, wanted in sides["scores"].items():
-        assert result.scores[int(feature)] == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+        # A sum is right to 1e-5. Where sums of mixed signs nearly cancel, the division makes more of that: one
+        # processor's float32 products gave 182.41 where another's gave 182.39, over a divisor of 0.01.
+        error = 1e-5 * (1 + abs(wanted)) / divisor[int(feature)]
+        assert result.scores[int(feature)] == pytest.approx(wanted, rel=0, abs=error)
 
 
 def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
