@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sarm_core.errors import SarmError
 
-__all__ = ["FeatureMatrix", "reward_order"]
+__all__ = ["FeatureMatrix", "reward_order", "separating_features"]
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -184,3 +184,17 @@ def _sum_by_id(ids: Ids, values: npt.NDArray[np.float64]) -> tuple[Ids, npt.NDAr
     unique, inverse = np.unique(ids, return_inverse=True)
     sums = np.bincount(inverse, weights=values, minlength=unique.size)
     return unique, np.asarray(sums, dtype=np.float64)
+
+
+def separating_features(matrix: FeatureMatrix, n: int) -> list[int]:
+    """The `n` features whose contributions w z vary most over the answers, most first; fewer when fewer vary."""
+    if len(matrix) < 2:
+        return []
+    contributions = matrix.csr.multiply(matrix.head[None, :].astype(np.float64)).tocsc()
+    mean = np.asarray(contributions.mean(axis=0)).ravel()
+    square = np.asarray(contributions.multiply(contributions).mean(axis=0)).ravel()
+    spread = square - mean**2
+    # A feature that is alike everywhere has a spread of rounding errors, not of 0.
+    varies = spread > 1e-12 * np.maximum(square, 1e-30)
+    order = np.argsort(-np.where(varies, spread, 0.0), kind="stable")[:n]
+    return [int(i) for i in order if varies[i]]

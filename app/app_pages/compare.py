@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.compare.flips_line import flips_line
 from app.compare.inputs import input_row
 from app.compare.prompt import prompt_box
 from app.compare.shares_view import shares
+from app.compare.stored_pairs import flips_line
 from app.compare.why_view import why
 from app.draw.plain_text import cut, plain
 from app.session import session

@@ -7,7 +7,7 @@ import streamlit as st
 from app.label.adjudication import disputed_feature
 from app.label.agreement_view import agreement
 from app.label.blind import withheld
-from app.label.focus_style import FOCUS_STYLE
+from app.label.guidelines import FOCUS_STYLE
 from app.label.people_section import people_section
 from app.label.transfer import export_section, import_section
 from app.session import session

@@ -7,12 +7,13 @@ import pandas as pd
 import streamlit as st
 
 from app.compare.prompt import prompt_box
-from app.compare.why import bars, feature_title
 from app.components.feature_bars import feature_bars
 from app.draw.token_view import token_html
 from app.explain.answer_choice import choose_answer
+from app.explain.bars import bars
 from app.explain.occlusion_view import which_words
 from app.session import session
+from app.session.feature_title import feature_title
 
 MOST_BARS = 40
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.draw.csv_file import as_csv
+from app.draw.files import as_csv
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions

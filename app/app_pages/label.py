@@ -7,8 +7,7 @@ import streamlit as st
 from app.draw.plain_text import plain
 from app.features.view import colour_scale
 from app.label.evidence_column import SHOWN, evidence, read_evidence
-from app.label.focus_style import FOCUS_STYLE
-from app.label.guidelines import guidelines
+from app.label.guidelines import FOCUS_STYLE, guidelines
 from app.label.label_check import check_running, draw_check
 from app.label.label_fields import Fields
 from app.label.label_form import label_form

@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from app.compare.why import separating_features, signed
+from app.compare.why import signed
 from app.compare.why_view import BASES
 from app.draw.plain_text import cut, plain
 from app.session import session
@@ -22,7 +22,7 @@ from app.steer.panel import MOST_OFFERED, group_form
 from feature_db.label.blindness import hidden_from
 from feature_db.label.label_categories import DISAGREED, label_categories
 from sarm_core.explain.shares import Partition, Shares, margin_shares, reward_shares, reward_table
-from sarm_core.features import FeatureMatrix
+from sarm_core.features import FeatureMatrix, separating_features
 from sarm_core.score.scorer import Scored
 
 __all__ = ["category_groups", "share_chart", "share_table", "shares"]

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import streamlit as st
 
-from app.compare.why import Decision, feature_title, signed
+from app.compare.why import Decision, signed
 from app.draw.plain_text import plain
 from app.draw.token_view import token_html
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
+from app.session.feature_title import feature_title
 from sarm_core.score.scorer import Scored
 
 __all__ = ["side_by_side"]

@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 
 from app.compare.side_by_side import side_by_side
-from app.compare.why import Decision, bars, decide, in_words
+from app.compare.why import Decision, decide, in_words
 from app.components.feature_bars import feature_bars
 from app.draw.plain_text import cut, plain
+from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine

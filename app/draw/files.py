@@ -1,4 +1,4 @@
-"""Uploaded files as paths the readers take, and errors that name the file the person chose."""
+"""Files that people bring and take away: uploads as paths the readers take, tables as CSV."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
+import pandas as pd
+
+from feature_db.exchange.foreign import csv_cell
 from sarm_core.errors import RowError, SarmError
 from sarm_core.text.text_files import TEXT_ENDINGS
 
-__all__ = ["uploaded"]
+__all__ = ["as_csv", "uploaded"]
 
 
 @contextmanager
@@ -41,3 +44,12 @@ def uploaded(*files: tuple[str, bytes]) -> Iterator[list[Path]]:
             for place, name in names.items():
                 text = text.replace(place, name)
             raise type(error)(text) from None
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """The table as CSV without its index. Text that a spreadsheet would run as a formula begins with an apostrophe."""
+    safe = table.copy()
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = safe[name].map(csv_cell)
+    return safe.to_csv(index=False)

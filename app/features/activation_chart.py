@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from app.compare.why import AGAINST, FOR
+from app.draw.colours import AGAINST, FOR
 from feature_db.records import FeatureRecord
 
 __all__ = ["Mark", "Shape", "activation_chart", "shape_of"]

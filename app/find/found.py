@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.compare.why import AGAINST, FOR
+from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
 from sarm_core.demo import corpus as axes

@@ -1,10 +1,10 @@
-"""The written rubric of the verdict, and how to label, in a dialog."""
+"""How to label: the written rubric of the verdict in a dialog, and the frame that shows where the keyboard is."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-__all__ = ["RUBRIC", "guidelines"]
+__all__ = ["FOCUS_STYLE", "RUBRIC", "guidelines"]
 
 RUBRIC = {
     1: "No pattern: the texts have nothing in common that I can name",
@@ -13,6 +13,13 @@ RUBRIC = {
     4: "One meaning with few exceptions: at most one text in ten",
     5: "One meaning in every text I read, the weaker bands included",
 }
+
+FOCUS_STYLE = """<style>
+a:focus-visible, [role=tab]:focus-visible, summary:focus-visible, [role=radio]:focus-visible,
+input[type=radio]:focus-visible + div {
+  outline: 2px solid #4f7fe6 !important; outline-offset: 2px; border-radius: 0.3rem }
+</style>"""
+"""Streamlit frames focused buttons and boxes, but neither links nor tabs."""
 
 
 @st.dialog("How to label", width="large")

@@ -12,9 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.compare.why import AGAINST, FOR
-from app.draw.csv_file import as_csv
-from app.draw.files import uploaded
+from app.draw.colours import AGAINST, FOR
+from app.draw.files import as_csv, uploaded
 from app.find.found import encoded_corpus
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine

@@ -9,13 +9,13 @@ from urllib.parse import quote, urlencode
 
 import streamlit as st
 
-from app.compare.why import separating_features
 from app.draw.plain_text import plain
 from app.session.comparison import Comparison, corpus, from_corpus, from_json
 from app.session.engine import Choice, Engine, default_choice, load_engine
 from app.session.steering_state import SteeringState
 from feature_db import StoreError
 from sarm_core.errors import SarmError
+from sarm_core.features import separating_features
 from sarm_core.score.scorer import Scored, TokenTrace
 
 __all__ = [

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
-from app.compare.why import separating_features
 from app.components.rerank import as_steering, from_steering, rerank
 from app.draw.plain_text import cut, plain
 from app.draw.popovers import close_popover, popover, turn
@@ -16,6 +15,7 @@ from app.session.comparison import Comparison
 from app.session.engine import Engine
 from app.steer.saved_dialog import steerings_button
 from sarm_core.errors import SteeringError
+from sarm_core.features import separating_features
 from sarm_core.score.scorer import Scored
 from sarm_core.steering import Steering
 

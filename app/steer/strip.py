@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app.compare.why import feature_title
 from app.draw.plain_text import cut, plain
 from app.session import session
 from app.session.engine import Engine, FeatureNote
+from app.session.feature_title import feature_title
 from app.session.steering_state import SteeringState
 from app.steer.saved_dialog import steerings_button
 from sarm_core.steering import Group, Steering

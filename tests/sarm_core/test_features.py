@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sarm_core.errors import SarmError
-from sarm_core.features import FeatureMatrix
+from sarm_core.features import FeatureMatrix, separating_features
 
 WIDTH = 12
 
@@ -124,3 +124,34 @@ def test_a_head_of_another_model_is_refused():
 def test_no_answers_is_a_valid_matrix():
     empty = FeatureMatrix(sparse.csr_matrix((0, 5), dtype=np.float32), np.ones(5, np.float32))
     assert empty.rewards.shape == (0,) and empty.n_active.shape == (0,)
+
+
+values = st.floats(-5, 5, width=32).map(lambda x: round(x, 2))
+
+
+@st.composite
+def few_sized(draw, rows=4):
+    """Values of about one size, so that a spread is either plain or nought."""
+    z = np.array([[draw(values) if draw(st.booleans()) else 0.0 for _ in range(WIDTH)] for _ in range(rows)])
+    head = np.array([draw(values) for _ in range(WIDTH)], dtype=np.float32)
+    return FeatureMatrix(sparse.csr_matrix(z.astype(np.float32)), head)
+
+
+@given(few_sized(), st.integers(1, 6))
+def test_separating_features_are_those_whose_contribution_varies_most(matrix, n):
+    z, w = dense(matrix)
+    spread = (z * w).var(axis=0)
+    found = separating_features(matrix, n)
+    assert len(found) == len(set(found)) <= n
+    assert all(spread[i] > 0 for i in found)
+    if found:
+        others = [i for i in range(WIDTH) if i not in found]
+        assert min(spread[i] for i in found) >= max((spread[i] for i in others), default=0.0) - 1e-5
+    assert len(found) == min(n, int((spread > 1e-6).sum())) or (spread[spread > 0] <= 1e-6).any()
+
+
+def test_a_feature_alike_in_all_answers_separates_none():
+    z = sparse.csr_matrix(np.array([[0.1, 3.0], [0.1, 1.0], [0.1, 2.0]], dtype=np.float32))
+    matrix = FeatureMatrix(z, np.array([7.7, 0.01], dtype=np.float32))
+    assert separating_features(matrix, 4) == [1]
+    assert separating_features(FeatureMatrix(z[:1], matrix.head), 4) == []

@@ -1,0 +1,18 @@
+"""A feature's title on one line: its number always, its name as far as there is room, and who named it."""
+
+from __future__ import annotations
+
+from app.session.engine import FeatureNote
+from app.session.feature_title import feature_title
+
+
+def test_titles_are_cut_to_their_width() -> None:
+    assert feature_title(5, None) == "#5"
+    assert feature_title(5, FeatureNote("a" * 100), 20) == "#5 " + "a" * 16 + "…"
+
+
+def test_a_title_says_of_a_suggestion_behind_every_cut_that_it_is_one() -> None:
+    suggested = FeatureNote("cut off mid-sentence or line of code", True)
+    assert feature_title(0, suggested, 20) == "#0 cut off mid-sent… (suggested)"
+    assert feature_title(1, FeatureNote("refusal", False), 20) == "#1 refusal"
+    assert feature_title(2, FeatureNote()) == "#2"
