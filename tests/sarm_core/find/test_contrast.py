@@ -16,8 +16,9 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.find.contrast import contrast, salience
 from sarm_core.find.suspicious import concept_scores, keep_trusted, suspicious_pairs, write_cleaned
+from tests.golden import seeded
 
-GOLDEN = Path(__file__).parents[4] / "shared" / "golden"
+SHARED = Path(__file__).parents[4] / "shared" / "golden"
 
 
 def matrix(dense, head=None) -> FeatureMatrix:
@@ -102,9 +103,12 @@ def test_margin_shares_add_up_to_the_mean_margin():
     assert found.table["margin_share"].sum() == pytest.approx(margin, abs=1e-9)
 
 
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the reference scores are not beside the project")
-def test_salience_agrees_with_the_reference_implementation():
-    expected = json.loads(next(GOLDEN.glob("*-SARM-TopK-*.expected.json")).read_text())
+@pytest.mark.parametrize("folder", [seeded.FOLDER, SHARED], ids=["oracle", "reference"])
+def test_salience_agrees_with_the_golden_scores(folder):
+    files = list(folder.glob("*-SARM-TopK-*.expected.json"))
+    if not files:
+        pytest.skip("the reference scores are not beside the project")
+    expected = json.loads(files[0].read_text())
     dense = np.zeros((len(expected["examples"]), 256), np.float32)
     for row, example in enumerate(expected["examples"]):
         for feature, z in example["features"].items():

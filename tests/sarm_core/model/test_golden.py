@@ -1,4 +1,5 @@
-"""Agreement with the reference implementation's own figures (1e-4), and with ourselves (1e-5)."""
+"""Agreement with the golden figures (1e-4): of an oracle of its own (tests/golden), and of the reference implementation
+where they lie beside the project; and with ourselves (1e-5)."""
 
 import json
 import shutil
@@ -22,6 +23,33 @@ OURS = {"atol": 1e-5, "rtol": 0}
 def loaded(golden):
     folder, expected = golden
     return load_sarm(folder, dtype="float32"), expected
+
+
+# Stores, labels and kept encodings belong to a model by its fingerprint: these digits never change.
+FINGERPRINTS = {
+    "Seeded_Latent256_Layer2_K12_1B-SARM-TopK-LastToken-1": (
+        "2e9466cdb0f2bb482e51750c492e735d281dc95bab887de623fdd6e0e48e9046"
+    ),
+    "Seeded_Latent256_Layer3_K12_1B-SARM-woTopK-LastToken-1": (
+        "a52439996938e39423e7896d2771629ba1bc8ed8122c31fd1da129d376305555"
+    ),
+    "demo": "108b5e17f40759757aaff229550b6b8ab8733ac228ff198bbf999f2af0ea5989",
+    "Tiny_Latent256_Layer2_K12_1B-SARM-TopK-LastToken-1": (
+        "c6e6b396d64d2e8caeb02a7140f934856692df2533b3cb0f28e7449586856cad"
+    ),
+    "Tiny_Latent256_Layer3_K12_1B-SARM-woTopK-LastToken-1": (
+        "25929cb49c35bf2fa7d1ad52fa5977e9dfcfc72a5d1a3bfc2ebb508cd22f4443"
+    ),
+}
+
+
+def test_the_fingerprints_are_what_they_were(golden):
+    folder, _ = golden
+    assert open_checkpoint(folder).fingerprint() == FINGERPRINTS[folder.name]
+
+
+def test_the_demo_s_fingerprint_is_what_it_was():
+    assert open_checkpoint("demo").fingerprint() == FINGERPRINTS["demo"]
 
 
 def rows_of(expected):
@@ -77,8 +105,8 @@ def test_contrast_scores_are_the_reference_ones(loaded):
 def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
     scorer, expected = loaded
     rows = rows_of(expected)
-    base = rows[0]["input_ids"]
-    rows += [{"input_ids": [*base[:-9], 50 + i, 60 + i, 128009]} for i in range(4)]
+    base = max((row["input_ids"] for row in rows), key=len)
+    rows += [{"input_ids": [*base[:-9], 50 + i, 60 + i, base[-1]]} for i in range(4)]
     together = scorer.score(rows).rewards
     np.testing.assert_allclose(scorer.score(rows, share_prefixes=False).rewards, together, **OURS)
     alone = np.concatenate([scorer.score([row]).rewards for row in rows])
@@ -136,23 +164,23 @@ def test_the_same_weights_in_every_layout_score_the_same(golden, tmp_path):
         assert scorer.fingerprint == fingerprint, place.name
 
 
-def test_a_vocabulary_of_128257_with_the_added_padding_token_scores_the_same(golden, tmp_path):
+def test_a_vocabulary_with_an_added_padding_token_scores_the_same(golden, tmp_path):
     folder, expected = golden
     copy = shutil.copytree(folder, tmp_path / folder.name)
     tensors = load_file(copy / "model.safetensors")
     table = tensors["model.embed_tokens.weight"]
-    assert len(table) == 128_256
+    n = len(table)
     tensors["model.embed_tokens.weight"] = torch.cat([table, table.mean(0, keepdim=True)])
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "vocab_size": 128_257, "pad_token_id": 128_256}))
+    (copy / "config.json").write_text(json.dumps({**config, "vocab_size": n + 1, "pad_token_id": n}))
     scorer = load_sarm(copy, dtype="float32")
     np.testing.assert_allclose(
         scorer.score(rows_of(expected)).rewards, figures(expected, "reward"), **REFERENCE
     )
-    scorer.score([{"input_ids": [128_256]}])
-    with pytest.raises(Exception, match="outside the vocabulary of 128257"):
-        scorer.score([{"input_ids": [128_257]}])
+    scorer.score([{"input_ids": [n]}])
+    with pytest.raises(Exception, match=f"outside the vocabulary of {n + 1}"):
+        scorer.score([{"input_ids": [n + 1]}])
 
 
 def test_an_exported_steering_gives_plain_rewards_equal_to_the_steered_ones(golden, tmp_path):
