@@ -1,1 +1,1 @@
-"""Options of the subcommands; what they do is imported when one runs, so that --help needs no torch."""
+"""The command line: one command a file, listed in `parser.COMMANDS`; what it needs is imported when it runs."""

@@ -4,46 +4,48 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
+from sarm_core.cli.command import Command
 from sarm_core.cli.options import add_encoding_options, whole_number
 
-__all__ = ["add_command"]
+__all__ = ["Evaluate"]
 
 KIND_NAMES = ("rm-bench", "rewardbench2", "pairs", "corpus")
 
 
-def add_command(commands: Any) -> None:
-    """Add `evaluate` to the subparsers of the command line."""
-    parser = commands.add_parser("evaluate", help="score a benchmark, before and after a steering")
-    parser.add_argument("kind", choices=KIND_NAMES, metavar="|".join(KIND_NAMES))
-    parser.add_argument(
-        "files",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="JSONL, JSON array or Parquet; after `corpus` the set: refusals or quality",
-    )
-    add_encoding_options(parser)
-    parser.add_argument("--steering", type=Path, metavar="S.json", help="also score under this steering")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
-    parser.add_argument(
-        "--complement",
-        type=Path,
-        metavar="FILE",
-        help='answers or pairs that the steering should leave alone, or "corpus" for the project\'s own',
-    )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave bad rows out and list them in the output"
-    )
-    parser.add_argument(
-        "--resamples", type=whole_number, default=1000, help="of the bootstrap (0: no intervals)"
-    )
-    parser.add_argument("--seed", type=whole_number, default=0)
-    parser.set_defaults(run=_run)
+class Evaluate(Command):
+    """A benchmark in, its figures without and with a steering out."""
 
+    name = "evaluate"
+    help = "score a benchmark, before and after a steering"
 
-def _run(options: argparse.Namespace) -> int:
-    from sarm_core.prove.evaluation_report import run
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("kind", choices=KIND_NAMES, metavar="|".join(KIND_NAMES))
+        parser.add_argument(
+            "files",
+            type=Path,
+            nargs="+",
+            metavar="FILE",
+            help="JSONL, JSON array or Parquet; after `corpus` the set: refusals or quality",
+        )
+        add_encoding_options(parser)
+        parser.add_argument("--steering", type=Path, metavar="S.json", help="also score under this steering")
+        parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
+        parser.add_argument(
+            "--complement",
+            type=Path,
+            metavar="FILE",
+            help='answers or pairs that the steering should leave alone, or "corpus" for the project\'s own',
+        )
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="leave bad rows out and list them in the output"
+        )
+        parser.add_argument(
+            "--resamples", type=whole_number, default=1000, help="of the bootstrap (0: no intervals)"
+        )
+        parser.add_argument("--seed", type=whole_number, default=0)
 
-    return run(options)
+    def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.prove.evaluation_report import run
+
+        return run(options)

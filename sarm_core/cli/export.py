@@ -7,65 +7,74 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sarm_core.cli.command import Command
 from sarm_core.cli.options import steering_of
 
-__all__ = ["add_command"]
+__all__ = ["Export"]
 
 
-def add_command(commands: Any) -> None:
-    """Add `export` to the subparsers of the command line."""
-    parser = commands.add_parser("export", help="write a checkpoint with a steering folded into its head")
-    parser.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
-    parser.add_argument("--steering", type=Path, required=True, metavar="S.json")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument(
-        "--layout",
-        choices=["own", "reference", "auto"],
-        default="own",
-        help='"auto": for AutoModelForSequenceClassification, with its small class',
-    )
-    parser.add_argument("--device", help="where it is checked; default: CUDA when there is one")
-    parser.add_argument("--dtype", default="float32", help="in which it is checked (default float32)")
-    parser.add_argument(
-        "--no-check",
-        action="store_true",
-        help="do not load the model to compare rewards: for one that does not fit this machine",
-    )
-    parser.set_defaults(run=_run)
+class Export(Command):
+    """A checkpoint and a steering in, the steered checkpoint out."""
 
+    name = "export"
+    help = "write a checkpoint with a steering folded into its head"
 
-def _run(options: argparse.Namespace) -> int:
-    from sarm_core.model.checkpoint import Shape, open_checkpoint
-    from sarm_core.ship.export import check_new, reference_name
-    from sarm_core.ship.ship import FOLDED, README, ship
-
-    steering = steering_of(options)
-    assert steering is not None  # the option is required
-    checkpoint = open_checkpoint(options.model)
-    check_new(options.out)
-    steering.fold(checkpoint.tensors.read("score.weight")[0].float().numpy())  # refused before any model runs
-    asked = None if options.no_check else _trial(options, steering)
-    check = ship(
-        checkpoint, steering, options.out, options.layout, asked, lambda text: print(text, file=sys.stderr)
-    )
-    if check is None:
-        print("not loaded again: nobody has compared its rewards", file=sys.stderr)
-    else:
-        print(
-            f"loaded again ({check.dtype}), the rewards of {len(check.wanted)} answers differ from the steered ones by "
-            f"{check.error:.1e} at most ({check.allowed:.0e} is allowed); {check.n_fired} of the {check.n_steered} "
-            "steered features fire in them, and all weights of the head are the folded ones",
-            file=sys.stderr,
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
+        parser.add_argument("--steering", type=Path, required=True, metavar="S.json")
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+        parser.add_argument(
+            "--layout",
+            choices=["own", "reference", "auto"],
+            default="own",
+            help='"auto": for AutoModelForSequenceClassification, with its small class',
         )
-    print(f"what was folded, from which model, and how to load it: {README}, {FOLDED}", file=sys.stderr)
-    if options.layout == "reference" and Shape.from_name(options.out.name) is None:
-        print(
-            "scripts of the reference repository read the sizes from the folder's name: for them call it like "
-            f"{reference_name(checkpoint.shape)}",
-            file=sys.stderr,
+        parser.add_argument("--device", help="where it is checked; default: CUDA when there is one")
+        parser.add_argument("--dtype", default="float32", help="in which it is checked (default float32)")
+        parser.add_argument(
+            "--no-check",
+            action="store_true",
+            help="do not load the model to compare rewards: for one that does not fit this machine",
         )
-    print(options.out)
-    return 0
+
+    def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.model.checkpoint import Shape, open_checkpoint
+        from sarm_core.ship.export import check_new, reference_name
+        from sarm_core.ship.ship import FOLDED, README, ship
+
+        steering = steering_of(options)
+        assert steering is not None  # the option is required
+        checkpoint = open_checkpoint(options.model)
+        check_new(options.out)
+        # Refused before any model runs.
+        steering.fold(checkpoint.tensors.read("score.weight")[0].float().numpy())
+        asked = None if options.no_check else _trial(options, steering)
+        check = ship(
+            checkpoint,
+            steering,
+            options.out,
+            options.layout,
+            asked,
+            lambda text: print(text, file=sys.stderr),
+        )
+        if check is None:
+            print("not loaded again: nobody has compared its rewards", file=sys.stderr)
+        else:
+            print(
+                f"loaded again ({check.dtype}), the rewards of {len(check.wanted)} answers differ from the steered "
+                f"ones by {check.error:.1e} at most ({check.allowed:.0e} is allowed); {check.n_fired} of the "
+                f"{check.n_steered} steered features fire in them, and all weights of the head are the folded ones",
+                file=sys.stderr,
+            )
+        print(f"what was folded, from which model, and how to load it: {README}, {FOLDED}", file=sys.stderr)
+        if options.layout == "reference" and Shape.from_name(options.out.name) is None:
+            print(
+                "scripts of the reference repository read the sizes from the folder's name: for them call it like "
+                f"{reference_name(checkpoint.shape)}",
+                file=sys.stderr,
+            )
+        print(options.out)
+        return 0
 
 
 def _trial(options: argparse.Namespace, steering: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Options that the commands which encode a file of answers share: the model, the cache, the progress bar."""
+"""Options that commands share: the model, the cache, the progress bar, kinds of numbers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,33 @@ if TYPE_CHECKING:
     from sarm_core.score.scorer import Scorer
     from sarm_core.steering import Steering
 
-__all__ = ["add_encoding_options", "days", "encoding_of", "loaded", "share", "steering_of", "whole_number"]
+__all__ = [
+    "add_config_options",
+    "add_encoding_options",
+    "add_model_options",
+    "count",
+    "days",
+    "encoding_of",
+    "loaded",
+    "share",
+    "steering_of",
+    "whole_number",
+]
 
 
-def add_encoding_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype, --max-length, --cache, --no-cache."""
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """--model, --device, --dtype, --max-length."""
     parser.add_argument("--model", default="demo", help='"demo", a checkpoint folder or a Hub id')
     parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
     parser.add_argument(
-        "--max-length", type=whole_number, help="tokens kept, from the end (default: the checkpoint's)"
+        "--max-length", type=count, help="tokens kept, from the end (default: the checkpoint's)"
     )
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """Those of the model, and --cache, --no-cache."""
+    add_model_options(parser)
     parser.add_argument(
         "--cache",
         type=Path,
@@ -32,6 +48,12 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
         "(default: $SARM_CACHE/encoded); `cache` shows and clears it",
     )
     parser.add_argument("--no-cache", action="store_true", help="encode anew and keep nothing")
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """A file of settings, and settings that replace its own."""
+    parser.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings that replace the file's")
 
 
 def loaded(options: argparse.Namespace) -> Scorer:
@@ -73,6 +95,13 @@ def whole_number(text: str) -> int:
     """A whole number from 0 to 10^9."""
     if not (text.isascii() and text.isdigit()) or int(text) >= 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 to 10^9."""
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
 
 

@@ -1,84 +1,25 @@
-"""The `harvest` command: corpus and model in, feature store out."""
+"""Corpus and model in, feature store out."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import sqlite3
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarm_core.errors import RowError, SarmError
+from sarm_core.errors import SarmError
 from sarm_core.harvest.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest, harvest_identity
 from sarm_core.harvest.progress import bar_of, counted
-from sarm_core.harvest.settings import checked_seconds
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.harvest.work import Engine
-from sarm_core.score.scorer import Scorer, load_sarm
+from sarm_core.score.scorer import Scorer
 
 if TYPE_CHECKING:
     from feature_db import ModelRecord, Store
 
-__all__ = ["harvest_into", "model_record", "run_command"]
-
-
-def run_command(options: argparse.Namespace) -> str:
-    """`python -m sarm_core harvest`; returns one line for the user. Raises SarmError."""
-    # Before the model is loaded, which takes a while.
-    settings = HarvestSettings(
-        positions=options.positions,
-        top=options.top,
-        per_band=options.per_band,
-        random=min(HarvestSettings.random, options.per_band),
-        silent=options.silent,
-        seed=options.seed,
-        chunk_texts=options.chunk,
-    )
-    checkpoint_seconds = checked_seconds(options.checkpoint_seconds)
-    scorer = load_sarm(
-        options.model, device=options.device, dtype=options.dtype, max_length=options.max_length
-    )
-    engine = None
-    if options.engine == "ray":
-        from sarm_core.harvest.ray_engine import run_on_ray
-
-        engine = run_on_ray(scorer, options.workers)
-    workspace = Workspace(options.db)
-    try:
-        header = harvest_into(
-            options.db,
-            scorer,
-            options.sources,
-            settings,
-            engine=engine,
-            resume=options.resume,
-            checkpoint_seconds=checkpoint_seconds,
-            skip_bad=options.skip_bad,
-        )
-    except KeyboardInterrupt:
-        if workspace.state_file.exists():
-            print("stopped: the same command with --resume goes on from here", file=sys.stderr)
-        raise
-    except RowError as error:
-        if options.skip_bad or not workspace.state_file.exists():
-            raise
-        raise RowError(
-            f"{error.reason}. Add --resume --skip-bad to go on without such rows; with a corrected file, delete "
-            f"{workspace.folder} and start anew",
-            source=error.source,
-            row=error.row,
-        ) from None
-    if header is None:
-        return "nothing to resume: this corpus is in the store already"
-    skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
-    return (
-        f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "
-        f"{header['kept_texts']} texts and {header['examples']} examples kept, "
-        f"{header['suggestions']} suggestions{skipped}"
-    )
+__all__ = ["harvest_into", "model_record"]
 
 
 def model_record(scorer: Scorer) -> ModelRecord:

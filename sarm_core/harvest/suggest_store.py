@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarm_core.errors import SarmError
 from sarm_core.harvest.progress import bar_of
 from sarm_core.harvest.suggest import Background, FeaturePlaces, suggest
 from sarm_core.text.text_traits import AnswerPlaces
@@ -20,7 +17,7 @@ from sarm_core.text.text_traits import AnswerPlaces
 if TYPE_CHECKING:
     from feature_db import Store
 
-__all__ = ["METHOD", "StoredPlaces", "suggest_all", "suggest_in"]
+__all__ = ["METHOD", "StoredPlaces", "suggest_all"]
 
 METHOD = "log-odds"
 """Name under which suggestions are stored"""
@@ -143,21 +140,3 @@ def suggest_all(store: Store) -> int:
     total = store.value("SELECT count(DISTINCT feature) FROM examples")
     with bar_of(total, "suggesting descriptions", " features") as bar:
         return store.replace_suggestions(METHOD, suggestions())
-
-
-def suggest_in(path: Path) -> str:
-    """`python -m sarm_core suggest`, for stores from before the method changed; returns one line for the user.
-
-    Raises SarmError.
-    """
-    from feature_db import Store, StoreError
-
-    try:
-        with Store.open(path) as store:
-            made = suggest_all(store)
-            known = store.value("SELECT count(DISTINCT feature) FROM examples WHERE kind <> 'silent'")
-    except StoreError as error:
-        raise SarmError(str(error)) from None
-    except sqlite3.Error as error:
-        raise SarmError(f"{path}: cannot be written ({error})") from None
-    return f"{path}: {made} of {known} features that fire have a suggestion that holds on unseen texts"

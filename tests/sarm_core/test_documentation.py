@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sarm_core.__main__ import _parser
+from sarm_core.cli.parser import COMMANDS, parser_of
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ("README.md", "docs/ship.md")
@@ -57,7 +57,7 @@ def test_every_command_of_the_documents_is_one_the_parser_takes():
         for command in _COMMAND.findall((ROOT / name).read_text(encoding="utf-8")):
             words = shlex.split(command, comments=True)
             try:
-                _parser().parse_args(words)
+                parser_of(COMMANDS).parse_args(words)
             except SystemExit:
                 pytest.fail(f"{name}: python -m sarm_core {command}")
             seen.add(words[0])

