@@ -1,4 +1,4 @@
-"""What people keep: lists and bookmarks, steering versions, sessions a link can reopen, and running jobs."""
+"""What people keep: lists and bookmarks, steering versions and sessions a link can reopen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from feature_db.records import clean_text
 from feature_db.roles import People
 from feature_db.sqlite.connection import Connection, microseconds
 
-__all__ = ["BOOKMARKS", "FeatureList", "Job", "SavedWork", "SteeringVersion"]
+__all__ = ["BOOKMARKS", "FeatureList", "SavedWork", "SteeringVersion"]
 
 BOOKMARKS = "Bookmarks"
 """The list that a bookmark button fills; one an owner."""
@@ -45,23 +45,8 @@ class SteeringVersion:
     created: int
 
 
-@dataclass(frozen=True)
-class Job:
-    """Long work: how far it is and where it would go on."""
-
-    id: int
-    kind: str
-    state: str
-    done: int
-    total: int | None
-    resume: dict[str, Any]
-    message: str
-    started: int
-    updated: int
-
-
 class SavedWork(Connection):
-    """Lists, steerings, sessions, jobs."""
+    """Lists, steerings, sessions."""
 
     # -- lists -------------------------------------------------------------------------------------------
 
@@ -254,52 +239,6 @@ class SavedWork(Connection):
             )
         opened: dict[str, Any] = json.loads(body)
         return opened
-
-    # -- jobs --------------------------------------------------------------------------------------------
-
-    def start_job(self, kind: str, total: int | None = None, resume: Mapping[str, Any] | None = None) -> int:
-        """Record that long work began; returns the job's id."""
-        now = microseconds()
-        with self.write() as conn:
-            row = conn.execute(
-                "INSERT INTO jobs (kind, state, total, resume, started, updated) "
-                "VALUES (?, 'running', ?, ?, ?, ?) RETURNING id",
-                (kind, total, json.dumps(dict(resume or {})), now, now),
-            ).fetchone()
-        return int(row[0])
-
-    def update_job(
-        self,
-        job: int,
-        *,
-        done: int | None = None,
-        state: str | None = None,
-        resume: Mapping[str, Any] | None = None,
-        message: str | None = None,
-    ) -> None:
-        """Record progress, the point to resume from, or the end ("done", "failed", "stopped")."""
-        with self.write() as conn:
-            conn.execute(
-                "UPDATE jobs SET done = coalesce(?, done), state = coalesce(?, state), "
-                "resume = coalesce(?, resume), message = coalesce(?, message), updated = ? WHERE id = ?",
-                (
-                    done,
-                    state,
-                    None if resume is None else json.dumps(dict(resume)),
-                    message,
-                    microseconds(),
-                    job,
-                ),
-            )
-
-    def jobs(self, kind: str | None = None) -> list[Job]:
-        """Jobs, newest first."""
-        rows = self.rows(
-            "SELECT id, kind, state, done, total, resume, message, started, updated FROM jobs "
-            "WHERE :kind IS NULL OR kind = :kind ORDER BY id DESC",
-            {"kind": kind},
-        )
-        return [Job(**{**dict(row), "resume": json.loads(row["resume"])}) for row in rows]
 
 
 def _list_name(name: str) -> str:

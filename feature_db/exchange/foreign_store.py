@@ -1,8 +1,8 @@
 """The events of a store file that somebody else made: read as data, whatever the file holds.
 
 `Store.open` trusts its file: it migrates it, switches its journal and runs its triggers. Here nothing of the file
-is trusted and nothing is written to it. Of the tables that are read, the definition has to be word for word the
-one of our own store, so no view, virtual table or computed column can stand in for them; indexes are not used; each
+is trusted and nothing is written to it. Of the tables that are read, the definition has to be the one of our own
+store, word for word, so no view, virtual table or computed column can stand in for them; indexes are not used; each
 row meets the checks of a row of an event file.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,7 @@ def _check(store: Connection, conn: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path}: is a database, but not a SARM Explorer store")
     definitions = "SELECT type, sql FROM main.sqlite_master WHERE name = ?"
     for table in TABLES:
-        ours = [tuple(row) for row in store.rows(definitions, (table,))]
-        found = conn.execute(definitions, (table,)).fetchall()
-        if table == "drafts" and not found:
-            continue  # made by a version that kept drafts among the events
-        if found != ours:
+        if _words(conn.execute(definitions, (table,))) != _words(store.rows(definitions, (table,))):
             raise StoreError(
                 f"{path}: its table {table} is not as this version makes it; open the store once with this version "
                 "of the program, or export its events and import them"
@@ -96,19 +92,20 @@ def _check(store: Connection, conn: sqlite3.Connection, path: Path) -> None:
         )
     # Also ends a tree whose pages lead in circles before it is walked.
     for table in TABLES[1:]:
-        if conn.execute("SELECT 1 FROM main.sqlite_master WHERE name = ?", (table,)).fetchone():
-            state = conn.execute(f"PRAGMA main.quick_check({table})").fetchone()[0]
-            if state != "ok":
-                raise StoreError(f"{path}: is damaged ({' '.join(str(state).split())[:120]})")
+        state = conn.execute(f"PRAGMA main.quick_check({table})").fetchone()[0]
+        if state != "ok":
+            raise StoreError(f"{path}: is damaged ({' '.join(str(state).split())[:120]})")
+
+
+def _words(definitions: Iterable[Sequence[Any]]) -> list[tuple[str, list[str]]]:
+    return [(str(kind), str(sql).split()) for kind, sql in definitions]
 
 
 def _events(store: Connection, conn: sqlite3.Connection, path: Path) -> Iterator[tuple[int, Event]]:
     # In the order of the table, so that nothing is sorted on disk; who inserts them sorts by time.
     found = conn.execute(f"SELECT {EVENT_COLUMNS} FROM main.label_events NOT INDEXED ORDER BY seq")
-    drafts: Iterable[tuple[Any, ...]] = ()
-    if conn.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'drafts'").fetchone():
-        columns = ", ".join(_DRAFT.get(name, name) for name in EVENT_COLUMNS.split(", "))
-        drafts = conn.execute(f"SELECT {columns} FROM main.drafts NOT INDEXED ORDER BY feature, annotator")
+    columns = ", ".join(_DRAFT.get(name, name) for name in EVENT_COLUMNS.split(", "))
+    drafts = conn.execute(f"SELECT {columns} FROM main.drafts NOT INDEXED ORDER BY feature, annotator")
     for place, values in enumerate(itertools.chain(found, drafts), 1):
         row: dict[str, Any] = dict(zip(EVENT_COLUMNS.split(", "), values, strict=True))
         try:

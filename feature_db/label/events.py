@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feature_db.sqlite.connection import Connection
-from feature_db.sqlite.labelling_schema import EVENT_KINDS
+from feature_db.sqlite.schema import EVENT_KINDS
 
 __all__ = ["EVENT_COLUMNS", "EVENT_KINDS", "Event", "events", "events_named", "insert_event"]
 

@@ -19,8 +19,7 @@ import sqlite_utils
 
 from feature_db.errors import StoreError
 from feature_db.records import ModelRecord
-from feature_db.sqlite import labelling_schema as _labelling_schema  # noqa: F401  (registers its migrations)
-from feature_db.sqlite.schema import APPLICATION_ID, migrations
+from feature_db.sqlite.schema import APPLICATION_ID, bring_up_to_date, is_up_to_date
 
 __all__ = ["Connection", "microseconds"]
 
@@ -114,15 +113,14 @@ class Connection:
         conn.execute("PRAGMA foreign_keys = ON")
         conn.execute("PRAGMA cache_size = -64000")
         db = sqlite_utils.Database(conn)
-        known = {migration.name for migration in migrations._migrations}
-        applied = {migration.name for migration in migrations.applied(db)}
-        if applied - known:
-            raise StoreError(f"{self.path}: was made by a newer version of this program; update the program")
-        if known - applied or create is not None:
-            # apply() reads again what is pending, now under the lock: two processes cannot both apply one.
+        try:
+            ready = is_up_to_date(db)
+        except StoreError as error:
+            raise StoreError(f"{self.path}: {error}") from None
+        if not ready or create is not None:
             with self.write():
                 conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                migrations.apply(db)
+                bring_up_to_date(db)
                 if create is not None:
                     self._insert_model(create)
 

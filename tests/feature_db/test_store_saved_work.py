@@ -1,4 +1,4 @@
-"""Lists, steering versions, sessions and jobs."""
+"""Lists, steering versions and sessions."""
 
 from __future__ import annotations
 
@@ -146,12 +146,3 @@ def test_a_session_is_reopened_by_its_id_only(store: Store):
             store.open_session(unknown)
     with pytest.raises(StoreError, match="too large"):
         store.save_session({"text": "x" * 6_000_000})
-
-
-def test_a_job_remembers_where_to_go_on(store: Store):
-    job = store.start_job("harvest", total=10)
-    store.update_job(job, done=4, resume={"row": 400})
-    store.update_job(job, state="stopped", message="Ctrl-C")
-    (found,) = store.jobs("harvest")
-    assert (found.done, found.total, found.state, found.resume) == (4, 10, "stopped", {"row": 400})
-    assert found.updated >= found.started

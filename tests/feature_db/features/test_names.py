@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,18 +97,3 @@ def test_ids_of_a_filter_are_those_of_the_page(store: Store) -> None:
     ):
         page = store.features_page("id", descending=False, filters=filters, limit=1000)
         assert Names(store).features(filters).tolist() == [row.id for row in page.rows]
-
-
-def test_a_store_from_before_the_versions_gets_them_when_it_is_opened(path: Path, template: Path) -> None:
-    with Store.open(template) as old, sqlite3.connect(path) as copy:
-        old.conn.backup(copy)
-    with sqlite3.connect(path) as conn:
-        for act in ("insert", "update", "delete"):
-            conn.execute(f"DROP TRIGGER suggestions_changed_by_{act}")
-        conn.execute("DROP TABLE changes")
-        conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_change_times'")
-    conn.close()
-    with Store.open(path) as store:
-        before = Names(store).version()
-        store.add_suggestions([SuggestionRecord(1, "words", "lists")])
-        assert Names(store).version() != before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -106,22 +105,3 @@ def test_a_file_of_labels_carries_what_features_are_called(
             assert here == there
         assert import_events(other, tmp_path / f"l{suffix}", "root").new == {}
     assert import_events(store, tmp_path / f"l{suffix}", "judge").new == {}
-
-
-def test_a_store_settled_before_is_searched_by_what_was_settled(
-    store: Store, people: dict[str, Labels], tmp_path: Path
-) -> None:
-    people["judge"].adjudicate(3, label=people["ann"].label(3, "apologies"))
-    people["bo"].label(4, "refusals")
-    with sqlite3.connect(tmp_path / "old.db") as copy:
-        store.conn.backup(copy)
-        copy.execute("DELETE FROM _sqlite_migrations WHERE name = 'm005_settled_names'")
-        # As the trigger of before left it: the label beside the text that was settled on.
-        copy.execute(
-            "INSERT INTO labels_fts (rowid, text, feature) "
-            "SELECT seq, text, feature FROM label_events WHERE kind = 'label' AND feature = 3"
-        )
-    copy.close()
-    with Store.open(tmp_path / "old.db") as old:
-        assert [hit.method for hit in old.search("apologies")] == ["judge"]
-        assert [hit.method for hit in old.search("refusals")] == ["bo"]

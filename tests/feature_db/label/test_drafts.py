@@ -1,11 +1,8 @@
-"""What was typed and not sent: one row a person and feature, there until it is sent, also in stores of before."""
+"""What was typed and not sent: one row a person and feature, there until it is sent."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -114,56 +111,3 @@ def test_drafts_move_with_a_history_and_the_later_one_stays(
             {"text": "newer there"},
             None,
         ]
-
-
-def old_store(template: Path, path: Path, *drafts: tuple[str, int, str, dict[str, Any], int]) -> None:
-    """A store as it was when drafts were events."""
-    shutil.copy(template, path)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as conn:
-        conn.execute("DELETE FROM _sqlite_migrations WHERE name = 'm007_drafts'")
-        for what in ("TRIGGER drafts_submitted", "VIEW current_drafts", "TABLE drafts"):
-            conn.execute(f"DROP {what}")
-        conn.execute("CREATE VIEW current_drafts AS SELECT * FROM label_events WHERE kind = 'draft'")
-        for uid, feature, annotator, data, time in drafts:
-            conn.execute(
-                "INSERT INTO label_events (uid, feature, annotator, kind, data, time) VALUES (?, ?, ?, ?, ?, ?)",
-                (uid, feature, annotator, "draft", json.dumps(data), time),
-            )
-        conn.execute(
-            "INSERT INTO label_events (uid, feature, annotator, kind, text, time) VALUES "
-            "('sent', 4, 'ann', 'label', 'sent', 50)"
-        )
-
-
-OLD = (
-    ("a", 3, "ann", {"text": "h"}, 10),
-    ("b", 3, "ann", {"text": "ha"}, 20),
-    ("c", 3, "bo", {"text": "bo"}, 15),
-    ("d", 4, "ann", {"text": "before it was sent"}, 40),
-    ("e", 4, "ann", {"text": "after it was sent"}, 60),
-    ("f", 4, "bo", {"text": "bo 4"}, 5),
-)
-LATEST = {(3, "ann"): "ha", (3, "bo"): "bo", (4, "ann"): "after it was sent", (4, "bo"): "bo 4"}
-
-
-def latest(store: Store) -> dict[tuple[int, str], str]:
-    return {(e.feature, e.annotator): e.data["text"] for e in events(store, "current_drafts")}
-
-
-def test_the_drafts_of_a_store_of_before_are_all_there(template: Path, tmp_path: Path) -> None:
-    old_store(template, tmp_path / "old.db", *OLD)
-    with Store.open(tmp_path / "old.db") as store:
-        assert latest(store) == LATEST
-        assert [event.kind for event in events(store)] == ["label"]
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.write() as conn:
-            conn.execute("DELETE FROM label_events")
-        assert store.value("PRAGMA integrity_check") == "ok"
-        assert store.rows("PRAGMA foreign_key_check") == []
-
-
-def test_a_store_of_before_is_merged_with_its_drafts_as_it_is(
-    store: Store, ann: Labels, template: Path, tmp_path: Path
-):
-    old_store(template, tmp_path / "old.db", *OLD)
-    merge_store(store, tmp_path / "old.db", "root")
-    assert latest(store) == LATEST

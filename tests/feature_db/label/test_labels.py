@@ -258,7 +258,7 @@ def test_categories_can_be_changed_and_old_ones_stay_on_their_labels(store: Stor
 def test_a_clock_set_back_keeps_the_order_of_events(store: Store, ann: Labels, monkeypatch: Any):
     times = itertools.count(1_000_000, -10)
     ann.label(3, "a")
-    for module in ("labels", "drafts"):
+    for module in ("label.labels", "label.drafts"):
         monkeypatch.setattr(f"feature_db.{module}.microseconds", lambda: next(times))
     ann.draft(3, {"text": "b"})
     ann.label(3, "b")

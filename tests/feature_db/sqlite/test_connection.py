@@ -53,7 +53,6 @@ def test_rows_of_a_second_model_cannot_enter_the_file(store: Store):
         "suggestions",
         "steerings",
         "sessions",
-        "jobs",
     ):
         assert any(row["name"] == "model" for row in store.rows(f"PRAGMA table_info({table})")), table
 
