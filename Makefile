@@ -2,15 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A process a core; a file's tests stay together, so that they share what they loaded.
+PARALLEL ?= -n auto --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test setup fetch demo-store study browser-test study-test extras-test lint format types check clean
+.PHONY: app test test-fast setup fetch demo-store study browser-test study-test extras-test lint format types check clean
 
 app: setup fetch
 	$(BIN)/streamlit run app/main.py
 
 test: setup-dev fetch
-	$(BIN)/python -m pytest -m "not browser and not ray and not train and not study"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study"
+
+# What a change needs every few minutes: the same tests without those that take seconds each.
+test-fast: setup-dev fetch
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study"
 
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev

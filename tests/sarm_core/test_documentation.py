@@ -42,6 +42,7 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", PYTHON)
+@pytest.mark.slow
 def test_the_python_of_a_document_runs_from_top_to_bottom(name, tmp_path):
     code = python_of((ROOT / name).read_text(encoding="utf-8"))
     assert code.strip()
@@ -72,6 +73,7 @@ def test_every_link_of_the_documents_leads_somewhere():
 
 
 @pytest.mark.skipif(HAS_TRL, reason="TRL is installed")
+@pytest.mark.slow
 def test_without_trl_the_example_names_the_remedy(tmp_path):
     done = run([str(ROOT / "examples" / "trl_grpo.py")], tmp_path)
     assert done.returncode == 2

@@ -40,6 +40,7 @@ def _read_all(run):
     list(conversation._SENTENCE_END.finditer(text))
 
 
+@pytest.mark.slow
 def test_a_long_run_of_anything_does_not_stop_the_page():
     """Quadratic reading of 100,000 full stops takes minutes, in the thread that draws the page."""
     worker = multiprocessing.get_context("spawn").Process(target=_read_runs, daemon=True)

@@ -45,6 +45,7 @@ def paste(test: AppTest, prompt: str, answers: str) -> AppTest:
     return submit(test, "paste", "Compare")
 
 
+@pytest.mark.slow
 def test_a_first_visit_shows_an_example_with_sliders_and_what_decides(open_page: Open) -> None:
     test = open_page("compare.py")
     assert texts(test) == [answer.text for answer in from_corpus(FIRST_EXAMPLE).answers]
@@ -206,6 +207,7 @@ def test_the_page_says_where_the_model_missing_is_to_be_chosen(
     assert not any(" is above " in part.value for part in test.markdown)
 
 
+@pytest.mark.slow
 def test_both_texts_stand_beside_each_other_shaded_by_the_feature_that_decides(open_page: Open) -> None:
     closed = open_page("compare.py")
     assert not token_texts(closed)

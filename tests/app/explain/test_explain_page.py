@@ -26,6 +26,7 @@ def explain(test: AppTest, answer: str, prompt: str | None = None) -> AppTest:
     return submit(test, "explain", "Explain")
 
 
+@pytest.mark.slow
 def test_the_table_is_the_reward_and_the_headline_agrees(open_page: Open) -> None:
     test = open_page("explain.py")
     table = test.dataframe[0].value
@@ -56,6 +57,7 @@ def test_under_a_steering_the_table_still_sums_and_the_change_is_named(open_page
     assert "by the steering" in test.metric[[m.label for m in test.metric].index("Reward")].delta
 
 
+@pytest.mark.slow
 def test_an_answer_to_the_same_prompt_joins_the_others(open_page: Open) -> None:
     test = open_page("explain.py")
     before = test.session_state["comparison"]

@@ -111,6 +111,7 @@ def test_words_find_labels_and_suggestions_and_the_count_says_so(run_page: Run, 
     assert any("No feature fits" in text for text in texts(test, "info"))
 
 
+@pytest.mark.slow
 def test_features_without_counts_are_not_taken_for_dead_ones(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store, store.write() as conn:
         conn.execute("UPDATE features SET firing_count = NULL, denominator = NULL WHERE id = 9")

@@ -49,6 +49,7 @@ def button(script, key):
 # -- logic -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_corpus_question_is_a_contrast_of_those_answers_and_the_rest_is_the_complement(engine):
     found = find_in_corpus(engine, "format", "heavy", "plain")
     sides = axes.axis_sides("format", "heavy", "plain")
@@ -255,6 +256,7 @@ def by_hand(conversations, before, after):
     return len(pairs), sum(np.sign(before[i] - before[j]) != np.sign(after[i] - after[j]) for i, j in pairs)
 
 
+@pytest.mark.slow
 def test_the_corpus_s_other_answers_change_their_order_and_page_report_and_command_line_say_how_many(
     engine, tmp_path
 ):

@@ -41,6 +41,7 @@ def page_of(engine, of, steering, found=None, author="ada"):
     return Page.of(report_page(of, steering, engine, found, question="Why?", author=author, time="noon"))
 
 
+@pytest.mark.slow
 def test_the_page_and_the_command_it_names_give_the_same_figures(engine, corpus, tmp_path, monkeypatch):
     upload = evaluate_upload(engine, [("mine.jsonl", PAIRS + BAD)], "pairs", skip_bad=True, complement=CORPUS)
     (tmp_path / "mine.jsonl").write_bytes(PAIRS + BAD)

@@ -28,6 +28,7 @@ VALUES = (
 
 
 @pytest.mark.parametrize("page", PAGES)
+@pytest.mark.slow
 def test_no_address_ends_in_a_traceback_or_becomes_markdown(
     run_page: Run, store_path: object, page: str
 ) -> None:

@@ -61,6 +61,7 @@ def test_letters_count_in_base_26_without_a_zero(i: int) -> None:
 
 
 @given(text, st.lists(text, min_size=1, max_size=6), st.text(max_size=10))
+@pytest.mark.slow
 def test_json_round_trip_keeps_all_and_the_key(prompt: str, answers: list[str], note: str) -> None:
     made = from_texts(prompt, answers, [note] * len(answers), "pasted")
     again = from_json(json.loads(json.dumps(made.to_json())))

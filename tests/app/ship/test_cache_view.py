@@ -6,6 +6,7 @@ import os
 import time
 from pathlib import Path
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.find.found import encoded_corpus
@@ -22,6 +23,7 @@ def model_page() -> AppTest:
     return checked(test.run())
 
 
+@pytest.mark.slow
 def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(engine: Engine) -> None:
     conversations = [answer.conversation for answer in axes.answers()]
     encoded_corpus(engine)

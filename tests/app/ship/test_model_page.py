@@ -35,6 +35,7 @@ def shown(test: AppTest) -> dict[str, str]:
     )
 
 
+@pytest.mark.slow
 def test_the_facts_are_the_models_own(open_page: Open, demo_env: Path) -> None:
     test = open_page("model.py")
     facts = shown(test)

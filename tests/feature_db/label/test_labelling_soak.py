@@ -26,6 +26,7 @@ def soak() -> ModuleType:
 
 
 @pytest.mark.parametrize("way", ["threads", "killed"])
+@pytest.mark.slow
 def test_many_at_once_lose_nothing_and_hold_nothing_twice(soak: ModuleType, tmp_path: Path, way: str) -> None:
     figures = {figure.name: figure.value for figure in soak.run(way, 400, tmp_path, n_features=60)}
     assert (

@@ -348,6 +348,7 @@ def become_admin(path: str, name: str, start: Any, done: Any) -> None:
             done.put(str(error))
 
 
+@pytest.mark.slow
 def test_of_many_who_become_the_first_admin_at_once_one_does(store: Store):
     context = multiprocessing.get_context("spawn")
     done, start = context.Queue(), context.Barrier(6)

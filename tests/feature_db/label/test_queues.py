@@ -303,6 +303,7 @@ def work(path: str, queue: int, name: str) -> None:
             person.submit(assignment.id, f"by {name}")
 
 
+@pytest.mark.slow
 def test_threads_and_processes_share_a_queue_without_a_double_or_a_loss(
     store: Store, path: Path, root: Queues
 ):

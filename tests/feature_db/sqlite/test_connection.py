@@ -144,6 +144,7 @@ def _add_one(path: str, times: int) -> None:
                 conn.execute("UPDATE features SET n_labels = ? WHERE id = 1", (n + 1,))
 
 
+@pytest.mark.slow
 def test_read_modify_writes_of_threads_and_processes_are_never_lost(store: Store, path: Path):
     context = multiprocessing.get_context("spawn")
     workers = [threading.Thread(target=_add_one, args=(str(path), 25)) for _ in range(4)] + [

@@ -84,6 +84,7 @@ def test_from_pairs_to_a_report_that_says_what_evaluate_and_contrast_say(model, 
     assert out["r.html"].read_bytes() == first
 
 
+@pytest.mark.slow
 def test_the_corpus_can_be_evaluated_by_name_with_its_other_answers_as_complement(model, tmp_path, capsys):
     out = tmp_path / "e.json"
     steering = tmp_path / "s.json"

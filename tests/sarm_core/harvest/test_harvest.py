@@ -474,6 +474,7 @@ def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):
         assert store.bookmarks("somebody") == [1]
 
 
+@pytest.mark.slow
 def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr("sarm_core.harvest.suggest_store.suggest", lambda examples, background: None)
     peaks = []
@@ -627,6 +628,7 @@ def test_the_largest_seed_and_the_smallest_lists_harvest(scorer, corpus, tmp_pat
         assert store.value("SELECT count(*) FROM examples WHERE kind = 'silent'")
 
 
+@pytest.mark.slow
 def test_the_engine_does_not_import_the_store():
     code = (
         "import sys, sarm_core.harvest.harvest, sarm_core.harvest.suggest, sarm_core.harvest.ray_engine; "

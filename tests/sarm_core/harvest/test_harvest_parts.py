@@ -178,6 +178,7 @@ def test_partners_are_the_most_frequent_whatever_block_they_are_counted_in(block
     assert sum(done) == M and (len(done) > 1) == (block < 4_000_000)
 
 
+@pytest.mark.slow
 def test_a_full_sample_is_uniform_bounded_and_independent_of_the_chunks():
     chunks = random_chunks(2, n_chunks=12)
     texts = [(chunk, i) for chunk in chunks for i in range(len(chunk.ordinals))]

@@ -48,6 +48,7 @@ def unbroken(scorer, corpus, tmp_path_factory):
     return content(database), int(1000 * (time.monotonic() - started))
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_changes_nothing(model, corpus, unbroken, tmp_path):
     wanted, milliseconds = unbroken
     command = [sys.executable, str(Path(__file__).with_name("killed_harvest.py"))]
@@ -81,6 +82,7 @@ def stopping_engine(scorer, n_results):
     return run
 
 
+@pytest.mark.slow
 def test_a_stop_after_every_single_result_changes_nothing(scorer, corpus, unbroken, tmp_path):
     wanted, _ = unbroken
     database = tmp_path / "store.db"
@@ -135,6 +137,7 @@ def test_a_stop_while_the_store_is_written_changes_nothing(
     assert not Workspace(database).folder.exists()
 
 
+@pytest.mark.slow
 def test_nothing_to_resume_is_said_and_nothing_encoded(
     model, scorer, corpus, unbroken, tmp_path, monkeypatch, capsys
 ):

@@ -97,6 +97,7 @@ def test_a_planted_kind_of_sentence_is_named(background):
     assert suggest(places, background).text.split(" or ")[0] == "question"
 
 
+@pytest.mark.slow
 def test_random_places_get_a_rule_as_rarely_as_stated_and_next_to_no_suggestion(background):
     """On real texts, where thousands of words take part and some are always shared."""
     groups = [feature(seed, n=(4, 7, 10)[seed % 3]) for seed in range(400)]
@@ -106,6 +107,7 @@ def test_random_places_get_a_rule_as_rarely_as_stated_and_next_to_no_suggestion(
     assert sum(suggest(group, background) is not None for group in groups) <= 4
 
 
+@pytest.mark.slow
 def test_the_thresholds_are_those_random_places_exceed_as_stated(background):
     for n in (3, 10, 16):
         again = Background(enumerate(PARSED), seed=1).thresholds(n)

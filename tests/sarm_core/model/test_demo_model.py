@@ -64,6 +64,7 @@ def test_the_card_states_the_report_s_figures():
         assert f"{report['stage1']['reconstruction'][f'test/{kind}']['variance_unexplained']:.3f}" in card
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_give_the_margins_the_report_was_made_from(scorer):
     report = json.loads((FOLDER / "report.json").read_text(encoding="utf-8"))["stage2"]
     pairs = [pair for pair in read_pairs(FOLDER.parent / "corpus.jsonl") if pair.split == "test"]

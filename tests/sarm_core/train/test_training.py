@@ -243,6 +243,7 @@ def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1,
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.slow
 def test_mode_1_trains_blocks_and_head_with_the_sae_frozen(place, stage1, tmp_path, kind):
     folder = tmp_path / kind
     backbone(kind).save_pretrained(folder)
