@@ -6,20 +6,21 @@ BIN := $(VENV)/bin
 PARALLEL ?= -n auto --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test test-fast setup fetch demo-store study browser-test study-test extras-test lint format types check clean
+.PHONY: app test test-fast setup fetch demo-store study browser-test study-test extras-test docs notebooks lint format types check clean
 
 app: setup fetch
 	$(BIN)/streamlit run app/main.py
 
 test: setup-dev fetch
-	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study and not docs"
 
 # What a change needs every few minutes: the same tests without those that take seconds each.
 test-fast: setup-dev fetch
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study and not docs"
 
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev
+setup-docs: $(VENV)/installed-docs
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SARM Explorer needs Python 3.11 or newer")'
@@ -32,6 +33,10 @@ $(VENV)/installed: requirements.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: requirements.txt requirements-dev.txt requirements-docs.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt -r requirements-docs.txt
+	touch $(VENV)/installed $(VENV)/installed-dev $@
 
 fetch: setup
 	$(BIN)/python -m sarm_core demo fetch
@@ -58,6 +63,15 @@ extras-test: setup-dev fetch
 	$(BIN)/python -m pip install --quiet -r requirements-ray.txt -r requirements-train.txt
 	$(BIN)/python -m pytest -m "ray or train"
 
+# The documentation as a site, in build/site: warnings are errors, and nothing in it asks another host for anything.
+docs: setup-docs
+	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m pytest -m docs tests/docs
+
+# The notebooks, run from top to bottom; what they print is not kept.
+notebooks: setup-docs fetch
+	PYTHONPATH=$(CURDIR) $(BIN)/jupyter execute examples/*.ipynb
+
 lint: setup-dev
 	$(BIN)/ruff check .
 
@@ -70,4 +84,4 @@ types: setup-dev
 check: test browser-test lint format types
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) runs build .mypy_cache .ruff_cache .pytest_cache
