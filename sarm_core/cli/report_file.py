@@ -7,7 +7,7 @@ import shlex
 import sys
 from datetime import UTC, datetime
 
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.provenance import file_facts
 from sarm_core.report.html_report import FeatureNote, html_report, read_contrast, read_evaluation, steered_ids
 from sarm_core.report.store_notes import notes_in_store
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         commands=[_command(options)],
         items=options.items,
     )
-    with written_whole(options.out) as file:
+    with whole_file(options.out) as file:
         file.write(text)
     print(f"{len(text.encode()):,} bytes written to {options.out}", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from sarm_core.cli.options import encoding_of, loaded
 from sarm_core.errors import SarmError
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.sides import (
     Encodings,
@@ -81,7 +81,7 @@ def write_table(result: Contrast, path: Path, top: int | None = None) -> None:
     table = table.copy()
     for flag in ("opposes_head", "few", "fragile"):
         table[flag] = np.where(table[flag], "true", "false")
-    with written_whole(path) as file:
+    with whole_file(path) as file:
         table.to_csv(file, index=False, lineterminator="\n")
 
 
@@ -90,7 +90,7 @@ def write_ranked(encodings: Encodings, ranked: Path | None, cleaned: Path | None
     rows = encodings.sides.rows
     table = encodings.suspicious()
     if ranked is not None:
-        with written_whole(ranked) as file:
+        with whole_file(ranked) as file:
             for record in table.to_dict("records"):
                 pair = int(record["pair"])
                 scores: dict[str, Any] = {

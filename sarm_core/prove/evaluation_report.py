@@ -17,7 +17,7 @@ from sarm_core.cli.options import encoding_of, loaded, steering_of
 from sarm_core.demo import corpus as axes
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.find.sides import Answers, read_answers
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     report["encoding_notes"] = [note for part in answers.encoded for note in part.notes]
     report["versions"] = versions()
     report["command"] = command_line(options, report["model"]["dtype"])
-    with written_whole(options.out) as file:
+    with whole_file(options.out) as file:
         json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
     _say(report, answers.encoded, options.out, scorer)

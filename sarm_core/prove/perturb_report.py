@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sarm_core.cli.options import encoding_of, loaded, steering_of
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.benchmarks.scores import json_number
 from sarm_core.prove.evaluate import load_benchmark
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     report["versions"] = versions()
     report["cut_answers"] = int((encoded.n_cut > 0).sum())
     report["skipped_rows"] = [str(error) for error in benchmark.skipped]
-    with written_whole(options.out) as file:
+    with whole_file(options.out) as file:
         json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
         file.write("\n")
     lines = [*_summary(report), *encoded.notes]

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from app.find.found import encoded_corpus
 from app.session.engine import Engine
 from sarm_core.demo import corpus as axes
-from sarm_core.score.cache import cache_folder, cache_size
+from sarm_core.score.cache import cache_size, encoded_folder
 from sarm_core.score.encoded import encode_once
 from tests.app.demo_pages import MAIN, checked
 
@@ -30,9 +30,9 @@ def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(engine: E
     n = cache_size().files
     assert n > 1
     test = model_page()
-    assert f"{cache_size()} in {cache_folder()}" in [text.value for text in test.text]
+    assert f"{cache_size()} in {encoded_folder()}" in [text.value for text in test.text]
     long_ago = time.time() - 31 * 86_400
-    old = sorted(Path(cache_folder()).rglob("*.npz"))[0]
+    old = sorted(Path(encoded_folder()).rglob("*.npz"))[0]
     os.utime(old, (long_ago, long_ago))
     test = checked(test.button("encoded_old").click().run())
     assert not old.exists() and cache_size().files == n - 1

@@ -586,7 +586,7 @@ def test_bad_input_is_one_line_and_exit_code_2(store: Store, path: Path, tmp_pat
     assert not (tmp_path / "x.json").exists()
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+def test_a_file_is_whole_file_or_not_at_all(tmp_path: Path):
     path = tmp_path / "out.json"
     path.write_text("old")
     with pytest.raises(RuntimeError), written_beside(path) as beside:
