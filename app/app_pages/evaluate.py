@@ -28,6 +28,7 @@ from app.prove.evaluation import (
 from app.prove.report import report_section
 from app.session import session
 from app.session.engine import Engine
+from app.session.link import open_link, update_link
 from app.session.person import person
 from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
@@ -40,7 +41,7 @@ COMPLEMENTS = ("none", "this tool's corpus", "my file")
 SHOWN_FLIPS = 500
 
 current = session.engine()
-session.open_link(current)
+open_link(current)
 held = session.steering()
 author = person()
 st.title("Evaluate", anchor=False)
@@ -393,4 +394,4 @@ if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerp
     report_section(evaluated, held.current, current, author)
 else:
     st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
-session.update_link(current)
+update_link(current)

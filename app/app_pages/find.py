@@ -26,6 +26,7 @@ from app.find.found import (
 from app.prove.rewrites_view import rewrites_section
 from app.session import session
 from app.session.engine import Engine, FeatureNote
+from app.session.link import open_link, update_link
 from sarm_core.demo import corpus as axes
 from sarm_core.errors import SarmError
 from sarm_core.find.bias_pairs import BIASES
@@ -48,7 +49,7 @@ POINTS = 5_000  # a browser draws more of them too slowly to be of use
 FILE_TYPES = ["jsonl", "json", "parquet"]
 
 current = session.engine()
-session.open_link(current)
+open_link(current)
 held = session.steering()
 st.title("Find features", anchor=False)
 st.caption("Which features tell two kinds of answers apart, and does the reward pay for them?")
@@ -343,4 +344,4 @@ elif isinstance(found, Found) and found.fingerprint == current.fingerprint:
     suspicious(found)
 else:
     st.info("Choose a question above and press Find.", icon=":material/arrow_upward:")
-session.update_link(current)
+update_link(current)

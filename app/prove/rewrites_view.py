@@ -29,6 +29,7 @@ from app.prove.rewrites import (
 )
 from app.session import session
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
 from sarm_core.prove.perturb import Perturbation
@@ -268,7 +269,7 @@ def _flips(of: Rewritten, found: Perturbation, mark: str) -> None:
             return
         session.set_comparison(made)
         st.session_state["left"], st.session_state["right"] = left, right
-        st.switch_page("app_pages/compare.py")
+        st.switch_page(Page.COMPARE.path)
 
 
 def _download(label: str, table: pd.DataFrame, name: str) -> None:
