@@ -12,7 +12,6 @@ from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.prove.evaluation import (
     CORPUS,
-    CORPUS_SETS,
     Evaluated,
     Outcome,
     curve_chart,
@@ -33,6 +32,7 @@ from app.session.person import person
 from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
 from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluate import Collateral
 from sarm_core.prove.strength import strength_curve
 
@@ -63,7 +63,13 @@ def choose(engine: Engine) -> None:
         from_files(engine)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Set", list(CORPUS_SETS), key="eval_set", width=380)
+        name = st.selectbox(
+            "Set",
+            list(CORPUS_SETS),
+            format_func=lambda name: CORPUS_SETS[name].title,
+            key="eval_set",
+            width=380,
+        )
         go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
     if go:
         with encoding_bar(working) as progress:
