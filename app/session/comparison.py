@@ -7,15 +7,16 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import RowError, SarmError
+from sarm_core.text.answers import Reader
 from sarm_core.text.row_files import read_rows
-from sarm_core.text.rows import ROLES, Conversation, Message, conversation_of, pair_of
+from sarm_core.text.rows import ROLES, Conversation, Message
 
 __all__ = [
     "MAX_ANSWERS",
@@ -35,10 +36,12 @@ CORPUS = Path(__file__).parents[2] / "sarm_core" / "demo" / "corpus.jsonl"
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `note` says where it comes from or what was varied in it."""
+    """One answer; `note` says where it comes from or what was varied in it, `extra` what its turn holds beside the
+    text (see `Message`)."""
 
     text: str
     note: str = ""
+    extra: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Comparison:
     origin: str = ""
     left_out: tuple[int, int] = field(default=(0, 0), compare=False)
     """How many empty and how many repeated answers were given besides: without them the letters move up."""
+    tools: str = ""
+    """What the chat template is given as tools (see `Conversation`)."""
 
     @property
     def question(self) -> str:
@@ -88,21 +93,28 @@ class Comparison:
                 f"there are {MAX_ANSWERS} answers already, which is as many as this page compares"
             )
         answers = (*self.answers, Answer(text, note))
-        return Comparison(self.prompt, answers, f"{self.origin} and one pasted".strip()), len(self.answers)
+        origin = f"{self.origin} and one pasted".strip()
+        return Comparison(self.prompt, answers, origin, tools=self.tools), len(self.answers)
 
     def conversations(self) -> list[Conversation]:
         """What the model scores, one per answer."""
         return [
-            Conversation(messages=(*self.prompt, Message("assistant", answer.text)))
+            Conversation(
+                messages=(*self.prompt, Message("assistant", answer.text, answer.extra)), tools=self.tools
+            )
             for answer in self.answers
         ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back."""
         return {
-            "prompt": [{"role": turn.role, "content": turn.content} for turn in self.prompt],
-            "answers": [{"text": answer.text, "note": answer.note} for answer in self.answers],
+            "prompt": [
+                {"role": turn.role, "content": turn.content, **_if_any(extra=turn.extra)}
+                for turn in self.prompt
+            ],
+            "answers": [{"text": a.text, "note": a.note, **_if_any(extra=a.extra)} for a in self.answers],
             "origin": self.origin,
+            **_if_any(tools=self.tools),
         }
 
     @property
@@ -124,14 +136,31 @@ def letters(index: int) -> str:
 def from_json(data: Mapping[str, Any]) -> Comparison:
     """A comparison from `to_json`'s data. Raises SarmError when it is not one."""
     try:
-        prompt = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in data["prompt"])
-        answers = tuple(Answer(str(a["text"]), str(a.get("note", ""))) for a in data["answers"])
-        origin = str(data.get("origin", ""))
-    except (KeyError, TypeError, AttributeError):
+        prompt = tuple(
+            Message(str(turn["role"]), str(turn["content"]), _object(turn.get("extra")))
+            for turn in data["prompt"]
+        )
+        answers = tuple(
+            Answer(str(a["text"]), str(a.get("note", "")), _object(a.get("extra"))) for a in data["answers"]
+        )
+        origin, tools = str(data.get("origin", "")), str(data.get("tools", ""))
+        json.loads(tools or "[]")
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise SarmError("the stored comparison cannot be read: it was made by another version") from None
     if not prompt or not 1 <= len(answers) <= MAX_ANSWERS or any(turn.role not in ROLES for turn in prompt):
         raise SarmError("the stored comparison has no prompt or no answers: it was made by another version")
-    return Comparison(prompt, answers, origin)
+    return Comparison(prompt, answers, origin, tools=tools)
+
+
+def _if_any(**values: str) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _object(text: Any) -> str:
+    """The JSON of an object, or ""; raises ValueError."""
+    if text and not isinstance(json.loads(text), dict):
+        raise ValueError
+    return str(text or "")
 
 
 def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), origin: str = "") -> Comparison:
@@ -166,25 +195,25 @@ def from_paste(prompt: str, text: str) -> Comparison:
     return from_texts(prompt, re.split(r"^[^\S\n]*-{3,}[^\S\n]*$", text, flags=re.MULTILINE), origin="pasted")
 
 
-def from_upload(data: bytes, name: str) -> list[Comparison]:
-    """Comparisons in an uploaded JSONL file, one per distinct prompt, in file order.
+def from_upload(data: bytes, name: str, reader: Reader | None = None) -> list[Comparison]:
+    """Comparisons in an uploaded file of rows of any shape, one per distinct prompt, in file order.
 
-    Rows: prompt + response (several rows of one prompt make one comparison), messages, prompt + chosen +
-    rejected, or prompt + answers. Raises RowError naming the file, the row and the reason.
+    Raises RowError naming the file, the row and the reason.
     """
+    reader = reader or Reader()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "upload.jsonl"
         path.write_bytes(data)
-        found: dict[tuple[Message, ...], dict[str, str]] = {}
-        given: Counter[tuple[Message, ...]] = Counter()
+        found: dict[tuple[tuple[Message, ...], str], dict[tuple[str, str], str]] = {}
+        given: Counter[tuple[tuple[Message, ...], str]] = Counter()
         row = None
         try:
-            for number, item in read_rows(path):
+            for number, item in reader.rows(path):
                 row = number
-                for prompt, text, note in _answers_of(item):
-                    answers = found.setdefault(prompt, {})
-                    answers.setdefault(text, note)
-                    given[prompt] += 1
+                for key, answer, note in _answers_of(item, reader):
+                    answers = found.setdefault(key, {})
+                    answers.setdefault(answer, note)
+                    given[key] += 1
                     if len(answers) > MAX_ANSWERS:
                         raise RowError(f"more than {MAX_ANSWERS} answers to one prompt: leave some out")
         except RowError as error:
@@ -192,35 +221,33 @@ def from_upload(data: bytes, name: str) -> list[Comparison]:
     return [
         Comparison(
             prompt,
-            tuple(Answer(t, n) for t, n in answers.items()),
+            tuple(Answer(text, note, extra) for (text, extra), note in answers.items()),
             f"file {name}",
-            left_out=(0, given[prompt] - len(answers)),
+            left_out=(0, given[prompt, tools] - len(answers)),
+            tools=tools,
         )
-        for prompt, answers in found.items()
+        for (prompt, tools), answers in found.items()
     ]
 
 
-def _answers_of(row: Mapping[str, Any]) -> Iterable[tuple[tuple[Message, ...], str, str]]:
-    if isinstance(row.get("answers"), list):
-        for answer in row["answers"]:
-            text = answer.get("text") if isinstance(answer, Mapping) else answer
-            conversation = conversation_of({"prompt": row.get("prompt"), "response": text})
-            yield _split(conversation, _note(answer) if isinstance(answer, Mapping) else "")
-    elif "chosen" in row and "rejected" in row:
-        chosen, rejected = pair_of(row)
-        yield _split(chosen, "chosen")
-        yield _split(rejected, "rejected")
-    else:
-        conversation = conversation_of(row)
-        if conversation.messages is None:
+def _answers_of(
+    row: Mapping[str, Any], reader: Reader
+) -> Iterator[tuple[tuple[tuple[Message, ...], str], tuple[str, str], str]]:
+    """((Prompt, tools), (text, extra), note) of each answer of a row."""
+    answers = reader.answers(row).answers
+    for answer in answers:
+        messages = answer.conversation.messages
+        if not messages:
             raise RowError("token ids have no text to show: this page needs prompt + response or messages")
-        yield _split(conversation, str(row.get("note") or row.get("model") or "")[:60])
-
-
-def _split(conversation: Conversation, note: str) -> tuple[tuple[Message, ...], str, str]:
-    if not conversation.messages:
-        raise RowError("token ids have no text to show: this page needs prompt + response or messages")
-    return conversation.messages[:-1], conversation.messages[-1].content, note
+        if len(messages) == 1:
+            raise RowError("a text without a prompt cannot be compared: give the prompt it answers")
+        *before, last = messages
+        note = answer.name or (
+            str(row.get("note") or row.get("model") or "")[:60] if len(answers) == 1 else ""
+        )
+        if not note and not last.content.strip():
+            note = "a tool call"
+        yield (tuple(before), answer.conversation.tools), (last.content, last.extra), note
 
 
 def _note(answer: Mapping[str, Any]) -> str:

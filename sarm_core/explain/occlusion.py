@@ -25,7 +25,7 @@ from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.answer_spans import Span, answer_spans, without
 from sarm_core.text.conversation import TokenSequence
-from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.rows import Conversation
 
 __all__ = ["MOST_SPANS", "MOST_TOKENS", "Agreement", "Occlusion", "occlude"]
 
@@ -283,7 +283,7 @@ def _versions(
     messages = conversation.messages or ()
     last = messages[-1]
     rows = [
-        Conversation(messages=(*messages[:-1], Message(last.role, without(last.content, span))))
+        replace(conversation, messages=(*messages[:-1], replace(last, content=without(last.content, span))))
         for span in spans
     ]
     try:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sarm_core.errors import SarmError
 from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
 from sarm_core.text.rewrites import map_prose, sentences
-from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.rows import Conversation
 
 __all__ = ["BIASES", "BiasPairs", "bias_pairs", "style_pairs"]
 
@@ -188,7 +188,7 @@ def bias_pairs(conversations: Sequence[Conversation], bias: str) -> BiasPairs:
 
 def _with_answer(conversation: Conversation, text: str) -> Conversation:
     messages = conversation.messages or ()
-    return replace(conversation, messages=(*messages[:-1], Message(messages[-1].role, text)))
+    return replace(conversation, messages=(*messages[:-1], replace(messages[-1], content=text)))
 
 
 def style_pairs(benchmark: RMBench, with_style: str, without_style: str) -> npt.NDArray[np.int64]:

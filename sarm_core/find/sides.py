@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,57 +11,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sarm_core.errors import RowError, SarmError
+from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.find.bias_pairs import bias_pairs, style_pairs
 from sarm_core.find.contrast import Contrast, contrast
 from sarm_core.find.suspicious import suspicious_pairs
 from sarm_core.prove.benchmarks.rm_bench import RMBench
-from sarm_core.prove.benchmarks.scores import prompt_of
 from sarm_core.prove.evaluate import load_benchmark
-from sarm_core.score.encoded import Encoded, Place, encode_once
+from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
-from sarm_core.text.row_files import read_rows
-from sarm_core.text.rows import Conversation, conversation_of, pair_of
-from sarm_core.text.text_files import is_text_file, read_text, texts_in
+from sarm_core.text.answers import Answers, Reader, read_answers
 
 __all__ = [
-    "Answers",
     "Encodings",
     "Sides",
     "from_bias",
     "from_pairs",
     "from_styles",
     "from_two_files",
-    "read_answers",
 ]
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Conversations with the file and row each came from."""
-
-    conversations: tuple[Conversation, ...]
-    places: tuple[Place, ...]
-
-    def __len__(self) -> int:
-        return len(self.conversations)
-
-    def select(self, numbers: Iterable[int]) -> Answers:
-        """The answers with these numbers."""
-        numbers = list(numbers)
-        return Answers(tuple(self.conversations[i] for i in numbers), tuple(self.places[i] for i in numbers))
-
-    @property
-    def prompts(self) -> list[Hashable]:
-        """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
-
-        An answer that nothing precedes is a unit of its own: texts are not all answers to one prompt.
-        """
-        return [
-            prompt_of(conversation)[0] or place
-            for conversation, place in zip(self.conversations, self.places, strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -168,53 +136,34 @@ class Encodings:
         return self.sides.chosen.prompts if self.sides.prompts is None else self.sides.prompts
 
 
-def from_pairs(path: str | Path) -> Sides:
-    """Preference rows (see `rows.pair_of`). Raises RowError naming file and row."""
-    chosen, rejected, places, rows = [], [], [], []
-    for number, row in read_rows(path):
-        try:
-            one, two = pair_of(row)
-        except RowError as error:
-            raise error.at(path, number) from None
-        chosen.append(one)
-        rejected.append(two)
-        places.append((str(path), number))
-        rows.append(row)
-    where = tuple(places)
-    return Sides(Answers(tuple(chosen), where), Answers(tuple(rejected), where), True, rows=tuple(rows))
+def from_pairs(path: str | Path, reader: Reader | None = None) -> Sides:
+    """The preferences of a file; one whose answers are labelled good or bad on their own gives two sets.
 
-
-def read_answers(paths: str | Path | Iterable[str | Path]) -> Answers:
-    """Every answer of what is given, each once: of a file of rows single answers and both of preference rows, a .txt
-    or .md file as one, and of a folder each such file (see `text_files`).
-
-    Raises RowError naming file and row, SarmError for a folder without texts.
+    Raises RowError naming file and row.
     """
-    found: dict[Conversation, Place] = {}
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        if Path(path).is_dir() or is_text_file(path):
-            for text in texts_in(path) if Path(path).is_dir() else [path]:
-                found.setdefault(read_text(text), (str(text), 1))
-            continue
-        for number, row in read_rows(path):
-            try:
-                for conversation in _of_row(row):
-                    found.setdefault(conversation, (str(path), number))
-            except RowError as error:
-                raise error.at(path, number) from None
-    return Answers(tuple(found), tuple(found.values()))
-
-
-def _of_row(row: Mapping[str, Any]) -> Sequence[Conversation]:
-    if {"chosen", "rejected"} <= set(row) or {"chosen_input_ids", "rejected_input_ids"} <= set(row):
-        return pair_of(row)
-    return (conversation_of(row),)
+    reader = reader or Reader()
+    if sides := reader.labelled(path):
+        for answers, label in zip(sides, ("good", "bad"), strict=True):
+            if not answers.conversations:
+                raise SarmError(f"{path}: no answer is labelled {label}, so there is nothing to compare")
+        return Sides(*sides, False, names=("labelled good", "labelled bad"))
+    pairs = list(reader.pairs(path))
+    if not pairs:
+        raise SarmError(f"{path}: states no preference ({'; '.join(reader.said())})")
+    where = tuple(pair.place for pair in pairs)
+    return Sides(
+        Answers(tuple(pair.chosen for pair in pairs), where),
+        Answers(tuple(pair.rejected for pair in pairs), where),
+        True,
+        rows=tuple(pair.row for pair in pairs),
+    )
 
 
 def from_two_files(
     one: str | Path | Sequence[str | Path],
     two: str | Path | Sequence[str | Path],
     names: tuple[str, str] | None = None,
+    reader: Reader | None = None,
 ) -> Sides:
     """Two sets of answers that are not pairs: every answer of `one` against every answer of `two`.
 
@@ -224,7 +173,7 @@ def from_two_files(
     if names is None:
         first = [side if isinstance(side, str | Path) else side[0] for side in (one, two)]
         names = (Path(first[0]).resolve().name, Path(first[1]).resolve().name)
-    return Sides(read_answers(one), read_answers(two), False, names=names)
+    return Sides(read_answers(one, reader), read_answers(two, reader), False, names=names)
 
 
 def from_bias(answers: Answers, bias: str) -> Sides:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import RowError
-from sarm_core.text.row_files import count_parquet_rows, is_list, is_parquet, kind_of, read_rows
-from sarm_core.text.rows import Conversation, conversation_of, pair_of
+from sarm_core.text.answers import Reader, RowAnswer
+from sarm_core.text.row_files import count_parquet_rows, is_parquet, read_rows
+from sarm_core.text.rows import Conversation
 
 __all__ = [
     "BadRow",
@@ -26,7 +27,6 @@ __all__ = [
     "count_rows",
     "input_identity",
     "read_corpus",
-    "texts_of",
 ]
 
 CHUNK_CHARACTERS = 4_000_000
@@ -72,34 +72,6 @@ class Chunk:
     bad: tuple[BadRow, ...] = ()
 
 
-def texts_of(row: Mapping[str, Any]) -> list[tuple[Conversation | None, str | None]]:
-    """Every (conversation, None) or (None, plain text) that a row holds, in order. Raises RowError.
-
-    Shapes: corpus rows (`prompt` with a list `answers` of {"text": ...}), preference rows (chosen, then
-    rejected), `text` alone, and every single-conversation shape of `conversation_of`.
-    """
-    if is_list(row.get("answers")):
-        return [(_answer(row, answer, i), None) for i, answer in enumerate(row["answers"])]
-    if row.get("chosen") is not None or row.get("chosen_input_ids") is not None:
-        chosen, rejected = pair_of(row)
-        return [(chosen, None), (rejected, None)]
-    known = ("messages", "prompt", "question", "input_ids")
-    if row.get("text") is not None and all(row.get(key) is None for key in known):
-        text = row["text"]
-        if not isinstance(text, str):
-            raise RowError(f"'text' must be a string, not {kind_of(text)}")
-        if not text.strip():
-            raise RowError("'text' is empty: remove the row or give the text")
-        return [(None, text)]
-    return [(conversation_of(row), None)]
-
-
-def _answer(row: Mapping[str, Any], answer: Any, place: int) -> Conversation:
-    if not isinstance(answer, Mapping):
-        raise RowError(f'answers[{place}] is {kind_of(answer)}: an answer is {{"text": "..."}}')
-    return conversation_of({"prompt": row.get("prompt"), "response": answer.get("text")})
-
-
 @dataclass(frozen=True)
 class CorpusRow:
     """The texts of one row, after the bad rows that stood before it; `number` rows were read so far."""
@@ -109,37 +81,42 @@ class CorpusRow:
     bad: tuple[BadRow, ...] = ()
 
 
-def read_corpus(paths: Sequence[str | Path]) -> Iterator[CorpusRow]:
-    """The rows of all files in order; bad ones are listed, not raised, so that both engines see the same.
+def read_corpus(paths: Sequence[str | Path], reader: Reader | None = None) -> Iterator[CorpusRow]:
+    """Every answer of all files' rows in order; bad rows are listed, not raised, so that both engines see the same.
 
     JSONL is read line by line and Parquet a row group at a time. Raises RowError for a file that cannot be
     read at all.
     """
     ordinal = number = 0
     bad: list[BadRow] = []
+    reader = reader or Reader()
 
     def note(error: RowError) -> None:
         bad.append((error.source or "", error.row or 0, error.reason))
 
     for path in paths:
-        for place, row in read_rows(path, note):
+        for place, row in reader.rows(path, note):
             number += 1
+            found: tuple[RowAnswer, ...] = ()
             try:
-                found = texts_of(row)
+                found = reader.answers(row).answers
             except RowError as error:
                 note(error.at(path, place))
-                found = []
             source = str(row.get("source") or Path(path).stem)
             category = None if row.get("category") is None else str(row["category"])
             texts = tuple(
-                CorpusText(ordinal + i, (str(path), place), source, category, conversation, plain)
-                for i, (conversation, plain) in enumerate(found)
+                CorpusText(ordinal + i, (str(path), place), source, category, *_scored(answer))
+                for i, answer in enumerate(found)
             )
             yield CorpusRow(number, texts, tuple(bad))
             bad.clear()
             ordinal += len(found)
     if bad:
         yield CorpusRow(number, (), tuple(bad))
+
+
+def _scored(answer: RowAnswer) -> tuple[Conversation | None, str | None]:
+    return (None, answer.conversation.answer) if answer.plain else (answer.conversation, None)
 
 
 def chunks(rows: Iterable[CorpusRow], n_texts: int) -> Iterator[Chunk]:

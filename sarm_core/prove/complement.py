@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sarm_core.errors import RowError
-from sarm_core.prove.benchmarks.scores import Ids, prompt_of
-from sarm_core.text.row_files import read_rows
-from sarm_core.text.rows import Conversation, pair_of
+from sarm_core.prove.benchmarks.scores import Ids
+from sarm_core.text.answers import Reader
+from sarm_core.text.rows import Conversation, prompt_of
 
 __all__ = ["BY_FILE", "BY_PROMPT", "MOST_PARTNERS", "file_pairs", "prompt_pairs"]
 
@@ -39,19 +38,15 @@ def prompt_pairs(conversations: Sequence[Conversation]) -> Ids:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-def file_pairs(path: Path, conversations: Sequence[Conversation]) -> tuple[Ids, str]:
+def file_pairs(
+    path: Path, conversations: Sequence[Conversation], reader: Reader | None = None
+) -> tuple[Ids, str]:
     """The pairs of a complement file and how they were made, in words (`BY_FILE` or `BY_PROMPT`).
 
-    Rows of chosen and rejected are pairs; in a file of single answers those to one prompt are.
+    Preferences of its rows are pairs; in a file of single answers those to one prompt are.
     """
     number = {conversation: i for i, conversation in enumerate(conversations)}
-    pairs = []
-    for _, row in read_rows(path):
-        try:
-            one, two = pair_of(row)
-        except RowError:
-            continue
-        pairs.append((number[one], number[two]))
-    if pairs:
+    stated = (reader or Reader()).pairs(path, lambda _error: None)
+    if pairs := [(number[pair.chosen], number[pair.rejected]) for pair in stated]:
         return np.array(pairs, dtype=np.int64), BY_FILE
     return prompt_pairs(conversations), BY_PROMPT

@@ -25,7 +25,7 @@ from sarm_core.prove.benchmarks.scores import Benchmark, Result
 from sarm_core.prove.collateral import Collateral, Distribution, collateral, distribution
 from sarm_core.prove.comparison import Comparison, compare
 from sarm_core.steering import Steering
-from sarm_core.text.rows import read_rows
+from sarm_core.text.row_files import read_rows
 
 __all__ = [
     "KINDS",

@@ -19,7 +19,7 @@ from scipy import sparse
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix, reward_order
 from sarm_core.text.rewrites import REWRITES, rewrite
-from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.rows import Conversation
 
 __all__ = ["Perturbation", "ScoreFunction", "perturb", "rewritten", "scores_from", "versions_of"]
 
@@ -55,7 +55,7 @@ def rewritten(conversation: Conversation, rule: str, seed: int = 0) -> Conversat
     text = rewrite(last.content, rule, seed)
     if text is None:
         return None
-    return replace(conversation, messages=(*conversation.messages[:-1], Message(last.role, text)))
+    return replace(conversation, messages=(*conversation.messages[:-1], replace(last, content=text)))
 
 
 def versions_of(

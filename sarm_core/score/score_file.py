@@ -13,10 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from sarm_core.errors import RowError
-from sarm_core.files import whole_file
+from sarm_core.files import written_whole
 from sarm_core.score.scorer import Scored, Scorer
 from sarm_core.steering import Steering
-from sarm_core.text.row_files import read_rows
+from sarm_core.text.answers import Reader
+from sarm_core.text.rows import Conversation
 
 __all__ = ["score_file"]
 
@@ -33,8 +34,11 @@ def score_file(
     steering: Steering | None = None,
     top: int = 20,
     skip_bad: bool = False,
+    reader: Reader | None = None,
 ) -> tuple[int, list[RowError]]:
     """Write every row of `source` with its reward and features to `target`; (rows written, bad rows).
+
+    A row of several answers is written once for each, with `scored_answer` saying which.
 
     The first bad row raises RowError and leaves no output, unless `skip_bad`: then bad rows are returned.
     Memory is bounded by 512 rows, whatever the file's length.
@@ -43,17 +47,18 @@ def score_file(
         steering.check(scorer.n_features)
     bad: list[RowError] = []
     n_cut = written = 0
-    with whole_file(target) as out, _bar() as bar:
-        for chunk in _chunks(_good_rows(scorer, source, bad if skip_bad else None)):
+    with written_whole(target) as out, _bar() as bar:
+        rows = _good_rows(scorer, source, bad if skip_bad else None, reader or Reader())
+        for chunk in _chunks(rows):
             at = bar.n
 
             def progress(done: int, total: int, at: int = at) -> None:
                 bar.total = at + total
                 bar.update(at + done - bar.n)
 
-            scored = scorer.score(chunk, progress=progress)
+            scored = scorer.score([conversation for conversation, _ in chunk], progress=progress)
             n_cut += sum(n > 0 for n in scored.n_cut)
-            for line in _lines(chunk, scored, steering, top):
+            for line in _lines([row for _, row in chunk], scored, steering, top):
                 out.write(line)
             written += len(chunk)
         if not written:
@@ -76,21 +81,28 @@ def _bar() -> Any:
     return tqdm(unit=" tokens", unit_scale=True, desc="scoring", disable=not sys.stderr.isatty(), leave=False)
 
 
-def _good_rows(scorer: Scorer, source: Path, bad: list[RowError] | None) -> Iterator[dict[str, Any]]:
-    """Rows that can be tokenised; the others raise, or are collected in `bad`."""
-    for number, row in read_rows(source, None if bad is None else bad.append):
+def _good_rows(
+    scorer: Scorer, source: Path, bad: list[RowError] | None, reader: Reader
+) -> Iterator[tuple[Conversation, dict[str, Any]]]:
+    """Answers that can be tokenised, each with its row; the others raise, or are collected in `bad`."""
+    for number, row in reader.rows(source, None if bad is None else bad.append):
         try:
-            scorer.tokens([row])
+            answers = reader.answers(row).answers
+            scorer.tokens([answer.conversation for answer in answers])
         except RowError as error:
             placed = error.at(source, number)
             if bad is None:
                 raise placed from None
             bad.append(placed)
             continue
-        yield row
+        for i, answer in enumerate(answers, 1):
+            which = {} if len(answers) == 1 else {"scored_answer": answer.name or f"answer {i}"}
+            yield answer.conversation, {**row, **which}
 
 
-def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(
+    rows: Iterator[tuple[Conversation, dict[str, Any]]],
+) -> Iterator[list[tuple[Conversation, dict[str, Any]]]]:
     while chunk := list(islice(rows, CHUNK)):
         yield chunk
 
@@ -119,4 +131,4 @@ def _lines(chunk: list[dict[str, Any]], scored: Scored, steering: Steering | Non
             }
             for j in order
         ]
-        yield json.dumps(result, ensure_ascii=False).translate(_LINE_BREAKS) + "\n"
+        yield json.dumps(result, ensure_ascii=False, allow_nan=False).translate(_LINE_BREAKS) + "\n"

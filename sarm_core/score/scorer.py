@@ -25,8 +25,9 @@ from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint, open_chec
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder, Progress
 from sarm_core.steering import Steering
+from sarm_core.text.answers import conversation_of
 from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
-from sarm_core.text.rows import Conversation, conversation_of
+from sarm_core.text.rows import Conversation
 
 __all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
 

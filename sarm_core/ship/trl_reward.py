@@ -26,11 +26,12 @@ import torch
 from sarm_core.errors import RowError, SarmError
 from sarm_core.score.scorer import Scored, Scorer, load_sarm
 from sarm_core.steering import Steering
-from sarm_core.text.rows import Conversation, conversation_of
+from sarm_core.text.rows import Conversation, Message, is_list
+from sarm_core.text.turns import TurnReader, Turns, check_ends_with_answer
 
 __all__ = ["SteeredReward"]
 
-Turns = Sequence[Mapping[str, Any]]
+Given = Sequence[Mapping[str, Any]]
 _PLACE = "completions"
 _LOGGED = 32  # features whose mean contribution goes to the trainer's log; more would bury the rest of it
 
@@ -77,8 +78,8 @@ class SteeredReward:
 
     def __call__(
         self,
-        prompts: Sequence[str | Turns],
-        completions: Sequence[str | Turns | None],
+        prompts: Sequence[str | Given],
+        completions: Sequence[str | Given | None],
         log_metric: Callable[[str, float], object] | None = None,
         **_columns: object,
     ) -> list[float | None]:
@@ -88,7 +89,8 @@ class SteeredReward:
         turns after the prompt. The last turn is scored; where it is blank or not the assistant's, `empty` is
         given. One that was cut off at `max_completion_length` is scored as if its turn ended there
         (`GRPOConfig(mask_truncated_completions=True)` keeps it out of the loss). Tool calls and reasoning
-        beside a turn's `content` are not read. Dataset columns are ignored.
+        beside a turn's `content` are read as the chat template reads them; a template that does not know them
+        is refused, as in rows. Dataset columns are ignored.
 
         With `log_metric` (TRL passes it) the mean contribution of each steered feature, as trained, goes to the
         trainer's log, and the share of completions without an answer. Raises RowError naming the completion,
@@ -108,7 +110,7 @@ class SteeredReward:
         return rewards
 
     def score(
-        self, prompts: Sequence[str | Turns], completions: Sequence[str | Turns | None]
+        self, prompts: Sequence[str | Given], completions: Sequence[str | Given | None]
     ) -> tuple[Scored, list[int]]:
         """The answers as scored WITHOUT the steering, and the index of each in `completions`; blank ones are
         left out. Raises RowError."""
@@ -122,8 +124,9 @@ class SteeredReward:
             try:
                 if _is_blank(completion):
                     continue
-                turns = [*_turns(prompt, "user"), *_turns(completion, "assistant")]
-                conversations.append(conversation_of({"messages": turns}))
+                turns = (*_turns(prompt, "user"), *_turns(completion, "assistant"))
+                check_ends_with_answer(turns, "messages")
+                conversations.append(Conversation(messages=turns))
             except RowError as error:
                 raise error.at(_PLACE, row + 1) from None
             rows.append(row)
@@ -167,7 +170,7 @@ def _load_again(
 
 
 def _below(
-    prompts: Sequence[str | Turns], rows: Sequence[int], rewards: npt.NDArray[np.float32], row: int
+    prompts: Sequence[str | Given], rows: Sequence[int], rewards: npt.NDArray[np.float32], row: int
 ) -> float | None:
     """Worse than every scored answer to the prompt of `row`; None where there is none to be worse than."""
     same = [float(r) for i, r in zip(rows, rewards, strict=True) if prompts[i] == prompts[row]]
@@ -178,25 +181,24 @@ def _below(
     return min(same) - (spread if spread > 1e-3 else 1.0)
 
 
-def _turns(value: Any, role: str) -> list[Any]:
-    """A string as one turn; messages as they are, with "" for content that is absent (a turn of tool calls)."""
+def _turns(value: Any, role: str) -> Turns:
+    """A string as one turn; messages as rows have them."""
     if isinstance(value, str):
-        return [{"role": role, "content": value}]
-    if not isinstance(value, Sequence):
+        return (Message(role, value),)
+    if not is_list(value):
         raise RowError(f"expected a string or a list of messages, not {type(value).__name__}")
-    return [
-        {**turn, "content": ""} if isinstance(turn, Mapping) and turn.get("content") is None else turn
-        for turn in value
+    # A turn without content is one that says nothing, as a trainer writes it.
+    filled = [
+        {**t, "content": ""} if isinstance(t, Mapping) and t.get("content") is None else t for t in value
     ]
+    return TurnReader().turns(filled, "messages")
 
 
 def _is_blank(completion: Any) -> bool:
-    """Whether there is no answer to score: no turn, a last turn that is not the assistant's, or one without text."""
-    turns = [] if completion is None else _turns(completion, "assistant")
-    if not turns:
+    """Whether there is no answer: no turn, a last turn that is not the assistant's, or one that says nothing."""
+    if completion is None or (
+        not isinstance(completion, str) and is_list(completion) and not len(completion)
+    ):
         return True
-    last = turns[-1]
-    if not isinstance(last, Mapping):
-        return False  # conversation_of says what is wrong with it
-    content = last.get("content")
-    return last.get("role") in ("tool", "user") or (isinstance(content, str) and not content.strip())
+    last = _turns(completion, "assistant")[-1]
+    return last.role in ("tool", "user") or not (last.content.strip() or last.extra)

@@ -7,9 +7,10 @@ LEFT, as in the reference's training, so the end of the answer always stays.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -156,7 +157,7 @@ class ChatFormat:
 
     # -- rendering -------------------------------------------------------------------------------------
 
-    def _apply(self, messages: list[dict[str, str]], *, prompt_only: bool) -> str:
+    def _apply(self, messages: list[dict[str, Any]], *, prompt_only: bool, tools: Any = None) -> str:
         if not self.template:
             raise RowError(
                 f"the tokenizer of {self.tokenizer.name_or_path} has no chat template, so conversations cannot be "
@@ -165,6 +166,7 @@ class ChatFormat:
         try:
             return self.tokenizer.apply_chat_template(
                 messages,
+                tools=tools,
                 chat_template=self.template,
                 tokenize=False,
                 add_generation_prompt=prompt_only,
@@ -175,16 +177,72 @@ class ChatFormat:
 
     def _render(self, conversation: Conversation) -> tuple[str, int]:
         """The rendered text and the character at which the last answer starts."""
-        messages = conversation.as_dicts()
-        text = self._apply(messages, prompt_only=False)
-        answer = messages[-1]["content"]
+        messages, tools = self._inputs(conversation)
+        text = self._apply(messages, prompt_only=False, tools=tools)
+        answer = messages[-1]["content"] or ""
         if len(messages) > 1:
             with suppress(RowError):  # a template may refuse the turns before the answer on their own
-                before = self._apply(messages[:-1], prompt_only=True)
+                before = self._apply(messages[:-1], prompt_only=True, tools=tools)
                 if text.startswith(before):
                     return text, len(before)
-        found = text.rfind(answer.strip())
+        found = text.rfind(answer.strip()) if answer.strip() else 0
         return text, max(found, 0)
+
+    def _inputs(self, conversation: Conversation) -> tuple[list[dict[str, Any]], Any]:
+        """Turns and tools as the template takes them, checked: all that a turn holds is read by the template.
+
+        Raises RowError naming what the template would pass over.
+        """
+        messages = conversation.as_dicts()
+        developer = "developer" in (self.template or "")
+        for turn in messages:
+            if turn["role"] == "developer" and not developer:
+                turn["role"] = "system"  # what OpenAI's developer turns are called elsewhere
+        plain = not conversation.tools and all(len(turn) == 2 for turn in messages)
+        if plain or not self.template:
+            return messages, None
+        tools = json.loads(conversation.tools) if conversation.tools else None
+        special = next(
+            (s for s in self._special_texts if s in _beside_content(messages, conversation.tools)), None
+        )
+        if special is not None:
+            raise RowError(
+                f"{special} stands in a tool call, a name or reasoning, where it would end the turn: remove it"
+            )
+        for number, turn in enumerate(messages):
+            if "tool_calls" in turn:
+                turn["tool_calls"] = _calls(turn["tool_calls"], f"turn {number + 1}")
+        text = self._apply(messages, prompt_only=False, tools=tools)
+        if tools and text == self._apply(messages, prompt_only=False):
+            raise RowError(_passed_over("tools", "'tools' are"))
+        for number, turn in enumerate(messages):
+            for key in [key for key in turn if key not in ("role", "content", "tool_call_id")]:
+                if key == "reasoning_content" and key in (self.template or ""):
+                    continue  # the template knows it and decides where it counts
+                less = [
+                    *messages[:number],
+                    {k: v for k, v in turn.items() if k != key},
+                    *messages[number + 1 :],
+                ]
+                if text != self._try(less, tools):
+                    continue
+                if (
+                    key == "tool_calls" and not turn["content"]
+                ):  # some templates look for content that is None
+                    empty = [*messages[:number], {**turn, "content": None}, *messages[number + 1 :]]
+                    if self._try(empty, tools) not in (None, text):
+                        turn["content"] = None
+                        text = self._apply(messages, prompt_only=False, tools=tools)
+                        continue
+                raise RowError(_passed_over(key, f"turn {number + 1} holds {key!r}, which is"))
+        return messages, tools
+
+    def _try(self, messages: list[dict[str, Any]], tools: Any) -> str | None:
+        """The rendered text, None where the template refuses these turns."""
+        try:
+            return self._apply(messages, prompt_only=False, tools=tools)
+        except RowError:
+            return None
 
     def _is_forged(self, i: int, conversations: Sequence[Conversation]) -> bool:
         """Whether a turn contains the text of a special token, which would end the turn early."""
@@ -200,10 +258,15 @@ class ChatFormat:
         The spaces around a placeholder show whether the template trims its turns. Returns token ids, their
         spans, the text they cover and the character at which the last answer starts.
         """
-        messages = conversation.as_dicts()
+        messages, tools = self._inputs(conversation)
         marks = [f"{_EM_SPACE}\ue000{i}\ue001{_EM_SPACE}" for i in range(len(messages))]
         skeleton = self._apply(
-            [{**turn, "content": mark} for turn, mark in zip(messages, marks, strict=True)], prompt_only=False
+            [
+                {**turn, "content": mark} if turn["content"] else turn
+                for turn, mark in zip(messages, marks, strict=True)
+            ],
+            prompt_only=False,
+            tools=tools,
         )
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
@@ -263,6 +326,45 @@ class ChatFormat:
                 raise RowError(f"the scored token {self.rule!r} does not occur in the rendered conversation")
             return len(tokens) - 1
         return int(found[-1])
+
+
+def _passed_over(key: str, what: str) -> str:
+    return (
+        f"{what} not read by the model's chat template: the score would be the same without; "
+        f"leave it out with --ignore {key}, or use a template that reads it"
+    )
+
+
+def _beside_content(messages: list[dict[str, Any]], tools: str) -> str:
+    """All text of turns that is not content, with the tools."""
+    beside = [{k: v for k, v in turn.items() if k not in ("role", "content")} for turn in messages]
+    return "\n".join([tools, *_texts_of(beside)])
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_of(inner)
+
+
+def _calls(calls: Any, place: str) -> list[Any]:
+    """Tool calls as templates take them: arguments that are JSON text, as OpenAI gives them, become an object."""
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise RowError(f"{place}: 'tool_calls' must be a list of objects")
+    found = []
+    for call in calls:
+        inner = call.get("function")
+        if isinstance(inner, dict) and isinstance(inner.get("arguments"), str):
+            with suppress(ValueError):
+                call = {**call, "function": {**inner, "arguments": json.loads(inner["arguments"])}}
+        found.append(call)
+    return found
 
 
 def cut_left(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO
 
 from sarm_core.errors import RowError
+from sarm_core.text.rows import kind_of
 
-__all__ = ["MAX_ROW_BYTES", "OnError", "count_parquet_rows", "is_list", "is_parquet", "kind_of", "read_rows"]
+__all__ = ["MAX_ROW_BYTES", "OnError", "count_parquet_rows", "is_parquet", "read_rows"]
 
 MAX_ROW_BYTES = 10_000_000
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -276,25 +276,3 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
 )
-
-
-def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
-    """Lists and tuples, and the arrays that numpy, torch and Parquet readers give in their place."""
-    if isinstance(value, str | bytes | Mapping):
-        return False
-    return isinstance(value, Sequence) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) >= 1)
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, in the words of JSON."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true/false"
-    if isinstance(value, numbers.Number):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, Mapping):
-        return "an object"
-    return "a list" if is_list(value) else f"a {type(value).__name__}"

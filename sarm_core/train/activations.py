@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,6 @@ import torch
 from transformers import AutoTokenizer
 
 from sarm_core.errors import SarmError
-from sarm_core.files import whole_file
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
 from sarm_core.model.sae import TopKSAE
@@ -117,10 +117,12 @@ def _key(reader: Reader, sequences: Sequence[TokenSequence], *more: int) -> str:
     return hashlib.sha256(made_from + b"".join(s.input_ids.tobytes() for s in sequences)).hexdigest()[:16]
 
 
-def _save(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, binary=True, remedy="choose another cache") as file:
+    beside = path.with_suffix(f".{os.getpid()}.tmp")
+    with beside.open("wb") as file:
         write(file)
+    os.replace(beside, path)
 
 
 def collect_cuts(

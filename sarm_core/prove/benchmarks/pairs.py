@@ -21,9 +21,9 @@ from sarm_core.prove.benchmarks.scores import (
     counted_notes,
     identity,
     numbered,
-    prompt_of,
 )
-from sarm_core.text.rows import Conversation, pair_of
+from sarm_core.text.answers import pair_of
+from sarm_core.text.rows import Conversation, prompt_of
 
 __all__ = ["Pairs"]
 

@@ -37,10 +37,9 @@ from sarm_core.prove.benchmarks.scores import (
     identity,
     mean_of,
     numbered,
-    prompt_of,
 )
-from sarm_core.text.row_files import is_list, kind_of
-from sarm_core.text.rows import Conversation, answer_to
+from sarm_core.text.answers import answer_to
+from sarm_core.text.rows import Conversation, is_list, kind_of, prompt_of
 
 __all__ = ["SUBSETS", "RewardBench2"]
 

@@ -210,15 +210,6 @@ def checked_rewards(rewards: npt.ArrayLike, n: int) -> Floats:
     return values
 
 
-def prompt_of(conversation: Conversation) -> tuple[Any, str]:
-    """What precedes the answer: a key that is equal for equal prompts, and a text to show."""
-    if conversation.messages is None:
-        return conversation, "(token ids)"
-    before = conversation.messages[:-1]
-    asked = [turn.content for turn in before if turn.role == "user"]
-    return before, asked[-1] if asked else ""
-
-
 def counted_notes(
     n_nan: int, n_tied: int, skipped: Sequence[RowError], n_repeated: int, *, tie_rule: str
 ) -> list[str]:

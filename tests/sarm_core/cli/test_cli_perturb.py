@@ -11,8 +11,8 @@ from sarm_core.__main__ import main
 from sarm_core.cli.perturb import RULE_NAMES
 from sarm_core.prove.perturb import rewritten
 from sarm_core.steering import Steering
+from sarm_core.text.answers import pair_of
 from sarm_core.text.rewrites import REWRITES
-from sarm_core.text.rows import pair_of
 from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 ROWS = [

@@ -153,7 +153,7 @@ BAD = {
     "no keys": ("{}", "no keys at all"),
     "missing response": ('{"prompt": "a"}', "no 'response'"),
     "missing prompt": ('{"response": "a"}', "no 'prompt'"),
-    "nothing known": ('{"text": "a"}', "nothing to score"),
+    "nothing known": ('{"texts": "a"}', "nothing to score"),
     "wrong type": ('{"prompt": "a", "response": 5}', "must be a string"),
     "messages of the wrong type": ('{"messages": "a"}', "must be a list"),
     "a message without content": ('{"messages": [{"role": "user"}]}', "'content'"),
@@ -173,7 +173,7 @@ BAD = {
     "negative id": ('{"input_ids": [-1]}', "-1"),
     "id out of vocabulary": ('{"input_ids": [300]}', "outside the vocabulary of 300"),
     "text as ids": ('{"input_ids": "12"}', "must be a list"),
-    "a preference row": ('{"prompt": "a", "chosen": "b", "rejected": "c"}', "preference row"),
+    "context that is not read": ('{"context": "c", "prompt": "a", "response": "b"}', "'context' may belong"),
 }
 
 

@@ -13,7 +13,7 @@ from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.check import check_export, trial
 from sarm_core.ship.export import export, reference_name
-from sarm_core.text.rows import conversation_of
+from sarm_core.text.answers import conversation_of
 from tests.sarm_core.reference_reader import ReferenceReader, shape_in_name
 from tests.sarm_core.tiny_models import (
     CHATML,

@@ -19,7 +19,8 @@ from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.prove.strength import at_strength, strength_curve
 from sarm_core.report.verdict import headline_scores, judged
 from sarm_core.steering import Group, Steering
-from sarm_core.text.rows import Conversation, Message, conversation_of
+from sarm_core.text.answers import conversation_of
+from sarm_core.text.rows import Conversation, Message
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 # few distinct values, so that ties are common

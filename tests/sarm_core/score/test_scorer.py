@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from sarm_core import RowError, SarmError, Steering, load_sarm
 from sarm_core.errors import CheckpointError
-from sarm_core.text.rows import Conversation, Message, conversation_of
+from sarm_core.text.answers import conversation_of
+from sarm_core.text.rows import Conversation, Message
 from tests.sarm_core.tiny_models import KINDS, chatml, reference_checkpoint
 
 QUESTION = "Is it safe to mix them?"

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from sarm_core import Steering, load_sarm
 from sarm_core.ship.check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes, trial
-from sarm_core.text.rows import conversation_of
+from sarm_core.text.answers import conversation_of
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 
 TEXTS = [

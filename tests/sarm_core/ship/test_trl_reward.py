@@ -82,17 +82,26 @@ def test_strings_and_messages_and_several_turns_give_the_rewards_of_score(reward
     assert abs(several[0] - texts[0]) > 1e-3  # the turns before count
 
 
-def test_the_answer_after_tool_calls_is_scored_and_an_unfinished_one_is_not(reward, folder, steering):
-    call = [
-        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
-        {"role": "tool", "name": "f", "content": "42"},
-    ]
-    done, cut = [*call, *assistant("It is 42.")], call
+def test_the_answer_after_a_tool_is_scored_and_an_unfinished_one_is_not(reward, folder, steering):
+    turns = [{"role": "assistant", "content": None}, {"role": "tool", "content": "42"}]
+    done, cut = [*turns, *assistant("It is 42.")], turns
     rewards = SteeredReward(reward.scorer, steering, empty=None)([user(PROMPT)] * 2, [done, cut])
     bare = [{"role": "assistant", "content": ""}, {"role": "tool", "content": "42"}]
     expected = wanted(folder, steering, [[*user(PROMPT), *bare, *assistant("It is 42.")]])
     assert rewards[0] == pytest.approx(expected[0], abs=1e-5)
     assert rewards[1] is None
+
+
+def test_a_call_that_the_template_does_not_know_is_refused_and_not_passed_over(reward):
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"function": {"name": "f", "arguments": {}}}],
+    }
+    with pytest.raises(
+        RowError, match=r"completions, row 2: .*'tool_calls'.*not read by the model's chat template"
+    ):
+        reward([user(PROMPT)] * 2, [assistant("It is 42."), [call]])
 
 
 BLANK = ["", " \n", None, [], assistant(""), [{"role": "assistant", "content": None}]]
@@ -185,7 +194,7 @@ def test_bad_input_is_one_line_that_names_the_completion(reward, scorer, tmp_pat
         ([PROMPT] * 2, ["Yes."], "2 prompts but 1 completions"),
         ([PROMPT] * 2, ["", 7], "completions, row 2: expected a string or a list of messages, not int"),
         ([PROMPT] * 2, ["", [{"role": "judge", "content": "Yes"}]], "completions, row 2: .*unknown role"),
-        ([PROMPT], [assistant([{"type": "text", "text": "Yes"}])], "row 1: .*join the parts"),
+        ([PROMPT], [assistant([{"type": "image", "image": "a.png"}])], r"row 1: .*a part of type 'image'"),
         ([user(None), [{"content": "x"}]], ["Yes.", "No."], "completions, row 2: .*'role'"),
     ]
     for prompts, completions, match in cases:

@@ -12,10 +12,11 @@ from scipy import optimize, sparse
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.errors import RowError, SarmError
+from sarm_core.errors import CheckpointError, RowError, SarmError
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
-from sarm_core.text.rows import Conversation, Message, conversation_of
+from sarm_core.text.answers import conversation_of
+from sarm_core.text.rows import Conversation, Message
 from sarm_core.train.activations import KINDS as POSITIONS
 from sarm_core.train.activations import Activations, Reader, collect, collect_cuts
 from sarm_core.train.cuts import scored_after_cuts
@@ -357,7 +358,7 @@ def test_about_a_tenth_is_held_out_for_each_part():
         assert 0.08 < parts.count(part) / 3000 < 0.12
 
 
-def test_corpus_rows_make_pairs_of_different_quality_with_a_bounded_weight(tmp_path):
+def test_corpus_rows_make_pairs_of_different_quality_that_weigh_one_together(tmp_path):
     row = {
         "prompt": "p",
         "category": "code",
@@ -365,7 +366,7 @@ def test_corpus_rows_make_pairs_of_different_quality_with_a_bounded_weight(tmp_p
     }
     (tmp_path / "c.jsonl").write_text(json.dumps(row))
     pairs = list(read_pairs(tmp_path / "c.jsonl"))
-    assert len(pairs) == 12 and sum(p.weight for p in pairs) == pytest.approx(4.0)
+    assert len(pairs) == 12 and sum(p.weight for p in pairs) == pytest.approx(1.0)
     assert all(p.chosen.answer[1] > p.rejected.answer[1] for p in pairs)
     assert len(list(read_texts(tmp_path / "c.jsonl"))) == 6
 
@@ -424,7 +425,7 @@ def test_an_existing_output_is_refused_before_the_work_and_not_after(place, tmp_
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("x")
     for run, config in ((run_sae, sae_config), (run_reward, reward_config)):
-        with pytest.raises(SarmError, match="already exists"):
+        with pytest.raises(CheckpointError, match="already exists"):
             run(config(place, tmp_path / "out", data=["never read"]))
 
 

@@ -1,0 +1,423 @@
+"""The one door for "which answers are in this row": commands, pages and the reward function read rows through it.
+
+Nothing that changes a score is passed over. A key that belongs to the conversation and is not read refuses the row in
+one line; what else is not used is kept in the `Reader`, which says it for the whole file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sarm_core.errors import RowError, SarmError
+from sarm_core.text.row_files import OnError, read_rows
+from sarm_core.text.rows import Conversation, Place, is_list, keys_there, kind_of, prompt_of, quoted
+from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
+from sarm_core.text.shapes.base import Prompt, all_pairs
+from sarm_core.text.text_files import is_text_file, read_text, texts_in
+from sarm_core.text.turns import TURN_WORDS, TurnReader
+
+__all__ = [
+    "Answers",
+    "Reader",
+    "RowAnswer",
+    "RowAnswers",
+    "RowPair",
+    "answer_to",
+    "conversation_of",
+    "pair_of",
+    "read_answers",
+]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WORDS = _words(
+    "prompt question query instruction instructions input inputs response answer completion output chosen rejected "
+    "messages conversation conversations answers responses candidates dialogue dialog turns prefix suffix"
+)
+"""Keys that are part of a conversation under any of its shapes."""
+_CONTEXT = _words(
+    "system sys developer persona preamble history context contexts background passage passages document documents "
+    "article knowledge evidence tool tools function functions image images video videos audio audios attachment "
+    "attachments file files dialogue dialog instruction instructions"
+)
+"""A key with one of these words in it is context, unless it ends in one of the next, as `context_length` does."""
+_NO_CONTEXT = _words(
+    "id ids length tokens count counts type hash url uri name source index number num size path lang language score "
+    "fingerprint model date time version"
+)
+_WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
+_SHAPES_OF_ONE = "messages, prompt + response, question + answer, or input_ids"
+_SHAPES_OF_TWO = "prompt + chosen + rejected, or messages + chosen + rejected"
+
+
+@dataclass(frozen=True)
+class RowPair:
+    """A preference as a file states it. `weight` is its share of its prompt: those of one prompt sum to one."""
+
+    chosen: Conversation
+    rejected: Conversation
+    place: Place
+    row: Mapping[str, Any]
+    weight: float = 1.0
+    names: tuple[str, str] = ("chosen", "rejected")
+
+
+class Reader:
+    """Reads rows as answers and remembers as what: `said` tells it when all is read.
+
+    `mapping` gives columns the names that shapes know ({"prompt": "frage"}), `ignore` leaves columns (and keys of
+    turns) out, `form` is the name of the only shape to read. Raises SarmError for a shape that there is not.
+    """
+
+    def __init__(
+        self, *, mapping: Mapping[str, str] | None = None, ignore: Iterable[str] = (), form: str | None = None
+    ):
+        self.mapping, self.ignore, self.form = dict(mapping or {}), frozenset(ignore), form
+        if form is not None and form not in {shape.name for shape in SHAPES}:
+            close = get_close_matches(form, [shape.name for shape in SHAPES], 1)
+            raise SarmError(
+                f"no row format is called {form!r}"
+                + (f", did you mean {close[0]!r}" if close else "")
+                + f": use one of {', '.join(shape.name for shape in SHAPES)}"
+            )
+        self.ties = 0
+        self._titles: Counter[str] = Counter()
+        self._unused: dict[str, None] = {}
+        self._possible: dict[tuple[str, ...], list[Shape]] = {}
+
+    # -- one row -------------------------------------------------------------------------------------------
+
+    def answers(self, row: Any, *, preferences: bool = False) -> RowAnswers:
+        """The answers of one row. Raises RowError.
+
+        A row that two shapes know is read where both find the same answers; with `preferences`, which they may see
+        differently, it is refused.
+        """
+        fields = Fields(self.mapped(row), self.ignore)
+        shapes = self._shapes_of(fields, row)
+        found = shapes[0].read(fields)
+        self._check_unread(fields, shapes[0])
+        for other in shapes[1:]:
+            again = Fields(self.mapped(row), self.ignore)
+            if preferences or _conversations(other.read(again)) != _conversations(found):
+                names = quoted((shape.name for shape in shapes), " or ")
+                raise RowError(
+                    f"can be read as {names} ({keys_there(row)}): say which with --format, "
+                    "or leave keys out with --ignore"
+                )
+        self._titles[shapes[0].title] += 1
+        self.ties += found.ties
+        return found
+
+    def mapped(self, row: Any) -> Mapping[str, Any]:
+        """The row under the names that shapes know. Raises RowError for what is no row, or lacks a mapped column."""
+        if not isinstance(row, Mapping):
+            raise RowError(
+                f"not an object but {kind_of(row)}: each row must be one JSON object such as "
+                '{"prompt": "...", "response": "..."}'
+            )
+        if not self.mapping:
+            return row
+        absent = [column for column in self.mapping.values() if column not in row]
+        if absent:
+            raise RowError(f"no {quoted(absent)}, which --map names ({keys_there(row)})")
+        taken = set(self.mapping.values())
+        kept = {key: value for key, value in row.items() if key not in taken and key not in self.mapping}
+        kept.update((name, row[column]) for name, column in self.mapping.items())
+        return kept
+
+    def _shapes_of(self, fields: Fields, row: Mapping[str, Any]) -> list[Shape]:
+        """The shapes that know most keys of the row; several where none of them knows all that another does."""
+        there = tuple(fields)
+        possible = self._possible.get(there)
+        if possible is None:  # rows of a file mostly have the same keys
+            possible = [
+                shape
+                for shape in SHAPES
+                if (self.form is None or shape.name == self.form)
+                and (not shape.needs or any(keys.issubset(there) for keys in shape.needs))
+            ]
+            if len(self._possible) < 1000:
+                self._possible[there] = possible
+        found = [(keys, shape) for shape in possible if (keys := shape.matches(fields)) is not None]
+        best = [(keys, shape) for keys, shape in found if not any(keys < others for others, _ in found)]
+        if not best:
+            raise RowError(_what_is_missing(fields, row, self.form))
+        return [shape for _, shape in best]
+
+    def _check_unread(self, fields: Fields, shape: Shape) -> None:
+        for key in fields.unread():
+            last = key.rpartition(".")[2]
+            if last not in shape.known and (
+                reason := _belongs(last, fields.peek(key) if last == key else "")
+            ):
+                name = self.mapping.get(last, last)
+                raise RowError(
+                    f"{key!r} {reason} and is not read as {shape.title}: leave it out with --ignore {name}, "
+                    f"or say what it is with --map, for example --map system={name}"
+                )
+            self._unused.setdefault(key)
+        for key in fields.in_turns:
+            self._unused.setdefault(key)
+
+    def turns(self) -> TurnReader:
+        """A reader of turns that tells this one what it passes over."""
+        return TurnReader(self.ignore, self._unused.setdefault)
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def rows(self, path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(Row number, row) of a file, as it stands there. Raises RowError."""
+        return read_rows(path, on_error)
+
+    def pairs(self, path: str | Path, on_error: OnError | None = None) -> Iterator[RowPair]:
+        """The preferences of a file: those its rows state, and those of single graded answers to one prompt.
+
+        Ties are in no pair; `ties` counts them. Raises RowError naming file and row, or hands it to `on_error`.
+        """
+        graded: dict[Hashable, dict[Conversation, list[tuple[float, Place, Mapping[str, Any]]]]] = {}
+        for number, row in self.rows(path, on_error):
+            try:
+                found = self.answers(row, preferences=True)
+                if len(found.answers) == 1:
+                    (answer,) = found.answers
+                    if answer.grade is None:
+                        raise RowError(_one_answer(found, row))
+                    held = graded.setdefault(prompt_of(answer.conversation)[0], {})
+                    held.setdefault(answer.conversation, []).append((answer.grade, (str(path), number), row))
+                elif not found.pairs and not found.ties:
+                    raise RowError(
+                        f"holds {len(found.answers)} answers but no grades or ranks: "
+                        "a pair needs to know which is better"
+                    )
+            except RowError as error:
+                placed = error.at(path, number)
+                if on_error is None:
+                    raise placed from None
+                on_error(placed)
+                continue
+            for pair in found.pairs:
+                better, worse = found.answers[pair.better], found.answers[pair.worse]
+                yield RowPair(
+                    better.conversation,
+                    worse.conversation,
+                    (str(path), number),
+                    row,
+                    pair.weight,
+                    (better.name, worse.name),
+                )
+        for answers in graded.values():
+            texts: list[Conversation] = list(answers)
+            grades = [sum(grade for grade, *_ in answers[c]) / len(answers[c]) for c in texts]
+            found_pairs, ties = all_pairs(grades)
+            self.ties += ties
+            for pair in found_pairs:
+                _, place, where = answers[texts[pair.better]][0]
+                yield RowPair(texts[pair.better], texts[pair.worse], place, where, pair.weight)
+
+    def labelled(self, path: str | Path) -> tuple[Answers, Answers] | None:
+        """The good and the bad answers of a file whose rows are labelled each on its own; None for another file.
+
+        Raises RowError naming file and row; a file in which only some rows have labels is refused.
+        """
+        sides: dict[bool, list[tuple[Conversation, Place]]] = {True: [], False: []}
+        for number, row in self.rows(path):
+            try:
+                found = self.answers(row)
+                if found.good is None:
+                    if not sides[True] and not sides[False]:
+                        self._titles.clear()  # they are counted by whoever reads the file as another
+                        return None
+                    raise RowError("has no label, but the rows before it are labelled good or bad each")
+            except RowError as error:
+                raise error.at(path, number) from None
+            sides[found.good] += [(answer.conversation, (str(path), number)) for answer in found.answers]
+        return tuple(Answers.of(sides[good]) for good in (True, False))  # type: ignore[return-value]
+
+    def said(self) -> list[str]:
+        """As what the rows were read, which columns were not used and how many ties there were, a line each."""
+        if not self._titles:
+            return []
+        kinds = [
+            f"{title} ({count:,} rows)" if len(self._titles) > 1 else title
+            for title, count in self._titles.items()
+        ]
+        lines = [f"read as {'; '.join(kinds)}"]
+        if self._unused:
+            names = list(self._unused)
+            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+            lines[0] += f"; not used: {', '.join(names[:12])}{more}"
+        if self.ties:
+            lines.append(
+                f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"
+            )
+        return lines
+
+    def said_of(self, path: str | Path) -> list[str]:
+        """`said`, with the file's name before it."""
+        return [f"{Path(path).name}: {line}" for line in self.said()]
+
+    def __repr__(self) -> str:
+        return f"Reader(mapping={self.mapping!r}, ignore={sorted(self.ignore)!r}, form={self.form!r})"
+
+
+def _conversations(found: RowAnswers) -> list[Conversation]:
+    return [answer.conversation for answer in found.answers]
+
+
+def _belongs(key: str, value: Any) -> str:
+    """Why a key that no shape reads may not be passed over; "" when it may."""
+    if isinstance(value, bool | int | float) or (hasattr(value, "__len__") and len(value) == 0):
+        return ""
+    if isinstance(value, str) and not value.strip() and value:
+        return ""
+    words = [word.lower() for word in _WORD.findall(key)]
+    if key.lower() in _WORDS:
+        return "is part of a conversation"
+    if words and words[-1] not in _NO_CONTEXT and not _CONTEXT.isdisjoint(words):
+        return "may belong to the conversation"
+    if key in TURN_WORDS:
+        return "belongs to a turn"
+    if (
+        is_list(value)
+        and isinstance(value[0], Mapping)
+        and ({"role", "content"} <= set(value[0]) or {"from", "value"} <= set(value[0]))
+    ):
+        return "holds turns of a conversation"
+    return ""
+
+
+def _one_answer(found: RowAnswers, row: Any) -> str:
+    if found.good is not None:
+        return "is one answer that is labelled good or bad: contrast reads such a file as two sets, pairs it has none"
+    return f"no 'chosen' and 'rejected' ({keys_there(row)}): a preference row needs {_SHAPES_OF_TWO}"
+
+
+def _what_is_missing(fields: Fields, row: Mapping[str, Any], form: str | None) -> str:
+    if form is not None:
+        shape = next(shape for shape in SHAPES if shape.name == form)
+        needed = " or ".join(" + ".join(sorted(keys)) for keys in shape.needs[:3])
+        return f"is not of the format {form!r}, which needs {needed} ({keys_there(row)})"
+    for key in ("chosen", "rejected"):
+        other = "rejected" if key == "chosen" else "chosen"
+        if key in fields and other not in fields:
+            return f"no {other!r} ({keys_there(row)}): a preference row needs {_SHAPES_OF_TWO}"
+    for key, wanted in (
+        ("prompt", "'response'"),
+        ("question", "'answer'"),
+        ("response", "'prompt'"),
+        ("answer", "'question'"),
+    ):
+        if key in fields:
+            return f"has {key!r} but no {wanted} ({keys_there(row)})"
+    return (
+        f"nothing to score ({keys_there(row)}): a row needs {_SHAPES_OF_ONE}; "
+        "other names can be given with --map, for example --map prompt=COLUMN,response=COLUMN"
+    )
+
+
+# -- what callers of one row need --------------------------------------------------------------------------
+
+
+def conversation_of(row: Mapping[str, Any], reader: Reader | None = None) -> Conversation:
+    """The one conversation a row holds, under any shape of one answer. Raises RowError."""
+    found = (reader or Reader()).answers(row)
+    if len(found.answers) != 1:
+        kind = (
+            "a preference row (chosen and rejected)"
+            if found.pairs
+            else f"a row of {len(found.answers)} answers"
+        )
+        raise RowError(
+            f"this is {kind}, which contrast and evaluate read; to score one answer a row needs {_SHAPES_OF_ONE}"
+        )
+    return found.answers[0].conversation
+
+
+def pair_of(row: Mapping[str, Any], reader: Reader | None = None) -> tuple[Conversation, Conversation]:
+    """The better and the worse conversation of a row that states one preference. Raises RowError."""
+    found = (reader or Reader()).answers(row, preferences=True)
+    if len(found.answers) == 1:
+        raise RowError(_one_answer(found, row))
+    if len(found.pairs) != 1:
+        raise RowError(f"holds {len(found.pairs)} preferences among {len(found.answers)} answers, not one")
+    (pair,) = found.pairs
+    return found.answers[pair.better].conversation, found.answers[pair.worse].conversation
+
+
+def answer_to(prompt: Any, answer: Any, key: str = "answer") -> Conversation:
+    """`prompt` (a string or messages) answered by `answer` (a string, its turns, or the whole conversation).
+
+    Raises RowError that calls the answer `key`.
+    """
+    fields = Fields({"prompt": prompt})
+    return fields.answered(_prompt(fields, prompt), answer, key)
+
+
+def _prompt(fields: Fields, prompt: Any) -> Prompt:
+    if prompt is None:
+        raise RowError("no 'prompt'")
+    return fields.prompt("prompt")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Conversations with the file and row each came from."""
+
+    conversations: tuple[Conversation, ...]
+    places: tuple[Place, ...]
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[Conversation, Place]]) -> Answers:
+        """From (conversation, place)."""
+        return cls(tuple(c for c, _ in found), tuple(place for _, place in found))
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def select(self, numbers: Iterable[int]) -> Answers:
+        """The answers with these numbers."""
+        numbers = list(numbers)
+        return Answers(tuple(self.conversations[i] for i in numbers), tuple(self.places[i] for i in numbers))
+
+    @property
+    def prompts(self) -> list[Hashable]:
+        """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
+
+        An answer that nothing precedes is a unit of its own: texts are not all answers to one prompt.
+        """
+        return [
+            prompt_of(conversation)[0] or place
+            for conversation, place in zip(self.conversations, self.places, strict=True)
+        ]
+
+
+def read_answers(paths: str | Path | Iterable[str | Path], reader: Reader | None = None) -> Answers:
+    """Every answer of what is given, each once: of a file of rows all answers of each row, a .txt or .md file as one,
+    and of a folder each such file (see `text_files`).
+
+    Raises RowError naming file and row, SarmError for a folder without texts.
+    """
+    reader = reader or Reader()
+    found: dict[Conversation, Place] = {}
+    for path in [paths] if isinstance(paths, str | Path) else paths:
+        if Path(path).is_dir() or is_text_file(path):
+            for text in texts_in(path) if Path(path).is_dir() else [path]:
+                found.setdefault(read_text(text), (str(text), 1))
+            continue
+        for number, row in reader.rows(path):
+            try:
+                for answer in reader.answers(row).answers:
+                    found.setdefault(answer.conversation, (str(path), number))
+            except RowError as error:
+                raise error.at(path, number) from None
+    return Answers(tuple(found), tuple(found.values()))
