@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 # Streamlit puts only this file's folder on the path; the rooms are beside it.
 ROOT = str(Path(__file__).resolve().parents[1])
@@ -13,6 +15,7 @@ if ROOT not in sys.path:
 import streamlit as st  # noqa: E402
 
 from app.draw.plain_text import plain  # noqa: E402
+from app.session.pages import Page  # noqa: E402
 from feature_db.errors import StoreError  # noqa: E402
 from sarm_core.errors import SarmError  # noqa: E402
 
@@ -24,30 +27,12 @@ st.html(
     "<style>@media (min-width: 640px) { .stMainBlockContainer { padding-inline: 2.5rem } }</style>",
 )
 
-PAGES = {
-    "Use": [
-        st.Page(
-            "app_pages/compare.py", title="Compare and steer", icon=":material/compare_arrows:", default=True
-        ),
-        st.Page("app_pages/explain.py", title="Explain one answer", icon=":material/search_insights:"),
-    ],
-    "Understand": [
-        st.Page("app_pages/features.py", title="Features", icon=":material/table_rows:"),
-        st.Page("app_pages/feature.py", title="Feature", icon=":material/ink_highlighter:"),
-    ],
-    "Label": [
-        st.Page("app_pages/label.py", title="Label", icon=":material/edit_note:"),
-        st.Page("app_pages/disagreements.py", title="Disagreements", icon=":material/forum:"),
-    ],
-    "Change": [
-        st.Page("app_pages/find.py", title="Find features", icon=":material/manage_search:"),
-        st.Page("app_pages/evaluate.py", title="Evaluate", icon=":material/checklist:"),
-    ],
-    "Set up": [st.Page("app_pages/model.py", title="Model", icon=":material/memory:")],
-}
-
+menu: dict[str, list[Any]] = defaultdict(list)
+for page in Page:
+    first = not menu
+    menu[page.group].append(st.Page(page.path, title=page.title, icon=page.icon, default=first))
 try:
-    st.navigation(PAGES).run()
+    st.navigation(menu).run()
 except (SarmError, StoreError) as error:
     # A page says most errors where they arise; what is left (a store that went away, say) is one line here.
     st.error(plain(str(error)), icon=":material/error:")

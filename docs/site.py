@@ -97,7 +97,7 @@ def parsers() -> list[argparse.ArgumentParser]:
     from feature_db import __main__ as store
     from sarm_core.cli.parser import COMMANDS, parser_of
 
-    return [parser_of(COMMANDS), store._parser()]
+    return [parser_of(COMMANDS), store.parser()]
 
 
 def parsers_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:

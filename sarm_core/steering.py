@@ -25,7 +25,7 @@ from scipy import sparse
 
 from sarm_core.errors import SteeringError
 from sarm_core.features import FeatureMatrix
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 
 __all__ = ["UNCHANGED", "Group", "Steering"]
 
@@ -128,7 +128,7 @@ class Steering:
 
     def write(self, path: str | Path) -> None:
         """Write the file beside its place, then rename, so a reader never sees half of it. Raises SarmError."""
-        with written_whole(path) as file:
+        with whole_file(path) as file:
             file.write(self.to_json())
 
     # -- what it does ----------------------------------------------------------------------------------

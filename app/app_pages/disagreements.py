@@ -4,98 +4,35 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.label.adjudication import disputed_feature
 from app.label.agreement_view import agreement
-from app.label.blind import withheld
+from app.label.differences import differences
 from app.label.guidelines import FOCUS_STYLE
 from app.label.people_section import people_section
 from app.label.transfer import export_section, import_section
-from app.session import session
-from app.session.engine import Engine
-from app.session.who import Me, identify
-from feature_db.label.agreement import MEASURES, disagreements
-from feature_db.label.blindness import hidden_from
+from app.session.page import page
+from app.session.pages import Page
+from feature_db.label.agreement import MEASURES
 
-MOST = 200
+CAPTION = "How far do people agree on what features mean, where do they differ, and what was settled?"
 TABS = ("Where labels differ", "Agreement", "Export and import", "People and categories")
 
-
-def differences(engine: Engine, me: Me) -> None:
-    """Features whose labels differ, and one of them to look at."""
-    measure = st.segmented_control(
-        "Labels differ in", list(MEASURES), default=MEASURES[0], required=True, key="dispute_measure"
-    )
-    with engine.store() as store:
-        found = disagreements(store, measure)
-    if not found:
-        st.info(
-            f"No feature has two labels whose {measure} differs. Two people have to label the same feature: make a "
-            "queue with an overlap of 2.",
-            icon=":material/info:",
-        )
-    else:
-        by_id = {item.feature: item for item in found}
-        listed = [item.feature for item in found[:MOST]]
-        with engine.store() as store:
-            hidden = hidden_from(store, me.name, listed)
-        open_ones = sum(not item.adjudicated for item in found)
-        st.caption(
-            f"{len(found):,} feature{'' if len(found) == 1 else 's'}, {open_ones:,} not settled"
-            + (f", the first {MOST} listed" if len(found) > MOST else "")
-        )
-        st.dataframe(
-            {
-                "feature": listed,
-                "people": [len(by_id[i].values) for i in listed],
-                measure: [
-                    "hidden until yours is in"
-                    if i in hidden
-                    else " · ".join(f"{who}: {value}" for who, value in by_id[i].values.items())
-                    for i in listed
-                ],
-                "settled": [by_id[i].adjudicated for i in listed],
-            },
-            hide_index=True,
-            column_config={
-                "feature": st.column_config.NumberColumn(format="#%d", width=90),
-                "people": st.column_config.NumberColumn(width=80),
-                measure: st.column_config.TextColumn(width="large"),
-                "settled": st.column_config.CheckboxColumn(width=80),
-            },
-            height=min(320, 38 + 35 * len(listed)),
-        )
-        if st.session_state.get("dispute_feature") not in listed:
-            st.session_state["dispute_feature"] = listed[0]
-        chosen = st.selectbox(
-            "Feature", listed, format_func=lambda i: f"#{i}", key="dispute_feature", width=200
-        )
-        if chosen in hidden:
-            withheld(chosen, hidden[chosen])
-        else:
-            disputed_feature(engine, me, chosen)
-
-
-current = session.engine()
-me = identify(current)
-st.html(FOCUS_STYLE)
-st.title("Disagreements", anchor=False)
-st.caption("How far do people agree on what features mean, where do they differ, and what was settled?")
-session.show_messages()
-differ, figures, files, people = st.tabs(TABS, key="dispute_tab", on_change="rerun")
-# What reads every label, only when it is looked at; a chosen file is not to be lost on the way to another tab.
-if differ.open:
-    with differ:
-        differences(current, me)
-if figures.open:
-    with figures:
-        of = st.segmented_control(
-            "Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of"
-        )
-        agreement(current, of)
-with files:
-    st.markdown("##### Take labels out")
-    export_section(current)
-    st.markdown("##### Bring labels in")
-    import_section(current, me)
-with people:
-    people_section(current, me)
+with page(Page.DISAGREEMENTS, CAPTION) as here:
+    st.html(FOCUS_STYLE)
+    differ, figures, files, people = st.tabs(TABS, key="dispute_tab", on_change="rerun")
+    # What reads every label, only when it is looked at; a chosen file is not to be lost on the way to another tab.
+    if differ.open:
+        with differ:
+            differences(here.engine, here.me)
+    if figures.open:
+        with figures:
+            of = st.segmented_control(
+                "Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of"
+            )
+            agreement(here.engine, of)
+    with files:
+        st.markdown("##### Take labels out")
+        export_section(here.engine)
+        st.markdown("##### Bring labels in")
+        import_section(here.engine, here.me)
+    with people:
+        people_section(here.engine, here.me)

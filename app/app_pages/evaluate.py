@@ -12,7 +12,6 @@ from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.prove.evaluation import (
     CORPUS,
-    CORPUS_SETS,
     Evaluated,
     Outcome,
     curve_chart,
@@ -28,10 +27,12 @@ from app.prove.evaluation import (
 from app.prove.report import report_section
 from app.session import session
 from app.session.engine import Engine
+from app.session.link import open_link, update_link
 from app.session.person import person
 from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
 from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluate import Collateral
 from sarm_core.prove.strength import strength_curve
 
@@ -40,7 +41,7 @@ COMPLEMENTS = ("none", "this tool's corpus", "my file")
 SHOWN_FLIPS = 500
 
 current = session.engine()
-session.open_link(current)
+open_link(current)
 held = session.steering()
 author = person()
 st.title("Evaluate", anchor=False)
@@ -62,7 +63,13 @@ def choose(engine: Engine) -> None:
         from_files(engine)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Set", list(CORPUS_SETS), key="eval_set", width=380)
+        name = st.selectbox(
+            "Set",
+            list(CORPUS_SETS),
+            format_func=lambda name: CORPUS_SETS[name].title,
+            key="eval_set",
+            width=380,
+        )
         go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
     if go:
         with encoding_bar(working) as progress:
@@ -393,4 +400,4 @@ if isinstance(evaluated, Evaluated) and evaluated.fingerprint == current.fingerp
     report_section(evaluated, held.current, current, author)
 else:
     st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
-session.update_link(current)
+update_link(current)

@@ -4,366 +4,89 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.draw.plain_text import cut, plain
-from app.features.activation_chart import activation_chart, shape_of
-from app.features.example_view import CONTEXTS, Context, colour_legend, example_html
-from app.features.view import (
-    FEATURE_PAGE,
-    FEW,
-    AnswerHit,
-    answers_where_it_fires,
-    colour_scale,
-    empty_bands,
-    example_groups,
-    figures_html,
-    harvest_command,
-    labels_html,
-    marks_of,
-    read_feature,
-    wanted_feature,
-    without_labels,
+from app.draw.plain_text import plain
+from app.features.feature_parts import (
+    all_features,
+    answers,
+    bookmark_button,
+    choose_feature,
+    examples,
+    histogram,
+    related,
+    slider_button,
+    tell_the_address,
 )
-from app.label.blind import withheld
-from app.label.feature_labels import label_button, names_for, read_said, what_people_said
+from app.features.view import (
+    answers_where_it_fires,
+    figures_html,
+    read_feature,
+    say_harvest,
+    wanted_feature,
+)
+from app.label.feature_labels import (
+    label_button,
+    names_for,
+    read_said,
+    what_it_is_called,
+    what_people_said,
+)
 from app.session import session
-from app.session.engine import Engine
-from app.session.who import identify
-from feature_db import FeatureView
-from feature_db.saved_work import BOOKMARKS
+from app.session.page import Frame, page
+from app.session.pages import Page
 
-EXAMPLES_A_PAGE = 5
-RELATED = 8
-# Links to other features lead to this same page, which Streamlit marks as the one that is open.
-RELATED_STYLE = """<style>
-[class*="st-key-related_"] a { background: none !important; padding-left: 0 }
-[class*="st-key-related_"] a:hover { text-decoration: underline }
-[class*="st-key-related_"] a span, [class*="st-key-related_"] a p {
-  font-weight: 400 !important; white-space: normal; overflow: visible; line-height: 1.35 }
-</style>"""
-
-current = session.engine()
-session.open_link(current)
-me = identify(current)
-held = session.steering()
-n_features = current.scorer.n_features
-asked = st.query_params.get("feature")
-
-
-def no_whole_number(text: str | None) -> bool:
-    """Whether an address gives "1.5", which a box that is bound to it takes for 1, or "1e999", on which it fails."""
-    try:
-        return not float(text or 0).is_integer()
-    except ValueError:
-        return False
-
-
-def step(by: int) -> None:
-    """Callback: the feature before or after."""
-    now = st.session_state.get("feature")
-    now = -1 if now is None and by > 0 else now or 0
-    st.session_state["feature"] = (int(now) + by) % n_features
-
-
-def add_to_sliders(feature: int) -> None:
-    """Callback."""
-    if held.add([feature]):
-        session.say("The panel of sliders is full: remove a feature there first.", "warning")
-
-
-def set_bookmark(feature: int, on: bool) -> None:
-    """Callback."""
-
-    def change() -> None:
-        with current.store() as store:
-            store.bookmark(feature, me.name, on)
-
-    session.guarded(change)
-
-
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    st.title("Feature", anchor=False, width="content")
-    st.button("Previous", on_click=step, args=(-1,), icon=":material/chevron_left:", key="before")
-    number = st.number_input(
-        "Number",
-        value=None,
-        step=1,
-        format="%d",
-        key="feature",
-        bind=None if no_whole_number(asked) else "query-params",
-        label_visibility="collapsed",
-        placeholder=f"0 to {n_features - 1}",
-        width=150,
-    )
-    st.button(
-        "Next", on_click=step, args=(1,), icon=":material/chevron_right:", icon_position="right", key="after"
-    )
-    actions = st.container(horizontal=True, width="content")
-st.caption(
+CAPTION = (
     "What does this feature respond to, how far can its name be trusted, and what does it do to the reward?"
 )
-session.show_messages()
-
-if number is not None and no_whole_number(asked):
-    st.query_params["feature"] = str(number)
-if number is None:
-    if asked:
-        st.error(f"“{plain(cut(asked, 40))}” is no feature: give a whole number from 0 to {n_features - 1}.")
-    else:
-        st.info("Type a feature's number above, or choose one from the table.", icon=":material/info:")
-    st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
-    session.update_link(current)
-    st.stop()
-try:
-    feature = wanted_feature(number, n_features)
-    view = read_feature(current, feature)
-    said = read_said(current, me, feature)
-except session.Errors as error:
-    st.error(plain(str(error)), icon=":material/error:")
-    st.page_link("app_pages/features.py", label="All features", icon=":material/table_rows:")
-    session.update_link(current)
-    st.stop()
 
 
-def header(engine: Engine, view: FeatureView | None) -> None:
-    """Actions, and what the feature is called."""
-    if feature in held.panel:
-        actions.button("On the sliders", disabled=True, icon=":material/check:", key="on_sliders")
-    else:
-        actions.button(
-            "Add to sliders", on_click=add_to_sliders, args=(feature,), icon=":material/tune:", type="primary"
-        )
+def show(here: Frame, number: int) -> None:
+    """All that is known of the feature with that number."""
+    engine, me, scorer = here.engine, here.me, here.engine.scorer
+    try:
+        feature = wanted_feature(number, scorer.n_features)
+        view = read_feature(engine, feature)
+        said = read_said(engine, me, feature)
+    except session.Errors as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        all_features()
+        return
+    with here.head:
+        slider_button(feature)
+        if view is not None:
+            label_button(me, feature)
+            bookmark_button(engine, me.name, feature)
+    if view is not None:
+        what_it_is_called(engine, view, said)
+    st.html(figures_html(feature, scorer.head, view))
+    hits = answers_where_it_fires(engine, feature)
     if view is None:
-        return
-    with actions:
-        label_button(me, feature)
-    with engine.store() as store:
-        marked = feature in store.bookmarks(me.name)
-        on_lists = [item for item in store.lists() if feature in dict(store.list_items(item.id))]
-    actions.button(
-        "Bookmarked" if marked else "Bookmark",
-        on_click=set_bookmark,
-        args=(feature, not marked),
-        icon=":material/bookmark_added:" if marked else ":material/bookmark:",
-        help="Take the bookmark off" if marked else "Keep it on your list of bookmarks",
-        key="bookmark",
-    )
-    shown = without_labels(view) if said.hidden else view
-    if shown.labels or shown.suggestions:
-        st.html(labels_html(shown, said.tests()))
-    if said.hidden:
-        withheld(feature, said.hidden)
-    elif not view.labels and said.settled is None and view.record.firing_count != 0:
-        origin = "The suggestions above were made by a program from its texts. " if view.suggestions else ""
-        st.caption(
-            f"Unlabelled: nobody has said yet what it means. {origin}"
-            "Read its examples below, the weaker bands too, before you trust a name."
+        say_harvest(
+            engine,
+            f"Feature {feature} was not harvested into this model's store, so its density, examples and neighbours are "
+            "unknown. Run this with a file of conversations, then reload the page:",
         )
-    others = [f"{item.name} ({item.owner or 'no name'})" for item in on_lists if item.name != BOOKMARKS]
-    if others:
-        st.caption("On the lists: " + plain(", ".join(others)))
-
-
-def histogram(view: FeatureView, hits: list[AnswerHit] | None) -> None:
-    shape = shape_of(view.record)
-    marks = marks_of(feature, hits)
-    st.markdown("##### How strongly it fires")
-    if shape is None:
-        st.caption("This store came without a histogram: harvest a corpus to get one.")
-        return
-    st.plotly_chart(
-        activation_chart(shape, marks),
-        key="activations",
-        config={"displayModeBar": False, "displaylogo": False},
-    )
-    words = []
-    came = next((mark for mark in marks if mark.strong), None)
-    if came is not None:
-        where = "the tall line" if came.activation > 0 else "not on this axis"
-        words.append(f"You came from {plain(cut(came.title, 60))}, z = {came.activation:.4g} ({where}).")
-    if hits:
-        words.append("Short lines: the answers on the compare page in which it fires.")
-    if shape.negative:
-        words.append(f"{shape.negative:,} activations are negative and not drawn.")
-    if shape.tiny:
-        words.append(f"{shape.tiny:,} are too close to 0 for this axis.")
-    if words:
-        st.caption(" ".join(words))
-
-
-def examples(engine: Engine, view: FeatureView) -> None:
-    """Texts with token colours, by kind and band."""
-    st.markdown("##### What it fires on")
-    with engine.store() as store:
-        everything = store.examples(feature, purpose=None)
-    found = [example for example in everything if example.purpose == "label"]
-    groups = example_groups(found)
-    firing = {example.text.id for example in found if example.kind != "silent"}
-    if not groups:
-        st.warning(
-            "The store keeps no examples of this feature: it holds numbers only, or was filled from a file without "
-            "texts. Harvest a corpus to see what it fires on:",
-            icon=":material/inventory_2:",
-        )
-        st.code(harvest_command(engine), language="bash", wrap_lines=True)
-        return
-    if len(firing) < FEW:
-        st.warning(
-            f"Only {len(firing)} texts show it firing: too few to tell what it means. Harvest a larger corpus before "
-            "labelling it.",
-            icon=":material/warning:",
-        )
-    titles = {group.key: group.title for group in groups}
-    if st.session_state.get("examples") not in titles:
-        st.session_state.pop("examples", None)
-    chosen = st.pills(
-        "Examples",
-        list(titles),
-        default=groups[0].key,
-        format_func=lambda key: titles.get(key, key),
-        required=True,
-        wrap=True,
-        key="examples",
-        bind="query-params",
-    )
-    context: Context = st.segmented_control(
-        "Context",
-        list(CONTEXTS),
-        default="short",
-        required=True,
-        help="; ".join(f"{key}: {words}" for key, words in CONTEXTS.items()),
-        key="context",
-        bind="query-params",
-    )
-    if missing := empty_bands(everything):
-        st.caption(f"Bands without an example here: {missing}.")
-    group = next((group for group in groups if group.key == chosen), groups[0])
-    pages = max(1, -(-len(group.examples) // EXAMPLES_A_PAGE))
-    body = st.container()
-    number = 1
-    if pages > 1:
-        number = st.pagination(pages, key=f"example_page_{feature}_{group.key}", persist_state="page")
-    start = (number - 1) * EXAMPLES_A_PAGE
-    scale = colour_scale(view.record, found)
-    body.caption(f"{group.help} · {len(group.examples)} here, others are kept aside for testing labels")
-    part = group.examples[start : start + EXAMPLES_A_PAGE]
-    body.html(
-        colour_legend(scale)
-        + "".join(
-            example_html(example, context, scale=scale, place=start + i)
-            for i, example in enumerate(part, start=1)
-        )
-    )
-
-
-def answers(hits: list[AnswerHit] | None) -> None:
-    """Where it fires among the answers at hand."""
-    st.markdown("##### Answers on the compare page where it fires")
-    if hits is None:
-        st.caption("No answers are being compared.")
-    elif not hits:
-        st.caption(
-            "It is silent at the scored token of every answer being compared: it decides nothing there."
-        )
-    else:
-        steered = any(abs(hit.steered - hit.contribution) > 1e-9 for hit in hits)
-        st.dataframe(
-            {
-                "answer": [hit.title for hit in hits],
-                "z": [hit.activation for hit in hits],
-                "w z": [hit.contribution for hit in hits],
-                **({"steered": [hit.steered for hit in hits]} if steered else {}),
-            },
-            hide_index=True,
-            key="hits",
-            column_config={
-                "z": st.column_config.NumberColumn("activation z", format="%.4f"),
-                "w z": st.column_config.NumberColumn("contribution w z", format="%+.4f"),
-                "steered": st.column_config.NumberColumn("w z steered", format="%+.4f"),
-            },
-        )
-    st.page_link("app_pages/compare.py", label="Compare and steer", icon=":material/compare_arrows:")
-
-
-def related(view: FeatureView) -> None:
-    """Neighbours by decoder cosine and by firing together, as links."""
-    record = view.record
-    names = names_for(current, me, list(view.neighbour_names))
-    # The whole address is replaced by a link's: what else the page shows has to be in it.
-    kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
-    context = st.session_state.get("context")
-    if context in CONTEXTS and context != "short":
-        kept["context"] = context
-    sampled = record.cofiring_of is not None
-    fired = (record.cofiring_of if sampled else record.firing_count) or 0
-    lists = [
-        (
-            "Points the same way",
-            "cosine of the decoder directions",
-            [(i, f"{cosine:+.3f}") for i, cosine in record.neighbours],
-            "The harvest lists no decoder neighbours.",
-        ),
-        (
-            "Fires together with",
-            f"share of {fired:,} positions where this one fires, a sample of {record.firing_count or 0:,}"
-            if sampled
-            else "share of the positions where this one fires",
-            [(i, f"{count / fired:.1%}" if fired else f"{count:,}") for i, count in record.cofiring],
-            "It fires at none of the positions that were sampled to count this."
-            if sampled
-            else "No feature was counted as firing at the same positions.",
-        ),
-    ]
-    st.html(RELATED_STYLE)
-    for place, (title, words, items, empty) in enumerate(lists):
-        st.markdown(f"##### {title}")
-        st.caption(words if items else empty)
-        with st.container(gap="xxsmall", key=f"related_{place}"):
-            for i, value in items[:RELATED]:
-                name = names.get(i, "unlabelled")
-                # What says that nobody vouches for a name must survive the cut.
-                mark = " (suggested)" if name.endswith(" (suggested)") else ""
-                name = plain(cut(name.removesuffix(mark), 40) + mark)
-                st.page_link(
-                    FEATURE_PAGE,
-                    label=f"{plain(value)}\u2002\\#{i} {name}",
-                    query_params={**kept, "feature": str(i)},
-                    width="stretch",
-                )
-
-
-header(current, view)
-st.html(figures_html(feature, current.scorer.head, view))
-hits = answers_where_it_fires(current, feature)
-if view is None:
-    st.warning(
-        f"Feature {feature} was not harvested into this model's store, so its density, examples and neighbours are "
-        "unknown. Run this with a file of conversations, then reload the page:",
-        icon=":material/inventory_2:",
-    )
-    st.code(harvest_command(current), language="bash", wrap_lines=True)
-    answers(hits)
-elif view.record.firing_count == 0:
-    st.warning(
-        f"Dead: feature {feature} did not fire once at {view.record.denominator or 0:,} harvested positions, so there "
-        "is nothing to read. Harvest a larger or different corpus; if it stays silent, it carries no reward.",
-        icon=":material/do_not_disturb_on:",
-    )
-    what_people_said(current, me, feature, said)
-    answers(hits)
-    related(view)
-else:
-    main, side = st.columns([5, 3], gap="large")
-    with main:
-        examples(current, view)
-        what_people_said(current, me, feature, said)
-    with side:
-        histogram(view, hits)
         answers(hits)
-        related(view)
-if st.session_state.get("feature_shown") != feature:
-    st.session_state["feature_shown"] = feature
-    if st.query_params.get("feature") == str(feature):
-        # A link from this page to itself (a neighbour) changes the feature but, in Streamlit 1.67, not the
-        # address bar; an empty update sends the address once more.
-        st.query_params.update({})
-session.update_link(current)
+    elif view.record.firing_count == 0:
+        st.warning(
+            f"Dead: feature {feature} did not fire once at {view.record.denominator or 0:,} harvested positions, so "
+            "there is nothing to read. Harvest a larger or different corpus; if it stays silent, it carries no reward.",
+            icon=":material/do_not_disturb_on:",
+        )
+        what_people_said(engine, me, feature, said)
+        answers(hits)
+        related(view, names_for(engine, me, list(view.neighbour_names)))
+    else:
+        main, side = st.columns([5, 3], gap="large")
+        with main:
+            examples(engine, view)
+            what_people_said(engine, me, feature, said)
+        with side:
+            histogram(view, hits)
+            answers(hits)
+            related(view, names_for(engine, me, list(view.neighbour_names)))
+    tell_the_address(feature)
+
+
+with page(Page.FEATURE, CAPTION) as here:
+    if (number := choose_feature(here.head, here.engine.scorer.n_features)) is not None:
+        show(here, number)

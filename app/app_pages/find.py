@@ -26,7 +26,8 @@ from app.find.found import (
 from app.prove.rewrites_view import rewrites_section
 from app.session import session
 from app.session.engine import Engine, FeatureNote
-from sarm_core.demo import corpus as axes
+from app.session.link import open_link, update_link
+from sarm_core.demo import corpus
 from sarm_core.errors import SarmError
 from sarm_core.find.bias_pairs import BIASES
 from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files
@@ -49,7 +50,7 @@ POINTS = 5_000  # a browser draws more of them too slowly to be of use
 FILE_TYPES = ["jsonl", "json", "parquet"]
 
 current = session.engine()
-session.open_link(current)
+open_link(current)
 held = session.steering()
 st.title("Find features", anchor=False)
 st.caption("Which features tell two kinds of answers apart, and does the reward pay for them?")
@@ -66,13 +67,13 @@ def keep(found: Found | None) -> None:
 
 def from_corpus_form(engine: Engine) -> None:
     choices = [*STARTING_AXES, "another axis …"]
-    n_prompts = len({answer.prompt_id for answer in axes.answers()})
+    n_prompts = len({answer.prompt_id for answer in corpus.answers()})
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = st.selectbox("Question", choices, key="find_question", width=320)
         if question in STARTING_AXES:
             axis, with_, without = STARTING_AXES[question]
         else:
-            every = axes.axes()
+            every = corpus.axes()
             axis = st.selectbox("What was varied", list(every), key="find_axis", width=180)
             values = list(every[axis])
             with_ = st.selectbox("Value", values, key="find_with", width=180)
@@ -80,7 +81,7 @@ def from_corpus_form(engine: Engine) -> None:
             without = st.selectbox("against", others, key="find_without", width=180)
         go = st.button("Find", type="primary", icon=":material/search:", key="find_go")
     st.caption(
-        f"{len(axes.answers())} answers to {n_prompts} prompts come with this tool; what was varied in "
+        f"{len(corpus.answers())} answers to {n_prompts} prompts come with this tool; what was varied in "
         "each is known. The first question encodes them all (kept on disk), later ones are arithmetic."
     )
     if go:
@@ -344,4 +345,4 @@ elif isinstance(found, Found) and found.fingerprint == current.fingerprint:
     suspicious(found)
 else:
     st.info("Choose a question above and press Find.", icon=":material/arrow_upward:")
-session.update_link(current)
+update_link(current)

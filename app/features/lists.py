@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from app.draw.plain_text import plain
@@ -10,12 +12,20 @@ from app.session import session
 from app.session.engine import Engine
 from feature_db.saved_work import BOOKMARKS, FeatureList
 
-__all__ = ["list_name", "manage_list"]
+__all__ = ["changeable_list", "list_name", "manage_list"]
 
 
 def list_name(item: FeatureList, me: str) -> str:
     """The list's name, with its owner when that is not `me`: everybody has a list of bookmarks."""
     return item.name if item.owner == me else f"{item.name} of {item.owner or 'no name'}"
+
+
+def changeable_list(engine: Engine, lists: Sequence[FeatureList], number: int, me: str) -> FeatureList | None:
+    """The list of that number, if there is one and it is for `me` to change."""
+    with engine.store() as store:
+        if not store.may_change_list(number, me):
+            return None
+    return next((item for item in lists if item.id == number), None)
 
 
 def manage_list(engine: Engine, item: FeatureList, me: str) -> None:

@@ -17,12 +17,12 @@ from app.features.activation_chart import Mark
 from app.features.suggested import described, how_far
 from app.session import session
 from app.session.engine import Engine
+from app.session.pages import Page
 from feature_db import FeatureView, StoreError
 from feature_db.features.evidence import StoredExample
 from feature_db.records import LABEL_METHOD, FeatureRecord
 
 __all__ = [
-    "FEATURE_PAGE",
     "AnswerHit",
     "Group",
     "answers_where_it_fires",
@@ -35,11 +35,11 @@ __all__ = [
     "marks_of",
     "open_feature",
     "read_feature",
+    "say_harvest",
     "wanted_feature",
     "without_labels",
 ]
 
-FEATURE_PAGE = "app_pages/feature.py"
 FEW = 5
 
 
@@ -59,7 +59,7 @@ def open_feature(feature: int, answer: Mapping[str, Any] | None = None) -> NoRet
         }
     )
     st.session_state["feature"] = int(feature)
-    st.switch_page(FEATURE_PAGE, query_params={"feature": str(int(feature))})
+    st.switch_page(Page.FEATURE.path, query_params={"feature": str(int(feature))})
 
 
 def wanted_feature(value: Any, n_features: int) -> int:
@@ -79,6 +79,12 @@ def harvest_command(engine: Engine) -> str:
     """What fills this store."""
     source, path = engine.choice.source, engine.store_path
     return f"python -m sarm_core harvest corpus.jsonl --model {source} --db {path}"
+
+
+def say_harvest(engine: Engine, why: str) -> None:
+    """That something is unknown for lack of a harvest, with the command that would fill the store."""
+    st.warning(why, icon=":material/inventory_2:")
+    st.code(harvest_command(engine), language="bash", wrap_lines=True)
 
 
 def read_feature(engine: Engine, feature: int) -> FeatureView | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,18 +13,19 @@ import plotly.graph_objects as go
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import CORPUS, answers
 from sarm_core.find.contrast import Contrast
+from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import Encodings, Sides
 from sarm_core.prove.comparison import FEWEST_PROMPTS
-from sarm_core.score.encoded import Encoded, Progress, encode_once
+from sarm_core.prove.corpus import encoded_corpus, positions
+from sarm_core.score.encoded import Progress
 from sarm_core.text.answers import Answers
 
 __all__ = [
     "AXES",
     "STARTING_AXES",
     "Found",
-    "encoded_corpus",
     "find_in_corpus",
     "find_in_upload",
     "listed",
@@ -76,12 +76,6 @@ class Found:
         return [*self.encodings.sides.notes, *self.encodings.encoded.notes, *cut]
 
 
-def encoded_corpus(engine: Engine, progress: Progress | None = None) -> Encoded:
-    """Every answer of the project's corpus, encoded once a model and kept on disk."""
-    conversations = [answer.conversation for answer in axes.answers()]
-    return encode_once(engine.scorer, conversations, progress=progress)
-
-
 def find_in_corpus(
     engine: Engine, axis: str, with_: str, without: str, progress: Progress | None = None
 ) -> Found:
@@ -89,9 +83,9 @@ def find_in_corpus(
 
     Raises SarmError when no prompt has both.
     """
-    sides = axes.axis_sides(axis, with_, without)
-    corpus = encoded_corpus(engine, progress)
-    left, right = axes.positions(sides.chosen), axes.positions(sides.rejected)
+    sides = axis_sides(axis, with_, without)
+    corpus = encoded_corpus(engine.scorer, progress=progress)
+    left, right = positions(sides.chosen.conversations), positions(sides.rejected.conversations)
     rest = np.setdiff1d(np.arange(len(corpus.matrix)), np.concatenate([left, right]))
     encodings = Encodings(
         sides, corpus, corpus.matrix.select(left), corpus.matrix.select(right), corpus.matrix.select(rest)
@@ -121,10 +115,7 @@ def set_name(names: list[str]) -> str:
 
 
 def _corpus_answers() -> Answers:
-    every = axes.answers()
-    return Answers(
-        tuple(a.conversation for a in every), tuple((Path(axes.CORPUS).name, a.row) for a in every)
-    )
+    return Answers(tuple(a.conversation for a in answers()), tuple((CORPUS.name, a.row) for a in answers()))
 
 
 def summary(found: Found) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.session.who import Me
 from feature_db.label.labels import Labels
 
-__all__ = ["LABEL_PAGE", "why_hidden", "withheld"]
+__all__ = ["why_hidden", "withheld"]
 
-LABEL_PAGE = "app_pages/label.py"
 HIDDEN = {
     "lease": "You are labelling this feature: what others said of it is hidden until your label is in.",
     "draft": "You have begun a label of this feature: what others said of it is hidden until yours is in.",
@@ -29,8 +29,8 @@ def withheld(feature: int, reason: str) -> None:
     """What stands in the place of the labels."""
     st.info(HIDDEN[reason], icon=":material/visibility_off:")
     st.page_link(
-        LABEL_PAGE,
+        Page.LABEL.path,
         label=f"Label feature {feature}",
         query_params={"take": str(feature)},
-        icon=":material/edit_note:",
+        icon=Page.LABEL.icon,
     )

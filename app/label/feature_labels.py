@@ -1,4 +1,4 @@
-"""What people said of a feature, on its page: standing labels with votes, what was settled, and the history."""
+"""What a feature is called and what people said of it, on its page: names, votes, what was settled, the history."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.label.blind import LABEL_PAGE
+from app.draw.plain_text import plain
+from app.features.view import labels_html, without_labels
+from app.label.blind import withheld
 from app.label.standing_labels import check_words, history, settled_label, standing_labels
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.session.who import Me
+from feature_db import FeatureView
 from feature_db.label.blindness import titles_for, with_opinions
 from feature_db.label.events import Event
 from feature_db.label.labels import Labels
+from feature_db.saved_work import BOOKMARKS
 
-__all__ = ["Said", "label_button", "names_for", "read_said", "what_people_said"]
+__all__ = ["Said", "label_button", "names_for", "read_said", "what_it_is_called", "what_people_said"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,28 @@ def label_button(me: Me, feature: int) -> None:
     if me.name and not me.may("label"):
         return
     if st.button("Label it", icon=":material/edit_note:", key="label_it", help="Say what it means"):
-        st.switch_page(LABEL_PAGE, query_params={"take": str(feature)})
+        st.switch_page(Page.LABEL.path, query_params={"take": str(feature)})
+
+
+def what_it_is_called(engine: Engine, view: FeatureView, said: Said) -> None:
+    """Labels and suggestions, each with its author; where they must not be read yet, why."""
+    feature = view.record.id
+    shown = without_labels(view) if said.hidden else view
+    if shown.labels or shown.suggestions:
+        st.html(labels_html(shown, said.tests()))
+    if said.hidden:
+        withheld(feature, said.hidden)
+    elif not view.labels and said.settled is None and view.record.firing_count != 0:
+        origin = "The suggestions above were made by a program from its texts. " if view.suggestions else ""
+        st.caption(
+            f"Unlabelled: nobody has said yet what it means. {origin}"
+            "Read its examples below, the weaker bands too, before you trust a name."
+        )
+    with engine.store() as store:
+        on_lists = [item for item in store.lists() if feature in dict(store.list_items(item.id))]
+    others = [f"{item.name} ({item.owner or 'no name'})" for item in on_lists if item.name != BOOKMARKS]
+    if others:
+        st.caption("On the lists: " + plain(", ".join(others)))
 
 
 def what_people_said(engine: Engine, me: Me, feature: int, said: Said) -> None:

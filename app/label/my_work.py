@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from app.draw.plain_text import cut, plain
-from app.features.view import FEATURE_PAGE
-from app.label.blind import LABEL_PAGE
 from app.label.standing_labels import check_words
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.session.who import Me
 from feature_db.label.events import Event
 from feature_db.label.labels import Labels
@@ -45,7 +44,7 @@ def offered_back(engine: Engine, me: Me, at_hand: int | None) -> None:
 def my_work(engine: Engine, me: Me) -> None:
     """A button, and the dialog that it opens. Leaves for the feature that was chosen there."""
     if (feature := st.session_state.pop(CHOSEN, None)) is not None:
-        st.switch_page(FEATURE_PAGE, query_params={"feature": str(feature)})
+        st.switch_page(Page.FEATURE.path, query_params={"feature": str(feature)})
     if st.button("My work", icon=":material/person_edit:", key="label_my_work"):
         _dialog(engine, me)
 
@@ -73,7 +72,7 @@ def _dialog(engine: Engine, me: Me) -> None:
 def _to_form(draft: Event, width: int) -> None:
     began = cut(str(draft.data.get("text") or draft.data.get("note") or ""), width) if width else ""
     st.page_link(
-        LABEL_PAGE,
+        Page.LABEL.path,
         label=f"\\#{draft.feature}" + (f" “{plain(began)}”" if began else ""),
         query_params={"take": str(draft.feature)},
         icon=":material/edit_note:",

@@ -1,10 +1,12 @@
-"""Labels out and in: histories, standing labels or another store, with a dry run before anything changes."""
+"""Files out and in, of every format the store knows, and other stores: with a dry run before anything changes."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -14,56 +16,95 @@ from app.session import session
 from app.session.engine import Engine
 from app.session.who import Me
 from feature_db import StoreError
-from feature_db.exchange.event_files import export_events, export_labels
-from feature_db.exchange.merge import MergeReport, import_events, merge_store
+from feature_db.exchange import formats
+from feature_db.exchange.format import Format, Option, Report
+from feature_db.exchange.merge import merge_store
 
 __all__ = ["export_section", "import_section"]
 
 LARGEST_MB = 200
 DRY = "import_dry_run"
+STORE = "db"
+T = TypeVar("T")
 
 
 def export_section(engine: Engine) -> None:
-    """Download buttons; the files are written when asked for."""
-    kinds = (
-        ("events", "All events (the whole history)", export_events),
-        ("labels", "Standing labels", export_labels),
-    )
-    for name, words, write in kinds:
+    """Download buttons, one a format and ending; the files are written when asked for."""
+    for format in formats.FORMATS:
+        if not format.writable:
+            continue
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(words)
-            for ending in ("jsonl", "csv"):
-                file = f"sarm-{name}-{engine.fingerprint[:8]}.{ending}"
+            st.markdown(plain(format.title))
+            options = _chosen(engine, format.write_options, f"export_{format.name}")
+            for ending in format.endings:
+                file = f"sarm-{format.name}-{engine.fingerprint[:8]}.{ending}"
                 st.download_button(
                     ending.upper(),
-                    data=_writer(engine, write, file),
+                    data=_writer(engine, format, file, options or {}),
                     file_name=file,
-                    key=f"export_{name}_{ending}",
+                    key=f"export_{format.name}_{ending}",
+                    disabled=options is None,
+                    help="This store has nothing for it." if options is None else None,
                     on_click="ignore",
                 )
     st.caption(
-        "Events hold everybody's drafts too. Either file imports again; labels of another model are refused."
+        "Events hold everybody's drafts too. Each file imports again, as far as its format goes; labels of another "
+        "model are refused."
     )
 
 
-def _writer(engine: Engine, write: Callable[..., object], file: str) -> Callable[[], bytes]:
+def _chosen(engine: Engine, options: Sequence[Option], key: str) -> dict[str, Any] | None:
+    """What was chosen of a format's options; None where one has nothing to choose from."""
+    chosen: dict[str, Any] = {}
+    for option in options:
+        where, label = f"{key}_{option.argument}", option.name.replace("-", " ").capitalize()
+        if option.choices is not None:
+            with engine.store() as store:
+                found = list(option.choices(store))
+            if not found:
+                return None
+            chosen[option.argument] = (
+                found[0] if len(found) == 1 else st.selectbox(label, found, key=where, help=option.help)
+            )
+        elif option.flag:
+            if st.checkbox(label, key=where, help=option.help):
+                chosen[option.argument] = True
+        elif said := st.text_input(label, key=where, help=option.help).strip():
+            chosen[option.argument] = said
+    return chosen
+
+
+def _writer(engine: Engine, format: Format, file: str, options: dict[str, Any]) -> Callable[[], bytes]:
     def written() -> bytes:
         with tempfile.TemporaryDirectory() as folder, engine.store() as store:
             path = Path(folder) / file
-            write(store, path)
+            format.write(store, path, **options)
+            if format.folder:
+                path = _zipped(path)
             return path.read_bytes()
 
     return written
 
 
+def _zipped(folder: Path) -> Path:
+    """A .zip of what is in a folder; its files are compressed already."""
+    path = folder.with_name(f"{folder.name}.packed")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for found in sorted(folder.rglob("*")):
+            if found.is_file():
+                archive.write(found, found.relative_to(folder))
+    return path
+
+
 def import_section(engine: Engine, me: Me) -> None:
     """Upload, dry run, import or merge. The store asks for the role again, and trusts nothing of the file."""
     if not me.may("import events"):
-        st.caption("To import takes an admin: events come in under their authors' names.")
+        st.caption("To import takes an admin: labels come in under their authors' names.")
         return
+    endings = dict.fromkeys(ending for format in formats.FORMATS for ending in format.endings)
     file = st.file_uploader(
-        "Events or labels (.jsonl, .csv), or another store of this model (.db)",
-        type=["jsonl", "csv", "db"],
+        "A file of one of these formats, or another store of this model (.db)",
+        type=[*endings, STORE],
         max_upload_size=LARGEST_MB,
         key="import_file",
     )
@@ -75,15 +116,23 @@ def import_section(engine: Engine, me: Me) -> None:
     if file is None:
         st.session_state.pop(DRY, None)
         return
+    titles = {"": "by its contents"} | {format.name: format.title for format in formats.FORMATS}
+    name = ""
+    if not _is_store(file.name):
+        name = st.selectbox("Read as", titles, format_func=lambda n: titles[n], key="import_format")
+    options = _read_options(engine, file, name)
+    asked = (file.file_id, me.name, name, tuple(options.items()))
     kept = st.session_state.get(DRY)
-    if kept is None or kept[0] != (file.file_id, me.name):
-        # Once a file: a dry run of a large one takes as long as the merge.
-        kept = st.session_state[DRY] = ((file.file_id, me.name), *_dry_run(engine, me, file))
+    if kept is None or kept[0] != asked:
+        # Once a file: a dry run of a large one takes as long as the import.
+        kept = st.session_state[DRY] = (asked, *_dry_run(engine, me, file, name, options))
     _, report, refused = kept
     if report is None:
         st.error(plain(refused), icon=":material/error:")
         return
-    st.markdown("**Dry run.** " + _words(report, "would be"))
+    st.markdown("**Dry run.** " + plain(report.words("taken in", "would be taken in")) + ".")
+    for note in report.notes:
+        st.caption(plain(note))
     if report.changed:
         st.dataframe(
             {
@@ -97,47 +146,64 @@ def import_section(engine: Engine, me: Me) -> None:
         "Merge" if _is_store(file.name) else "Import",
         type="primary",
         key="import_go",
-        disabled=not report.new,
+        disabled=not any(report.counts.values()),
         on_click=_really,
-        args=(engine, me, file),
+        args=(engine, me, file, name, options),
     )
 
 
-def _dry_run(engine: Engine, me: Me, file: UploadedFile) -> tuple[MergeReport | None, str]:
+def _read_options(engine: Engine, file: UploadedFile, name: str) -> dict[str, Any]:
+    """What is said of the options that reading this file has; none where its format is not known yet."""
+    if _is_store(file.name):
+        return {}
     try:
-        return _import(engine, me, file, dry_run=True), ""
+        format = _on_disk(file, lambda path: formats.named(name) if name else formats.recognised(path))
+    except session.Errors:
+        return {}  # the dry run says why
+    return _chosen(engine, format.read_options, f"import_{format.name}") or {}
+
+
+def _dry_run(
+    engine: Engine, me: Me, file: UploadedFile, name: str, options: dict[str, Any]
+) -> tuple[Report | None, str]:
+    try:
+        return _import(engine, me, file, name, options, dry_run=True), ""
     except session.Errors as error:
         return None, " ".join(str(error).split())
 
 
-def _really(engine: Engine, me: Me, file: UploadedFile) -> None:
-    report = session.guarded(lambda: _import(engine, me, file, dry_run=False))
+def _really(engine: Engine, me: Me, file: UploadedFile, name: str, options: dict[str, Any]) -> None:
+    report = session.guarded(lambda: _import(engine, me, file, name, options, dry_run=False))
     st.session_state.pop(DRY, None)
     if report is not None:
-        session.say(_words(report, "were"), "success")
+        session.say(plain(report.words("taken in", "would be taken in")) + ".", "success")
 
 
 def _is_store(name: str) -> bool:
-    return name.lower().endswith(".db")
+    return name.lower().endswith(f".{STORE}")
 
 
-def _import(engine: Engine, me: Me, file: UploadedFile, *, dry_run: bool) -> MergeReport:
-    # The ending decides how it is read; the rest of a name that came from a browser is not used.
+def _import(
+    engine: Engine, me: Me, file: UploadedFile, name: str, options: dict[str, Any], *, dry_run: bool
+) -> Report:
+    def taken(path: Path) -> Report:
+        with engine.store() as store:
+            if _is_store(file.name):
+                return merge_store(store, path, me.name, dry_run=dry_run)
+            format = formats.named(name) if name else formats.recognised(path)
+            return format.read(store, path, by=me.name, dry_run=dry_run, **options)
+
+    return _on_disk(file, taken)
+
+
+def _on_disk(file: UploadedFile, use: Callable[[Path], T]) -> T:
+    """`use` with the upload as a file. Its ending is kept; the rest of a name from a browser is not used."""
     ending = PurePath(file.name).suffix.lower()
-    with tempfile.TemporaryDirectory() as folder, engine.store() as store:
-        path = Path(folder) / f"upload{ending if ending in ('.csv', '.db') else '.jsonl'}"
+    allowed = {f".{ending}" for format in formats.FORMATS for ending in format.endings} | {f".{STORE}"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"upload{ending if ending in allowed else ''}"
         path.write_bytes(file.getbuffer())
         try:
-            take = merge_store if _is_store(file.name) else import_events
-            return take(store, path, me.name, dry_run=dry_run)
+            return use(path)
         except StoreError as error:
             raise StoreError(str(error).replace(str(path), cut(file.name, 80))) from None
-
-
-def _words(report: MergeReport, verb: str) -> str:
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(report.new.items())) or "nothing"
-    people = ", ".join(plain(name) for name in sorted(report.annotators))
-    return (
-        f"{sum(report.new.values()):,} events {verb} added ({kinds}){f' of {people}' if people else ''}; "
-        f"{report.known:,} are here already; labels, or what was settled, of {len(report.changed):,} features change."
-    )

@@ -14,10 +14,10 @@ import plotly.graph_objects as go
 
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import as_csv, uploaded
-from app.find.found import encoded_corpus
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import CORPUS as CORPUS_FILE
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove import comparison as changes
@@ -26,6 +26,7 @@ from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
 from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
 from sarm_core.prove.benchmarks.scores import json_number
 from sarm_core.prove.complement import BY_PROMPT, file_pairs, prompt_pairs
+from sarm_core.prove.corpus import CORPUS_SETS, encoded_corpus, positions
 from sarm_core.prove.evaluate import (
     Benchmark,
     Collateral,
@@ -45,7 +46,6 @@ from sarm_core.text.answers import read_answers
 
 __all__ = [
     "CORPUS",
-    "CORPUS_SETS",
     "Evaluated",
     "Outcome",
     "curve_chart",
@@ -59,14 +59,8 @@ __all__ = [
     "score_rows",
 ]
 
-CORPUS_SETS = {
-    "refusals: should answer, should refuse": axes.refusal_pairs,
-    "the best answer against worse ones, by category": axes.quality_pairs,
-}
 CORPUS = ("corpus", b"")
 """The project's corpus in the place of an uploaded complement"""
-COMMAND_SETS = dict(zip(CORPUS_SETS, ("refusals", "quality"), strict=True))
-"""What the command line calls these sets"""
 
 
 @dataclass(frozen=True)
@@ -108,14 +102,14 @@ class Outcome:
 
 def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None) -> Evaluated:
     """Pairs of the project's corpus (a name in `CORPUS_SETS`); its other answers are the complement."""
-    benchmark = CORPUS_SETS[name]()
-    corpus = encoded_corpus(engine, progress)
-    own = axes.positions(benchmark)
+    benchmark = CORPUS_SETS[name].pairs()
+    corpus = encoded_corpus(engine.scorer, progress=progress)
+    own = positions(benchmark.conversations)
     rest = np.setdiff1d(np.arange(len(corpus.matrix)), own)
-    every = axes.answers()
-    file = file_facts(axes.CORPUS)
+    every = corpus_answers()
+    file = file_facts(CORPUS_FILE)
     return Evaluated(
-        name,
+        CORPUS_SETS[name].title,
         benchmark,
         corpus.matrix.select(own),
         corpus.matrix.select(rest) if rest.size else None,
@@ -123,7 +117,7 @@ def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None)
         int((corpus.n_cut[own] > 0).sum()),
         corpus.notes,
         engine.fingerprint,
-        ("corpus", COMMAND_SETS[name]),
+        ("corpus", name),
         (file,),
         file if rest.size else None,
         prompt_pairs([every[i].conversation for i in rest]),
@@ -185,10 +179,10 @@ class _Complement:
 
 def _complement(engine: Engine, given: tuple[str, bytes], progress: Progress | None) -> _Complement:
     if given is CORPUS:
-        every = [answer.conversation for answer in axes.answers()]
-        encoded = encoded_corpus(engine, progress)
+        every = [answer.conversation for answer in corpus_answers()]
+        encoded = encoded_corpus(engine.scorer, progress=progress)
         return _Complement(
-            encoded, prompt_pairs(every), BY_PROMPT, "this tool's corpus", "corpus", file_facts(axes.CORPUS)
+            encoded, prompt_pairs(every), BY_PROMPT, "this tool's corpus", "corpus", file_facts(CORPUS_FILE)
         )
     with uploaded(given) as (path,):
         answers = read_answers(path)

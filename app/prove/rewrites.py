@@ -10,12 +10,12 @@ import pandas as pd
 
 from app.draw.files import uploaded
 from app.draw.plain_text import cut
-from app.prove.evaluation import CORPUS_SETS
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine, FeatureNote
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluate import load_benchmark
 from sarm_core.prove.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
 from sarm_core.score.encoded import Progress, encode_once
@@ -73,7 +73,8 @@ def check_corpus(
     engine: Engine, name: str, rules: Sequence[str], most: int, progress: Progress | None = None
 ) -> Rewritten:
     """Pairs of the project's corpus (a name in `CORPUS_SETS`), `most` of them, evenly spread over the set."""
-    return _encoded(engine, name, CORPUS_SETS[name](), rules, most, progress)
+    chosen = CORPUS_SETS[name]
+    return _encoded(engine, chosen.title, chosen.pairs(), rules, most, progress)
 
 
 def check_upload(

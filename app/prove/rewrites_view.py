@@ -12,7 +12,6 @@ from app.draw.files import as_csv
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions
-from app.prove.evaluation import CORPUS_SETS
 from app.prove.rewrites import (
     RULES,
     SEED,
@@ -29,8 +28,10 @@ from app.prove.rewrites import (
 )
 from app.session import session
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.steer.strip import steering_strip
 from sarm_core.errors import SarmError
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.perturb import Perturbation
 from sarm_core.steering import Steering
 
@@ -89,7 +90,13 @@ def _form(engine: Engine, working: DeltaGenerator) -> None:
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if source != "My pairs":
-            name = st.selectbox("Set", list(CORPUS_SETS), key="rewrite_set", width=340)
+            name = st.selectbox(
+                "Set",
+                list(CORPUS_SETS),
+                format_func=lambda name: CORPUS_SETS[name].title,
+                key="rewrite_set",
+                width=340,
+            )
         rules = st.pills(
             "Rewrites", list(RULES), selection_mode="multi", default=list(RULES), key="rewrite_rules"
         )
@@ -268,7 +275,7 @@ def _flips(of: Rewritten, found: Perturbation, mark: str) -> None:
             return
         session.set_comparison(made)
         st.session_state["left"], st.session_state["right"] = left, right
-        st.switch_page("app_pages/compare.py")
+        st.switch_page(Page.COMPARE.path)
 
 
 def _download(label: str, table: pd.DataFrame, name: str) -> None:

@@ -19,6 +19,8 @@ import streamlit as st
 from app.session.person import whoever
 from feature_db import Store, StoreError
 from feature_db.label.blindness import titles_for
+from sarm_core.errors import SarmError
+from sarm_core.files import whole_file
 from sarm_core.text.rows import Conversation
 
 if TYPE_CHECKING:
@@ -194,25 +196,16 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     return path
 
 
-def _name_it(beside: Path, path: Path) -> None:
-    """Give the finished file its name, unless another process was faster. Raises OSError."""
-    try:
-        os.link(beside, path)  # fails when the name is taken, where a rename would replace what is there
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links; nobody had time to write into a store just made
-        if not path.exists():
-            os.replace(beside, path)
-
-
 def _unpack(packed: Path, path: Path) -> None:
     """Unpack the harvested store that ships, whole or not at all; a store that is there first is kept."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    remedy = "set SARM_DATA to another folder"
     try:
-        with lzma.open(packed) as source, beside.open("wb") as target:
+        with (
+            lzma.open(packed) as source,
+            whole_file(path, binary=True, keep_first=True, remedy=remedy) as target,
+        ):
             copyfileobj(source, target)
-        _name_it(beside, path)
+    except SarmError as error:
+        raise StoreError(str(error)) from None
     except (OSError, lzma.LZMAError) as error:
-        raise StoreError(f"{path}: cannot be unpacked ({error}); set SARM_DATA to another folder") from None
-    finally:
-        beside.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be unpacked ({error}); {remedy}") from None

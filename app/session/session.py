@@ -1,17 +1,17 @@
-"""What one browser session holds: the chosen model, the comparison, the steering, and the link to them."""
+"""What one browser session holds: the chosen model, the comparison, the steering, and what was said."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
 import streamlit as st
 
 from app.draw.plain_text import plain
-from app.session.comparison import Comparison, corpus, from_corpus, from_json
+from app.session.comparison import Comparison, from_corpus
 from app.session.engine import Choice, Engine, default_choice, load_engine
+from app.session.pages import Page
 from app.session.steering_state import SteeringState
 from feature_db import StoreError
 from sarm_core.errors import SarmError
@@ -25,18 +25,14 @@ __all__ = [
     "current_comparison",
     "engine",
     "guarded",
-    "link",
     "offer_features",
-    "open_link",
     "say",
     "score",
     "score_for",
     "set_comparison",
-    "show_link",
     "show_messages",
     "steering",
     "traces",
-    "update_link",
 ]
 
 Errors = (SarmError, StoreError)
@@ -44,18 +40,6 @@ T = TypeVar("T")
 SOON_READ = 1_000
 """Tokens that are read at every place before a bar could be followed."""
 FIRST_EXAMPLE = "sensitive-01"
-LINKED = {
-    "left": "l",
-    "right": "r",
-    "shaded": "h",
-    "explained": "e",
-    "traced": "f",
-    "at_least": "t",
-    "basis": "u",
-    "why_tab": "v",
-}
-"""Widget keys that are part of a link, and their names in it; whole numbers but for LINKED_TEXTS."""
-LINKED_TEXTS = ("basis", "why_tab")
 ICONS = {
     "error": ":material/error:",
     "warning": ":material/warning:",
@@ -78,7 +62,7 @@ def engine() -> Engine:
             return load_engine(wanted)
     except Errors as error:
         st.error(plain(str(error)), icon=":material/error:")
-        st.page_link("app_pages/model.py", label="Choose another model", icon=":material/tune:")
+        st.page_link(Page.MODEL.path, label="Choose another model", icon=":material/tune:")
         st.stop()
 
 
@@ -217,97 +201,3 @@ def guarded(action: Callable[..., T], *args: Any) -> T | None:
     except Errors as error:
         say(plain(str(error)))
         return None
-
-
-# -- the link ----------------------------------------------------------------------------------------------
-
-
-def open_link(current: Engine) -> None:
-    """On the first run of a session: take comparison, steering and what is chosen from the address."""
-    if st.session_state.get("link_opened"):
-        return
-    st.session_state["link_opened"] = True
-    answers, state, model = (st.query_params.get(name) for name in ("a", "s", "m"))
-    try:
-        if answers and answers.startswith("example:"):
-            set_comparison(from_corpus(answers.removeprefix("example:")))
-        elif answers:
-            with current.store() as store:
-                set_comparison(from_json(store.open_session(answers)))
-            st.session_state["comparison_saved"] = answers
-        if answers:
-            _open_choices()
-        if state:
-            if model and not current.fingerprint.startswith(model):
-                raise SarmError("its steering was made for another model, so it was left out")
-            opened = SteeringState.from_link(state)
-            opened.current.check(current.scorer.n_features)
-            if any(i >= current.scorer.n_features for i in opened.panel):
-                raise SarmError("its steering was made for another model, so it was left out")
-            opened.revision = 1
-            st.session_state["steering_state"] = opened
-    except Errors as error:
-        say(f"This link could not be opened completely: {plain(str(error))}.", "warning")
-
-
-def _open_choices() -> None:
-    for key, name in LINKED.items():
-        text = st.query_params.get(name, "")
-        if key in LINKED_TEXTS and text:
-            st.session_state[key] = text
-        elif text.isascii() and text.isdecimal() and len(text) < 10:
-            st.session_state[key] = int(text)
-
-
-def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
-    """Write comparison, steering and the widgets named in `choices` into the address: copy, reload, send it."""
-    now = comparison()
-    wanted: dict[str, str] = {}
-    if now is not None:
-        if now.origin.startswith("example ") and now.origin.removeprefix("example ") in corpus():
-            address = f"example:{now.origin.removeprefix('example ')}"
-        else:
-            if "comparison_saved" not in st.session_state:
-                try:
-                    with current.store() as store:
-                        st.session_state["comparison_saved"] = store.save_session(now.to_json())
-                except StoreError as error:
-                    st.warning(f"This page cannot be linked to: {plain(str(error))}")
-                    return
-            address = str(st.session_state["comparison_saved"])
-        wanted["a"] = address
-        for key in choices:
-            value = st.session_state.get(key)
-            if value is not None:
-                wanted[LINKED[key]] = str(value)
-    state = steering()
-    if state.panel or state.current:
-        wanted["s"] = state.to_link()
-        wanted["m"] = current.fingerprint[:8]
-    # As few assignments as can be: each is a message and a place in the browser's history. What is not ours stays
-    # untouched: Streamlit refuses an assignment that names a parameter with a widget bound to it.
-    for name in {"a", "s", "m", *LINKED.values()} - wanted.keys():
-        if name in st.query_params:
-            del st.query_params[name]
-    changed = {name: value for name, value in wanted.items() if st.query_params.get(name) != value}
-    if changed:
-        st.query_params.update(changed)
-
-
-def link() -> str | None:
-    """The whole address of what is on the page, once `update_link` ran; None where the browser gives no address."""
-    base = st.context.url
-    if not base:
-        return None
-    return base.split("?")[0] + "?" + urlencode(dict(st.query_params.items()), quote_via=quote)
-
-
-def show_link(place: Any) -> None:
-    """Draw the address in `place`, with a button that copies it."""
-    address = link()
-    with place:
-        st.caption(
-            "The address bar holds the same. It opens these answers, sliders and choices again; answers that are "
-            "not an example are kept in this installation's store."
-        )
-        st.code(address or "see the address bar", language=None, wrap_lines=True)

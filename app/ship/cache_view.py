@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.session import session
-from sarm_core.score.cache import cache_folder, cache_size, prune
+from sarm_core.score.cache import cache_size, encoded_folder, prune
 
 __all__ = ["encoded_section"]
 
@@ -16,7 +16,7 @@ DAYS = 30
 def encoded_section() -> None:
     """Size and path, and a button each for the old and for all of it."""
     st.subheader("Encoded answers", anchor=False)
-    folder = cache_folder()
+    folder = encoded_folder()
     try:
         size = cache_size(folder)
     except session.Errors as error:

@@ -10,6 +10,7 @@ import streamlit as st
 from app.draw.plain_text import plain
 from app.session import session
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.ship.exported import LARGEST_DOWNLOAD, Exported, command_line, in_bytes, make_export
 from app.steer.saved import summary
 from sarm_core.errors import SteeringError
@@ -42,7 +43,7 @@ def export_section(engine: Engine) -> None:
     except SteeringError as error:
         st.error(f"This steering cannot be folded: {plain(str(error))}.", icon=":material/block:")
         _steering_file()
-        st.page_link("app_pages/compare.py", label="Change it on Compare and steer", icon=":material/tune:")
+        st.page_link(Page.COMPARE.path, label="Change it on Compare and steer", icon=":material/tune:")
         return
     except session.Errors as error:
         st.error(plain(str(error)), icon=":material/error:")

@@ -11,6 +11,7 @@ from app.draw.plain_text import cut, plain
 from app.session import session
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import feature_title
+from app.session.pages import Page
 from app.session.steering_state import SteeringState
 from app.steer.saved_dialog import steerings_button
 from sarm_core.steering import Group, Steering
@@ -64,7 +65,7 @@ def steering_strip(engine: Engine) -> None:
             )
             return
         _boxes(held, notes)
-        st.page_link("app_pages/model.py", label="Export the steered model", icon=":material/ios_share:")
+        st.page_link(Page.MODEL.path, label="Export the steered model", icon=":material/ios_share:")
 
 
 def _boxes(held: SteeringState, notes: Mapping[int, FeatureNote]) -> None:

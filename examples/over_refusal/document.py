@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from sarm_core import report as reporting
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.report.curves import curve_chart, trade_off_chart
 from sarm_core.report.html_report import Curve, Series
 from sarm_core.report.markup import style_sheet
@@ -59,9 +59,9 @@ def write_page(page: Path, summary: Mapping[str, Any], curve: pd.DataFrame) -> N
         ),
     }
     for name, chart in charts.items():
-        with written_whole(page.parent / "images" / f"over-refusal-{name}.svg") as file:
+        with whole_file(page.parent / "images" / f"over-refusal-{name}.svg") as file:
             file.write(_standalone(chart))
-    with written_whole(page) as file:
+    with whole_file(page) as file:
         file.write(_text(summary))
 
 

@@ -54,7 +54,7 @@ from sarm_core import load_sarm  # noqa: E402
 from sarm_core.__main__ import main as sarm_core_command  # noqa: E402
 from sarm_core.errors import SarmError  # noqa: E402
 from sarm_core.features import FeatureMatrix  # noqa: E402
-from sarm_core.files import written_whole  # noqa: E402
+from sarm_core.files import whole_file  # noqa: E402
 from sarm_core.prove.benchmarks.pairs import Pairs  # noqa: E402
 from sarm_core.prove.strength import strength_curve  # noqa: E402
 from sarm_core.report.html_report import FeatureNote, html_report, read_contrast  # noqa: E402
@@ -106,9 +106,9 @@ def run(options: argparse.Namespace) -> None:
     if not found.features:
         raise SarmError("no feature follows the rule, so there is nothing to steer: " + "; ".join(RULE))
     steering = found.steering()
-    with written_whole(out / "contrast.csv") as file:
+    with whole_file(out / "contrast.csv") as file:
         found.contrast.table.to_csv(file, index=False)
-    with written_whole(out / "steering.json") as file:
+    with whole_file(out / "steering.json") as file:
         file.write(steering.to_json() + "\n")
     write_pairs(out / "pairs.jsonl", benchmark)
 
@@ -117,13 +117,13 @@ def run(options: argparse.Namespace) -> None:
         benchmark, matrix, steering, [1.0 - m for m in MULTIPLIERS], resamples=options.resamples
     )
     curve.insert(0, "multiplier", np.round(1.0 - curve.pop("strength"), 6))
-    with written_whole(out / "curve.csv") as file:
+    with whole_file(out / "curve.csv") as file:
         curve.to_csv(file, index=False)
     control = controls(benchmark, matrix, corpus, found, options.draws)
-    with written_whole(out / "control.csv") as file:
+    with whole_file(out / "control.csv") as file:
         control.to_csv(file, index=False)
     bonus = flat_bonus(benchmark, matrix, [round(0.05 * step, 2) for step in range(41)])
-    with written_whole(out / "bonus.csv") as file:
+    with whole_file(out / "bonus.csv") as file:
         bonus.to_csv(file, index=False)
 
     steered = ["--steering", out / "steering.json"]
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> None:
         curves=[multiplier_curve(curve)],
         commands=[f"python examples/over_refusal/run.py --model {shlex.quote(str(options.model))}"],
     )
-    with written_whole(out / "report.html") as file:
+    with whole_file(out / "report.html") as file:
         file.write(report)
     error = shipped(options, out, steering, benchmark, matrix)
 
@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> None:
     summary["answers_longer"] = answers_longer(benchmark)
     summary["error_after_reload"] = error
     summary["flat_bonus"] = same_gain(bonus, summary["subsets"]["should answer"]["accuracy"]["x0"][0])
-    with written_whole(out / "summary.json") as file:
+    with whole_file(out / "summary.json") as file:
         json.dump(summary, file, indent=1)
         file.write("\n")
     if options.page:
@@ -169,7 +169,7 @@ def run(options: argparse.Namespace) -> None:
 
 def write_pairs(path: Path, benchmark: Pairs) -> None:
     """The held-out pairs as a file that `evaluate` and the app read."""
-    with written_whole(path) as file:
+    with whole_file(path) as file:
         for item, chosen, rejected in zip(benchmark.items, benchmark.chosen, benchmark.rejected, strict=True):
             sides = (benchmark.conversations[chosen], benchmark.conversations[rejected])
             row = {

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.features import FeatureMatrix
 from sarm_core.find.contrast import Contrast, contrast
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.benchmarks.scores import Benchmark
-from sarm_core.score.encoded import Progress, encode_once
+from sarm_core.prove.corpus import encoded_corpus
+from sarm_core.score.encoded import Progress
 from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.row_files import read_rows
@@ -76,16 +77,15 @@ def corpus_matrix(
     scorer: Scorer, progress: Progress | None = None, folder: Path | None = None
 ) -> FeatureMatrix:
     """Every answer of the project's corpus, encoded once."""
-    conversations = [answer.conversation for answer in axes.answers()]
-    return encode_once(scorer, conversations, folder=folder, progress=progress).matrix
+    return encoded_corpus(scorer, folder=folder, progress=progress).matrix
 
 
 def find(corpus: FeatureMatrix, *, resamples: int = 1000) -> Found:
     """Contrast every refusing with every answering answer to the same prompt, and apply `RULE`."""
     groups: dict[str, list[int]] = {}
-    for number, answer in enumerate(axes.answers()):
+    for number, answer in enumerate(corpus_answers()):
         groups.setdefault(answer.prompt_id, []).append(number)
-    stance = [answer.varied.get("helpfulness", "") for answer in axes.answers()]
+    stance = [answer.varied.get("helpfulness", "") for answer in corpus_answers()]
     pairs = [
         (one, other, prompt)
         for prompt, group in groups.items()

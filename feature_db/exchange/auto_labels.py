@@ -13,17 +13,46 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
-from feature_db.exchange.foreign import Report, read_json, strings, whole, written_beside
+from feature_db.exchange.foreign import read_json, strings, whole, written_beside
+from feature_db.exchange.format import Format, Look, Option, Report
 from feature_db.records import SuggestionRecord
 from feature_db.store import Store
 
-__all__ = ["METHOD_PREFIX", "export_auto_labels", "import_auto_labels"]
+__all__ = ["METHOD_PREFIX", "AutoLabels", "export_auto_labels", "import_auto_labels"]
 
 METHOD_PREFIX = "auto-label: "
 _KNOWN = {"score", "explanation", "contexts", "response"}
 
 
-def import_auto_labels(store: Store, path: str | Path) -> Report:
+def _engines(store: Store) -> list[str]:
+    methods = [row[0] for row in store.rows("SELECT DISTINCT method FROM suggestions ORDER BY method")]
+    return [m.removeprefix(METHOD_PREFIX) for m in methods if m.startswith(METHOD_PREFIX)]
+
+
+class AutoLabels(Format):
+    """The reference auto-label JSON."""
+
+    name = "auto-labels"
+    title = "Auto-labels of one engine"
+    endings = ("json",)
+    write_options = (Option("engine", "which engine's", choices=_engines),)
+
+    def recognises(self, file: Look) -> bool:
+        """By its results."""
+        return "results" in file.json
+
+    def read(
+        self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
+    ) -> Report:
+        """See `import_auto_labels`."""
+        return import_auto_labels(store, path, dry_run=dry_run)
+
+    def write(self, store: Store, path: Path, *, engine: str | None = None, **options: Any) -> Report:
+        """See `export_auto_labels`."""
+        return export_auto_labels(store, path, engine)
+
+
+def import_auto_labels(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
     """Replace the suggestions of the file's engine. Keys that are not known are kept with the evidence.
 
     Raises RowError naming the file and the entry; nothing is changed then.
@@ -45,8 +74,8 @@ def import_auto_labels(store: Store, path: str | Path) -> Report:
             empty += 1
         else:
             records.append(record)
-    count = store.replace_suggestions(METHOD_PREFIX + engine, records, source=str(path))
-    report = Report({"suggestions": count})
+    count = store.replace_suggestions(METHOD_PREFIX + engine, records, source=str(path), dry_run=dry_run)
+    report = Report({"suggestions": count}, dry_run=dry_run)
     if empty:
         report.notes.append(f"{empty} features have no explanation and were left out")
     return report
@@ -82,12 +111,7 @@ def _suggestion(feature: int, engine: str, entry: Any) -> SuggestionRecord | Non
 
 def export_auto_labels(store: Store, path: str | Path, engine: str | None = None) -> Report:
     """Write the auto-labels of one engine; without `engine`, of the only one there is. Raises StoreError."""
-    methods = [
-        row[0]
-        for row in store.rows("SELECT DISTINCT method FROM suggestions ORDER BY method")
-        if row[0].startswith(METHOD_PREFIX)
-    ]
-    engines = [method.removeprefix(METHOD_PREFIX) for method in methods]
+    engines = _engines(store)
     if engine is None and len(engines) == 1:
         engine = engines[0]
     if engine is None or engine not in engines:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
-from feature_db.exchange.foreign import Report, finite, read_json, short, whole, written_beside
+from feature_db.exchange.foreign import finite, read_json, short, whole, written_beside
+from feature_db.exchange.format import Format, Look, Report
 from feature_db.features.evidence import StoredExample
 from feature_db.records import ExampleRecord, FeatureRecord, TextRecord
 from feature_db.store import Store
 
-__all__ = ["export_contexts", "import_contexts"]
+__all__ = ["Contexts", "export_contexts", "import_contexts"]
 
 NOT_HELD = (
     "not held by this format: messages and roles, token boundaries, values at other tokens, silent texts, bands, "
@@ -26,7 +27,29 @@ NOT_HELD = (
 _HEADER = ("total_latents", "threshold", "max_length", "max_per_token", "lines")
 
 
-def import_contexts(store: Store, path: str | Path) -> Report:
+class Contexts(Format):
+    """The reference contexts JSON."""
+
+    name = "contexts"
+    title = "Contexts: tokens and the texts around them"
+    endings = ("json",)
+
+    def recognises(self, file: Look) -> bool:
+        """By its map."""
+        return "latent_context_map" in file.json
+
+    def read(
+        self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
+    ) -> Report:
+        """See `import_contexts`."""
+        return import_contexts(store, path, dry_run=dry_run)
+
+    def write(self, store: Store, path: Path, **options: Any) -> Report:
+        """See `export_contexts`."""
+        return export_contexts(store, path)
+
+
+def import_contexts(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
     """Take the contexts in as "top" examples of the features named, replacing those features' examples.
 
     A text given twice for one feature keeps its larger activation. Raises RowError naming the file and the
@@ -72,8 +95,11 @@ def import_contexts(store: Store, path: str | Path) -> Report:
         header=_small_header(data),
         keep_examples=True,
         skip_repeated=True,
+        dry_run=dry_run,
     )
-    report = Report({"features": counts.features, "texts": counts.texts, "examples": counts.examples})
+    report = Report(
+        {"features": counts.features, "texts": counts.texts, "examples": counts.examples}, dry_run=dry_run
+    )
     if len(places) > counts.examples:
         report.notes.append(f"{len(places) - counts.examples} contexts repeat a text of their feature")
     unknown = sorted(set(data) - {*_HEADER, "latent_context_map"})

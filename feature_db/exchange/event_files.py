@@ -20,7 +20,6 @@ from typing import Any
 
 from feature_db.errors import RowError, StoreError
 from feature_db.exchange.foreign import (
-    Report,
     csv_cell,
     csv_text,
     finite,
@@ -28,15 +27,24 @@ from feature_db.exchange.foreign import (
     whole,
     written_beside,
 )
+from feature_db.exchange.format import Report
 from feature_db.label.events import EVENT_KINDS, Event, events
 from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from feature_db.records import clean_text
 from feature_db.roles import check_name
 from feature_db.sqlite.connection import Connection, microseconds
 
-__all__ = ["checked_event", "export_events", "export_labels", "holds_labels", "read_events"]
+__all__ = [
+    "EVENTS",
+    "LABELS",
+    "checked_event",
+    "export_events",
+    "export_labels",
+    "holds_labels",
+    "read_events",
+]
 
-_EVENTS, _LABELS = "sarm-label-events/1", "sarm-labels/1"
+EVENTS, LABELS = "sarm-label-events/1", "sarm-labels/1"
 _COLUMNS = tuple(field.name for field in fields(Event))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -50,7 +58,7 @@ def export_events(store: Connection, path: str | Path) -> Report:
     """Write every event of the store, and the drafts that stand, in order of time."""
     with store.snapshot():
         listed = sorted(events(store) + events(store, "current_drafts"), key=lambda e: (e.time, e.uid))
-    _write(store, path, _EVENTS, listed)
+    _write(store, path, EVENTS, listed)
     return Report({"events": len(listed)})
 
 
@@ -66,7 +74,7 @@ def export_labels(store: Connection, path: str | Path) -> Report:
         replace(event, about=event.about if event.about in listed else None, supersedes=None)
         for event in settled
     ]
-    _write(store, path, _LABELS, standing)
+    _write(store, path, LABELS, standing)
     return Report({"labels": len(labels)} | ({"adjudications": len(settled)} if settled else {}))
 
 
@@ -126,12 +134,12 @@ def holds_labels(path: str | Path) -> bool:
     """Whether a file that `read_events` took is one of standing labels."""
     path = Path(path)
     rows = _jsonl(path) if _suffix(path) == ".jsonl" else _csv(path)
-    return any(header.get("format") == _LABELS for _, header, _ in itertools.islice(rows, 1))
+    return any(header.get("format") == LABELS for _, header, _ in itertools.islice(rows, 1))
 
 
 def _check_header(store: Connection, path: Path, header: dict[str, Any]) -> None:
-    if header.get("format") not in (_EVENTS, _LABELS):
-        raise StoreError(f"{path}: is neither {_EVENTS} nor {_LABELS}; was it exported by this program?")
+    if header.get("format") not in (EVENTS, LABELS):
+        raise StoreError(f"{path}: is neither {EVENTS} nor {LABELS}; was it exported by this program?")
     if header.get("fingerprint") != store.model.fingerprint:
         name = str(header.get("model"))[:60]
         raise StoreError(f"{path}: holds labels of another model ({name!r}); they mean nothing for this one")

@@ -16,7 +16,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -24,7 +23,6 @@ from feature_db.errors import RowError, StoreError
 from feature_db.harvest.row_values import FLOAT32_MAX
 
 __all__ = [
-    "Report",
     "csv_cell",
     "csv_text",
     "finite",
@@ -48,15 +46,6 @@ _UNREADABLE = (
     *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
 _WHOLE = re.compile(r"[+-]?[0-9]{1,24}")
-
-
-@dataclass
-class Report:
-    """What an import or export did, in lines for a person."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    """What could not be kept, and why."""
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

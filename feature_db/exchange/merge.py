@@ -18,6 +18,7 @@ from feature_db.errors import StoreError
 from feature_db.exchange.event_checks import Incoming, checked_against
 from feature_db.exchange.event_files import holds_labels, read_events
 from feature_db.exchange.foreign_store import foreign_events
+from feature_db.exchange.format import Report
 from feature_db.label.assignments import follow_events
 from feature_db.label.drafts import keep_draft
 from feature_db.label.events import EVENT_COLUMNS, Event, insert_event
@@ -40,19 +41,28 @@ ORDER BY settled, time, uid
 Standing = dict[int, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class MergeReport:
-    """What a merge changed or, after a dry run, would change."""
+@dataclass
+class MergeReport(Report):
+    """What a merge changed or, after a dry run, would change: `changed` is of what stands, see `_line`."""
 
-    dry_run: bool
-    new: dict[str, int] = field(default_factory=dict)
-    """Events added, by kind"""
     known: int = 0
     """Events that were here already"""
     annotators: dict[str, int] = field(default_factory=dict)
     """Events added, by annotator"""
-    changed: dict[int, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
-    """feature -> (standing labels and what was settled before, after), where they differ; see `_line`"""
+
+    @property
+    def new(self) -> dict[str, int]:
+        """Events added, by kind"""
+        return self.counts
+
+    def words(self, done: str = "added", would_be: str = "would be added") -> str:
+        """One line, of what is added whatever is said of other files."""
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.new.items()))
+        events = f"{sum(self.new.values()):,} events ({kinds}) of {', '.join(sorted(self.annotators))}"
+        return (
+            f"{events if kinds else 'no event'} {'would be added' if self.dry_run else 'added'}; {self.known:,} known "
+            f"already; labels, or what was settled, of {len(self.changed):,} features change"
+        )
 
 
 def import_events(store: Store, path: str | Path, by: str, *, dry_run: bool = False) -> MergeReport:
@@ -102,11 +112,11 @@ def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> 
 def _report(dry_run: bool, added: list[Event], known: int, before: Standing, after: Standing) -> MergeReport:
     features = sorted(before.keys() | after.keys())
     return MergeReport(
-        dry_run,
         dict(Counter(event.kind for event in added)),
-        known,
-        dict(Counter(event.annotator for event in added)),
-        {f: (before.get(f, ()), after.get(f, ())) for f in features if before.get(f) != after.get(f)},
+        dry_run=dry_run,
+        changed={f: (before.get(f, ()), after.get(f, ())) for f in features if before.get(f) != after.get(f)},
+        known=known,
+        annotators=dict(Counter(event.annotator for event in added)),
     )
 
 

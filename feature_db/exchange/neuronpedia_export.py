@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from feature_db.errors import StoreError
 from feature_db.exchange.bars import middles_of
-from feature_db.exchange.foreign import Report
+from feature_db.exchange.format import Report
 from feature_db.features.evidence import ORDER
 from feature_db.records import LABEL_METHOD
 from feature_db.sqlite.blobs import unpack_values

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from feature_db.errors import RowError, StoreError
 from feature_db.exchange.bars import edges_of, middles_of
-from feature_db.exchange.foreign import Report, finite, json_rows, members, strings, whole
+from feature_db.exchange.foreign import finite, json_rows, members, strings, whole
+from feature_db.exchange.format import Report
 from feature_db.harvest.row_values import FLOAT32_MAX, tokens_column
 from feature_db.harvest.staging import Place, Staging
 from feature_db.records import (
@@ -34,7 +35,7 @@ from feature_db.records import (
 from feature_db.sqlite.blobs import unpack_array, unpack_values
 from feature_db.store import Store
 
-__all__ = ["import_folder"]
+__all__ = ["holds_batches", "import_folder"]
 
 _PATH = re.compile(
     r"(?P<model>[^/]+)/(?P<layer>[^/]+)/(?P<kind>features|explanations|activations)/batch-(?P<n>\d{1,9})\.jsonl\.gz"
@@ -42,7 +43,12 @@ _PATH = re.compile(
 _OWN_ID = re.compile(r"sarm:(\d{1,9}):(top|band|random|silent):(\d{0,9}):(label|check):(\d{1,9})")
 
 
-def import_folder(store: Store, path: str | Path) -> Report:
+def holds_batches(path: str | Path, names: Iterable[str]) -> bool:
+    """Whether files of these names, in the folder or .zip `path`, are such a folder."""
+    return any(_batch(_base(path), name) for name in names)
+
+
+def import_folder(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
     """Take in an export folder, a folder above it or a .zip of either; one model and source only.
 
     Statistics of named features are updated (numbers the format lacks stay), their examples replaced, and
@@ -108,6 +114,7 @@ def import_folder(store: Store, path: str | Path) -> Report:
             header={"batches": {kind: len(names) for kind, names in batches.items()}},
             keep=True,
             skip_repeated=True,
+            dry_run=dry_run,
             also=lambda: added.append(store.add_suggestions(suggestions, source=str(path))),
         )
     for n, what in (
@@ -123,7 +130,8 @@ def import_folder(store: Store, path: str | Path) -> Report:
             notes.append(f"{n} {what}")
     if unknown:
         notes.append(f"keys without a meaning here: {', '.join(sorted(unknown))[:200]}")
-    return Report({"features": counts.features, "examples": counts.examples, "suggestions": added[0]}, notes)
+    done = {"features": counts.features, "examples": counts.examples, "suggestions": added[0]}
+    return Report(done, notes, dry_run)
 
 
 _CONVERSATION = "coalesce(json_extract(messages, '$[0].role'), '') <> 'text'"
@@ -267,11 +275,10 @@ def _batches(path: str | Path) -> tuple[dict[str, list[str]], list[str], int]:
     kinds: dict[str, list[tuple[int, str]]] = {"features": [], "explanations": [], "activations": []}
     sources: set[str] = set()
     other = size = 0
-    base = "/".join(Path(path).resolve().parts[-2:])
+    base = _base(path)
     for name, n_bytes in members(path).items():
-        # The path given may be the folder of the source, of the model, or one above.
-        match = _PATH.search(f"{base}/{name}")
-        if match is None or not f"{base}/{name}".endswith(match.group(0)):
+        match = _batch(base, name)
+        if match is None:
             other += 1
             continue
         sources.add(f"{match['model']}/{match['layer']}")
@@ -283,6 +290,16 @@ def _batches(path: str | Path) -> tuple[dict[str, list[str]], list[str], int]:
         raise StoreError(f"{path}: holds several sources, import one: {', '.join(sorted(sources))[:300]}")
     notes = [f"{other} other files were not read"] if other else []
     return {kind: [name for _, name in sorted(found)] for kind, found in kinds.items()}, notes, size
+
+
+def _base(path: str | Path) -> str:
+    """The path given may be the folder of the source, of the model, or one above."""
+    return "/".join(Path(path).resolve().parts[-2:])
+
+
+def _batch(base: str, name: str) -> re.Match[str] | None:
+    match = _PATH.search(f"{base}/{name}")
+    return match if match is not None and f"{base}/{name}".endswith(match.group(0)) else None
 
 
 def _feature(store: Store, row: dict[str, Any], feature: int) -> FeatureRecord:

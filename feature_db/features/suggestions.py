@@ -18,17 +18,22 @@ class Suggestions(Connection):
     """Writing and reading suggestions."""
 
     def replace_suggestions(
-        self, method: str, suggestions: Iterable[Any], *, source: str = "suggestions"
+        self,
+        method: str,
+        suggestions: Iterable[Any],
+        *,
+        source: str = "suggestions",
+        dry_run: bool = False,
     ) -> int:
         """Replace all suggestions of `method` in one transaction; returns how many there are now.
 
         Records are `SuggestionRecord`s or look-alikes; their own `method` is not read. All are taken in before
         the transaction begins: making them may take minutes, in which others must be able to write.
-        Raises RowError.
+        With `dry_run` nothing changes. Raises RowError.
         """
         method = clean_text(method)
         rows = list(self._values(suggestions, method, source))
-        with self.write() as conn:
+        with self.rehearsal() if dry_run else self.write() as conn:
             conn.execute("DELETE FROM suggestions WHERE method = ?", (method,))
             return self._insert(rows, source)
 

@@ -26,6 +26,7 @@ class HarvestImport(Connection):
         header: dict[str, Any] | None = None,
         keep_examples: bool = False,
         skip_repeated: bool = False,
+        dry_run: bool = False,
     ) -> ImportCounts:
         """Take in a harvest in one transaction: all of it or, on any error, nothing.
 
@@ -39,7 +40,7 @@ class HarvestImport(Connection):
         only texts that label events and drafts name (evidence, tests of labels) stay. With `keep_examples`, for
         partial files, a None keeps any stored number and examples replace only those of the features they
         name. A text listed twice for one feature and kind is an error or, with `skip_repeated`, left out the
-        second time.
+        second time. With `dry_run` nothing changes, and the counts are those that would be.
         Raises RowError naming `source`, the kind of record and its place (from 1).
         """
         with Staging(self, source) as staged:
@@ -59,5 +60,9 @@ class HarvestImport(Connection):
 
             staged.examples(values())
             return staged.commit(
-                format=format, header=header, keep=keep_examples, skip_repeated=skip_repeated
+                format=format,
+                header=header,
+                keep=keep_examples,
+                skip_repeated=skip_repeated,
+                dry_run=dry_run,
             )

@@ -177,6 +177,7 @@ class Staging:
         header: dict[str, Any] | None = None,
         keep: bool = False,
         skip_repeated: bool = False,
+        dry_run: bool = False,
         also: Callable[[], None] | None = None,
     ) -> ImportCounts:
         """Take the staged rows in, and call `also`, in one transaction; see `HarvestImport.import_harvest`.
@@ -189,7 +190,7 @@ class Staging:
         # Two look-ups a row; checked once, after the rows, for less than the cost of the look-ups.
         conn.execute("PRAGMA foreign_keys = OFF")
         try:
-            with self.store.write():
+            with self.store.rehearsal() if dry_run else self.store.write():
                 self._move_texts()
                 n_features = self._move_features(keep)
                 n_encodings = conn.execute(
@@ -210,7 +211,8 @@ class Staging:
             raise RowError("a number does not fit 64 bits", source=self.source) from None
         finally:
             conn.execute("PRAGMA foreign_keys = ON")
-        conn.execute("PRAGMA optimize")
+        if not dry_run:
+            conn.execute("PRAGMA optimize")
         return ImportCounts(len(self._lengths), n_features, n_encodings, n_examples)
 
     def _move_texts(self) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,6 +44,10 @@ _TURNS: dict[Path, threading.RLock] = {}
 twenty writers some waited half a minute. Those of one process, which serves the whole app, wait in a lock instead."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_TURNS.clear)
+
+
+class _Rehearsed(Exception):
+    """Ends a rehearsal."""
 
 
 def microseconds() -> int:
@@ -176,6 +180,13 @@ class Connection:
         conn = self.conn  # first of all: only the thread that opened the store may
         with nullcontext() if self._depth else self._turn(), self._transaction():
             yield conn
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[sqlite3.Connection]:
+        """A transaction as of `write`, whose changes are seen inside it and undone at its end."""
+        with suppress(_Rehearsed), self.write() as conn:
+            yield conn
+            raise _Rehearsed
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

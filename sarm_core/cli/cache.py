@@ -34,9 +34,9 @@ class Cache(Command):
         )
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.score.cache import cache_folder, cache_size, prune
+        from sarm_core.score.cache import cache_size, encoded_folder, prune
 
-        folder = options.cache or cache_folder()
+        folder = options.cache or encoded_folder()
         if options.clear or options.older_than is not None:
             removed = prune(folder, options.older_than)
             print(f"removed: {removed}")

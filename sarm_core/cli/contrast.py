@@ -1,12 +1,19 @@
-"""The options of `contrast`."""
+"""The command `contrast`: which features tell two sets of answers apart, as a table on disk."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, share, whole_number
+from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, share, whole_number
+from sarm_core.errors import SarmError
+
+if TYPE_CHECKING:
+    from sarm_core.find.contrast import Contrast as Found
+    from sarm_core.find.sides import Encodings, Sides
 
 __all__ = ["Contrast"]
 
@@ -67,6 +74,80 @@ class Contrast(Command):
         parser.add_argument("--seed", type=whole_number, default=0)
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.find.tables import run
+        from sarm_core.find.suspicious import n_dropped
+        from sarm_core.find.tables import write_ranked, write_table
+        from sarm_core.text.answers import read_answers
 
-        return run(options)
+        if (options.suspicious or options.cleaned) and (options.against or options.bias or options.styles):
+            raise SarmError(
+                "--suspicious and --cleaned judge the labels of pairs: give a file of pairs, nothing else"
+            )
+        outputs = [path for path in (options.out, options.suspicious, options.cleaned) if path]
+        if len({path.absolute() for path in outputs}) < len(outputs):
+            raise SarmError("two outputs have the same name: give each its own file")
+        sides = _sides(options)
+        if options.cleaned:
+            n_dropped(len(sides.chosen), options.drop)  # refused before a model runs or a file is written
+        complement = read_answers(options.complement) if options.complement else None
+        scorer = loaded(options)
+        with encoding_of(options) as how:
+            encodings = sides.encode(scorer, complement, **how)
+        result = encodings.contrast(resamples=options.resamples, seed=options.seed)
+        write_table(result, options.out, options.top)
+        if options.suspicious or options.cleaned:
+            write_ranked(encodings, options.suspicious, options.cleaned, options.drop)
+        _report(result, encodings, options.out, scorer.max_length)
+        return 0
+
+
+def _sides(options: argparse.Namespace) -> Sides:
+    from sarm_core.find.sides import from_bias, from_pairs, from_styles, from_two_files
+    from sarm_core.text.answers import read_answers
+
+    if options.source.is_dir() and not (options.against or options.bias):
+        raise SarmError(
+            f"{options.source}: is a folder of texts: name the other one with --against, or a bias with --bias"
+        )
+    if options.against:
+        return from_two_files(options.source, options.against)
+    if options.bias:
+        return from_bias(read_answers(options.source), options.bias.replace("-", " "))
+    if options.styles:
+        names = options.styles.split("/")
+        if len(names) != 2:
+            raise SarmError(
+                f"--styles {options.styles!r}: give two styles as A/B, for example markdown/plain"
+            )
+        return from_styles(options.source, *names)
+    return from_pairs(options.source)
+
+
+def _report(result: Found, encodings: Encodings, path: Path, max_length: int) -> None:
+    from sarm_core.find.tables import WIDE_PROMPTS
+    from sarm_core.prove.comparison import FEWEST_PROMPTS
+
+    what = (
+        f"{result.n_chosen} pairs"
+        if result.paired
+        else f"{result.n_chosen} against {result.n_rejected} answers"
+    )
+    table = result.table
+    lines = [
+        f"{what} of {result.n_prompts} prompts, {len(table)} features fire: written to {path}",
+        f"{int(table['opposes_head'].sum())} of them have s and w of opposite sign, "
+        f"{int(table['few'].sum())} fire in fewer than 20 answers",
+        *encodings.sides.notes,
+        *encodings.encoded.notes,
+    ]
+    if result.n_prompts < WIDE_PROMPTS:
+        kept = "wide" if result.n_prompts >= FEWEST_PROMPTS else f"not given below {FEWEST_PROMPTS}"
+        lines.insert(
+            2, f"only {result.n_prompts} prompts: intervals are {kept}, a feature may stand out by chance"
+        )
+    n_cut = int((encodings.encoded.n_cut > 0).sum())
+    if n_cut:
+        lines.append(f"{n_cut} answers were longer than {max_length} tokens and were cut on the left")
+    lines.append(
+        f"{encodings.encoded.reused} of {len(encodings.encoded.matrix)} answers were read from the cache"
+    )
+    print("\n".join(lines), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The options of `evaluate`."""
+"""The command `evaluate`: a benchmark's scores before and after a steering, as one JSON file."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ class Evaluate(Command):
         parser.add_argument("--seed", type=whole_number, default=0)
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.prove.evaluation_report import run
+        from sarm_core.cli.evaluation import run
 
         return run(options)

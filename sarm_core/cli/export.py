@@ -38,8 +38,9 @@ class Export(Command):
         )
 
     def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.files import check_new
         from sarm_core.model.checkpoint import Shape, open_checkpoint
-        from sarm_core.ship.export import check_new, reference_name
+        from sarm_core.ship.export import reference_name
         from sarm_core.ship.ship import FOLDED, README, ship
 
         steering = steering_of(options)

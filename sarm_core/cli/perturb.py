@@ -1,12 +1,16 @@
-"""The options of `perturb`."""
+"""The command `perturb`: which rewrites change the order of pairs, and through which features, as one JSON file."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, whole_number
+from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, steering_of, whole_number
 
 __all__ = ["Perturb"]
 
@@ -41,6 +45,85 @@ class Perturb(Command):
         )
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.prove.perturb_report import run
+        from sarm_core.files import whole_file
+        from sarm_core.prove.benchmarks.pairs import Pairs
+        from sarm_core.prove.evaluate import load_benchmark
+        from sarm_core.prove.perturb import Perturbation, perturb, scores_from, versions_of
+        from sarm_core.prove.perturb_report import FORMAT, perturbation_report
+        from sarm_core.provenance import file_facts, model_facts, versions
+        from sarm_core.score.encoded import encode_once
+        from sarm_core.steering import Steering
+        from sarm_core.text.rewrites import REWRITES
 
-        return run(options)
+        steering = steering_of(options)
+        rules = [name.replace("-", " ") for name in options.rule or REWRITES]
+        rules = list(dict.fromkeys(rules))
+        benchmark = load_benchmark("pairs", options.files, skip_bad=options.skip_bad)
+        assert isinstance(benchmark, Pairs)
+        files = [file_facts(path) for path in options.files]
+        scorer = loaded(options)
+        if steering is not None:
+            steering.check(scorer.n_features)
+        pairs = [
+            (benchmark.conversations[chosen], benchmark.conversations[rejected])
+            for chosen, rejected in zip(benchmark.chosen, benchmark.rejected, strict=True)
+        ]
+        conversations, origin = versions_of(pairs, rules=rules, seed=options.seed)
+        places = [(benchmark.items[pair].source, benchmark.items[pair].row) for pair in origin]
+        with encoding_of(options) as how:
+            encoded = encode_once(scorer, conversations, places=places, **how)
+        cuts = dict(zip(conversations, encoded.n_cut.tolist(), strict=True))
+
+        def checked(under: Steering | None) -> Perturbation:
+            matrix = encoded.matrix if under is None else under.apply(encoded.matrix)
+            score = scores_from(conversations, matrix)
+            return perturb(pairs, score, rules=rules, top=options.top, seed=options.seed, cuts=cuts)
+
+        report: dict[str, Any] = {
+            "format": FORMAT,
+            "pairs": len(pairs),
+            "seed": options.seed,
+            "plain": perturbation_report(checked(None), benchmark),
+        }
+        if steering is not None:
+            report["steered"] = perturbation_report(checked(steering), benchmark)
+            report["steering"] = json.loads(steering.to_json())
+        report["model"] = model_facts(scorer)
+        report["files"] = files
+        report["versions"] = versions()
+        report["cut_answers"] = int((encoded.n_cut > 0).sum())
+        report["skipped_rows"] = [str(error) for error in benchmark.skipped]
+        with whole_file(options.out) as file:
+            json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
+            file.write("\n")
+        lines = [*_summary(report), *encoded.notes]
+        if report["cut_answers"]:
+            lines.append(
+                f"{report['cut_answers']} texts were longer than {scorer.max_length} tokens: cut on the left; a "
+                "rewrite that lost another part of the prompt than its original is in no figure"
+            )
+        if benchmark.skipped:
+            lines.append(f"{len(benchmark.skipped)} bad rows were left out, they are listed in the output")
+        lines.append(f"{encoded.reused} of {len(encoded.matrix)} texts were read from the cache")
+        print("\n".join([*lines, f"written to {options.out}"]), file=sys.stderr)
+        return 0
+
+
+def _summary(report: Mapping[str, Any]) -> list[str]:
+    lines = []
+    steered = {row["rule"]: row for row in report.get("steered", {"rules": []})["rules"]}
+    for row in report["plain"]["rules"]:
+        text = f"{row['rule']}: {_flips(row)}, {row['not_applicable']} answers without use for it"
+        if row["cut"]:
+            text += f", {row['cut']} left out because rewrite and original were cut apart"
+        if row["rule"] in steered:
+            text += f"; steered {_flips(steered[row['rule']])}"
+        lines.append(text)
+    return lines
+
+
+def _flips(row: Mapping[str, Any]) -> str:
+    if not row["answers"] or row["flip_rate"] is None:
+        return "no answer to rewrite"
+    asked = sum(row[f"pairs_{side}"] for side in ("both", "chosen", "rejected"))
+    return f"{row['flips']} of {asked} orders changed ({row['flip_rate']:.1%})"

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import trange
 
 from sarm_core.demo.sampling import load_sampler
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.text.row_files import read_rows
 
 __all__ = ["CORPUS", "write_samples"]
@@ -29,7 +29,7 @@ def write_samples(target: Path, *, per_prompt: int = 5, max_new_tokens: int = 96
     """
     sampler, written = load_sampler(), 0
     prompts = [row for _, row in read_rows(CORPUS) if row["category"] != NOT_SAMPLED]
-    with written_whole(target) as out:
+    with whole_file(target) as out:
         for i in trange(0, len(prompts), BATCH, desc="sampling", unit=" batches"):
             rows = prompts[i : i + BATCH]
             sampled = sampler.sample_each(

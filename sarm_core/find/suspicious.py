@@ -21,7 +21,7 @@ from scipy import sparse
 
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.find.contrast import salience
 
 __all__ = ["concept_scores", "keep_trusted", "n_dropped", "suspicious_pairs", "write_cleaned"]
@@ -150,7 +150,7 @@ def write_cleaned(rows: Iterable[Mapping[str, Any]], kept: npt.ArrayLike, path: 
     Raises SarmError when `kept` names a row that does not exist, or the file cannot be written.
     """
     wanted = {int(row) for row in np.asarray(kept).ravel()}
-    with written_whole(path) as file:
+    with whole_file(path) as file:
         written = 0
         for position, row in enumerate(rows):
             if position in wanted:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sarm_core.errors import SarmError
+from sarm_core.files import whole_file
 
 __all__ = ["Workspace"]
 
@@ -95,7 +95,7 @@ class Workspace:
 
     def clear(self) -> None:
         """Delete what no checkpoint knows of."""
-        for pattern in ("traces-*", "made-*"):
+        for pattern in ("traces-*", "made-*", ".*.tmp"):
             for file in self.folder.glob(pattern):
                 file.unlink(missing_ok=True)
 
@@ -106,13 +106,6 @@ class Workspace:
 
 
 def replace_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as .npz beside `path` and rename. Raises SarmError."""
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with beside.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise SarmError(f"{path}: cannot be written ({error.strerror}); the harvest stops here") from None
+    """Write arrays as .npz, whole or not at all. Raises SarmError."""
+    with whole_file(path, binary=True, remedy="the harvest stops here") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -8,17 +8,16 @@ most one chunk and writing the store needs neither corpus nor tokenizer.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sarm_core.errors import SarmError
+from sarm_core.files import whole_file
 from sarm_core.harvest.activity import digest_of, sequences_of
 from sarm_core.harvest.corpus import CorpusText, read_corpus
 from sarm_core.harvest.selection import Kept
@@ -38,6 +37,7 @@ __all__ = [
 CHANGED = "the corpus changed while it was harvested: start anew with the final files"
 
 
+_REMEDY = "the harvest stops here"
 SPLIT = 64  # tokens that meet the SAE at once: the peak is [64, M]
 
 SparseRow = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
@@ -213,29 +213,16 @@ def write_part(path: Path, part: TracePart) -> None:
         ]
     )
 
-    def write_texts(file: IO[bytes]) -> None:
+    with whole_file(_texts_file(path), binary=True, remedy=_REMEDY) as file:
         for text in part.texts:
             row = {**vars(text), "token_ids": text.token_ids.tolist()}
             file.write(json.dumps(row).encode("ascii") + b"\n")
-
-    _replace(_texts_file(path), write_texts)
-    _replace(path, lambda file: np.save(file, flat))
+    with whole_file(path, binary=True, remedy=_REMEDY) as file:
+        np.save(file, flat)
 
 
 def _texts_file(path: Path) -> Path:
     return path.with_suffix(".jsonl")
-
-
-def _replace(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    beside = path.with_name(path.name + ".tmp")
-    try:
-        with beside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise SarmError(f"{path}: cannot be written ({error.strerror}); the harvest stops here") from None
 
 
 class Traces:

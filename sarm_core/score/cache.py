@@ -24,23 +24,21 @@ import numpy.typing as npt
 from scipy import sparse
 
 from sarm_core.errors import SarmError
+from sarm_core.files import cache_folder
 
 if TYPE_CHECKING:
     from sarm_core.score.scorer import Scorer
 
-__all__ = ["CacheSize", "EncodedParts", "Piece", "cache_folder", "cache_size", "prune"]
+__all__ = ["CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
 
 FORMAT = 1
 _MODEL = re.compile(r"[0-9a-f]{16}")
 _PART = re.compile(r"[0-9a-f]{32}\.npz|\.[0-9a-f]{32}\.npz\.[0-9.]+\.tmp")
 
 
-def cache_folder() -> Path:
-    """`encoded` in $SARM_CACHE, else in $XDG_CACHE_HOME/sarm-explorer, else in ~/.cache/sarm-explorer."""
-    stated = os.environ.get("SARM_CACHE")
-    if stated:
-        return Path(stated) / "encoded"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sarm-explorer" / "encoded"
+def encoded_folder() -> Path:
+    """Where encoded answers are kept (see `files.cache_folder`)."""
+    return cache_folder("encoded")
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,8 @@ class CacheSize:
 
 
 def cache_size(folder: Path | None = None) -> CacheSize:
-    """What the cache in `folder` (default: `cache_folder()`) holds. Raises SarmError."""
-    sizes = [entry.stat(follow_symlinks=False).st_size for entry in _files(folder or cache_folder())]
+    """What the cache in `folder` (default: `encoded_folder()`) holds. Raises SarmError."""
+    sizes = [entry.stat(follow_symlinks=False).st_size for entry in _files(folder or encoded_folder())]
     return CacheSize(len(sizes), sum(sizes))
 
 
@@ -186,7 +184,7 @@ def prune(folder: Path | None = None, older_than: float | None = None) -> CacheS
     Only files that this module names are touched, whatever else lies in the folder. Answers that are asked for
     again are encoded again. Raises SarmError when a file cannot be removed.
     """
-    top = folder or cache_folder()
+    top = folder or encoded_folder()
     latest = np.inf if older_than is None else time.time() - older_than * 86_400
     files = n_bytes = 0
     for entry in _files(top):

@@ -25,11 +25,11 @@ from scipy import sparse
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.score.cache import EncodedParts, Piece, cache_folder
+from sarm_core.score.cache import EncodedParts, Piece, encoded_folder
 from sarm_core.score.scorer import Scorer
 from sarm_core.text.rows import Conversation, Place
 
-__all__ = ["Encoded", "Progress", "cache_folder", "conversation_hash", "encode_once"]
+__all__ = ["Encoded", "Progress", "conversation_hash", "encode_once", "encoded_folder"]
 
 PART = 256  # answers a file: what an interruption costs
 Progress = Callable[[int, int], None]
@@ -76,7 +76,7 @@ def encode_once(
 
     A conversation that occurs several times is encoded once. `places` [n] lets a RowError name file and row
     instead of the position in `conversations`. All that are not kept are checked before the model runs, so that
-    a bad one costs no computing time. `folder` replaces `cache_folder()`; without `use_cache` nothing
+    a bad one costs no computing time. `folder` replaces `encoded_folder()`; without `use_cache` nothing
     is read or written. Memory: the activations asked for, twice while they are put in order, and one part.
     Raises RowError for a conversation that cannot be scored, SarmError for none.
     """
@@ -86,7 +86,7 @@ def encode_once(
     first: dict[bytes, int] = {}
     for position, digest in enumerate(hashes):
         first.setdefault(digest, position)
-    parts = EncodedParts(folder or cache_folder(), scorer) if use_cache else None
+    parts = EncodedParts(folder or encoded_folder(), scorer) if use_cache else None
     pieces = list(parts.find(first)) if parts else []
     kept = {digest for piece in pieces for digest in piece.hashes}
 

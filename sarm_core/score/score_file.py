@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sarm_core.errors import RowError
-from sarm_core.files import written_whole
+from sarm_core.files import whole_file
 from sarm_core.score.scorer import Scored, Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
@@ -47,7 +47,7 @@ def score_file(
         steering.check(scorer.n_features)
     bad: list[RowError] = []
     n_cut = written = 0
-    with written_whole(target) as out, _bar() as bar:
+    with whole_file(target) as out, _bar() as bar:
         rows = _good_rows(scorer, source, bad if skip_bad else None, reader or Reader())
         for chunk in _chunks(rows):
             at = bar.n

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
+
+from sarm_core.errors import SarmError
+from sarm_core.files import whole_file
 
 __all__ = ["Embedder", "NameIndex", "PreparedNames", "best_rows"]
 
@@ -136,20 +139,15 @@ class NameIndex:
             self._hold((key.tobytes() for key in keys), vectors)
 
     def _write(self, file: Path) -> None:
-        beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
         keys = np.frombuffer(b"".join(self._places), np.uint8).reshape(-1, _KEY_BYTES)
-        try:
-            with beside.open("wb") as target:
-                np.savez(
-                    target,
-                    embedder=np.array(self._embedder.key),
-                    keys=keys,
-                    vectors=self._vectors.astype(np.float16),
-                )
-            os.replace(beside, file)
-        except OSError:
-            # A cache: without room or permission for it the vectors are made again after the next start.
-            beside.unlink(missing_ok=True)
+        # A cache: without room or permission for it the vectors are made again after the next start.
+        with suppress(SarmError), whole_file(file, binary=True, durable=False) as target:
+            np.savez(
+                target,
+                embedder=np.array(self._embedder.key),
+                keys=keys,
+                vectors=self._vectors.astype(np.float16),
+            )
 
 
 _KEY_BYTES = 16

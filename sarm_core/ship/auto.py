@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
 
 from sarm_core.errors import CheckpointError
+from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.model.sarm import cut_config
 from sarm_core.model.tensor_files import TensorFiles
-from sarm_core.ship.export import export, new_folder
+from sarm_core.ship.export import export
 from sarm_core.steering import Steering
 from sarm_core.text.conversation import SCORED_RULES
 
@@ -30,12 +30,12 @@ CODE = Path(__file__).with_name("modeling_sarm.py")
 def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) -> Path:
     """Write a folder whose plain logits equal the steered rewards, into the new folder `target`.
 
-    Scales are folded into the head. Raises SteeringError for what a head cannot express (set, offset) and
-    CheckpointError for a target that exists or a decoder whose tensors this layout cannot name.
+    Scales are folded into the head. Raises SteeringError for what a head cannot express (set, offset),
+    SarmError for a target that exists and CheckpointError for a decoder whose tensors this layout cannot name.
     """
     target = Path(target)
-    with new_folder(target) as folder, tempfile.TemporaryDirectory(dir=folder) as scratch:
-        reference = export(checkpoint, steering, Path(scratch) / "reference", "reference")
+    with whole_folder(target) as folder:
+        reference = export(checkpoint, steering, folder.with_name(f"{folder.name}.reference"), "reference")
         _convert(checkpoint, reference, folder)
     return target
 

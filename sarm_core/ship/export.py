@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +15,7 @@ from torch import Tensor
 from transformers import AutoModel
 
 from sarm_core.errors import CheckpointError
+from sarm_core.files import whole_folder
 from sarm_core.model.backbone import FINAL_NORM, bare_name
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.model.sae import TopKSAE
@@ -26,37 +23,9 @@ from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
 
-__all__ = ["Layout", "check_new", "export", "new_folder", "reference_name", "sae_tensors", "write_own"]
+__all__ = ["Layout", "export", "reference_name", "sae_tensors", "write_own"]
 
 Layout = Literal["own", "reference"]
-
-
-@contextmanager
-def new_folder(target: str | Path) -> Iterator[Path]:
-    """A scratch folder that becomes `target` when the block ends well, and vanishes otherwise.
-
-    Raises CheckpointError when `target` already holds files.
-    """
-    target = check_new(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        os.rename(scratch, target)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-
-
-def check_new(target: str | Path) -> Path:
-    """`target` when nothing would be overwritten; long work asks first. Raises CheckpointError."""
-    target = Path(target)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target}: already exists and is not an empty folder; name another one")
-    return target
 
 
 def sae_tensors(sae: TopKSAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
@@ -109,14 +78,14 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
     """Write a complete checkpoint whose plain rewards equal the steered ones, into the new folder `target`.
 
     Scales are folded into `score.weight`; every other tensor keeps its bytes. Raises SteeringError for what
-    a head cannot express (set, offset), CheckpointError for a target that exists and for a scored token that a reader
-    of the reference layout could not find.
+    a head cannot express (set, offset), SarmError for a target that exists, CheckpointError for a scored token that
+    a reader of the reference layout could not find.
     """
     head = checkpoint.tensors.read("score.weight")[0].float().numpy()
     folded = steering.fold(head)
     tensors = {n: checkpoint.tensors.read(n) for n in checkpoint.tensors.names() if n.startswith("sae.")}
     blocks = _block_tensors(checkpoint)
-    with new_folder(target) as folder:
+    with whole_folder(target) as folder:
         if layout == "own":
             backbone = folder / "backbone"
             backbone.mkdir()

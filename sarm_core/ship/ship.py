@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from sarm_core.errors import CheckpointError
+from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.provenance import tool_version
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
-from sarm_core.ship.export import check_new, reference_name
+from sarm_core.ship.export import reference_name
 from sarm_core.steering import Steering
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
@@ -61,11 +60,10 @@ def ship(
     Before the folder appears it is loaded again and must give the rewards of `asked`; without `asked` the README says
     that nobody checked. Raises SteeringError and CheckpointError, and then nothing is left.
     """
-    target = check_new(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as beside:
+    target = Path(target)
+    with whole_folder(target) as folder:
         say("Writing the model …")
-        written = export_layout(checkpoint, steering, Path(beside) / target.name, layout)
+        written = export_layout(checkpoint, steering, folder, layout)
         check = None
         if asked is not None:
             n = len(asked.rows)
@@ -82,9 +80,6 @@ def ship(
                 )
         (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
         (written / README).write_text(_readme(checkpoint, steering, layout, check), encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        os.rename(written, target)
     return check
 
 

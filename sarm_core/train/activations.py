@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ import torch
 from transformers import AutoTokenizer
 
 from sarm_core.errors import SarmError
+from sarm_core.files import whole_file
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
 from sarm_core.model.sae import TopKSAE
@@ -117,12 +117,10 @@ def _key(reader: Reader, sequences: Sequence[TokenSequence], *more: int) -> str:
     return hashlib.sha256(made_from + b"".join(s.input_ids.tobytes() for s in sequences)).hexdigest()[:16]
 
 
-def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def _save(path: Path, write: Callable[[IO[bytes]], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    with beside.open("wb") as file:
+    with whole_file(path, binary=True, remedy="choose another cache") as file:
         write(file)
-    os.replace(beside, path)
 
 
 def collect_cuts(

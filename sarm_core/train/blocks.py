@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from sarm_core.files import whole_folder
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape
 from sarm_core.model.sae import TopKSAE
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import padded
-from sarm_core.ship.export import new_folder, sae_tensors, write_own
+from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.rows import Conversation
 from sarm_core.train.activations import Reader
 from sarm_core.train.data import Pair
@@ -104,7 +105,7 @@ def run_blocks(
             for b in batches(sides["test"])
         ]
     held_out = accuracy(np.concatenate(margins) if margins else np.zeros(0))
-    with new_folder(config.out) as folder:
+    with whole_folder(config.out) as folder:
         (folder / "backbone").mkdir()
         model.config.save_pretrained(folder / "backbone")
         blocks = {n: t.detach().cpu().contiguous() for n, t in model.model.state_dict().items()}

@@ -16,8 +16,9 @@ import yaml
 from safetensors.torch import save_file
 
 from sarm_core.errors import SarmError
+from sarm_core.files import check_new, whole_folder
 from sarm_core.model.checkpoint import Shape, load_sae
-from sarm_core.ship.export import check_new, new_folder, sae_tensors, write_own
+from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
 from sarm_core.train.blocks import run_blocks
 from sarm_core.train.card import card
@@ -106,7 +107,7 @@ def run_sae(config: SAEConfig) -> Path:
         for kind in ("scored", "sentence", "token")
         if ((activations.split == i) & (activations.kind == KINDS.index(kind))).any()
     }
-    with new_folder(config.out) as folder:
+    with whole_folder(config.out) as folder:
         tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
         save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
         (folder / "report.json").write_text(
@@ -149,7 +150,7 @@ def run_reward(config: RewardConfig) -> Path:
     ):
         other["paired_difference"] = stage2.paired_difference(report["test_margins"], other["test_margins"])
         report[name] = other
-    with new_folder(config.out) as folder:
+    with whole_folder(config.out) as folder:
         write_own(
             folder,
             shape=shape,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sarm_core import Steering, load_sarm
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.score.encoded import encode_once
 from tests.browser.conftest import OPEN_TABLE, ROOT
 from tests.sarm_core.tiny_models import text_checkpoint
@@ -26,7 +26,7 @@ def model(tmp_path_factory):
 def address(app_server, model, tmp_path_factory):
     root, folder = tmp_path_factory.mktemp("find"), model
     # Encoded here, so that no step of the browser waits for the model on a loaded machine.
-    answers = [answer.conversation for answer in axes.answers()]
+    answers = [answer.conversation for answer in corpus_answers()]
     encode_once(load_sarm(folder), answers, folder=root / "cache" / "encoded")
     env = {"SARM_MODEL": folder, "SARM_DATA": root / "data", "SARM_CACHE": root / "cache"}
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})
@@ -112,7 +112,7 @@ def test_found_features_are_moved_by_mouse_their_effect_shown_opened_and_exporte
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "out")
     (folder,) = (tmp_path / "out").iterdir()
-    answers = [answer.conversation for answer in axes.answers()][:12]
+    answers = [answer.conversation for answer in corpus_answers()][:12]
     scored = load_sarm(model).score(answers)
     wanted = scored.steered(steering).rewards
     assert not np.allclose(wanted, scored.rewards, atol=1e-3), "the steering moves these answers"

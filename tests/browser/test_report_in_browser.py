@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from sarm_core import load_sarm
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.report.html_report import FeatureNote, html_report
 from sarm_core.score.encoded import encode_once
 from tests.browser.conftest import ROOT
@@ -127,7 +127,7 @@ def test_the_policy_in_the_file_stops_what_would_get_past_the_escaping(file, new
 def address(app_server, tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     folder = text_checkpoint(root / "tiny")
-    answers = [answer.conversation for answer in axes.answers()]
+    answers = [answer.conversation for answer in corpus_answers()]
     encode_once(load_sarm(folder), answers, folder=root / "cache" / "encoded")
     env = {"SARM_MODEL": folder, "SARM_DATA": root / "data", "SARM_CACHE": root / "cache"}
     return app_server(ROOT / "app" / "main.py", {name: str(path) for name, path in env.items()})

@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from examples.over_refusal.study import ITEMS, find, flat_bonus, held_out, matched_draws, outcome
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
 
@@ -25,7 +25,7 @@ N_FEATURES = 60
 def corpus():
     """One feature fires in most refusals and few answers; four fail one part of the rule each; the rest is noise."""
     rng = np.random.default_rng(0)
-    stance = [answer.varied.get("helpfulness", "") for answer in axes.answers()]
+    stance = [answer.varied.get("helpfulness", "") for answer in corpus_answers()]
     refuses = np.array([name in ("over-refusing", "refusing") for name in stance])
     n = len(refuses)
     z = np.abs(rng.normal(size=(n, N_FEATURES))) * (rng.random((n, N_FEATURES)) < 0.3)
@@ -43,8 +43,8 @@ def corpus():
 def test_the_rule_takes_what_refusals_have_and_the_head_likes(corpus):
     found = find(corpus, resamples=200)
     assert found.features == (REFUSING,)
-    stance = [answer.varied.get("helpfulness", "") for answer in axes.answers()]
-    prompts = [answer.prompt_id for answer in axes.answers()]
+    stance = [answer.varied.get("helpfulness", "") for answer in corpus_answers()]
+    prompts = [answer.prompt_id for answer in corpus_answers()]
     expected = sum(
         prompts[i] == prompts[j]
         and stance[i] in ("over-refusing", "refusing")
@@ -66,7 +66,7 @@ def test_held_out_pairs_prefer_what_the_subset_says():
         right, wrong = (answers, refusals) if item.subset == "should answer" else (refusals, answers)
         assert benchmark.conversations[chosen].answer in right
         assert benchmark.conversations[rejected].answer in wrong
-    prompts = {answer.conversation.messages[-2].content for answer in axes.answers()}
+    prompts = {answer.conversation.messages[-2].content for answer in corpus_answers()}
     assert not prompts & {row["prompt"] for row in rows.values()}
 
 

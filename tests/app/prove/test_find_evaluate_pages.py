@@ -12,7 +12,6 @@ from streamlit.testing.v1 import AppTest
 
 from app.find.found import find_in_corpus, find_in_upload, listed
 from app.prove.evaluation import (
-    CORPUS_SETS,
     evaluate_corpus,
     evaluate_upload,
     flip_comparison,
@@ -23,9 +22,11 @@ from app.prove.evaluation import (
 )
 from app.prove.report import report
 from sarm_core.__main__ import main
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.errors import RowError, SarmError
+from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import from_pairs
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.steering import Steering
 
 ROOT = Path(__file__).parents[3]
@@ -52,14 +53,14 @@ def button(script, key):
 @pytest.mark.slow
 def test_a_corpus_question_is_a_contrast_of_those_answers_and_the_rest_is_the_complement(engine):
     found = find_in_corpus(engine, "format", "heavy", "plain")
-    sides = axes.axis_sides("format", "heavy", "plain")
+    sides = axis_sides("format", "heavy", "plain")
     scored = [engine.scorer.score(side.conversations).matrix for side in (sides.chosen, sides.rejected)]
     c, j = (matrix.csr.toarray().astype(float).sum(0) for matrix in scored)
     for row in found.contrast.table.head(20).itertuples():
         s = (c[row.feature] - j[row.feature]) / (c[row.feature] + j[row.feature] + (c + j).mean())
         assert row.s == pytest.approx(s, abs=1e-4)
-    used = {answer.conversation for answer in axes.answers()}
-    assert found.contrast.n_complement == len(axes.answers()) - 2 * len(sides.chosen)
+    used = {answer.conversation for answer in corpus_answers()}
+    assert found.contrast.n_complement == len(corpus_answers()) - 2 * len(sides.chosen)
     assert set(sides.chosen.conversations) <= used
 
 
@@ -68,8 +69,8 @@ def test_axis_pairs_answer_the_same_prompt_and_use_no_answer_twice():
         "helpfulness": ("helpful", "over-refusing"),
         "tone": ("rude", "kind"),
     }.items():
-        sides = axes.axis_sides(axis, with_, without)
-        varied = {answer.conversation: answer.varied for answer in axes.answers()}
+        sides = axis_sides(axis, with_, without)
+        varied = {answer.conversation: answer.varied for answer in corpus_answers()}
         for one, two in zip(sides.chosen.conversations, sides.rejected.conversations, strict=True):
             assert one.messages[:-1] == two.messages[:-1]
             assert (varied[one][axis], varied[two][axis]) == (with_, without)
@@ -96,7 +97,7 @@ def test_a_bad_upload_is_named_as_the_person_named_it(engine):
 
 
 def test_flips_are_exactly_the_pairs_whose_order_changed_and_open_with_their_texts(engine):
-    of = evaluate_corpus(engine, next(iter(evaluate_corpus.__globals__["CORPUS_SETS"])))
+    of = evaluate_corpus(engine, "refusals")
     load = np.abs(of.matrix.csr.toarray() * of.matrix.head).sum(0)
     steering = Steering(scale={int(i): -2.0 for i in np.argsort(-load)[:2]})
     found = outcome(of, steering)
@@ -266,7 +267,7 @@ def test_the_corpus_s_other_answers_change_their_order_and_page_report_and_comma
     steering.write(tmp_path / "s.json")
     found = outcome(of, steering).moved_elsewhere
     own = set(of.benchmark.conversations)
-    others = [answer.conversation for answer in axes.answers() if answer.conversation not in own]
+    others = [answer.conversation for answer in corpus_answers() if answer.conversation not in own]
     scored = engine.scorer.score(others)
     n, flipped = by_hand(others, scored.rewards, scored.steered(steering).rewards)
     assert (found.n, found.n_pairs) == (len(others), n) and flipped > 0

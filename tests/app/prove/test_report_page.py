@@ -19,7 +19,7 @@ from tests.sarm_core.html_page import Page, number
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[3]
-REFUSALS = "refusals: should answer, should refuse"
+REFUSALS = "refusals"
 PAIRS = b"\n".join(
     json.dumps({"prompt": f"q {i}", "chosen": f"yes {i}", "rejected": f"no {i * 3}"}).encode()
     for i in range(12)

@@ -8,7 +8,6 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.prove.evaluation import CORPUS_SETS
 from app.prove.rewrites import (
     RULES,
     check_corpus,
@@ -21,6 +20,7 @@ from app.prove.rewrites import (
     totals,
 )
 from sarm_core.errors import RowError, SarmError
+from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.perturb import perturb, rewritten
 from sarm_core.steering import Steering
 from sarm_core.text.rewrites import REWRITES
@@ -62,7 +62,7 @@ def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked,
 
 
 def test_pairs_are_spread_over_the_whole_set(engine, checked):
-    every = CORPUS_SETS[SET]()
+    every = CORPUS_SETS[SET].pairs()
     assert len(checked.pairs) == 8 and checked.n_all == len(every.items)
     assert checked.pairs[0][0] == every.conversations[every.chosen[0]]
     assert checked.pairs[-1][0] == every.conversations[every.chosen[-1]]

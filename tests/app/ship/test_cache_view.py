@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.find.found import encoded_corpus
 from app.session.engine import Engine
-from sarm_core.demo import corpus as axes
-from sarm_core.score.cache import cache_folder, cache_size
+from sarm_core.demo.corpus import answers as corpus_answers
+from sarm_core.prove.corpus import encoded_corpus
+from sarm_core.score.cache import cache_size, encoded_folder
 from sarm_core.score.encoded import encode_once
 from tests.app.demo_pages import MAIN, checked
 
@@ -25,14 +25,14 @@ def model_page() -> AppTest:
 
 @pytest.mark.slow
 def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(engine: Engine) -> None:
-    conversations = [answer.conversation for answer in axes.answers()]
-    encoded_corpus(engine)
+    conversations = [answer.conversation for answer in corpus_answers()]
+    encoded_corpus(engine.scorer)
     n = cache_size().files
     assert n > 1
     test = model_page()
-    assert f"{cache_size()} in {cache_folder()}" in [text.value for text in test.text]
+    assert f"{cache_size()} in {encoded_folder()}" in [text.value for text in test.text]
     long_ago = time.time() - 31 * 86_400
-    old = sorted(Path(cache_folder()).rglob("*.npz"))[0]
+    old = sorted(Path(encoded_folder()).rglob("*.npz"))[0]
     os.utime(old, (long_ago, long_ago))
     test = checked(test.button("encoded_old").click().run())
     assert not old.exists() and cache_size().files == n - 1

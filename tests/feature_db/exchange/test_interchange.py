@@ -22,10 +22,11 @@ from feature_db import FeatureRecord, ModelRecord, RowError, Store, StoreError, 
 from feature_db.__main__ import main
 from feature_db.exchange.auto_labels import export_auto_labels, import_auto_labels
 from feature_db.exchange.contexts import export_contexts, import_contexts
-from feature_db.exchange.feature_tables import export_csv, export_parquet, import_csv, import_parquet
+from feature_db.exchange.csv_table import export_csv, import_csv
 from feature_db.exchange.foreign import written_beside
 from feature_db.exchange.neuronpedia_export import BATCH, NOT_HELD, export_folder
 from feature_db.exchange.neuronpedia_import import import_folder
+from feature_db.exchange.parquet_table import export_parquet, import_parquet
 from tests.feature_db.conftest import MODEL
 
 SCRIPT = "<script>alert(1)</script>"
@@ -586,7 +587,7 @@ def test_bad_input_is_one_line_and_exit_code_2(store: Store, path: Path, tmp_pat
     assert not (tmp_path / "x.json").exists()
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+def test_a_file_is_whole_file_or_not_at_all(tmp_path: Path):
     path = tmp_path / "out.json"
     path.write_text("old")
     with pytest.raises(RuntimeError), written_beside(path) as beside:

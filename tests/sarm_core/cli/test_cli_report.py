@@ -10,7 +10,8 @@ import pytest
 from feature_db import Store
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
-from sarm_core.demo import corpus as axes
+from sarm_core.demo.corpus import answers as corpus_answers
+from sarm_core.prove.corpus import refusal_pairs
 from tests.app.store_builder import HOSTILE, HOSTILE_FEATURE, LABELLED, build_store
 from tests.sarm_core.evaluations import FEATURES, FINGERPRINT, evaluation, pairs
 from tests.sarm_core.html_page import Page, number
@@ -93,11 +94,11 @@ def test_the_corpus_can_be_evaluated_by_name_with_its_other_answers_as_complemen
     options += ["--cache", str(tmp_path / "cache")]
     assert main(["evaluate", "corpus", "refusals", *options]) == 0
     data = json.loads(out.read_text())
-    benchmark = axes.refusal_pairs()
+    benchmark = refusal_pairs()
     scored = load_sarm(model).score(list(benchmark.conversations))
     won = scored.rewards[benchmark.chosen] > scored.rewards[benchmark.rejected]
     assert data["scores"]["total"] == pytest.approx(float(won.mean()))
-    assert data["complement"]["collateral"]["answers"] == len(axes.answers()) - len(benchmark.conversations)
+    assert data["complement"]["collateral"]["answers"] == len(corpus_answers()) - len(benchmark.conversations)
     capsys.readouterr()
     for words, message in (
         (["corpus", "nothing"], "name one of refusals, quality"),

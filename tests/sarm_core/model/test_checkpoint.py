@@ -14,7 +14,7 @@ from sarm_core import load_sarm
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import Shape, find_folder, load_sae, open_checkpoint
 from sarm_core.model.tensor_files import TensorFiles
-from sarm_core.ship.export import new_folder, sae_tensors, write_own
+from sarm_core.ship.export import sae_tensors, write_own
 from tests.sarm_core.tiny_models import BLOCKS, backbone, chatml, random_sae, reference_checkpoint
 
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}, {"input_ids": [9] * 30}]
@@ -375,19 +375,6 @@ def test_a_pt_that_is_no_dictionary_of_tensors_is_refused(tmp_path, content):
 
 
 # -- writing ---------------------------------------------------------------------------------------------
-
-
-def test_a_new_folder_is_whole_or_absent_and_never_overwrites(tmp_path):
-    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "x") as folder:
-        (folder / "half").write_text("half")
-        raise ZeroDivisionError
-    assert list(tmp_path.iterdir()) == []
-    with new_folder(tmp_path / "x") as folder:
-        (folder / "all").write_text("all")
-        assert not (tmp_path / "x").exists()
-    assert [p.name for p in tmp_path.rglob("*")] == ["x", "all"]
-    with pytest.raises(CheckpointError, match="already exists"), new_folder(tmp_path / "x"):
-        pass
 
 
 def test_sae_tensors_halve_the_matrices_and_keep_the_biases():

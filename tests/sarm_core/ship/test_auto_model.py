@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sarm_core import Steering, load_sarm
-from sarm_core.errors import CheckpointError, SteeringError
+from sarm_core.errors import SarmError, SteeringError
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
 from sarm_core.ship.auto import export_auto
@@ -96,5 +96,5 @@ def test_what_cannot_be_folded_or_would_overwrite_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="not an empty folder"):
+    with pytest.raises(SarmError, match="not an empty folder"):
         export_auto(source, Steering(), tmp_path / "full")

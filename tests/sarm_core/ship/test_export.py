@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sarm_core import Steering, load_sarm
-from sarm_core.errors import CheckpointError, SteeringError
+from sarm_core.errors import CheckpointError, SarmError, SteeringError
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.ship.export import export
 from sarm_core.steering import Group
@@ -74,7 +74,7 @@ def test_what_cannot_be_folded_writes_nothing(steering, error, words, tmp_path):
 def test_an_existing_folder_is_never_written_into(tmp_path):
     source = open_checkpoint(reference_checkpoint(tmp_path / "source"))
     before = (tmp_path / "source" / "model.safetensors").read_bytes()
-    with pytest.raises(CheckpointError, match="already exists"):
+    with pytest.raises(SarmError, match="already exists"):
         export(source, Steering(), tmp_path / "source")
     assert (tmp_path / "source" / "model.safetensors").read_bytes() == before
     with pytest.raises(CheckpointError, match="layout 'odd' is not known"):

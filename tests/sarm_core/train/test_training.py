@@ -12,7 +12,7 @@ from scipy import optimize, sparse
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
-from sarm_core.errors import CheckpointError, RowError, SarmError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
 from sarm_core.text.answers import conversation_of
@@ -425,7 +425,7 @@ def test_an_existing_output_is_refused_before_the_work_and_not_after(place, tmp_
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("x")
     for run, config in ((run_sae, sae_config), (run_reward, reward_config)):
-        with pytest.raises(CheckpointError, match="already exists"):
+        with pytest.raises(SarmError, match="already exists"):
             run(config(place, tmp_path / "out", data=["never read"]))
 
 

@@ -1,0 +1,51 @@
+"""What is known of the model that runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.draw.plain_text import cut, plain
+from app.session.engine import Engine
+from app.ship.model_card import card_text
+
+__all__ = ["facts"]
+
+
+def facts(engine: Engine) -> None:
+    """Shape and speed as figures, the rest as a table, the checkpoint's own card in a fold."""
+    scorer, checkpoint = engine.scorer, engine.scorer.checkpoint
+    shape = checkpoint.shape
+    st.subheader(plain(cut(checkpoint.name or checkpoint.source, 80)), anchor=False)
+    with st.container(horizontal=True, gap="large"):
+        st.metric("Blocks used", f"{shape.layer}", width="content")
+        st.metric("Features", f"{shape.n_features:,}", width="content")
+        st.metric("Active per answer", f"{shape.k:,}" if shape.k else "all (no TopK)", width="content")
+        speed = (
+            f"{engine.tokens_per_second:,.0f} tokens/s" if engine.tokens_per_second else "not yet measured"
+        )
+        st.metric("Last scoring", speed, width="content")
+    rows = {
+        "Source": checkpoint.source,
+        "Folder": str(checkpoint.folder),
+        "Layout": "this project's own" if checkpoint.layout == "own" else "reference",
+        "Fingerprint": engine.fingerprint,
+        "Device": str(scorer.device),
+        "Backbone computes in": str(scorer.dtype).removeprefix("torch."),
+        "SAE and head compute in": "float32",
+        "Longest input": f"{scorer.max_length:,} tokens, cut on the left",
+        "Scored token": checkpoint.rule,
+        "Reads text": "yes"
+        if scorer.format
+        else "no: the checkpoint ships no tokenizer, only token ids score",
+        "Loaded in": f"{engine.seconds_to_load:.1f} s",
+        "Feature store": str(engine.store_path),
+    }
+    st.table(
+        {"": list(rows), " ": [plain(str(value)) for value in rows.values()]},
+        hide_index=True,
+        hide_header=True,
+    )
+    card = checkpoint.folder / "README.md"
+    if card.is_file():
+        with st.expander("Model card"):
+            st.markdown(card_text(card.read_text(encoding="utf-8", errors="replace")))
