@@ -37,6 +37,7 @@ from feature_db.sqlite.connection import Connection, microseconds
 __all__ = [
     "EVENTS",
     "LABELS",
+    "STANDING_KINDS",
     "checked_event",
     "export_events",
     "export_labels",
@@ -45,6 +46,8 @@ __all__ = [
 ]
 
 EVENTS, LABELS = "sarm-label-events/1", "sarm-labels/1"
+STANDING_KINDS = ("label", "adjudicate")
+"""What a file of labels holds; an edit stands there as the label it made."""
 _COLUMNS = tuple(field.name for field in fields(Event))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -121,7 +124,10 @@ def read_events(store: Connection, path: str | Path) -> Iterator[tuple[int, Even
             header = found
         if row is not None:
             try:
-                yield line, checked_event(store, row, _time(row.get("time")))
+                event = checked_event(store, row, _time(row.get("time")))
+                if header["format"] == LABELS and event.kind not in STANDING_KINDS:
+                    raise RowError(f"a file of labels holds {' and '.join(STANDING_KINDS)}, not {event.kind}")
+                yield line, event
             except RowError as error:
                 raise error.at(path, line) from None
             except StoreError as error:
@@ -188,7 +194,7 @@ def checked_event(store: Connection, row: dict[str, Any], time: Any) -> Event:
 
     Raises RowError, or StoreError for a feature or name that cannot be.
     """
-    kind, data = row.get("kind"), row.get("data") or {}
+    kind, data = row.get("kind"), {} if row.get("data") is None else row["data"]
     if kind not in EVENT_KINDS:
         raise RowError(f"kind must be one of {', '.join(EVENT_KINDS)}, not {str(kind)[:40]!r}")
     if not isinstance(data, dict):
