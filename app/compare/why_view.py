@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import streamlit as st
 
@@ -12,7 +14,8 @@ from app.draw.plain_text import cut, plain
 from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
-from app.session.engine import Engine
+from app.session.engine import Engine, FeatureNote
+from app.session.feature_title import marked_name
 from sarm_core.score.scorer import Scored
 
 __all__ = ["why"]
@@ -87,7 +90,7 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
         if len(shown) > MOST_BARS:
             st.caption(f"The {MOST_BARS} largest of {len(shown)}; the table has all.")
     with numbers:
-        _table(decision, shown.index.to_numpy(), names[left], names[right])
+        _table(decision, shown.index.to_numpy(), names[left], names[right], notes)
     if texts.open:
         with texts:
             side_by_side(current, now, base, (left, right), decision, notes)
@@ -107,8 +110,11 @@ def _open_feature(feature: int) -> None:
     st.session_state["open_feature"] = feature
 
 
-def _table(decision: Decision, rows: np.ndarray, left: str, right: str) -> None:
+def _table(
+    decision: Decision, rows: np.ndarray, left: str, right: str, notes: Mapping[int, FeatureNote]
+) -> None:
     shown = decision.table.loc[rows]
+    shown = shown.assign(label=[marked_name(notes.get(int(i))) for i in shown["feature"]])
     selection = st.dataframe(
         shown,
         hide_index=True,

@@ -16,7 +16,7 @@ from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import feature_title
+from app.session.feature_title import feature_title, marked_name
 from sarm_core.score.scorer import Scored
 from sarm_core.steering import Steering
 
@@ -140,7 +140,7 @@ def made_of(of: Explained) -> None:
             st.caption(f"The {MOST_BARS} largest of {len(table)}; the table has all.")
     with numbers:
         st.dataframe(
-            table,
+            table.assign(label=[marked_name(of.notes.get(int(i))) for i in table["feature"]]),
             hide_index=True,
             key="contributions_table",
             column_config={

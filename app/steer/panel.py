@@ -8,11 +8,12 @@ import numpy as np
 import streamlit as st
 
 from app.components.rerank import as_steering, from_steering, rerank
-from app.draw.plain_text import cut, plain
+from app.draw.plain_text import plain
 from app.draw.popovers import close_popover, popover, turn
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine
+from app.session.feature_title import marked_name
 from app.steer.saved_dialog import steerings_button
 from sarm_core.errors import SteeringError
 from sarm_core.features import separating_features
@@ -149,7 +150,7 @@ def _search(current: Engine, scored: Scored) -> None:
     st.multiselect(
         "Add features to the sliders",
         offered,
-        format_func=lambda i: f"#{i} {cut(notes[i].name, 80) if i in notes else ''}".strip(),
+        format_func=lambda i: f"#{i} {marked_name(notes.get(i), 80)}".strip(),
         placeholder=f"Search the {len(active):,} features active here by label, or type a number",
         key="add_search",
         accept_new_options=True,
@@ -186,7 +187,7 @@ def group_form(
         st.multiselect(
             label,
             offered,
-            format_func=lambda i: f"#{i} {cut(notes[i].name, 60) if i in notes else ''}".strip(),
+            format_func=lambda i: f"#{i} {marked_name(notes.get(i), 60)}".strip(),
             key=members,
         )
         if st.session_state.get(error):

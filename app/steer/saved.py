@@ -9,6 +9,7 @@ import pandas as pd
 
 from app.draw.plain_text import cut
 from app.session.engine import FeatureNote
+from app.session.feature_title import marked_name
 from feature_db.saved_work import SteeringVersion
 from sarm_core.errors import SteeringError
 from sarm_core.steering import UNCHANGED, Group, Steering
@@ -130,7 +131,7 @@ def _time(version: SteeringVersion) -> datetime:
 
 
 def _name(feature: int, notes: Mapping[int, FeatureNote]) -> str:
-    return notes.get(feature, FeatureNote()).name or "unlabelled"
+    return marked_name(notes.get(feature)) or "unlabelled"
 
 
 def _signs(text: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from app.session.pages import Page
-from tests.app.conftest import Run
+from feature_db import Store, SuggestionRecord
+from tests.app.conftest import N_FEATURES, Run
 
 FOLDER = Path(__file__).parents[2] / "app" / "app_pages"
 MOST_LINES = 100
@@ -51,3 +52,23 @@ def test_a_page_opens_with_one_title_and_says_what_it_answers(
     assert [title.value for title in test.title] == [page.title]
     assert any("?" in caption.value for caption in test.main.caption[:2])
     assert not test.error
+
+
+@pytest.mark.parametrize("page", [Page.COMPARE, Page.EXPLAIN, Page.FEATURES, Page.FEATURE])
+def test_what_a_program_suggested_is_nowhere_shown_as_a_label(
+    run_page: Run, store_path: Path, page: Page
+) -> None:
+    made_up = "zebra stripes"
+    with Store.open(store_path) as store:
+        every = [SuggestionRecord(i, "log-odds", made_up) for i in range(N_FEATURES)]
+        store.replace_suggestions("log-odds", every)
+    test = run_page(f"{page.address}.py", feature="9", l="0", r="1")
+    rows = [" | ".join(str(cell) for cell in row) for part in test.dataframe for row in part.value.to_numpy()]
+    menus = [
+        option for kind in ("selectbox", "multiselect") for box in test.get(kind) for option in box.options
+    ]
+    named = [text for text in (*rows, *menus) if made_up in text]
+    assert named or page is Page.FEATURE
+    assert [text for text in named if "suggested" not in text] == []
+    links = [link.proto.label for link in test.get("page_link") if made_up in link.proto.label]
+    assert all("suggested" in label for label in links)
