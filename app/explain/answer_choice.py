@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.draw.plain_text import plain
+from app.draw.plain_text import cut, plain
 from app.draw.popovers import close_popover, popover, turn
 from app.session import session
 from app.session.comparison import Comparison, from_texts
 
 __all__ = ["choose_answer"]
+
+MENU_WIDTH = 90
 
 
 def choose_answer() -> tuple[Comparison, int]:
@@ -22,7 +24,7 @@ def choose_answer() -> tuple[Comparison, int]:
         index = st.selectbox(
             "Answer",
             range(len(titles)),
-            format_func=titles.__getitem__,
+            format_func=lambda i: f"{titles[i]}: {cut(now.answers[i].text, MENU_WIDTH)}",
             key="explained",
             persist_state="session",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -171,12 +172,22 @@ def _agreement(found: Occlusion, feature: int) -> None:
         (f"feature #{feature}, with its summed z", found.agreement(feature)),
         (f"feature #{feature}, with its largest z", found.agreement(feature, by="max")),
     ]
-    st.markdown("\n".join(f"- {name}: **{_figure(agreement)}**" for name, agreement in lines))
+    st.markdown("\n".join(_agreement_lines(lines)))
     st.caption(
         "Spearman's ρ over the dropped pieces. +1 would mean that the pieces where active features respond are "
         "those that are missed most; near 0, as other projects have measured, where a feature responds does not "
         "tell you which words made the score. Do not read one for the other."
     )
+
+
+def _agreement_lines(lines: Sequence[tuple[str, Agreement]]) -> list[str]:
+    """One line a figure; what is undefined is said once, with everything that is."""
+    said = [f"- {name}: **{_figure(found)}**" for name, found in lines if not found.reason]
+    undefined: dict[str, list[str]] = {}
+    for name, found in lines:
+        if found.reason:
+            undefined.setdefault(f"n = {found.n}: {found.reason}", []).append(name)
+    return said + [f"- {'; '.join(names)}: undefined ({why})" for why, names in undefined.items()]
 
 
 def _figure(agreement: Agreement) -> str:

@@ -93,8 +93,9 @@ def figures(of: Explained) -> None:
             st.metric("Margin to the best other", f"{reward - others.max():+.3f}", width="content")
             rank = int((of.steered > reward).sum()) + 1
             st.metric("Rank", f"{rank} of {len(of.steered)}", width="content")
-        changed = f"{reward - of.rewards[index]:+.3f} by the steering" if of.steering else None
-        st.metric("Reward", f"{reward:+.3f}", changed, delta_color="off", width="content")
+        st.metric(
+            "Reward", f"{reward:+.3f}", _changed(of), delta_color="off", delta_arrow="off", width="content"
+        )
         active = f"{int(of.scored.matrix.n_active[index]):,} of {scorer.n_features:,}"
         st.metric("Active features", active, width="content")
     st.caption("Only differences between answers to one prompt mean anything; the reward alone has no scale.")
@@ -104,6 +105,14 @@ def figures(of: Explained) -> None:
             f"{of.scored.n_cut[index]:,} were cut and had no influence. What is left ends with the end of the answer.",
             icon=":material/content_cut:",
         )
+
+
+def _changed(of: Explained) -> str | None:
+    """What the steering does to this reward, in words where it does nothing."""
+    if not of.steering:
+        return None
+    change = f"{of.steered[of.index] - of.rewards[of.index]:+.3f}"
+    return "not moved by the steering" if float(change) == 0 else f"{change} by the steering"
 
 
 def side_by_side() -> tuple[tuple[DeltaGenerator, DeltaGenerator], DeltaGenerator]:

@@ -104,3 +104,16 @@ def test_an_answer_longer_than_the_model_says_what_was_cut(
     assert number == sequence.n_cut > 150
     assert "128 tokens" in cut
     assert not test.error
+
+
+def test_a_steering_that_does_not_touch_the_answer_says_so_and_the_menu_shows_texts(open_page: Open) -> None:
+    test = open_page("explain.py", a="example:sensitive-01")
+    answers = test.session_state["comparison"].answers
+    options = test.selectbox("explained").options
+    assert all(answer.text[:20] in option for answer, option in zip(answers, options, strict=True))
+    active = set(test.dataframe[0].value["feature"])
+    silent = next(i for i in range(4608) if i not in active)
+    test.session_state["steering_state"].load(Steering(scale={silent: 3.0}))
+    test = checked(test.run())
+    reward = test.metric[[m.label for m in test.metric].index("Reward")]
+    assert reward.delta == "not moved by the steering"

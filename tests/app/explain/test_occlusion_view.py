@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.explain.occlusion_view import occlusion_html
+from app.explain.occlusion_view import _agreement_lines, occlusion_html
 from app.session.engine import default_choice, load_engine
-from sarm_core.explain.occlusion import occlude
+from sarm_core.explain.occlusion import Agreement, occlude
 from sarm_core.steering import Steering
 from sarm_core.text.rows import Conversation, Message
 from tests.app.conftest import Run
@@ -119,3 +119,12 @@ def test_lines_and_groups_of_words_are_other_pieces(run_page: Run) -> None:
         found = occlude(scorer, test.session_state["comparison"].conversations()[0], unit=unit, words=9)
         assert len(frame(test)) == len(found)
     assert not any(b.key == "occlusion_go" for b in test.button)
+
+
+def test_what_is_undefined_is_said_once() -> None:
+    none = Agreement(float("nan"), 3, "attribution is the same for all")
+    lines = _agreement_lines([("reward", Agreement(-0.5, 4)), ("sum", none), ("largest", none)])
+    assert lines == [
+        "- reward: **−0.50 (n = 4)**",
+        "- sum; largest: undefined (n = 3: attribution is the same for all)",
+    ]
