@@ -28,7 +28,7 @@ __all__ = ["steerings_button"]
 
 OPEN = "steerings_open"
 SAID, REFUSED = "steerings_said", "steerings_refused"
-LAST_NAME = "steerings_last_name"
+LAST_NAME, LAST_AUTHOR = "steerings_last_name", "steerings_last_author"
 IN_FORCE, PLAIN = 0, -1
 """What a version can be compared with besides another version (those are 1, 2, ...)."""
 LONGEST_NAME = 80
@@ -106,7 +106,7 @@ def _save(current: Engine, newest: list[SteeringVersion]) -> None:
         except session.Errors as error:
             st.session_state[SAID] = ("error", plain(str(error)))
             return
-        st.session_state[LAST_NAME] = name
+        st.session_state[LAST_NAME], st.session_state[LAST_AUTHOR] = name, typed
         title = f"version {version} of *{plain(cut(name, 60))}*"
         if new:
             st.session_state[SAID] = ("success", f"Saved as {title}.")
@@ -120,7 +120,7 @@ def _save(current: Engine, newest: list[SteeringVersion]) -> None:
 
     st.session_state.setdefault("steering_name", st.session_state.get(LAST_NAME, ""))
     if not proven:
-        st.session_state.setdefault("steering_author", whoever())
+        st.session_state.setdefault("steering_author", whoever() or st.session_state.get(LAST_AUTHOR, ""))
     with st.form("keep_steering", border=False):
         st.text_input(
             "Name",

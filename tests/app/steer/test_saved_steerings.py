@@ -125,6 +125,16 @@ def test_saving_makes_versions_and_saying_the_same_again_makes_none(page: AppTes
     assert len(saved(store_path, "calm")) == 2
 
 
+def test_the_name_typed_for_one_version_stands_there_for_the_next(page: AppTest, store_path: Path) -> None:
+    page = save(steer(page, Steering(scale={3: 0.5})), "calm", author="ann")
+    page.session_state["steerings_open"] = False
+    page = checked(checked(page.run()).button("steerings_button").click().run())
+    page = steer(page, Steering(scale={3: 0.2}))
+    page.text_input("steering_name").set_value("calm")
+    submit(page, "keep_steering", "Save")
+    assert [version.author for version in saved(store_path, "calm")] == ["ann", "ann"]
+
+
 def test_an_older_version_is_compared_opened_and_undone(page: AppTest) -> None:
     first, second = Steering(scale={3: 0.5}, groups={"g": Group((7, 8), 2.0)}), Steering(scale={3: -1.0})
     for steering in (first, second):
