@@ -92,7 +92,9 @@ def _open_clicked() -> None:
     open_feature(int(str(st.session_state["feature_clicked"]["label"]).removeprefix("#")))
 
 
-def _rows(of: Listing, shown: pd.DataFrame, first: int, above: DeltaGenerator, foot: DeltaGenerator) -> None:
+def _rows(
+    of: Listing, shown: pd.DataFrame, first: int, total: int, above: DeltaGenerator, foot: DeltaGenerator
+) -> None:
     selection = above.dataframe(
         shown,
         hide_index=True,
@@ -103,7 +105,7 @@ def _rows(of: Listing, shown: pd.DataFrame, first: int, above: DeltaGenerator, f
         placeholder="",
         height=38 + 35 * len(shown),
     )
-    foot.caption(f"rows {first + 1:,} to {first + len(shown):,}", text_alignment="right")
+    foot.caption(f"rows {first + 1:,} to {first + len(shown):,} of {total:,}", text_alignment="right")
     number = of.wanted.list_id
     changed = number is not None and changeable_list(of.engine, of.lists, number, of.me)
     feature_actions(
@@ -137,7 +139,7 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
             icon=":material/filter_alt_off:",
         )
         return
-    _rows(of, frame(rows), first, above, foot)
+    _rows(of, frame(rows), first, total, above, foot)
 
 
 def _by_meaning(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
@@ -166,7 +168,7 @@ def _by_meaning(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> No
     )
     if (weak := weak_match(found)) is not None:
         above.info(weak, icon=":material/question_mark:")
-    _rows(of, shown, first, above, foot)
+    _rows(of, shown, first, total, above, foot)
 
 
 def _by_texts(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
@@ -188,4 +190,4 @@ def _by_texts(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None
         return
     parts = [f"{total:,} of {of.n_harvested:,} features fire in texts with these words", *of.on_the_map()]
     above.caption(" · ".join(parts) + " · only the texts that are kept as examples are searched")
-    _rows(of, shown, first, above, foot)
+    _rows(of, shown, first, total, above, foot)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.draw.plain_text import plain
+from app.draw.popovers import close_popover, popover
 from app.features.actions import feature_actions
 from app.features.table import columns_shown, firing_frame, numbers
 from app.features.view import open_feature
@@ -41,20 +42,22 @@ def own_text(engine: Engine) -> Comparison | None:
 def own_text_form(engine: Engine) -> None:
     """A popover with the two boxes."""
     with (
-        st.popover("Run your own text", icon=":material/play_arrow:", help="See what fires in it"),
+        popover("own", "Run your own text", icon=":material/play_arrow:", help="See what fires in it"),
         st.form("own", border=False),
     ):
         prompt = st.text_area("Prompt", height=80, key="own_prompt")
         answer = st.text_area("Answer", height=160, key="own_answer")
         if st.form_submit_button("Show what fires", type="primary"):
-            _run(engine, prompt, answer)
+            if _run(engine, prompt, answer):
+                close_popover("own")
             st.rerun()
 
 
-def _run(engine: Engine, prompt: str, answer: str) -> None:
+def _run(engine: Engine, prompt: str, answer: str) -> bool:
+    """Keep the text; False where it says why there is none."""
     made = session.guarded(from_texts, prompt, [answer], (), "own text")
     if made is None:
-        return
+        return False
     st.session_state["own_text"] = made
     try:
         with engine.store() as store:
@@ -62,6 +65,7 @@ def _run(engine: Engine, prompt: str, answer: str) -> None:
     except StoreError as error:
         session.say(f"This text cannot be linked to: {plain(str(error))}", "warning")
         st.session_state["own_text_saved"] = None
+    return True
 
 
 def _leave() -> None:

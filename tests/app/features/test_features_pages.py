@@ -179,6 +179,7 @@ def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_p
     test.text_area(key="own_answer").set_value("Yes, if the room is aired.")
     next(button for button in test.button if button.label == "Show what fires").click().run()
     assert not test.exception
+    assert test.session_state["own_turn"] == 1, "the box closes over its result"
     from sarm_core.score.scorer import load_sarm
 
     scored = load_sarm(Path(str(test.session_state["choice"].source))).score(
