@@ -75,7 +75,12 @@ class Comparison:
         empty, repeated = self.left_out
         if not empty and not repeated:
             return ""
-        return f"{empty} empty and {repeated} repeated answers left out; the letters count the others."
+        parts = [f"{n} {kind}" for n, kind in ((empty, "empty"), (repeated, "repeated")) if n]
+        one = empty + repeated == 1
+        return (
+            f"{' and '.join(parts)} {'answer was' if one else 'answers were'} left out; A, B, C … name those that are "
+            "on the page."
+        )
 
     def with_answer(self, text: str, note: str = "") -> tuple[Comparison, int]:
         """This comparison with one more answer, and that answer's index; one that is there already is not doubled.

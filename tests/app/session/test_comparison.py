@@ -215,8 +215,10 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
 def test_empty_and_repeated_answers_are_counted_as_the_letters_of_the_others_move_up() -> None:
     made = from_paste("q", "a\n---\n \n---\nb\n---\na\n---\nc")
     assert texts(made) == ["a", "b", "c"]
-    assert made.left_out_words.startswith("1 empty and 1 repeated answers left out")
+    assert made.left_out_words == (
+        "1 empty and 1 repeated answers were left out; A, B, C … name those that are on the page."
+    )
     assert from_paste("q", "a\n---\nb").left_out_words == ""
     rows = [{"prompt": "p", "response": r} for r in ("a", "b", "a")]
     twice, other = from_upload(lines(*rows, {"prompt": "o", "response": "a"}), "f.jsonl")
-    assert twice.left_out_words.startswith("0 empty and 1 repeated") and other.left_out_words == ""
+    assert twice.left_out_words.startswith("1 repeated answer was left out") and other.left_out_words == ""
