@@ -23,6 +23,7 @@ __all__ = [
     "add_features",
     "comparison",
     "current_comparison",
+    "decide_here",
     "engine",
     "guarded",
     "offer_features",
@@ -40,6 +41,8 @@ T = TypeVar("T")
 SOON_READ = 1_000
 """Tokens that are read at every place before a bar could be followed."""
 FIRST_EXAMPLE = "sensitive-01"
+OFFERED = 4
+"""Sliders to begin with"""
 ICONS = {
     "error": ":material/error:",
     "warning": ":material/warning:",
@@ -108,14 +111,40 @@ def add_features(features: Sequence[int]) -> None:
         say(f"The panel is full. {which} {names} not added: remove another first.", "warning")
 
 
-def offer_features(scored: Scored, n: int = 4) -> None:
-    """Sliders to begin with, while the person has chosen none: what separates these answers most."""
-    held, offered = steering(), st.session_state.get("offered")
-    untouched = len(held.history) == 1 and not held.current and held.panel == (offered or [])
-    if untouched and (offered is None or st.session_state.get("offered_for") != comparison()):
-        held.panel = st.session_state["offered"] = separating_features(scored.matrix, n)
-        held.panel = list(held.panel)
-        st.session_state["offered_for"] = comparison()
+def offer_features(scored: Scored, n: int = OFFERED) -> None:
+    """Sliders to begin with: what separates these answers most. With other answers, those nobody touched follow.
+
+    What the person chose or what steers something stays. Sliders out of a link or a reload count as offered where
+    they are what would be offered for the answers they came with.
+    """
+    held, now = steering(), comparison()
+    if "offered" not in st.session_state:
+        deciding = separating_features(scored.matrix, n)
+        held.panel = held.panel or list(deciding)
+        untouched = held.untouched()
+        st.session_state["offered"] = untouched if set(untouched) <= set(deciding) else []
+        st.session_state["offered_for"] = now
+    elif st.session_state.get("offered_for") != now:
+        untouched = [i for i in held.untouched() if i in st.session_state["offered"]]
+        st.session_state["offered"] = _replace(held, untouched, separating_features(scored.matrix, n))
+        st.session_state["offered_for"] = now
+
+
+def decide_here(scored: Scored, n: int = OFFERED) -> None:
+    """Callback: the sliders that steer nothing give way to the features that separate these answers most."""
+    held = steering()
+    st.session_state["offered"] = _replace(held, held.untouched(), separating_features(scored.matrix, n), n)
+    st.session_state["offered_for"] = comparison()
+
+
+def _replace(
+    held: SteeringState, old: Sequence[int], new: Sequence[int], most: int | None = None
+) -> list[int]:
+    """Put of `new` as many as `old` were, or `most`, in their place; gives those."""
+    kept = [i for i in held.panel if i not in old]
+    coming = [i for i in new if i not in kept][: len(old) if most is None else most]
+    held.panel = kept
+    return [i for i in coming if i not in held.add(coming)]
 
 
 def say(text: str, kind: str = "error") -> None:

@@ -42,6 +42,11 @@ class SteeringState:
         """Whether there is a step to go forward to."""
         return self.at < len(self.history) - 1
 
+    def untouched(self) -> list[int]:
+        """Features on the panel that the steering does not mention."""
+        named = set(_named(self.current))
+        return [i for i in self.panel if i not in named]
+
     def change(self, steering: Steering, *, by_server: bool = False) -> None:
         """A new step; what was undone before is forgotten. A step that changes nothing is not kept."""
         if by_server:

@@ -108,6 +108,14 @@ def panel_tools(current: Engine, scored: Scored) -> None:
     with search:
         _search(current, scored)
     with tools.container(horizontal=True, horizontal_alignment="right"):
+        st.button(
+            "What decides here",
+            on_click=session.decide_here,
+            args=(scored,),
+            icon=":material/center_focus_strong:",
+            help="The features that separate these answers most take the place of the sliders that steer nothing",
+            key="decide_here",
+        )
         with popover("group", "Group", icon=":material/group_work:", help="One slider for several features"):
             group_form(current, "group", "Features on the sliders", held.panel)
         with popover("load", "Load", icon=":material/upload:", help="A steering from a file"):

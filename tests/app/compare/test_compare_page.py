@@ -147,7 +147,7 @@ def test_hostile_text_reaches_no_markdown(open_page: Open) -> None:
     assert any(part.value == HOSTILE for part in test.text)
 
 
-def test_other_sliders_are_offered_for_other_answers_until_one_was_touched(open_page: Open) -> None:
+def test_sliders_follow_the_answers_but_for_those_that_steer(open_page: Open) -> None:
     test = open_page("compare.py")
     first = list(steering(test).panel)
     test.selectbox("example").set_value(list(corpus())[40]).run()
@@ -155,7 +155,31 @@ def test_other_sliders_are_offered_for_other_answers_until_one_was_touched(open_
     kept = list(steering(test).panel)
     test = steer(test, kept[0], 2.0)
     test.selectbox("example").set_value(list(corpus())[20]).run()
-    assert steering(checked(test)).panel == kept
+    assert steering(checked(test)).panel[0] == kept[0], "what steers stays"
+    assert steering(test).panel != kept and len(steering(test).panel) == 4, "the others follow"
+    reloaded = open_page("compare.py", **address(test))
+    test.selectbox("example").set_value(list(corpus())[30]).run()
+    reloaded.selectbox("example").set_value(list(corpus())[30]).run()
+    assert steering(checked(reloaded)).panel == steering(checked(test)).panel, (
+        "a reload makes no slider stale"
+    )
+
+
+def test_the_sliders_that_decide_here_replace_those_that_steer_nothing(open_page: Open) -> None:
+    test = open_page("compare.py")
+    deciding = list(steering(test).panel)
+    silent = next(i for i in range(4608) if i not in deciding)
+    for i in deciding:
+        steering(test).remove(i)
+    steering(test).add([silent, 7])
+    test = steer(test, 7, 0.5)
+    test.selectbox("example").set_value(list(corpus())[20]).run()
+    assert steering(checked(test)).panel == [silent, 7], "sliders of one's own stay"
+    test.button("decide_here").click().run()
+    here = steering(checked(test)).panel
+    assert here[0] == 7 and silent not in here and len(here) == 5
+    fresh = open_page("compare.py", a=f"example:{list(corpus())[20]}")
+    assert here[1:] == [i for i in steering(fresh).panel if i != 7]
 
 
 def test_a_feature_is_added_from_the_search_or_by_its_number_and_a_wrong_one_is_refused(
@@ -245,7 +269,7 @@ def token_texts(test: AppTest) -> list[str]:
 def test_answers_that_were_left_out_are_told_once_above_those_that_are_there(open_page: Open) -> None:
     test = paste(open_page("compare.py"), "q", "one\n---\n\n---\nthe other one\n---\none")
     assert texts(test) == ["one", "the other one"]
-    assert [part.value for part in test.info if "1 empty and 1 repeated answers left out" in part.value]
+    assert [part.value for part in test.info if "1 empty and 1 repeated answers were left out" in part.value]
     assert not [part.value for part in checked(test.run()).info if "left out" in part.value]
 
 
