@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: app test test-fast setup fetch demo-store study browser-test study-test extras-test docs notebooks lint format types check clean
 
 app: setup fetch
-	$(BIN)/streamlit run app/main.py
+	$(BIN)/sarm app
 
 test: setup-dev fetch
 	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study and not docs"
@@ -26,25 +26,27 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SARM Explorer needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+# The pinned packages, then the project itself where it lies: `sarm` is there, and every script finds the packages.
+$(VENV)/installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-$(VENV)/installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt
-	touch $(VENV)/installed $@
+	touch $@
 
-$(VENV)/installed-docs: requirements.txt requirements-dev.txt requirements-docs.txt | $(VENV)/bin/python
+$(VENV)/installed-docs: $(VENV)/installed-dev requirements-docs.txt
 	$(BIN)/python -m pip install --quiet -r requirements.txt -r requirements-dev.txt -r requirements-docs.txt
-	touch $(VENV)/installed $(VENV)/installed-dev $@
+	touch $@
 
 fetch: setup
-	$(BIN)/python -m sarm_core demo fetch
+	$(BIN)/sarm demo fetch
 
 # The feature store that comes with the embedded model, from its corpus and its sampled answers.
 demo-store: setup fetch
 	mkdir -p runs
-	$(BIN)/python -m sarm_core harvest sarm_core/demo/corpus.jsonl sarm_core/demo/samples.jsonl --model demo --db runs/demo-store.db
+	$(BIN)/sarm harvest sarm_core/demo/corpus.jsonl sarm_core/demo/samples.jsonl --model demo --db runs/demo-store.db
 	xz -9 -T1 -c runs/demo-store.db > sarm_core/demo/store.db.xz.new
 	mv sarm_core/demo/store.db.xz.new sarm_core/demo/store.db.xz
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sarm_core.errors import CheckpointError, RowError, SarmError, SteeringError
 from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
+from sarm_core.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from sarm_core.score.scorer import Scored, Scorer, load_sarm
@@ -20,6 +21,7 @@ __all__ = [
     "Scorer",
     "Steering",
     "SteeringError",
+    "__version__",
     "load_sarm",
 ]
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarm_core.errors import SarmError
+from sarm_core.version import VERSION
 
 if TYPE_CHECKING:
     from sarm_core.score.scorer import Scorer
 
-__all__ = ["bytes_facts", "file_facts", "model_facts", "tool_version", "versions"]
+__all__ = ["bytes_facts", "file_facts", "model_facts", "versions"]
 
 PACKAGES = ("torch", "transformers", "numpy", "scipy")
 
@@ -46,24 +46,9 @@ def model_facts(scorer: Scorer) -> dict[str, Any]:
     }
 
 
-def tool_version() -> str:
-    """This tool's version: of the checkout it runs from, else of the installed package."""
-    try:
-        with Path(__file__).parents[1].joinpath("pyproject.toml").open("rb") as file:
-            project = tomllib.load(file)["project"]
-        if project["name"] == "sarm-explorer":
-            return str(project["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        pass
-    try:
-        return metadata.version("sarm-explorer")
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
 def versions() -> dict[str, str]:
     """Versions of this tool, Python and the packages whose arithmetic the figures rest on."""
-    found = {"sarm-explorer": tool_version(), "python": platform.python_version()}
+    found = {"sarm-explorer": VERSION, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sarm_core.demo import CORPUS
 from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
 from sarm_core.text.row_files import read_rows
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 MAX_ANSWERS = 50
-CORPUS = Path(__file__).parents[2] / "sarm_core" / "demo" / "corpus.jsonl"
 
 
 @dataclass(frozen=True)

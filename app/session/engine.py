@@ -19,6 +19,7 @@ import streamlit as st
 from app.session.person import whoever
 from feature_db import Store, StoreError
 from feature_db.label.blindness import titles_for
+from sarm_core.demo import STORE
 from sarm_core.errors import SarmError
 from sarm_core.files import whole_file
 from sarm_core.text.rows import Conversation
@@ -32,7 +33,6 @@ __all__ = ["Choice", "Engine", "FeatureNote", "data_folder", "default_choice", "
 
 CACHED_SCORES = 64
 CACHED_TRACES = 256
-PREBUILT = Path(__file__).parents[2] / "sarm_core" / "demo" / "store.db.xz"
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
         reason = error.strerror or error
         raise StoreError(f"{folder}: cannot be made ({reason}); set SARM_DATA to another folder") from None
     path = folder / f"{scorer.fingerprint[:16]}.db"
-    if not path.exists() and choice.source == "demo" and PREBUILT.exists():
-        _unpack(PREBUILT, path)
+    if not path.exists() and choice.source == "demo" and STORE.exists():
+        _unpack(STORE, path)
     try:
         Store.open(path, create=model_record(scorer)).close()
     except StoreError as error:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
+from sarm_core.cli.app import App
 from sarm_core.cli.cache import Cache
 from sarm_core.cli.command import Command
 from sarm_core.cli.contrast import Contrast
@@ -21,10 +22,12 @@ from sarm_core.cli.suggest import Suggest
 from sarm_core.cli.train_reward import TrainReward
 from sarm_core.cli.train_sae import TrainSAE
 from sarm_core.errors import SarmError
+from sarm_core.version import VERSION
 
 __all__ = ["COMMANDS", "main", "parser_of"]
 
 COMMANDS: list[Command] = [
+    App(),
     Score(),
     Contrast(),
     Evaluate(),
@@ -69,6 +72,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
 def parser_of(commands: Iterable[Command], prog: str = "sarm") -> argparse.ArgumentParser:
     """The parser of `prog` with these commands; what it parses names the `command` and its `parser`."""
     parser = _Parser(prog=prog, description="Score, explain, steer, prove and ship SARM reward models.")
+    parser.add_argument("--version", action="version", version=f"sarm-explorer {VERSION}")
     added = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
         own = added.add_parser(

@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
+from sarm_core.demo import CORPUS
 from sarm_core.text.answers import answer_to
 from sarm_core.text.row_files import read_rows
 from sarm_core.text.rows import Conversation
 
 __all__ = ["CORPUS", "CorpusAnswer", "answers", "axes", "by_prompt"]
-
-CORPUS = Path(__file__).with_name("corpus.jsonl")
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from tqdm import trange
 
+from sarm_core.demo import CORPUS
 from sarm_core.demo.sampling import load_sampler
 from sarm_core.files import whole_file
 from sarm_core.text.row_files import read_rows
 
-__all__ = ["CORPUS", "write_samples"]
-
-CORPUS = Path(__file__).parent / "corpus.jsonl"
-
+__all__ = ["write_samples"]
 
 BATCH = 8  # prompts sampled together
 NOT_SAMPLED = (

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError
-from sarm_core.provenance import tool_version
 from sarm_core.report.curves import Series, curve_chart, trade_off_chart
 from sarm_core.report.evaluation_json import checked_evaluation, read_evaluation, steering_of
 from sarm_core.report.evidence import Evidence, FeatureNote, evidence_from_rows, read_contrast
@@ -31,6 +30,7 @@ from sarm_core.report.result_sections import (
 from sarm_core.report.steering_section import COMPARED, change_section, evidence_section
 from sarm_core.report.verdict import verdict
 from sarm_core.steering import Steering
+from sarm_core.version import VERSION
 
 __all__ = [
     "Curve",
@@ -145,7 +145,7 @@ def _document(heading: str, header: Markup, sections: Sequence[tuple[str, str, S
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="generator", content=f"SARM Explorer {tool_version()}"),
+        tag("meta", name="generator", content=f"SARM Explorer {VERSION}"),
         # Without an icon of its own a browser asks the server for one when the file is served.
         tag("link", rel="icon", href="data:,"),
         tag("title", cut(heading, 200)),
@@ -168,7 +168,7 @@ def _document(heading: str, header: Markup, sections: Sequence[tuple[str, str, S
     )
     footer = tag(
         "footer",
-        f"Made by SARM Explorer {tool_version()}. This file loads nothing from anywhere and runs no program.",
+        f"Made by SARM Explorer {VERSION}. This file loads nothing from anywhere and runs no program.",
     )
     page = tag("body", header, contents, tag("main", body), footer)
     return f"<!doctype html>\n{tag('html', head, page, lang='en')}\n"

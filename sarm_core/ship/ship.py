@@ -11,13 +11,13 @@ import numpy as np
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
-from sarm_core.provenance import tool_version
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
 from sarm_core.ship.export import reference_name
 from sarm_core.steering import Steering
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
+from sarm_core.version import VERSION
 
 __all__ = ["FOLDED", "README", "ship", "shipped_name", "trial_rows"]
 
@@ -100,7 +100,7 @@ def _readme(checkpoint: Checkpoint, steering: Steering, layout: AnyLayout, check
         f"* Blocks {shape.layer}, features {shape.n_features}, "
         + (f"k {shape.k}" if shape.k is not None else "no TopK (every feature is active)"),
         f"* Scored token: {_literal(checkpoint.rule)}; read are the last {checkpoint.limit()} tokens of a conversation",
-        f"* Layout: {layout}, written by SARM Explorer {tool_version()}",
+        f"* Layout: {layout}, written by SARM Explorer {VERSION}",
         f"* {_checked(check)}",
         "",
         "The licence of the model it was made from applies.",

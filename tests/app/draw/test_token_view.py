@@ -84,7 +84,9 @@ def test_any_scale_gives_a_colour_a_browser_takes(scale: float) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("shade", [STRONG, NEGATIVE])
 def test_text_on_the_strongest_shade_can_be_read(theme: str, shade: str) -> None:
-    config = tomllib.loads((Path(__file__).parents[3] / ".streamlit" / "config.toml").read_text("utf-8"))
+    config = tomllib.loads(
+        (Path(__file__).parents[3] / "app" / ".streamlit" / "config.toml").read_text("utf-8")
+    )
     ink, paper = (
         np.array([int(config["theme"][theme][name][i : i + 2], 16) for i in (1, 3, 5)])
         for name in ("textColor", "backgroundColor")
