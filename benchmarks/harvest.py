@@ -74,11 +74,11 @@ def random_demo(folder: Path) -> Path:
 def rates(model: str, n_texts: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Bare encoding and harvest of the first `n_texts` texts of the demo corpus."""
     from sarm_core import load_sarm
+    from sarm_core.cli.stores import harvest_into
     from sarm_core.harvest.accumulator import Accumulator
     from sarm_core.harvest.activity import sequences_of
     from sarm_core.harvest.corpus import read_corpus
     from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
-    from sarm_core.harvest.into_store import harvest_into
     from sarm_core.harvest.work import EncodeWork, run_here
     from sarm_core.score.scorer import sentence_ends
 
@@ -218,8 +218,8 @@ def peak_mb() -> float:
 def child(model: str, corpus: str, database: str) -> None:
     """One harvest in this process; prints what it had before the work and its peak."""
     from sarm_core import load_sarm
+    from sarm_core.cli.stores import harvest_into
     from sarm_core.harvest.harvest import HarvestSettings
-    from sarm_core.harvest.into_store import harvest_into
 
     scorer = load_sarm(model)
     before = peak_mb()

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,10 @@ __all__ = [
     "LABEL_METHOD",
     "PURPOSES",
     "EncodingRecord",
+    "ExamplePlace",
     "ExampleRecord",
     "FeatureRecord",
+    "ImportRecord",
     "ModelRecord",
     "SuggestionRecord",
     "TextRecord",
@@ -154,3 +156,26 @@ class SuggestionRecord:
     method: str
     text: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ExamplePlace(NamedTuple):
+    """Where a feature peaks in a text it is an example of; a silent one may have no peak."""
+
+    feature: int
+    text: int
+    """Its id in the store"""
+    kind: str
+    purpose: str
+    peak_position: int | None
+
+
+@dataclass(frozen=True)
+class ImportRecord:
+    """That something was taken in."""
+
+    id: int
+    format: str
+    source: str
+    header: Mapping[str, Any]
+    time: int
+    """Microseconds since 1970 UTC"""

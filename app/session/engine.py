@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.session.person import whoever
-from feature_db import Store, StoreError
+from feature_db import ModelRecord, Store, StoreError
 from feature_db.label.blindness import titles_for
 from sarm_core.demo import STORE
 from sarm_core.errors import SarmError
@@ -178,7 +178,7 @@ def load_engine(choice: Choice) -> Engine:
 
 def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     """The store of this model, made (or copied, for the embedded model) when it is not there yet."""
-    from sarm_core.harvest.into_store import model_record
+    from sarm_core.harvest.into_store import model_facts
 
     folder = data_folder()
     try:
@@ -190,7 +190,7 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     if not path.exists() and choice.source == "demo" and STORE.exists():
         _unpack(STORE, path)
     try:
-        Store.open(path, create=model_record(scorer)).close()
+        Store.open(path, create=ModelRecord(**vars(model_facts(scorer)))).close()
     except StoreError as error:
         raise StoreError(f"{error}; or set SARM_DATA to another folder") from None
     return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feature_db.errors import StoreError
+from feature_db.records import ExamplePlace, ImportRecord
 from feature_db.sqlite.blobs import unpack_array, unpack_sparse, unpack_values
 from feature_db.sqlite.connection import Connection
 
@@ -124,6 +125,35 @@ class Evidence(Connection):
         if row is None:
             raise StoreError(f"there is no text {text} in this store")
         return _text(row)
+
+    def sample_texts(self, limit: int) -> list[int]:
+        """The texts that silent examples are drawn from, a sample of the corpus; else the first `limit` stored."""
+        rows = self.rows(
+            "SELECT DISTINCT text FROM examples WHERE kind = 'silent' ORDER BY text"
+        ) or self.rows("SELECT id FROM texts ORDER BY id LIMIT ?", (limit,))
+        return [row[0] for row in rows]
+
+    def places(self) -> Iterator[ExamplePlace]:
+        """Every example that is silent or has a positive peak, by feature, top ones first; read as it is asked for."""
+        rows = self.conn.execute(
+            "SELECT feature, text, kind, purpose, peak_position FROM examples "
+            "WHERE activation > 0 OR kind = 'silent' ORDER BY feature, kind = 'top' DESC, kind, rank, id"
+        )
+        return (ExamplePlace(*row) for row in rows)
+
+    def n_exemplified(self, *, firing: bool = False) -> int:
+        """Features that have examples, or with `firing` examples in which they fire."""
+        which = "kind <> 'silent'" if firing else "true"
+        return int(self.value(f"SELECT count(DISTINCT feature) FROM examples WHERE {which}"))
+
+    def imports(self, format: str | None = None, *, since: int = 0) -> list[ImportRecord]:
+        """What was taken in after the import with the number `since`, first to last; of one format or of any."""
+        rows = self.rows(
+            "SELECT id, format, source, header, time FROM imports "
+            "WHERE id > :since AND (:format IS NULL OR format = :format) ORDER BY id",
+            {"since": since, "format": format},
+        )
+        return [ImportRecord(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
 
     def encoding(self, text: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]] | None:
         """z of one text at its scored position: feature ids and values [n_active]; None if not encoded."""

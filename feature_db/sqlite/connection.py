@@ -106,6 +106,35 @@ class Connection:
             raise
         return store
 
+    @classmethod
+    def read_only(cls, path: str | Path) -> Self:
+        """Open the store at `path` to read: nothing is written to it or beside it, nor any step of the schema.
+
+        Raises StoreError when it is missing, no store, or without a model.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise StoreError(f"{path}: no such store; harvest a corpus into it first")
+        # Without a log beside it nobody has the store open, and a plain file leaves no log behind.
+        how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+        try:
+            conn = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: cannot be opened ({error})") from None
+        conn.row_factory = sqlite3.Row
+        store = cls(conn, path)
+        try:
+            if conn.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise StoreError(f"{path}: is a database, but not a SARM Explorer store")
+            store._check_model(None)
+        except sqlite3.Error as error:
+            conn.close()
+            raise StoreError(f"{path}: cannot be used as a store ({error})") from None
+        except BaseException:
+            conn.close()
+            raise
+        return store
+
     def _prepare(self, create: ModelRecord | None) -> None:
         conn = self._conn
         conn.row_factory = sqlite3.Row

@@ -42,9 +42,9 @@ class Harvest(Command):
         parser.add_argument("--skip-bad", action="store_true", help="leave bad rows out and list them")
 
     def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.cli.stores import harvest_into
         from sarm_core.errors import RowError
         from sarm_core.harvest.harvest import HarvestSettings, Workspace
-        from sarm_core.harvest.into_store import harvest_into
         from sarm_core.harvest.settings import checked_seconds
 
         # Before the model is loaded, which takes a while.

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sarm_core.cli.command import Command
 from sarm_core.cli.options import whole_number
+
+if TYPE_CHECKING:
+    from sarm_core.report.evidence import FeatureNote
 
 __all__ = ["Report"]
 
@@ -53,7 +58,6 @@ class Report(Command):
         from sarm_core.files import whole_file
         from sarm_core.provenance import file_facts
         from sarm_core.report.html_report import html_report, read_contrast, read_evaluation, steered_ids
-        from sarm_core.report.store_notes import notes_in_store
 
         evaluation = read_evaluation(options.evaluation)
         evidence = None
@@ -66,7 +70,7 @@ class Report(Command):
         notes = None
         if options.store is not None:
             named = steered_ids(evaluation, evidence)
-            notes = notes_in_store(options.store, named, evaluation["model"]["fingerprint"])
+            notes = _notes(options.store, named, evaluation["model"]["fingerprint"])
         text = html_report(
             evaluation,
             question=options.question,
@@ -85,6 +89,19 @@ class Report(Command):
             file.write(text)
         print(f"{len(text.encode()):,} bytes written to {options.out}", file=sys.stderr)
         return 0
+
+
+def _notes(path: Path, features: Sequence[int], fingerprint: str) -> dict[int, FeatureNote]:
+    """From a store that is only read."""
+    from feature_db import Store
+    from sarm_core.cli.stores import store_errors
+    from sarm_core.report.store_notes import notes_in_store
+
+    with (
+        store_errors(path, "cannot be used as a store; open it with the app once"),
+        Store.read_only(path) as store,
+    ):
+        return notes_in_store(store, features, fingerprint)
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -20,20 +20,13 @@ class Suggest(Command):
         parser.add_argument("db", type=Path, metavar="STORE.db")
 
     def run(self, options: argparse.Namespace) -> int:
-        import sqlite3
-
-        from feature_db import Store, StoreError
-        from sarm_core.errors import SarmError
+        from feature_db import Store
+        from sarm_core.cli.stores import store_errors
         from sarm_core.harvest.suggest_store import suggest_all
 
-        try:
-            with Store.open(options.db) as store:
-                made = suggest_all(store)
-                known = store.value("SELECT count(DISTINCT feature) FROM examples WHERE kind <> 'silent'")
-        except StoreError as error:
-            raise SarmError(str(error)) from None
-        except sqlite3.Error as error:
-            raise SarmError(f"{options.db}: cannot be written ({error})") from None
+        with store_errors(options.db), Store.open(options.db) as store:
+            made = suggest_all(store)
+            known = store.n_exemplified(firing=True)
         print(
             f"{options.db}: {made} of {known} features that fire have a suggestion that holds on unseen texts"
         )

@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sarm_core.errors import SarmError
 from sarm_core.harvest.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest, harvest_identity
 from sarm_core.harvest.progress import bar_of, counted
+from sarm_core.harvest.store_protocol import HarvestStore, ModelFacts, OpenStore
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.harvest.work import Engine
 from sarm_core.score.scorer import Scorer
 
-if TYPE_CHECKING:
-    from feature_db import ModelRecord, Store
-
-__all__ = ["harvest_into", "model_record"]
+__all__ = ["harvest_into_store", "model_facts"]
 
 
-def model_record(scorer: Scorer) -> ModelRecord:
+def model_facts(scorer: Scorer) -> ModelFacts:
     """What a store says of the model it belongs to; whoever makes the store, app or harvest, says the same."""
-    from feature_db import ModelRecord
-
     checkpoint = scorer.checkpoint
-    return ModelRecord(
+    return ModelFacts(
         scorer.fingerprint,
         checkpoint.name or checkpoint.source,
         scorer.n_features,
@@ -35,7 +30,8 @@ def model_record(scorer: Scorer) -> ModelRecord:
     )
 
 
-def harvest_into(
+def harvest_into_store(
+    open_store: OpenStore,
     database: Path,
     scorer: Scorer,
     paths: Sequence[str | Path],
@@ -46,44 +42,38 @@ def harvest_into(
     checkpoint_seconds: float = 60.0,
     skip_bad: bool = False,
 ) -> dict[str, Any] | None:
-    """Harvest `paths` into the store `database` and suggest a description for each feature.
+    """Harvest `paths` into a store and suggest a description for each feature.
 
-    Returns the harvest's header with the number of suggestions. The store is written in two transactions at
+    `open_store` opens the store of this model, or makes it; `database` is its file, beside which the harvest keeps
+    its state. Returns the harvest's header with the number of suggestions. The store is written in two transactions at
     the very end (examples, then suggestions); a process that dies before, between or in them is
     continued by `resume`, to the same store. Returns None, with the store as it was, when `resume` has nothing to
-    go on with because the store's last harvest is this very one. Raises SarmError.
+    go on with because the store's last harvest is this very one. Raises SarmError, and what the store raises.
     """
-    from feature_db import Store, StoreError
-
-    model = model_record(scorer)
     workspace = Workspace(database)
-    try:
-        # Before the work: a store of another model is refused at once, not after an hour.
-        if database.exists():
-            Store.open(database, create=model).close()
-        with workspace.opened(resume=resume):
-            if resume and not workspace.state_file.exists() and database.exists():
-                run = _run(harvest_identity(scorer, paths, settings))
-                with Store.open(database, scorer.fingerprint) as store:
-                    if run == _last_run(store):
-                        return None
-            finished = harvest(
-                scorer,
-                paths,
-                workspace,
-                settings,
-                engine=engine,
-                checkpoint_seconds=checkpoint_seconds,
-                skip_bad=skip_bad,
-            )
-            with Store.open(database, create=model) as store:
-                header = _import(store, finished, workspace)
-                header["suggestions"] = suggest_all(store)
-            workspace.remove()
-    except StoreError as error:
-        raise SarmError(str(error)) from None
-    except sqlite3.Error as error:
-        raise SarmError(f"{database}: cannot be written ({error})") from None
+    # Before the work: a store of another model is refused at once, not after an hour.
+    if database.exists():
+        with open_store():
+            pass
+    with workspace.opened(resume=resume):
+        if resume and not workspace.state_file.exists() and database.exists():
+            run = _run(harvest_identity(scorer, paths, settings))
+            with open_store() as store:
+                if run == _last_run(store):
+                    return None
+        finished = harvest(
+            scorer,
+            paths,
+            workspace,
+            settings,
+            engine=engine,
+            checkpoint_seconds=checkpoint_seconds,
+            skip_bad=skip_bad,
+        )
+        with open_store() as store:
+            header = _import(store, finished, workspace)
+            header["suggestions"] = suggest_all(store)
+        workspace.remove()
     return header
 
 
@@ -91,30 +81,25 @@ def _run(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _last_run(store: Store) -> str | None:
+def _last_run(store: HarvestStore) -> str | None:
     """The run whose texts the store has. A harvest replaces the one before; what comes from other files does not."""
-    run: str | None = store.value(
-        "SELECT json_extract(header, '$.run') FROM imports WHERE format = 'harvest' ORDER BY id DESC LIMIT 1"
-    )
-    return run
+    harvests = store.imports("harvest")
+    return harvests[-1].header.get("run") if harvests else None
 
 
-def _import(store: Store, finished: FinishedHarvest, workspace: Workspace) -> dict[str, Any]:
+def _import(store: HarvestStore, finished: FinishedHarvest, workspace: Workspace) -> dict[str, Any]:
     """Hand the harvest to the store, unless this very run did so before it was stopped."""
     found = workspace.read()
     if found is None:
         raise SarmError(f"{workspace.folder}: its state is gone; start anew")
     facts, arrays = found
-    last = store.value("SELECT coalesce(max(id), 0) FROM imports")
+    before = store.imports()
     if facts["stage"] != "import":
-        facts = {**facts, "stage": "import", "imports_before": last}
+        facts = {**facts, "stage": "import", "imports_before": before[-1].id if before else 0}
         workspace.write(facts, arrays)
     run = _run(facts["identity"])
     header = {**finished.header(), "run": run}
-    done = store.value(
-        "SELECT count(*) FROM imports WHERE id > ? AND json_extract(header, '$.run') = ?",
-        (facts["imports_before"], run),
-    )
+    done = any(made.header.get("run") == run for made in store.imports(since=facts["imports_before"]))
     if not done:
         with bar_of(header["examples"], "writing the store", " examples") as bar:
             store.import_harvest(

@@ -19,7 +19,7 @@ import time
 import torch
 
 from sarm_core.__main__ import main
-from sarm_core.harvest.into_store import harvest_into  # noqa: F401  (imported before the fork)
+from sarm_core.cli.stores import harvest_into  # noqa: F401  (imported before the fork)
 
 
 def run(arguments: list[str], seconds: float | None) -> int | None:

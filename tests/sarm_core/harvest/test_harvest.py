@@ -17,13 +17,13 @@ import sarm_core.harvest.harvest
 from feature_db import ExampleRecord, FeatureRecord, ModelRecord, Store, TextRecord
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
+from sarm_core.cli.stores import harvest_into
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest.activity import sequences_of
 from sarm_core.harvest.bins import priorities
 from sarm_core.harvest.cofiring import PositionSample
 from sarm_core.harvest.corpus import read_corpus
 from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest.into_store import harvest_into
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.model.sae import standardise
 from tests.sarm_core.harvest.harvest_corpus import WORDS, content, spoilt_parquet, write_corpus, write_model
@@ -595,9 +595,7 @@ def test_the_command_line_harvests_and_reports(tmp_path, corpus, scorer, capsys)
 def test_a_number_that_cannot_be_used_is_refused_before_the_work(
     arguments, tmp_path, corpus, scorer, capsys, monkeypatch
 ):
-    monkeypatch.setattr(
-        "sarm_core.harvest.into_store.load_sarm", lambda *_args, **_named: pytest.fail("work began")
-    )
+    monkeypatch.setattr("sarm_core.cli.harvest.loaded", lambda *_args, **_named: pytest.fail("work began"))
     command = ["harvest", str(corpus), "--model", "m", "--db", str(tmp_path / "s.db"), *arguments]
     for resume in ([], ["--resume"]):
         assert main([*command, *resume]) == 2

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from sarm_core import load_sarm
+from sarm_core.cli.stores import harvest_into
 from sarm_core.errors import RowError, SarmError
 from sarm_core.harvest.harvest import HarvestSettings
-from sarm_core.harvest.into_store import harvest_into
 from sarm_core.harvest.ray_engine import run_on_ray
 from tests.sarm_core.harvest.harvest_corpus import content, write_corpus, write_model
 

@@ -13,10 +13,10 @@ import pytest
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
+from sarm_core.cli.stores import harvest_into
 from sarm_core.errors import SarmError
 from sarm_core.harvest.corpus import read_corpus
 from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
-from sarm_core.harvest.into_store import harvest_into
 from sarm_core.harvest.work import run_here
 from tests.sarm_core.harvest.harvest_corpus import content, write_corpus, write_model
 
