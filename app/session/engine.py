@@ -1,4 +1,4 @@
-"""The model the app runs on: loaded once a process, shared by all sessions, scoring through a small cache."""
+"""The model the app runs on: loaded once a process, shared by all sessions, reading each answer once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfileobj
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -82,19 +82,32 @@ class Engine:
     def score(
         self,
         key: str,
-        rows: Sequence[Conversation | Mapping[str, Any]],
+        conversations: Sequence[Conversation],
         progress: Callable[[int, int], None] | None = None,
+        note: Callable[[str], object] | None = None,
     ) -> Scored:
-        """Scores of `rows`, kept under the content hash `key`. Raises RowError."""
+        """Scores of `conversations`, at hand under the content hash `key`, or on disk, or by the model.
+
+        `progress` is called when the model has to read some of them, `note` with what was odd about the disk. Raises
+        RowError.
+        """
+        from sarm_core.score.encoded import encode_once
+        from sarm_core.score.scorer import Scored
+
         found = self.cached(key)
         if found is not None:
             return found
         started = time.perf_counter()
-        scored = self.scorer.score(rows, progress=progress)
+        sequences = self.scorer.tokens(conversations)
+        encoded = encode_once(self.scorer, conversations, sequences=sequences, progress=progress)
         seconds = time.perf_counter() - started
-        tokens = sum(len(sequence) for sequence in scored.sequences)
+        scored = Scored(encoded.matrix, tuple(sequences))
+        if note is not None:
+            for line in encoded.notes:
+                note(line)
         with self._lock:
-            self.tokens_per_second = tokens / max(seconds, 1e-9)
+            if encoded.tokens_read:
+                self.tokens_per_second = encoded.tokens_read / max(seconds, 1e-9)
             self._scores[key] = scored
             while len(self._scores) > CACHED_SCORES:
                 self._scores.popitem(last=False)

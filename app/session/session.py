@@ -177,7 +177,7 @@ def score(current: Engine, of: Comparison, place: Any = st) -> Scored:
     if found is not None:
         return found
     what = f"Scoring {len(of.answers)} answer{'s' if len(of.answers) > 1 else ''}"
-    bar = place.progress(0.0, text=f"{what} …")
+    bar = place.empty()  # no bar for what was read before
     started = time.monotonic()
 
     def show(done: int, total: int) -> None:
@@ -187,7 +187,9 @@ def score(current: Engine, of: Comparison, place: Any = st) -> Scored:
         bar.progress(min(1.0, done / max(total, 1)), text=f"{what}: {done:,} of {total:,} tokens{rest}")
 
     try:
-        return current.score(key, of.conversations(), show)
+        return current.score(
+            key, of.conversations(), show, lambda note: st.toast(plain(note), icon=ICONS["info"])
+        )
     except Errors as error:
         st.error(plain(str(error)), icon=":material/error:")
         st.stop()

@@ -23,7 +23,7 @@ def encoded_section() -> None:
         st.warning(plain(str(error)), icon=":material/warning:")
         return
     st.caption(
-        "Every answer that *Find features* or *Evaluate* (or their commands) has read is kept, so that no later "
+        "Every answer that a page or a command has read is kept, so that no later "
         "question runs the model for it again. What is removed is encoded again when it is asked for; "
         "nothing else is lost."
     )

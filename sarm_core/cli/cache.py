@@ -17,7 +17,7 @@ class Cache(Command):
     name = "cache"
     help = "where encoded answers are kept, how large that is; clear it"
     description = (
-        "Every answer that contrast, evaluate, perturb or the app encodes is kept, under the model, "
+        "Every answer that score, contrast, evaluate, perturb or the app encodes is kept, under the model, "
         "precision and length limit that encoded it, so that no later question runs the model for it again. Without "
         "an option: where that is and how large. What is removed is encoded again when it is asked for; nothing "
         "else is lost."

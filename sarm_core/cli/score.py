@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_model_options, count, loaded, steering_of
+from sarm_core.cli.options import add_encoding_options, count, loaded, steering_of
 
 __all__ = ["Score"]
 
@@ -22,7 +22,7 @@ class Score(Command):
         parser.add_argument(
             "source", type=Path, metavar="IN.jsonl", help="rows of messages, prompt + response, ..."
         )
-        add_model_options(parser)
+        add_encoding_options(parser)
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
         parser.add_argument("--steering", type=Path, metavar="S.json", help="also write reward_steered")
         parser.add_argument(
@@ -43,6 +43,8 @@ class Score(Command):
             steering=steering,
             top=options.top,
             skip_bad=options.skip_bad,
+            folder=options.cache,
+            use_cache=not options.no_cache,
         )
         for error in bad:
             print(f"skipped: {error}", file=sys.stderr)

@@ -1,9 +1,8 @@
 """Encoded answers on disk: files of up to a few hundred answers each, written once and never changed.
 
-A part is an .npz file that names the model it came from and the hash of every conversation in it, and carries
-a checksum of its arrays; all three are checked when an answer is taken from it. The parts are their own index: a
-lookup reads the hashes of every part (8 KB each), and nothing beside them can get out of step with them when
-a process is killed or two write at once.
+A part is a safetensors file with the hash of every conversation in it. It names the model it came from, and its own
+name is the sha256 of its content: what was damaged is told from what is whole before anything is read from it. Which
+part holds an answer is in an index beside them (see `part_index`), which is made from the parts and can be lost.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import re
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,19 +19,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
 from scipy import sparse
 
 from sarm_core.errors import SarmError
-from sarm_core.files import cache_folder
+from sarm_core.files import cache_folder, whole_file
+from sarm_core.score.part_index import HASH_BYTES, INDEX, PART, Hashes, PartIndex
 
 if TYPE_CHECKING:
     from sarm_core.score.scorer import Scorer
 
 __all__ = ["CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
 
-FORMAT = 1
+FORMAT = "2"
 _MODEL = re.compile(r"[0-9a-f]{16}")
-_PART = re.compile(r"[0-9a-f]{32}\.npz|\.[0-9a-f]{32}\.npz\.[0-9.]+\.tmp")
+_HALF = re.compile(rf"\.({PART.pattern}|{INDEX})\.[0-9.]+\.tmp")
 
 
 def encoded_folder() -> Path:
@@ -54,6 +55,10 @@ class Piece:
         return Piece(tuple(self.hashes[row] for row in rows), self.csr[list(rows)], self.n_cut[list(rows)])
 
 
+class NotOurs(ValueError):
+    """A whole file that is no part of this model: it is left alone."""
+
+
 class EncodedParts:
     """The parts of one model, tokenizer and precision in one folder.
 
@@ -65,96 +70,140 @@ class EncodedParts:
         self.model = scorer.encoding_key
         self.folder = folder / self.model[:16]
         self.notes: list[str] = []
+        self._index: PartIndex | None = None
 
     def find(self, wanted: Collection[bytes]) -> Iterator[Piece]:
         """Those of the wanted conversations that are kept, each once, one part's worth at a time.
 
-        A damaged part is noted and removed, as if its answers had never been kept.
+        A damaged part is noted and removed, as if its answers had never been kept; one that cannot be read just now, or
+        belongs to another model, is noted and stays.
         """
         missing = set(wanted)
-        for path in sorted(self.folder.glob("*.npz")):
-            if not missing:
-                return
-            try:
-                found = self._read(path, missing)
-            except FileNotFoundError:  # another process cleared the cache meanwhile
+        try:
+            self._index = PartIndex(self.folder, self._hashes_of)
+        except (FileNotFoundError, NotADirectoryError):  # `add` says it when nothing can be kept here
+            return
+        except OSError as error:
+            self._unreadable(error)
+            return
+        for name, held in self._index.holding(missing).items():
+            held &= missing
+            piece = self._read(self.folder / name) if held else None
+            if piece is None:
                 continue
-            except (OSError, MemoryError) as error:  # nothing that says the part is bad: keep it
-                reason = getattr(error, "strerror", None) or "not enough memory"
-                self._note(f"{self.folder}: cannot be read ({reason}), so answers were encoded anew")
-                continue
-            except Exception as error:  # a broken zip file may raise anything
-                self._note(f"{path}: damaged ({str(error)[:80]}); these answers were encoded anew")
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                continue
-            if found is not None:
-                missing.difference_update(found.hashes)
-                yield found
-
-    def _read(self, path: Path, missing: Collection[bytes]) -> Piece | None:
-        with np.load(path, allow_pickle=False) as file:
-            held = [bytes(row) for row in file["hashes"]]
-            # One conversation twice in a part: the first counts.
-            rows = {digest: row for row, digest in reversed(list(enumerate(held))) if digest in missing}
-            if not rows:
-                return None
-            arrays = {name: file[name] for name in file.files}
-        piece = self._checked(arrays)
-        with contextlib.suppress(OSError):
-            os.utime(path)  # `prune` goes by the last use
-        return piece.select(sorted(rows.values()))
+            # One conversation twice in a part: the first counts. The index is not believed without the part.
+            rows = {digest: row for row, digest in reversed(list(enumerate(piece.hashes))) if digest in held}
+            if rows:
+                missing.difference_update(rows)
+                yield piece.select(sorted(rows.values()))
 
     def add(self, piece: Piece) -> None:
-        """Write a part beside its place, then rename; a folder that cannot be written is noted, not fatal."""
-        arrays = {
-            "hashes": np.frombuffer(b"".join(piece.hashes), dtype=np.uint8).reshape(-1, 32),
-            "data": piece.csr.data.astype(np.float32),
-            "indices": piece.csr.indices.astype(np.int32),
-            "indptr": piece.csr.indptr.astype(np.int64),
-            "n_features": np.array(self.n_features, dtype=np.int64),
-            "n_cut": piece.n_cut,
-        }
-        path = self.folder / f"{hashlib.sha256(b''.join(piece.hashes)).hexdigest()[:32]}.npz"
-        beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        """Keep answers as a part; a folder that cannot be written is noted, not fatal."""
+        hashes = np.frombuffer(b"".join(piece.hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
+        body = save(
+            {
+                "hashes": hashes,
+                "data": piece.csr.data.astype(np.float32),
+                "indices": piece.csr.indices.astype(np.int32),
+                "indptr": piece.csr.indptr.astype(np.int64),
+                "n_features": np.array([self.n_features], dtype=np.int64),
+                "n_cut": piece.n_cut.astype(np.int64),
+            },
+            metadata={"model": f"{FORMAT} {self.model}"},
+        )
+        path = self.folder / _name(body)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with beside.open("wb") as file:
-                np.savez(file, model=np.array(self.model), content=np.array(_checksum(arrays)), **arrays)
-            os.replace(beside, path)
+            with whole_file(path, binary=True, durable=False, remedy="the next run encodes again") as file:
+                file.write(body)
+            if self._index is None:
+                self._index = PartIndex(self.folder, self._hashes_of)
+            else:
+                self._index.add(path.name, hashes)
         except OSError as error:
-            self._note(f"{self.folder}: cannot be written ({error.strerror}), so the next run encodes again")
-        finally:
+            self._note(f"{self.folder}: cannot be written ({error.strerror}); the next run encodes again")
+        except SarmError as error:
+            self._note(str(error).replace(str(path), str(self.folder), 1))
+
+    def _read(self, path: Path) -> Piece | None:
+        """All of a part, or None with a note of why not."""
+        try:
+            body = path.read_bytes()
+        except FileNotFoundError:  # another process cleared the cache meanwhile
+            return None
+        except (OSError, MemoryError) as error:  # nothing that says the part is bad
+            self._unreadable(error)
+            return None
+        if _name(body) != path.name:
+            self._note(f"{path}: damaged; these answers were encoded anew")
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                path.unlink()
+            return None
+        try:
+            with safe_open(path, "numpy") as opened:
+                self._check_model(opened.metadata())
+            piece = self._piece(load(body))
+        except FileNotFoundError:
+            return None
+        except (OSError, MemoryError) as error:
+            self._unreadable(error)
+            return None
+        except (SafetensorError, ValueError, KeyError) as error:
+            self._not_ours(path, error)
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # `prune` goes by the last use
+        return piece
 
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+    def _hashes_of(self, path: Path) -> Hashes | None:
+        """The hashes of a part that the index does not know, or None with a note."""
+        try:
+            with safe_open(path, "numpy") as opened:
+                self._check_model(opened.metadata())
+                hashes = opened.get_tensor("hashes")
+            if hashes.dtype != np.uint8 or hashes.ndim != 2 or hashes.shape[1] != HASH_BYTES:
+                raise NotOurs("its hashes are none")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._unreadable(error)
+            return None
+        except NotOurs as error:
+            self._not_ours(path, error)
+            return None
+        except SafetensorError:
+            self._read(path)  # damaged, or no part at all: says which
+            return None
+        return hashes
 
-    def _checked(self, arrays: dict[str, npt.NDArray]) -> Piece:
+    def _check_model(self, metadata: dict[str, str] | None) -> None:
+        if (metadata or {}).get("model") != f"{FORMAT} {self.model}":
+            raise NotOurs("it belongs to another model")
+
+    def _piece(self, arrays: dict[str, npt.NDArray]) -> Piece:
         """Raises ValueError or KeyError for anything but what `add` wrote for this model."""
-        model, content = str(arrays.pop("model")), str(arrays.pop("content"))
-        if model != self.model:
-            raise ValueError("it belongs to another model")
-        if content != _checksum(arrays):
-            raise ValueError("its checksum does not fit")
         hashes = tuple(bytes(row) for row in arrays["hashes"])
-        if int(arrays["n_features"]) != self.n_features or arrays["n_cut"].shape != (len(hashes),):
-            raise ValueError("its shape does not fit the model")
+        if arrays["n_features"].tolist() != [self.n_features] or arrays["n_cut"].shape != (len(hashes),):
+            raise NotOurs("its shape does not fit the model")
         shape = (len(hashes), self.n_features)
         csr = sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=shape)
         csr.check_format(full_check=True)
         return Piece(hashes, csr, arrays["n_cut"])
 
+    def _unreadable(self, error: OSError | MemoryError) -> None:
+        reason = getattr(error, "strerror", None) or "not enough memory"
+        self._note(f"{self.folder}: cannot be read ({reason}), so answers were encoded anew")
 
-def _checksum(arrays: dict[str, npt.NDArray]) -> str:
-    digest = hashlib.sha256(f"{FORMAT}".encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    def _not_ours(self, path: Path, error: Exception) -> None:
+        self._note(f"{path}: passed over ({str(error)[:80]}); delete it, or put it back where it belongs")
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _name(body: bytes) -> str:
+    return f"{hashlib.sha256(body).hexdigest()[:32]}.safetensors"
 
 
 # -- the whole cache ---------------------------------------------------------------------------------------
@@ -162,7 +211,7 @@ def _checksum(arrays: dict[str, npt.NDArray]) -> str:
 
 @dataclass(frozen=True)
 class CacheSize:
-    """`files` of encoded answers, of all models, and the bytes they take."""
+    """`files` of encoded answers, of all models, and the bytes they take, their indexes included."""
 
     files: int
     n_bytes: int
@@ -174,8 +223,12 @@ class CacheSize:
 
 def cache_size(folder: Path | None = None) -> CacheSize:
     """What the cache in `folder` (default: `encoded_folder()`) holds. Raises SarmError."""
-    sizes = [entry.stat(follow_symlinks=False).st_size for entry in _files(folder or encoded_folder())]
-    return CacheSize(len(sizes), sum(sizes))
+    files = n_bytes = 0
+    for entry in _files(folder or encoded_folder()):
+        with contextlib.suppress(FileNotFoundError):  # cleared meanwhile
+            n_bytes += entry.stat(follow_symlinks=False).st_size
+            files += bool(PART.fullmatch(entry.name))
+    return CacheSize(files, n_bytes)
 
 
 def prune(folder: Path | None = None, older_than: float | None = None) -> CacheSize:
@@ -187,21 +240,33 @@ def prune(folder: Path | None = None, older_than: float | None = None) -> CacheS
     top = folder or encoded_folder()
     latest = np.inf if older_than is None else time.time() - older_than * 86_400
     files = n_bytes = 0
-    for entry in _files(top):
-        status = entry.stat(follow_symlinks=False)
-        if status.st_mtime > latest:
-            continue
-        try:
-            os.unlink(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise SarmError(f"{entry.path}: cannot be removed ({error.strerror})") from None
-        files, n_bytes = files + 1, n_bytes + status.st_size
     for model in _models(top):
+        entries = _files_of(model)
+        old = [e for e in entries if e.name != INDEX and _last_use(e) <= latest]
+        parts = sum(bool(PART.fullmatch(e.name)) for e in entries)
+        if parts == sum(
+            bool(PART.fullmatch(e.name)) for e in old
+        ):  # nothing is left that it could be an index of
+            old += [e for e in entries if e.name == INDEX]
+        for entry in old:
+            try:
+                size = entry.stat(follow_symlinks=False).st_size
+                os.unlink(entry.path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise SarmError(f"{entry.path}: cannot be removed ({error.strerror})") from None
+            files, n_bytes = files + bool(PART.fullmatch(entry.name)), n_bytes + size
         with contextlib.suppress(OSError):
             os.rmdir(model)  # only an empty one goes
     return CacheSize(files, n_bytes)
+
+
+def _last_use(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return np.inf
 
 
 def _models(top: Path) -> list[str]:
@@ -218,5 +283,18 @@ def _models(top: Path) -> list[str]:
 
 def _files(top: Path) -> Iterator[os.DirEntry[str]]:
     for model in _models(top):
-        with contextlib.suppress(FileNotFoundError), os.scandir(model) as entries:
-            yield from (e for e in entries if _PART.fullmatch(e.name) and e.is_file(follow_symlinks=False))
+        yield from _files_of(model)
+
+
+def _files_of(model: str) -> list[os.DirEntry[str]]:
+    """The files in a model's folder that this module wrote, half ones of killed writers included."""
+    try:
+        with os.scandir(model) as entries:
+            return [
+                e
+                for e in entries
+                if (e.name == INDEX or PART.fullmatch(e.name) or _HALF.fullmatch(e.name))
+                and e.is_file(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []

@@ -1,13 +1,16 @@
 """Answers encoded once and kept on disk, so that the model does not run again for another steering or question.
 
-Each answer is kept on its own account (see `encoded_parts`): a list in another order, or with some answers
-more, runs the model for the new ones only, and every command and page that encodes with one model shares what is
-kept. Interrupted work goes on where it stopped, at the last whole part.
+`encode_once` is the door that every command and page goes through: `score`, `contrast`, `evaluate`, `perturb`;
+*Compare*, *Explain*, *Features*, *Find features*, *Evaluate*. Three things stay outside. The check of an export runs
+both models, because that is what it is for; a reward in training reads texts that a policy has just made and will not
+make again; a harvest reads every sentence of a corpus into its store. Each answer is kept on its own account (see
+`cache`): a list in another order, or with some answers more, runs the model for the new ones only, also after a
+restart. Interrupted work goes on where it stopped, at the last whole part.
 
-An answer read from disk has the activations it got in the batch that first encoded it. In float32 a batch of other
-company moves a reward in the last bits only (below 1e-5), so results do not depend on what was asked before. In
-bfloat16 and float16 an answer's features at the edge of the k largest come and go with its batch, with a
-cache or without; kept answers at least stay as they were.
+An answer read from disk has the activations it got in the batch that first encoded it, bit by bit. In float32 a batch
+of other company moves a reward in the last bits only (below 1e-5), so results do not depend on what was asked before.
+In bfloat16 and float16 an answer's features at the edge of the k largest come and go with its batch, with a cache or
+without, so a kept reward is one of several; kept answers at least stay as they were.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.score.cache import EncodedParts, Piece, encoded_folder
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.conversation import TokenSequence
 from sarm_core.text.rows import Conversation, Place
 
 __all__ = ["Encoded", "Progress", "conversation_hash", "encode_once", "encoded_folder"]
@@ -40,13 +44,14 @@ Progress = Callable[[int, int], None]
 class Encoded:
     """`matrix` of n answers in the order asked for; `n_cut` int [n], the tokens cut from each on the left.
 
-    `reused` of the n were read from disk. `notes` says what was odd: a damaged part, a folder that
-    cannot be written.
+    `reused` of the n were read from disk; for the others the model read `tokens_read` tokens. `notes` says what
+    was odd: a damaged part, a folder that cannot be written.
     """
 
     matrix: FeatureMatrix
     n_cut: npt.NDArray[np.int64]
     reused: int
+    tokens_read: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -68,6 +73,7 @@ def encode_once(
     conversations: Sequence[Conversation],
     *,
     places: Sequence[Place] | None = None,
+    sequences: Sequence[TokenSequence] | None = None,
     folder: Path | None = None,
     use_cache: bool = True,
     progress: Progress | None = None,
@@ -75,10 +81,11 @@ def encode_once(
     """Activations of `conversations`, from disk where this model encoded them before, else by the model.
 
     A conversation that occurs several times is encoded once. `places` [n] lets a RowError name file and row
-    instead of the position in `conversations`. All that are not kept are checked before the model runs, so that
-    a bad one costs no computing time. `folder` replaces `encoded_folder()`; without `use_cache` nothing
-    is read or written. Memory: the activations asked for, twice while they are put in order, and one part.
-    Raises RowError for a conversation that cannot be scored, SarmError for none.
+    instead of the position in `conversations`; `sequences` [n] is what `Scorer.tokens` makes of them, for whoever has
+    it at hand. All that are not kept are checked before the model runs, so that a bad one costs no computing time.
+    `folder` replaces `encoded_folder()`; without `use_cache` nothing is read or written, and the same batches run.
+    Memory: the activations asked for, twice while they are put in order, the token ids of what is not kept, and one
+    part. Raises RowError for a conversation that cannot be scored, SarmError for none.
     """
     if not conversations:
         raise SarmError("there is nothing to encode")
@@ -91,19 +98,19 @@ def encode_once(
     kept = {digest for piece in pieces for digest in piece.hashes}
 
     missing = [position for digest, position in first.items() if digest not in kept]
-    batches = [missing[at : at + PART] for at in range(0, len(missing), PART)]
-    lengths = [
-        _token_count(scorer, conversations, batch, places) for batch in batches
-    ]  # raises before any work
+    batches = [
+        (some, _tokens(scorer, conversations, some, places, sequences))  # raises before any work
+        for some in (missing[at : at + PART] for at in range(0, len(missing), PART))
+    ]
+    lengths = [sum(len(ids) for ids, _ in tokens) for _, tokens in batches]
     total, done = sum(lengths), 0
-    for batch, length in zip(batches, lengths, strict=True):
-        scored = scorer.score(
-            [conversations[i] for i in batch], progress=_within(progress, done, length, total)
-        )
+    if total and progress is not None:
+        progress(0, total)
+    for (some, tokens), length in zip(batches, lengths, strict=True):
+        matrix = scorer.encode([ids for ids, _ in tokens], progress=_within(progress, done, length, total))
         done += length
-        pieces.append(
-            Piece(tuple(hashes[i] for i in batch), scored.matrix.csr, np.array(scored.n_cut, dtype=np.int64))
-        )
+        n_cut = np.array([cut for _, cut in tokens], dtype=np.int64)
+        pieces.append(Piece(tuple(hashes[i] for i in some), matrix.csr, n_cut))
         if parts:
             parts.add(pieces[-1])
     csr, n_cut = _in_order(pieces, hashes)
@@ -111,6 +118,7 @@ def encode_once(
         FeatureMatrix(csr, scorer.head),
         n_cut,
         sum(digest in kept for digest in hashes),
+        total,
         tuple(parts.notes) if parts else (),
     )
 
@@ -128,19 +136,25 @@ def _in_order(
     return sparse.csr_matrix(csr[rows]), n_cut[rows]
 
 
-def _token_count(
+def _tokens(
     scorer: Scorer,
     conversations: Sequence[Conversation],
     positions: Sequence[int],
     places: Sequence[Place] | None,
-) -> int:
-    try:
-        return sum(len(sequence) for sequence in scorer.tokens([conversations[i] for i in positions]))
-    except RowError as error:
-        position = positions[(error.row or 1) - 1]
-        if places is None:
-            raise error.at(None, position + 1) from None
-        raise error.at(*places[position]) from None
+    sequences: Sequence[TokenSequence] | None,
+) -> list[tuple[npt.NDArray[np.int32], int]]:
+    """Token ids, and how many were cut, of the conversations at some positions: without the texts they came from."""
+    if sequences is None:
+        try:
+            found = scorer.tokens([conversations[i] for i in positions])
+        except RowError as error:
+            position = positions[(error.row or 1) - 1]
+            if places is None:
+                raise error.at(None, position + 1) from None
+            raise error.at(*places[position]) from None
+    else:
+        found = [sequences[i] for i in positions]
+    return [(sequence.input_ids, sequence.n_cut) for sequence in found]
 
 
 def _within(progress: Progress | None, before: int, size: int, total: int) -> Progress | None:

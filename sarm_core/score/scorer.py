@@ -188,15 +188,28 @@ class Scorer:
         """Score rows of `messages`, `prompt` + `response`, `question` + `answer` or `input_ids`.
 
         Answers to one prompt share the work on the prompt. `progress(tokens done, tokens in all)` is
-        called after each batch and may raise to stop. Raises RowError for a row that cannot be scored.
+        called after each batch and may raise to stop. The model runs, whatever was scored before, and nothing is kept:
+        that is `encode_once`, which commands and pages call. Raises RowError for a row that cannot be scored.
         """
         sequences = self.tokens(rows)
-        csr = self.encoder.encode(
-            [s.input_ids for s in sequences], progress=progress, share_prefixes=share_prefixes
-        )
+        ids = [s.input_ids for s in sequences]
+        return Scored(self.encode(ids, progress=progress, share_prefixes=share_prefixes), tuple(sequences))
+
+    def encode(
+        self,
+        sequences: Sequence[npt.NDArray[np.int32]],
+        *,
+        progress: Progress | None = None,
+        share_prefixes: bool = True,
+    ) -> FeatureMatrix:
+        """Activations at the last token of `sequences`, int32 [T] each, as `tokens` gives them.
+
+        Raises SarmError for activations that the dtype cannot hold.
+        """
+        csr = self.encoder.encode(sequences, progress=progress, share_prefixes=share_prefixes)
         if not np.isfinite(csr.data).all():
             raise SarmError(f"activations overflow in {self.dtype}: load the model with dtype float32")
-        return Scored(FeatureMatrix(csr, self.head), tuple(sequences))
+        return FeatureMatrix(csr, self.head)
 
     def trace(self, row: Row, features: Sequence[int]) -> TokenTrace:
         """Activations of `features` at every token of one conversation. Raises RowError, SarmError."""

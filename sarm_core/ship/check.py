@@ -142,7 +142,10 @@ class Trial:
 
 
 def trial(scorer: Scorer, rows: Sequence[Conversation], steering: Steering) -> Trial:
-    """`rows` under `steering`, scored here one at a time. Raises SteeringError, RowError."""
+    """`rows` under `steering`, scored here one at a time: the model runs, nothing is taken from the cache.
+
+    Raises SteeringError, RowError.
+    """
     head = steering.fold(scorer.head)
     scored = [scorer.score([row]) for row in rows]
     steered = [each.steered(steering) for each in scored]

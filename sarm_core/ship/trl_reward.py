@@ -113,7 +113,7 @@ class SteeredReward:
         self, prompts: Sequence[str | Given], completions: Sequence[str | Given | None]
     ) -> tuple[Scored, list[int]]:
         """The answers as scored WITHOUT the steering, and the index of each in `completions`; blank ones are
-        left out. Raises RowError."""
+        left out. Nothing is kept on disk: a policy writes an answer once. Raises RowError."""
         if len(prompts) != len(completions):
             raise SarmError(
                 f"{len(prompts)} prompts but {len(completions)} completions: repeat the prompt for each"

@@ -149,7 +149,7 @@ def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, mo
     def refuse(*_, **__):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(type(engine.scorer), "score", refuse)
+    monkeypatch.setattr(type(engine.scorer.encoder), "encode", refuse)
     script.selectbox(key="find_question").select("heavy formatting against plain").run()
     button(script, "find_go").click().run()
     assert not script.exception
@@ -192,13 +192,13 @@ def test_what_find_encoded_evaluate_does_not_encode_again(engine, monkeypatch):
     )
     find_in_upload(engine, [("mine.jsonl", rows)], from_pairs, "x")
     read = []
-    score = type(engine.scorer).score
+    encode = type(engine.scorer.encoder).encode
 
-    def counting(self, rows, **how):
-        read.extend(rows)
-        return score(self, rows, **how)
+    def counting(self, sequences, *args, **how):
+        read.extend(sequences)
+        return encode(self, sequences, *args, **how)
 
-    monkeypatch.setattr(type(engine.scorer), "score", counting)
+    monkeypatch.setattr(type(engine.scorer.encoder), "encode", counting)
     of = evaluate_upload(engine, [("mine.jsonl", PAIR + rows)], "pairs")
     assert len(of.matrix) == 12 and len(read) == 2
 

@@ -158,7 +158,7 @@ def test_the_page_shows_it_and_another_steering_needs_no_model(engine, checked, 
     def refuse(*_, **__):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(type(engine.scorer), "score", refuse)
+    monkeypatch.setattr(type(engine.scorer.encoder), "encode", refuse)
     held = script.session_state["steering_state"]
     held.change(strong)
     script.run()

@@ -32,7 +32,7 @@ def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(engine: E
     test = model_page()
     assert f"{cache_size()} in {encoded_folder()}" in [text.value for text in test.text]
     long_ago = time.time() - 31 * 86_400
-    old = sorted(Path(encoded_folder()).rglob("*.npz"))[0]
+    old = sorted(Path(encoded_folder()).rglob("*.safetensors"))[0]
     os.utime(old, (long_ago, long_ago))
     test = checked(test.button("encoded_old").click().run())
     assert not old.exists() and cache_size().files == n - 1

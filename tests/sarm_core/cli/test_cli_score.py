@@ -128,10 +128,10 @@ def test_a_json_array_and_blank_lines_are_read_too(place, model):
 def test_more_rows_than_one_chunk_keep_their_order(place, model, monkeypatch):
     import sarm_core.score.score_file as module
 
-    assert score(place, model) == 0
+    assert score(place, model, "--no-cache") == 0
     wanted = written(place)
     monkeypatch.setattr(module, "CHUNK", 2)
-    assert score(place, model) == 0
+    assert score(place, model, "--no-cache") == 0
     for row, other in zip(written(place), wanted, strict=True):
         assert row["reward"] == pytest.approx(other["reward"], abs=1e-5)
         assert {k: row[k] for k in row if k not in ("reward", "features")} == {
