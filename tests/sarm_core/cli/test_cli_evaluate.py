@@ -8,7 +8,7 @@ import pytest
 
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
-from sarm_core.score.scorer import Scorer
+from sarm_core.score.encoder import Encoder
 from tests.sarm_core.tiny_models import reference_checkpoint
 
 
@@ -90,7 +90,7 @@ def test_another_steering_does_not_run_the_model(model, tmp_path, steering, monk
     def refuse(*_, **__):
         raise AssertionError("the model ran")
 
-    monkeypatch.setattr(Scorer, "score", refuse)
+    monkeypatch.setattr(Encoder, "encode", refuse)
     assert run(tmp_path, "pairs", source, "--model", model, "--steering", steering, "--out", out) == 0
     steered = json.loads(out.read_text())
     assert steered["scores"] == plain["scores"] and steered["scores_steered"] != plain["scores"]
