@@ -12,12 +12,12 @@ ROOT = str(Path(__file__).resolve().parents[1])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
-import streamlit as st  # noqa: E402
+import streamlit as st
 
-from app.draw.plain_text import plain  # noqa: E402
-from app.session.pages import Page  # noqa: E402
-from feature_db.errors import StoreError  # noqa: E402
-from sarm_core.errors import SarmError  # noqa: E402
+from app.draw.plain_text import plain
+from app.session.pages import Page
+from feature_db.errors import StoreError
+from sarm_core.errors import SarmError
 
 # A file of our own: browsers would fetch a Material icon for the tab from another server.
 ICON = Path(__file__).with_name("icon.svg")

@@ -10,7 +10,6 @@ median of five: reading the independent ratings, the figures of all together, of
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,15 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from report import Figure, arguments, publish  # noqa: E402
-
-from feature_db import FeatureRecord, ModelRecord, Store  # noqa: E402
-from feature_db.label.agreement import alpha, by_pair, over_time, percent  # noqa: E402
-from feature_db.label.events import Event, insert_event  # noqa: E402
-from feature_db.label.ratings import ratings  # noqa: E402
+from benchmarks.report import Figure, arguments, publish
+from feature_db import FeatureRecord, ModelRecord, Store
+from feature_db.label.agreement import alpha, by_pair, over_time, percent
+from feature_db.label.events import Event, insert_event
+from feature_db.label.ratings import ratings
 
 PEOPLE = 20
 

@@ -7,18 +7,16 @@ figure, since the first page does not need it.
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
+from benchmarks.report import Figure, arguments, publish
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, running_app
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from playwright.sync_api import sync_playwright  # noqa: E402
-
-from benchmarks.report import Figure, arguments, publish  # noqa: E402
-from tests.browser.conftest import ARGUMENTS, CHROMIUM, running_app  # noqa: E402
 
 
 def main() -> None:

@@ -7,15 +7,11 @@ so that a machine whose speed drifts does not decide.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from sarm_core import load_sarm

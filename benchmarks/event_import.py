@@ -10,24 +10,19 @@ anybody would notice of the import. A dry run takes no lock.
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from report import Figure, arguments, publish  # noqa: E402
-
-from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store  # noqa: E402
-from feature_db.exchange.event_files import export_events  # noqa: E402
-from feature_db.exchange.merge import import_events  # noqa: E402
-from feature_db.label.events import Event, insert_event  # noqa: E402
-from feature_db.label.labels import Labels  # noqa: E402
-from feature_db.label.queues import Queues  # noqa: E402
-from feature_db.roles import People  # noqa: E402
+from benchmarks.report import Figure, arguments, publish
+from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store
+from feature_db.exchange.event_files import export_events
+from feature_db.exchange.merge import import_events
+from feature_db.label.events import Event, insert_event
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
+from feature_db.roles import People
 
 FEATURES = 20_000
 

@@ -30,8 +30,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "sarm_core" / "demo" / "corpus.jsonl"
 LEAST_RATIO = 0.90

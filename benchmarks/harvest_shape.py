@@ -23,8 +23,6 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 ROOT = Path(__file__).resolve().parents[1]
 M, K, POSITIONS_A_TEXT = 65_536, 192, 20
 

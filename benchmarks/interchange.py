@@ -17,15 +17,12 @@ import lzma
 import os
 import platform
 import resource
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from feature_db import Store
 from feature_db.exchange.neuronpedia_export import export_folder

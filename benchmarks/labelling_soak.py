@@ -20,7 +20,6 @@ import multiprocessing.process
 import os
 import random
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -29,16 +28,12 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from report import Figure, arguments, publish  # noqa: E402
-
-from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store, StoreError  # noqa: E402
-from feature_db.label.labels import Labels  # noqa: E402
-from feature_db.label.queues import Queues  # noqa: E402
-from feature_db.roles import People  # noqa: E402
-from feature_db.sqlite.connection import microseconds  # noqa: E402
+from benchmarks.report import Figure, arguments, publish
+from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store, StoreError
+from feature_db.label.labels import Labels
+from feature_db.label.queues import Queues
+from feature_db.roles import People
+from feature_db.sqlite.connection import microseconds
 
 PEOPLE = 20
 FEATURES = 20_000

@@ -17,7 +17,6 @@ import os
 import random
 import re
 import string
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.features.meaning_search import WEAK
 from benchmarks.report import Figure, arguments, publish

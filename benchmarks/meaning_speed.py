@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import os
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from feature_db import FeatureFilter, FeatureRecord, ModelRecord, Store, SuggestionRecord

@@ -21,16 +21,14 @@ import argparse
 import json
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, AppPage, running_app
 
-from tests.browser.conftest import ARGUMENTS, CHROMIUM, AppPage, running_app  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 LIMIT_MS = 16.0
 CASES = [(8, 8), (50, 32), (200, 32)]

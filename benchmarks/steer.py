@@ -21,7 +21,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,17 +29,13 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "sarm_core")]
-
-from tiny_models import reference_checkpoint  # noqa: E402
-
-from sarm_core import Steering, load_sarm  # noqa: E402
-from sarm_core.features import FeatureMatrix  # noqa: E402
-from sarm_core.prove.benchmarks.pairs import Pairs  # noqa: E402
-from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate  # noqa: E402
-from sarm_core.prove.evaluation_report import pair_numbers  # noqa: E402
-from sarm_core.score.encoded import encode_once  # noqa: E402
+from sarm_core import Steering, load_sarm
+from sarm_core.features import FeatureMatrix
+from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate
+from sarm_core.prove.evaluation_report import pair_numbers
+from sarm_core.score.encoded import encode_once
+from tests.sarm_core.tiny_models import reference_checkpoint
 
 LIMIT_SECONDS = 1.0
 STEERED = 32

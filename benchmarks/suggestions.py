@@ -15,7 +15,6 @@ from __future__ import annotations
 import lzma
 import random
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +22,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from feature_db import Store

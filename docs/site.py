@@ -9,14 +9,11 @@ import argparse
 import ast
 import posixpath
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
 
 COMMANDS_MARK = "<!-- commands -->"
 WIDTH = 88  # columns of a help text, on every machine

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched and TRL reports nothing
-sys.path.insert(0, str(Path(__file__).parents[1]))  # run from a checkout without installing it
 
 import numpy as np
 import torch

@@ -96,6 +96,17 @@ def test_what_is_imported_is_declared(folder, extras):
         assert packages & declared, f"{folder} imports {name}: name it in pyproject.toml and requirements.txt"
 
 
+def test_only_the_app_looks_for_the_packages_by_its_place():
+    """Everything else runs where the project is installed, as `make setup` does; Streamlit may be called without."""
+    of_its_own = re.compile(r"^\s*sys\.path(\.(insert|append|extend)\(|\[.*\]\s*=)|noqa: E402", re.MULTILINE)
+    folders = ("app", "sarm_core", "feature_db", "benchmarks", "examples", "docs")
+    found = [path for name in folders for path in (ROOT / name).rglob("*.py")]
+    assert len(found) > 250
+    assert [p for p in found if of_its_own.search(p.read_text(encoding="utf-8"))] == [
+        ROOT / "app" / "main.py"
+    ]
+
+
 # -- the wheel -------------------------------------------------------------------------------------------
 
 

@@ -6,21 +6,18 @@ python docs/schemas/write.py        writes the *.schema.json beside this file; a
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-if str(HERE.parents[1]) not in sys.path:
-    sys.path.insert(0, str(HERE.parents[1]))
-
-from feature_db.exchange import event_files  # noqa: E402
-from feature_db.label.events import EVENT_KINDS  # noqa: E402
-from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT  # noqa: E402
-from sarm_core import steering  # noqa: E402
-from sarm_core.report import evaluation_json as evaluation  # noqa: E402
+from feature_db.exchange import event_files
+from feature_db.label.events import EVENT_KINDS
+from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
+from sarm_core import steering
+from sarm_core.report import evaluation_json as evaluation
 
 Schema = dict[str, Any]
+
+HERE = Path(__file__).resolve().parent
 
 
 def schemas() -> dict[str, Schema]:

@@ -30,14 +30,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
+import numpy as np
+from tqdm import tqdm
 
-import numpy as np  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-from examples.over_refusal.document import multiplier_curve, write_page  # noqa: E402
-from examples.over_refusal.study import (  # noqa: E402
+from examples.over_refusal.document import multiplier_curve, write_page
+from examples.over_refusal.study import (
     ITEMS,
     MULTIPLIERS,
     RULE,
@@ -49,18 +46,20 @@ from examples.over_refusal.study import (  # noqa: E402
     matched_draws,
     outcome,
 )
-from feature_db import Store  # noqa: E402
-from sarm_core import load_sarm  # noqa: E402
-from sarm_core.__main__ import main as sarm_core_command  # noqa: E402
-from sarm_core.errors import SarmError  # noqa: E402
-from sarm_core.features import FeatureMatrix  # noqa: E402
-from sarm_core.files import whole_file  # noqa: E402
-from sarm_core.prove.benchmarks.pairs import Pairs  # noqa: E402
-from sarm_core.prove.strength import strength_curve  # noqa: E402
-from sarm_core.report.html_report import FeatureNote, html_report, read_contrast  # noqa: E402
-from sarm_core.report.store_notes import notes_of  # noqa: E402
-from sarm_core.score.encoded import encode_once  # noqa: E402
-from sarm_core.steering import Steering  # noqa: E402
+from feature_db import Store
+from sarm_core import load_sarm
+from sarm_core.__main__ import main as sarm_core_command
+from sarm_core.errors import SarmError
+from sarm_core.features import FeatureMatrix
+from sarm_core.files import whole_file
+from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.strength import strength_curve
+from sarm_core.report.html_report import FeatureNote, html_report, read_contrast
+from sarm_core.report.store_notes import notes_of
+from sarm_core.score.encoded import encode_once
+from sarm_core.steering import Steering
+
+ROOT = Path(__file__).resolve().parents[2]
 
 QUESTION = "Does silencing the features behind refusals win harmless requests back, and what does it cost?"
 

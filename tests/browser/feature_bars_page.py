@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import html
 import json
-import sys
 import time
-from pathlib import Path
 
 import streamlit as st
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from app.components.feature_bars import Bar, feature_bars
 

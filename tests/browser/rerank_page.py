@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import html
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from scipy import sparse
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from app.components.rerank import as_steering, from_steering, rerank
 from sarm_core import Steering

@@ -18,10 +18,8 @@ def soak() -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # the processes find their function under this name
-    before = list(sys.path)
     spec.loader.exec_module(module)
     yield module
-    sys.path[:] = before
     del sys.modules[spec.name]
 
 
