@@ -27,6 +27,7 @@ from app.prove.rewrites_view import rewrites_section
 from app.session import session
 from app.session.engine import Engine, FeatureNote
 from app.session.link import open_link, update_link
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.demo import corpus
 from sarm_core.errors import SarmError
 from sarm_core.find.bias_pairs import BIASES
@@ -34,7 +35,6 @@ from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from
 from sarm_core.find.suspicious import keep_trusted
 from sarm_core.find.tables import WIDE_PROMPTS
 from sarm_core.prove.benchmarks.rm_bench import STYLES
-from sarm_core.prove.comparison import FEWEST_PROMPTS
 from sarm_core.text.answers import read_answers
 
 SOURCES = (

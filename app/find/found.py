@@ -13,11 +13,11 @@ import plotly.graph_objects as go
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.demo.corpus import CORPUS, answers
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import Encodings, Sides
-from sarm_core.prove.comparison import FEWEST_PROMPTS
 from sarm_core.prove.corpus import encoded_corpus, positions
 from sarm_core.score.encoded import Progress
 from sarm_core.text.answers import Answers

@@ -123,8 +123,8 @@ def _sides(options: argparse.Namespace) -> Sides:
 
 
 def _report(result: Found, encodings: Encodings, path: Path, max_length: int) -> None:
+    from sarm_core.bootstrap import FEWEST_PROMPTS
     from sarm_core.find.tables import WIDE_PROMPTS
-    from sarm_core.prove.comparison import FEWEST_PROMPTS
 
     what = (
         f"{result.n_chosen} pairs"

@@ -19,14 +19,13 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import sparse
 
+from sarm_core.bootstrap import FEWEST_PROMPTS, KeptDraws, block_of
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.prove.comparison import FEWEST_PROMPTS
 
 __all__ = ["Contrast", "contrast", "salience"]
 
 Floats = npt.NDArray[np.float64]
-_BLOCK_BYTES = 64_000_000
 
 
 def salience(chosen_sums: npt.ArrayLike, rejected_sums: npt.ArrayLike) -> Floats:
@@ -286,7 +285,7 @@ def _prompt_groups(
 
 
 class _Draws:
-    """How often each prompt is drawn in each resample, uint16 [prompts, resamples].
+    """The prompts of both sides, drawn anew; `left` [n] and `right` [m] number the prompt of each answer.
 
     Prompts that answer on both sides, only chosen and only rejected are drawn within their own kind, so
     that no resample loses a whole side.
@@ -295,16 +294,10 @@ class _Draws:
     def __init__(
         self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], resamples: int, seed: int
     ) -> None:
-        self.left, self.right, self.resamples = left, right, resamples
-        n = int(max(left.max(), right.max())) + 1
-        kind = np.isin(np.arange(n), left) + 2 * np.isin(np.arange(n), right)
-        rng = np.random.default_rng(seed)
-        self.counts = np.zeros((n, resamples), dtype=np.uint16)
-        for each in np.unique(kind):
-            members = np.flatnonzero(kind == each)
-            for r in range(resamples):
-                drawn = rng.integers(0, members.size, members.size)
-                self.counts[members, r] = np.bincount(drawn, minlength=members.size)
+        self.left, self.right = left, right
+        self.n = int(max(left.max(), right.max())) + 1
+        kinds = np.isin(np.arange(self.n), left) + 2 * np.isin(np.arange(self.n), right)
+        self.kept = KeptDraws(kinds, resamples, seed)
 
     def salience(
         self,
@@ -337,32 +330,22 @@ class _Draws:
         width = left.shape[1]
         low, high = np.empty(width), np.empty(width)
         left_by_prompt, right_by_prompt = self._by_prompt(left, self.left), self._by_prompt(right, self.right)
-        step = max(1, _BLOCK_BYTES // (8 * 4 * self.resamples))
+        step = block_of(8 * 4 * self.kept.resamples)
         for start in range(0, width, step):
             block = slice(start, min(start + step, width))
             values = statistic(
-                self._times_counts(left_by_prompt[:, block]), self._times_counts(right_by_prompt[:, block])
+                self.kept.totals(left_by_prompt[:, block]), self.kept.totals(right_by_prompt[:, block])
             )
             low[block], high[block] = np.quantile(values, quantiles, axis=1)
         return low, high
 
     def _weighted(self, column: sparse.csr_matrix, groups: npt.NDArray[np.int64]) -> Floats:
-        return self._times_counts(self._by_prompt(column, groups))[0]
+        return self.kept.totals(self._by_prompt(column, groups))[0]
 
     def _by_prompt(self, csr: sparse.csr_matrix, groups: npt.NDArray[np.int64]) -> sparse.csc_matrix:
         """Rows summed within each prompt, [prompts, columns]."""
         member = sparse.csr_matrix(
             (np.ones(groups.size), (groups, np.arange(groups.size))),
-            shape=(self.counts.shape[0], groups.size),
+            shape=(self.n, groups.size),
         )
         return sparse.csc_matrix(member @ csr)
-
-    def _times_counts(self, by_prompt: sparse.csc_matrix) -> Floats:
-        """[columns, resamples]; the counts are widened to float64 a block of resamples at a time."""
-        transposed = sparse.csr_matrix(by_prompt.T)
-        out = np.empty((transposed.shape[0], self.resamples))
-        step = max(1, _BLOCK_BYTES // (8 * self.counts.shape[0]))
-        for start in range(0, self.resamples, step):
-            block = slice(start, min(start + step, self.resamples))
-            out[:, block] = transposed @ self.counts[:, block].astype(np.float64)
-        return out

@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sarm_core.bootstrap import FEWEST_PROMPTS, interval, redrawn
 from sarm_core.errors import SarmError
 from sarm_core.prove.benchmarks.scores import Floats, Leaf, Result, json_number
 
-__all__ = ["FEWEST_PROMPTS", "Comparison", "compare"]
-
-FEWEST_PROMPTS = 10
-"""Below this no interval is drawn: a bootstrap of one prompt is always sure, and of a few still far too sure."""
-
-_BLOCK_BYTES = 64_000_000
+__all__ = ["Comparison", "compare"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,6 @@ def compare(
         raise SarmError("these results come from different benchmarks: load it once and score it twice")
     drawn_before, drawn_after = _resampled(before, after, resamples, seed)
     counts, prompts = before.counts(), before.prompts()
-    quantiles = np.array([(1 - confidence) / 2, (1 + confidence) / 2])
     rows = []
     for name, value in before.scores.items():
         row: dict[str, Any] = {
@@ -106,21 +101,12 @@ def compare(
         if resamples > 0 and prompts[name] >= fewest_prompts:
             one, two = drawn_before[name], drawn_after[name]
             for prefix, draws in (("", two - one), ("before_", one), ("after_", two)):
-                row[f"{prefix}low"], row[f"{prefix}high"] = _interval(draws, quantiles)
+                row[f"{prefix}low"], row[f"{prefix}high"] = interval(draws, confidence)
         else:
             for prefix in ("", "before_", "after_"):
                 row[f"{prefix}low"] = row[f"{prefix}high"] = np.nan
         rows.append(row)
     return Comparison(before, after, pd.DataFrame(rows), _flips(before, after), confidence, resamples, seed)
-
-
-def _interval(draws: Any, quantiles: Floats) -> tuple[float, float]:
-    values = np.atleast_1d(np.asarray(draws, dtype=np.float64))
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return np.nan, np.nan
-    low, high = np.quantile(values, quantiles)
-    return float(low), float(high)
 
 
 def _resampled(
@@ -137,7 +123,7 @@ def _resampled(
         n = max((int(leaf.prompts.max()) + 1 for leaf, _ in leaves if leaf.prompts.size), default=1)
         # Rows: items, sum before, sum after of each leaf; columns: prompts.
         by_prompt = np.concatenate([_by_prompt(one, two, n) for one, two in leaves])
-        totals = _redrawn(by_prompt, resamples, np.random.default_rng([seed, number]))
+        totals = redrawn(by_prompt, resamples, np.random.default_rng([seed, number]))
         for position, (leaf, _) in enumerate(leaves):
             items, sum_before, sum_after = totals[3 * position : 3 * position + 3]
             for into, total in ((drawn[0], sum_before), (drawn[1], sum_after)):
@@ -153,19 +139,6 @@ def _by_prompt(one: Leaf, two: Leaf, n: int) -> Floats:
             np.bincount(two.prompts, weights=two.values, minlength=n),
         ]
     )
-
-
-def _redrawn(by_prompt: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """`by_prompt` [k, prompts] summed over `resamples` draws of as many prompts, [k, resamples]."""
-    n = by_prompt.shape[1]
-    out = np.empty((by_prompt.shape[0], resamples))
-    step = max(1, _BLOCK_BYTES // (16 * n))
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
-        picks = rng.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
-        counts = np.bincount(picks.ravel(), minlength=size * n).reshape(size, n)
-        out[:, start : start + size] = by_prompt @ counts.T.astype(np.float64)
-    return out
 
 
 def _flips(before: Result, after: Result) -> pd.DataFrame:

@@ -198,7 +198,7 @@ def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
         )
         for _ in range(2)
     )
-    monkeypatch.setattr("sarm_core.find.contrast._BLOCK_BYTES", 4_000_000)
+    monkeypatch.setattr("sarm_core.bootstrap.BLOCK_BYTES", 4_000_000)
     tracemalloc.start()
     found = contrast(left, right, resamples=resamples)
     peak = tracemalloc.get_traced_memory()[1]
@@ -210,7 +210,7 @@ def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
 def test_blocks_do_not_change_the_intervals(monkeypatch):
     left, right = matrix(some(5, 12, 30)), matrix(some(6, 8, 30))
     whole = contrast(left, right, paired=False, resamples=50).table
-    monkeypatch.setattr("sarm_core.find.contrast._BLOCK_BYTES", 4000)
+    monkeypatch.setattr("sarm_core.bootstrap.BLOCK_BYTES", 4000)
     assert contrast(left, right, paired=False, resamples=50).table.equals(whole)
 
 
