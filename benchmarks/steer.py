@@ -33,7 +33,6 @@ from sarm_core import Steering, load_sarm
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate
-from sarm_core.prove.evaluation_report import pair_numbers
 from sarm_core.score.encoded import encode_once
 from tests.sarm_core.tiny_models import reference_checkpoint
 
@@ -53,7 +52,7 @@ def pairs(n: int) -> Pairs:
         {"chosen_input_ids": ids(), "rejected_input_ids": ids(), "subset": SUBSETS[i % len(SUBSETS)]}
         for i in range(n)
     ]
-    return Pairs.from_rows([("synthetic", i + 1, row) for i, row in enumerate(rows)], [], False)
+    return Pairs.from_rows([("synthetic", i + 1, row) for i, row in enumerate(rows)])
 
 
 def steerings(matrix: FeatureMatrix, repeats: int) -> list[Steering]:
@@ -91,7 +90,7 @@ def run(folder: Path, n_pairs: int, repeats: int) -> dict[str, Any]:
     if stored.reused != len(matrix) or not np.array_equal(matrix.rewards, first.matrix.rewards):
         raise SystemExit("the stored activations were not used, or are not the encoded ones")
     before = evaluate(benchmark, matrix)
-    index = pair_numbers(benchmark)
+    index = benchmark.pair_numbers
 
     def whole(steering: Steering) -> int:
         compared = compare(before, evaluate(benchmark, matrix, steering))

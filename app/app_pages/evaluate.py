@@ -30,13 +30,13 @@ from app.session.engine import Engine
 from app.session.link import open_link, update_link
 from app.session.person import person
 from app.steer.strip import steering_strip
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.errors import SarmError
-from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.prove.benchmarks.registry import BENCHMARKS
 from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluate import Collateral
 from sarm_core.prove.strength import strength_curve
 
-KINDS = {"pairs": "pairs", "RM-Bench": "rm-bench", "RewardBench 2": "rewardbench2"}
 COMPLEMENTS = ("none", "this tool's corpus", "my file")
 SHOWN_FLIPS = 500
 
@@ -78,7 +78,15 @@ def choose(engine: Engine) -> None:
 
 def from_files(engine: Engine) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kind = st.segmented_control("Format", list(KINDS), default="pairs", required=True, key="eval_kind")
+        kinds = list(BENCHMARKS)
+        kind = st.segmented_control(
+            "Format",
+            kinds,
+            default=kinds[0],
+            format_func=lambda kind: BENCHMARKS[kind].title,
+            required=True,
+            key="eval_kind",
+        )
         beside = st.segmented_control(
             "Complement",
             COMPLEMENTS,
@@ -90,12 +98,8 @@ def from_files(engine: Engine) -> None:
         skip_bad = st.toggle(
             "Leave bad rows out", key="eval_skip", help="They are counted and listed, never hidden"
         )
-    hints = {
-        "pairs": "Rows of `prompt` + `chosen` + `rejected`, with an optional `subset`, `domain` or `source`.",
-        "RM-Bench": "Rows of `prompt` + three `chosen` + three `rejected` (concise, plain, markdown) with a `domain`.",
-        "RewardBench 2": "Rows of `prompt` + `chosen` + `rejected` lists with `num_correct` and `subset`.",
-    }
-    st.caption(hints[kind or "pairs"] + " JSONL, JSON or Parquet; several files make one benchmark.")
+    hint = BENCHMARKS[kind or kinds[0]].hint
+    st.caption(f"{hint} JSONL, JSON or Parquet; several files make one benchmark.")
     files = st.file_uploader(
         "Files",
         type=["jsonl", "json", "parquet"],
@@ -123,7 +127,7 @@ def from_files(engine: Engine) -> None:
                     lambda: evaluate_upload(
                         engine,
                         given,
-                        KINDS[kind or "pairs"],
+                        kind or kinds[0],
                         skip_bad=skip_bad,
                         complement=complement,
                         progress=progress,

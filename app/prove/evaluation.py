@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,9 @@ from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine
 from sarm_core.demo.corpus import CORPUS as CORPUS_FILE
 from sarm_core.demo.corpus import answers as corpus_answers
-from sarm_core.errors import RowError, SarmError
+from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove import comparison as changes
-from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
-from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
 from sarm_core.prove.benchmarks.scores import json_number
 from sarm_core.prove.complement import BY_PROMPT, file_pairs, prompt_pairs
 from sarm_core.prove.corpus import CORPUS_SETS, encoded_corpus, positions
@@ -37,9 +34,9 @@ from sarm_core.prove.evaluate import (
     evaluate,
     load_benchmark,
 )
-from sarm_core.prove.evaluation_report import conversation_places, flip_row, pair_numbers
+from sarm_core.prove.evaluation_report import flip_row
 from sarm_core.provenance import bytes_facts, file_facts
-from sarm_core.report.verdict import KINDS, headline_names, row_verdict
+from sarm_core.report.verdict import KINDS, row_verdict
 from sarm_core.score.encoded import Encoded, Progress, encode_once
 from sarm_core.steering import Steering
 from sarm_core.text.answers import read_answers
@@ -142,12 +139,12 @@ def evaluate_upload(
         benchmark = load_benchmark(kind, paths, skip_bad=skip_bad)
         other = None if complement is None else _complement(engine, complement, progress)
         encoded = encode_once(
-            engine.scorer, benchmark.conversations, places=conversation_places(benchmark), progress=progress
+            engine.scorer, benchmark.conversations, places=benchmark.places, progress=progress
         )
     names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
     return Evaluated(
         ", ".join(name for name, _ in files),
-        _under_own_names(benchmark, names),
+        benchmark.under_names(names),
         encoded.matrix,
         None if other is None else other.encoded.matrix,
         "" if other is None else other.title,
@@ -191,19 +188,6 @@ def _complement(engine: Engine, given: tuple[str, bytes], progress: Progress | N
     return _Complement(encoded, pairs, pairing, given[0], given[0], bytes_facts(*given))
 
 
-def _under_own_names(benchmark: Benchmark, names: dict[str, str]) -> Benchmark:
-    """The benchmark with the names people know their files by, instead of those of a folder that is gone."""
-    assert isinstance(benchmark, Pairs | RMBench | RewardBench2)
-    return replace(
-        benchmark,
-        items=tuple(replace(item, source=names.get(item.source, item.source)) for item in benchmark.items),
-        skipped=tuple(
-            RowError(error.reason, source=names.get(str(error.source), error.source), row=error.row)
-            for error in benchmark.skipped
-        ),
-    )
-
-
 def outcome(of: Evaluated, steering: Steering) -> Outcome:
     """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
     before, after = evaluate(of.benchmark, of.matrix), evaluate(of.benchmark, of.matrix, steering)
@@ -215,7 +199,7 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
         moved_elsewhere = collateral(*elsewhere, of.complement_pairs, ranked=ranking.rewards(of.complement))
     return Outcome(
         compare(before, after),
-        collateral(*own, pair_numbers(of.benchmark), ranked=ranking.rewards(of.matrix)),
+        collateral(*own, of.benchmark.pair_numbers, ranked=ranking.rewards(of.matrix)),
         distribution(*own),
         moved_elsewhere,
         None if elsewhere is None else distribution(*elsewhere),
@@ -225,7 +209,7 @@ def outcome(of: Evaluated, steering: Steering) -> Outcome:
 def score_names(of: Evaluated, *, every: bool = False) -> list[str]:
     """The benchmark's scores as the report orders them; the parts under domains and subsets on request."""
     names = list(of.benchmark.result(of.matrix.rewards).scores)
-    return names if every else headline_names(names, of.benchmark.kind)
+    return names if every else of.benchmark.headlines(names)
 
 
 def score_rows(found: Outcome, names: Sequence[str]) -> pd.DataFrame:
@@ -250,7 +234,7 @@ def flip_comparison(of: Evaluated, flip: pd.Series) -> tuple[Comparison, int, in
     Raises SarmError for token ids, which have no text to show.
     """
     benchmark, item = of.benchmark, int(flip["item"])
-    named = _answers_of_item(benchmark, item)
+    named = {answer.number: answer.name for answer in benchmark.items[item].answers}
     named |= {int(flip["right"]): named.get(int(flip["right"]), "right")}
     named |= {int(flip["wrong"]): named.get(int(flip["wrong"]), "wrong")}
     conversations = benchmark.conversations
@@ -275,21 +259,6 @@ def flip_file(of: Evaluated, found: Outcome, ending: str) -> str:
     if ending == "csv":
         return as_csv(pd.DataFrame(rows))
     return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def _answers_of_item(benchmark: Benchmark, item: int) -> dict[int, str]:
-    """Conversation number -> what it is, right ones first."""
-    if isinstance(benchmark, RMBench):
-        sides = (("right", benchmark.right[item]), ("wrong", benchmark.wrong[item]))
-        return {
-            int(c): f"{side}, {style}" for side, row in sides for c, style in zip(row, STYLES, strict=True)
-        }
-    if isinstance(benchmark, RewardBench2):
-        of = benchmark.completions[item]
-        return {**dict.fromkeys(of.right, "right"), **dict.fromkeys(of.wrong, "wrong")}
-    if isinstance(benchmark, Pairs):
-        return {int(benchmark.chosen[item]): "chosen", int(benchmark.rejected[item]): "rejected"}
-    return {}
 
 
 def distribution_chart(found: Distribution) -> go.Figure:

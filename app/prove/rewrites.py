@@ -16,7 +16,6 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.corpus import CORPUS_SETS
-from sarm_core.prove.evaluate import load_benchmark
 from sarm_core.prove.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
 from sarm_core.score.encoded import Progress, encode_once
 from sarm_core.steering import Steering
@@ -86,9 +85,7 @@ def check_upload(
 ) -> Rewritten:
     """Pairs of an uploaded file. Raises RowError naming the upload and the row, SarmError."""
     with uploaded(file) as (path,):
-        benchmark = load_benchmark("pairs", path)
-        assert isinstance(benchmark, Pairs)
-        return _encoded(engine, file[0], benchmark, rules, most, progress)
+        return _encoded(engine, file[0], Pairs.read(path), rules, most, progress)
 
 
 def _encoded(

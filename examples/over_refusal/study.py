@@ -19,8 +19,8 @@ import pandas as pd
 from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.features import FeatureMatrix
 from sarm_core.find.contrast import Contrast, contrast
+from sarm_core.prove.benchmarks.benchmark import Benchmark
 from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.benchmarks.scores import Benchmark
 from sarm_core.prove.corpus import encoded_corpus
 from sarm_core.score.encoded import Progress
 from sarm_core.score.scorer import Scorer
@@ -121,7 +121,7 @@ def held_out(items: Path = ITEMS) -> Pairs:
                 )
                 row = {"id": f"{item['id']}:{a}{r}", "prompt": item["prompt"], "subset": item["subset"]}
                 rows.append((items.name, number, {**row, "chosen": chosen, "rejected": rejected}))
-    return Pairs.from_rows(rows, [], False)
+    return Pairs.from_rows(rows)
 
 
 def outcome(

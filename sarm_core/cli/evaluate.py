@@ -10,8 +10,6 @@ from sarm_core.cli.options import add_encoding_options, whole_number
 
 __all__ = ["Evaluate"]
 
-KIND_NAMES = ("rm-bench", "rewardbench2", "pairs", "corpus")
-
 
 class Evaluate(Command):
     """A benchmark in, its figures without and with a steering out."""
@@ -20,7 +18,10 @@ class Evaluate(Command):
     help = "score a benchmark, before and after a steering"
 
     def add(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("kind", choices=KIND_NAMES, metavar="|".join(KIND_NAMES))
+        from sarm_core.prove.benchmarks.registry import BENCHMARKS
+
+        kinds = (*BENCHMARKS, "corpus")
+        parser.add_argument("kind", choices=kinds, metavar="|".join(kinds))
         parser.add_argument(
             "files",
             type=Path,

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.cli.options import encoding_of, loaded, steering_of
 from sarm_core.demo.corpus import CORPUS, answers
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.files import whole_file
 from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.comparison import FEWEST_PROMPTS
 from sarm_core.prove.complement import BY_PROMPT, file_pairs, prompt_pairs
 from sarm_core.prove.corpus import CORPUS_SETS, encoded_corpus, positions
 from sarm_core.prove.evaluate import Benchmark, load_benchmark
-from sarm_core.prove.evaluation_report import conversation_places, evaluation_report
+from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.provenance import file_facts, model_facts, versions
 from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
@@ -119,7 +119,7 @@ def _from_files(
     options: argparse.Namespace, scorer: Scorer, benchmark: Benchmark, other: Answers | None
 ) -> _Answers:
     with encoding_of(options) as how:
-        encoded = encode_once(scorer, benchmark.conversations, places=conversation_places(benchmark), **how)
+        encoded = encode_once(scorer, benchmark.conversations, places=benchmark.places, **how)
     files = [file_facts(path) for path in options.files]
     if other is None:
         return _Answers(encoded.matrix, encoded.n_cut, (encoded,), files)

@@ -47,7 +47,6 @@ class Perturb(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.files import whole_file
         from sarm_core.prove.benchmarks.pairs import Pairs
-        from sarm_core.prove.evaluate import load_benchmark
         from sarm_core.prove.perturb import Perturbation, perturb, scores_from, versions_of
         from sarm_core.prove.perturb_report import FORMAT, perturbation_report
         from sarm_core.provenance import file_facts, model_facts, versions
@@ -58,8 +57,7 @@ class Perturb(Command):
         steering = steering_of(options)
         rules = [name.replace("-", " ") for name in options.rule or REWRITES]
         rules = list(dict.fromkeys(rules))
-        benchmark = load_benchmark("pairs", options.files, skip_bad=options.skip_bad)
-        assert isinstance(benchmark, Pairs)
+        benchmark = Pairs.read(options.files, skip_bad=options.skip_bad)
         files = [file_facts(path) for path in options.files]
         scorer = loaded(options)
         if steering is not None:

@@ -17,7 +17,6 @@ from sarm_core.find.bias_pairs import bias_pairs, style_pairs
 from sarm_core.find.contrast import Contrast, contrast
 from sarm_core.find.suspicious import suspicious_pairs
 from sarm_core.prove.benchmarks.rm_bench import RMBench
-from sarm_core.prove.evaluate import load_benchmark
 from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
 from sarm_core.text.answers import Answers, Reader, read_answers
@@ -205,17 +204,15 @@ def from_styles(path: str | Path, with_style: str, without_style: str) -> Sides:
 
     Raises RowError for a bad row, SarmError for an unknown style.
     """
-    benchmark = load_benchmark("rm-bench", path)
-    assert isinstance(benchmark, RMBench)
+    benchmark = RMBench.read(path)
     pairs = style_pairs(benchmark, with_style, without_style)
-    by_item = {int(c): item for item, row in enumerate(benchmark.right) for c in row}
-    by_item |= {int(c): item for item, row in enumerate(benchmark.wrong) for c in row}
+    # Of an answer that several rows hold, the last row is its place.
+    places = {answer.number: (item.source, item.row) for item in benchmark.items for answer in item.answers}
 
     def side(numbers: npt.NDArray[np.int64]) -> Answers:
-        items = [benchmark.items[by_item[int(c)]] for c in numbers]
         return Answers(
             tuple(benchmark.conversations[int(c)] for c in numbers),
-            tuple((item.source, item.row) for item in items),
+            tuple(places[int(c)] for c in numbers),
         )
 
     return Sides(

@@ -24,7 +24,7 @@ def quality_pairs() -> Pairs:
     for group in by_prompt().values():
         best = max(group, key=lambda a: a.quality)
         rows += [_pair(best, other, best.category) for other in group if other.quality < best.quality]
-    return Pairs.from_rows(rows, [], False)
+    return Pairs.from_rows(rows)
 
 
 def refusal_pairs() -> Pairs:
@@ -46,7 +46,7 @@ def refusal_pairs() -> Pairs:
             for refusing in by_value.get("refusing", [])
             for complying in by_value.get("complying", [])
         ]
-    return Pairs.from_rows(rows, [], False)
+    return Pairs.from_rows(rows)
 
 
 def _pair(chosen: CorpusAnswer, rejected: CorpusAnswer, subset: str) -> tuple[str, int, dict[str, Any]]:

@@ -8,25 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.features import FeatureMatrix
-from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
-from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.prove.benchmarks.scores import json_number
 from sarm_core.prove.collateral import Distribution
-from sarm_core.prove.comparison import FEWEST_PROMPTS, Comparison
+from sarm_core.prove.comparison import Comparison
 from sarm_core.prove.evaluate import Benchmark, collateral, compare, distribution, evaluate
-from sarm_core.prove.steered_features import item_pairs, steered_features
+from sarm_core.prove.steered_features import steered_features
 from sarm_core.prove.strength import strength_curve
 from sarm_core.steering import Steering
-from sarm_core.text.rows import Place
 
 __all__ = [
     "FORMAT",
-    "conversation_places",
     "evaluation_report",
     "flip_row",
-    "pair_numbers",
 ]
 
 FORMAT = "sarm-evaluation/1"
@@ -81,7 +76,7 @@ def evaluation_report(
     report["flips"] = [flip_row(benchmark, flip) for flip in body["flips"]]
     own = matrix.rewards, steering.rewards(matrix)
     ranking = steering.without_offsets()
-    report["collateral"] = collateral(*own, pair_numbers(benchmark), ranked=ranking.rewards(matrix)).to_dict()
+    report["collateral"] = collateral(*own, benchmark.pair_numbers, ranked=ranking.rewards(matrix)).to_dict()
     report["distribution"] = _distribution(distribution(*own))
     report["steered_features"] = steered_features(benchmark, matrix, steering)
     if steering.can_rerank() and not steering.set:
@@ -94,31 +89,6 @@ def evaluation_report(
             "pairing": complement_pairing,
         }
     return report
-
-
-def pair_numbers(benchmark: Benchmark) -> np.ndarray:
-    """Every right against every wrong answer of each item, int [pairs, 2], each pair once."""
-    _, right, wrong = item_pairs(benchmark)
-    return np.unique(np.stack([right, wrong], axis=1), axis=0)
-
-
-def conversation_places(benchmark: Benchmark) -> list[Place]:
-    """The file and row in which each conversation first appears."""
-    places: list[Place | None] = [None] * len(benchmark.conversations)
-
-    def add(item: int, conversations: np.ndarray | tuple[int, ...]) -> None:
-        for conversation in conversations:
-            if places[conversation] is None:
-                places[conversation] = (benchmark.items[item].source, benchmark.items[item].row)
-
-    for item in range(len(benchmark.items)):
-        if isinstance(benchmark, Pairs):
-            add(item, (int(benchmark.chosen[item]), int(benchmark.rejected[item])))
-        elif isinstance(benchmark, RMBench):
-            add(item, np.concatenate([benchmark.right[item], benchmark.wrong[item]]))
-        elif isinstance(benchmark, RewardBench2):
-            add(item, (*benchmark.completions[item].right, *benchmark.completions[item].wrong))
-    return [place or ("the benchmark", 0) for place in places]
 
 
 def _intervals(compared: Comparison, side: str) -> dict[str, list[float | None]]:

@@ -9,37 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sarm_core.features import FeatureMatrix
-from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
-from sarm_core.prove.benchmarks.rm_bench import RMBench
-from sarm_core.prove.benchmarks.scores import Benchmark, Floats, Ids, json_number
+from sarm_core.prove.benchmarks.benchmark import Benchmark
+from sarm_core.prove.benchmarks.scores import Floats, Ids, json_number
 from sarm_core.steering import Steering
 
-__all__ = ["item_pairs", "steered_features"]
+__all__ = ["steered_features"]
 
 ALL = "all items"
-
-
-def item_pairs(benchmark: Benchmark) -> tuple[Ids, Ids, Ids]:
-    """Every right against every wrong answer of each item: item, right, wrong, each int [pairs]."""
-    if isinstance(benchmark, Pairs):
-        return np.arange(len(benchmark.items)), benchmark.chosen, benchmark.rejected
-    if isinstance(benchmark, RMBench):
-        item = np.repeat(np.arange(len(benchmark.items)), 9)
-        return item, np.repeat(benchmark.right, 3, axis=1).ravel(), np.tile(benchmark.wrong, 3).ravel()
-    if isinstance(benchmark, RewardBench2):
-        found = np.array(
-            [
-                (i, right, wrong)
-                for i, each in enumerate(benchmark.completions)
-                for right in each.right
-                for wrong in each.wrong
-            ],
-            dtype=np.int64,
-        ).reshape(-1, 3)
-        return found[:, 0], found[:, 1], found[:, 2]
-    decisions = benchmark.result(np.zeros(len(benchmark.conversations))).decisions
-    return decisions.item, decisions.right, decisions.wrong
 
 
 def steered_features(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering) -> dict[str, Any]:
@@ -50,7 +26,7 @@ def steered_features(benchmark: Benchmark, matrix: FeatureMatrix, steering: Stee
     it sums to `after` - `before` of `margins`, because rewards are sums over features. Both are given for all
     items and by subset. Items with a reward that is not finite are in neither; `items` counts the others.
     """
-    item, right, wrong = item_pairs(benchmark)
+    item, right, wrong = benchmark.item_pairs
     before = matrix.exact_rewards
     after = steering.rewards(matrix).astype(np.float64)
     n = len(benchmark.items)

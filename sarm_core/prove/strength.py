@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from sarm_core.bootstrap import block_of
 from sarm_core.errors import SteeringError
 from sarm_core.features import FeatureMatrix
-from sarm_core.prove.benchmarks.scores import Benchmark, Composite, Result
+from sarm_core.prove.benchmarks.benchmark import Benchmark
+from sarm_core.prove.benchmarks.scores import Composite, Result
 from sarm_core.prove.comparison import compare
 from sarm_core.steering import Steering
 
 __all__ = ["at_strength", "strength_curve"]
-
-_BLOCK_BYTES = 64_000_000
 
 
 def at_strength(steering: Steering, strength: float) -> Steering:
@@ -72,7 +72,7 @@ def strength_curve(
 
 def _blocks(results: list[Result], n_leaves: int, n_items: int) -> list[list[Result]]:
     """As many strengths together as fit a block: all of one block share each draw of prompts."""
-    size = max(1, _BLOCK_BYTES // (3 * 8 * max(n_leaves, 1) * max(n_items, 1)))
+    size = block_of(3 * 8 * max(n_leaves, 1) * max(n_items, 1))
     return [results[start : start + size] for start in range(0, len(results), size)]
 
 

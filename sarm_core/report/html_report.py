@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError
+from sarm_core.prove.benchmarks.registry import known
 from sarm_core.report.curves import Series, curve_chart, trade_off_chart
 from sarm_core.report.evaluation_json import checked_evaluation, read_evaluation, steering_of
 from sarm_core.report.evidence import Evidence, FeatureNote, evidence_from_rows, read_contrast
@@ -46,7 +47,6 @@ __all__ = [
 ]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-BENCHMARKS = {"pairs": "preference pairs", "rm-bench": "RM-Bench", "rewardbench2": "RewardBench 2"}
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _header(evaluation: Mapping[str, Any], heading: str, author: str, time: str)
     facts.append(
         join([tag("bdi", cut(name, 120)), " ", tag("code", cut(model["fingerprint"], 12).rstrip("…"))])
     )
-    what = BENCHMARKS.get(evaluation["benchmark"], cut(evaluation["benchmark"], 60))
+    what = known(evaluation["benchmark"]).title or cut(evaluation["benchmark"], 60)
     facts.append(f"{what}, {count(evaluation['items'])} items")
     return tag(
         "header",
@@ -261,7 +261,7 @@ def _own_curves(curves: Sequence[Curve]) -> list[object]:
 
 
 def _title(evaluation: Mapping[str, Any]) -> str:
-    what = BENCHMARKS.get(evaluation["benchmark"], evaluation["benchmark"])
+    what = known(evaluation["benchmark"]).title or evaluation["benchmark"]
     on = ", ".join(cut(file["name"], 60) for file in evaluation.get("files", ())) or what
     return f"{'What a steering changes' if 'steering' in evaluation else 'The plain model'} on {on}"
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.bootstrap import FEWEST_PROMPTS
+from sarm_core.prove.benchmarks.registry import known
 from sarm_core.report.charts import Mark, distribution_chart, dot_chart
 from sarm_core.report.curves import LINE_SERIES, Series, curve_chart, trade_off_chart
 from sarm_core.report.figures import (
@@ -26,7 +27,6 @@ from sarm_core.steering import Steering
 __all__ = ["curve_section", "items_section", "moved_section", "results_section"]
 
 MAX_MARKS = 24
-STYLES = ("concise", "plain", "markdown")
 PROMPT_WIDTH, ANSWER_WIDTH = 260, 420
 DOT_KIND = {"better": "better", "worse": "worse"}
 
@@ -38,7 +38,7 @@ def results_section(evaluation: Mapping[str, Any]) -> list[object]:
     if "steering" not in evaluation:
         return [
             _plain_table(evaluation, names, "Scores of the plain model"),
-            *_style_table(evaluation),
+            *_grid(evaluation),
             *([_more(_plain_table(evaluation, rest, "Every other score"), len(rest))] if rest else []),
         ]
     drawn = names
@@ -67,7 +67,7 @@ def results_section(evaluation: Mapping[str, Any]) -> list[object]:
         parts.append(
             tag("p", f"{len(drawn)} of {len(names)} scores are drawn, those with most items.", class_="note")
         )
-    parts += [_score_table(evaluation, names, "Scores before and after"), *_style_table(evaluation)]
+    parts += [_score_table(evaluation, names, "Scores before and after"), *_grid(evaluation)]
     if rest:
         parts.append(_more(_score_table(evaluation, rest, "Every other score"), len(rest)))
     return parts
@@ -100,7 +100,7 @@ def curve_section(
         parts.append(
             tag("p", f"{LINE_SERIES} of {len(series)} scores are drawn; the table has all.", class_="note")
         )
-    pair = trade_off if trade_off is not None else _two_subsets(evaluation, names)
+    pair = trade_off or known(evaluation["benchmark"]).trade_off(names)
     if pair is not None:
         found = {s.name: s for s in (_series(n, strengths, curve["scores"][n]) for n in curve["scores"])}
         at = [(0.0, "plain model"), (1.0, "as steered"), (2.0, "twice")]
@@ -272,14 +272,16 @@ def _plain_table(evaluation: Mapping[str, Any], names: Sequence[str], caption: s
     )
 
 
-def _style_table(evaluation: Mapping[str, Any]) -> list[Markup]:
-    """RM-Bench's style matrix: the right answer in one style against the wrong one in another."""
+def _grid(evaluation: Mapping[str, Any]) -> list[Markup]:
+    """The scores that the benchmark lays out in rows and columns, such as RM-Bench's matrix of styles."""
     scores = evaluation["scores"]
-    if evaluation["benchmark"] != "rm-bench" or f"{STYLES[0]}>{STYLES[0]}" not in scores:
+    grid = known(evaluation["benchmark"]).grid
+    if grid is None or not any(
+        grid.score(row, column) in scores for row in grid.rows for column in grid.columns
+    ):
         return []
 
-    def cell(right: str, wrong: str) -> object:
-        name = f"{right}>{wrong}"
+    def cell(name: str) -> object:
         if name not in scores:
             return ""
         if "change" not in evaluation:
@@ -294,9 +296,9 @@ def _style_table(evaluation: Mapping[str, Any]) -> list[Markup]:
 
     return [
         table(
-            ["right answer", *(f"wrong: {style}" for style in STYLES)],
-            [[right, *(cell(right, wrong) for wrong in STYLES)] for right in STYLES],
-            caption="By style: how often the right answer in the row's style wins over the wrong one in the column's",
+            [grid.row_title, *(grid.column_title.format(column=column) for column in grid.columns)],
+            [[row, *(cell(grid.score(row, column)) for column in grid.columns)] for row in grid.rows],
+            caption=grid.caption,
         )
     ]
 
@@ -307,13 +309,6 @@ def _more(content: Markup, n: int) -> Markup:
 
 def _series(name: str, strengths: Sequence[float], columns: Mapping[str, Any]) -> Series:
     return Series(name, strengths, columns["value"], columns.get("low"), columns.get("high"))
-
-
-def _two_subsets(evaluation: Mapping[str, Any], names: Sequence[str]) -> tuple[str, str] | None:
-    others = [name for name in names if name != "total"]
-    if evaluation["benchmark"] == "pairs" and len(others) == 2:
-        return others[0], others[1]
-    return None
 
 
 def _no_curve(evaluation: Mapping[str, Any], steering: Steering) -> str:

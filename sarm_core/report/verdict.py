@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sarm_core.prove.comparison import FEWEST_PROMPTS
+from sarm_core.bootstrap import FEWEST_PROMPTS
+from sarm_core.prove.benchmarks.registry import known
 from sarm_core.report.figures import (
     count,
     interval,
@@ -17,7 +18,7 @@ from sarm_core.report.figures import (
 from sarm_core.report.markup import isolated
 from sarm_core.steering import Steering
 
-__all__ = ["KINDS", "headline_names", "headline_scores", "judged", "prompts_of", "row_verdict", "verdict"]
+__all__ = ["KINDS", "headline_scores", "judged", "prompts_of", "row_verdict", "verdict"]
 
 KINDS = {
     "better": ("better", "The interval of the change is above 0."),
@@ -58,17 +59,9 @@ def prompts_of(evaluation: Mapping[str, Any]) -> Mapping[str, int]:
     return found
 
 
-def headline_names(names: Iterable[str], kind: str) -> list[str]:
-    """The scores of a benchmark of `kind` that come first; the cells under domains and subsets are left out.
-
-    Pairs may call their subsets anything, so there all scores are headlines.
-    """
-    return [name for name in names if kind == "pairs" or ("/" not in name and ">" not in name)]
-
-
 def headline_scores(evaluation: Mapping[str, Any]) -> list[str]:
-    """The total and the scores by domain, subset and difficulty (see `headline_names`)."""
-    return headline_names(evaluation["scores"], evaluation["benchmark"])
+    """The total and the scores by domain, subset and difficulty (see `Benchmark.headlines`)."""
+    return known(evaluation["benchmark"]).headlines(evaluation["scores"])
 
 
 def verdict(evaluation: Mapping[str, Any], steering: Steering) -> tuple[str, str, list[str]]:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from sarm_core.bootstrap import interval, redrawn
 from sarm_core.features import FeatureMatrix
 from sarm_core.model.checkpoint import Shape
 from sarm_core.model.sae import TopKSAE, standardise
-from sarm_core.prove.evaluate import load_benchmark
+from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.text.rows import Conversation
 from sarm_core.train.activations import Reader
 from sarm_core.train.data import Pair, prompt_key
@@ -34,7 +35,7 @@ class HeadStudy:
 
     def __init__(self, reader: Reader, pairs: Sequence[Pair], config: RewardConfig):
         self.pairs, self.config = list(pairs), config
-        self.rm_bench = load_benchmark("rm-bench", config.evaluate) if config.evaluate else None
+        self.rm_bench = RMBench.read(config.evaluate) if config.evaluate else None
         bench = list(self.rm_bench.conversations) if self.rm_bench else []
         conversations: dict[Conversation, int] = {}
         for pair in self.pairs:
@@ -86,13 +87,12 @@ class HeadStudy:
         _, prompt = np.unique(keys, return_inverse=True)
         better = (np.asarray(ours) > 0).astype(float) - (np.asarray(theirs) > 0)
         total, count = np.bincount(prompt, weights=better), np.bincount(prompt)
-        rng = np.random.default_rng(self.config.seed)
-        picks = rng.integers(0, len(count), (RESAMPLES, len(count)))
-        low, high = np.percentile(total[picks].sum(1) / count[picks].sum(1), [2.5, 97.5])
+        sums = redrawn(np.stack([total, count]), RESAMPLES, np.random.default_rng(self.config.seed))
+        low, high = interval(sums[0] / sums[1], 0.95)
         return {
             "difference": float(better.mean()),
-            "low": float(low),
-            "high": float(high),
+            "low": low,
+            "high": high,
             "resamples": RESAMPLES,
         }
 

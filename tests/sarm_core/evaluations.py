@@ -40,9 +40,7 @@ def pairs(n: int = 60) -> Pairs:
                 }
                 for i in range(n)
             ]
-        ),
-        [],
-        False,
+        )
     )
 
 
@@ -59,9 +57,7 @@ def rm_bench(n: int = 20) -> RMBench:
                 }
                 for i in range(n)
             ]
-        ),
-        [],
-        False,
+        )
     )
 
 
@@ -80,7 +76,7 @@ def reward_bench2(n: int = 24) -> RewardBench2:
             row["id"] = f"{('ref', 'tied')[i // 3 % 2]}:{i // 6}"
             row["chosen"] = [f"good {i} {j}" for j in range(1 + i // 3 % 2)]
         rows.append(row)
-    return RewardBench2.from_rows(_numbered(rows), [], False)
+    return RewardBench2.from_rows(_numbered(rows))
 
 
 def matrix_for(benchmark: Any, seed: int = 0, nan: int = 0) -> FeatureMatrix:

@@ -2,72 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sarm_core.errors import RowError
-from sarm_core.prove.benchmarks.reading import NumberedRow, usable
-from sarm_core.prove.benchmarks.scores import (
-    ConversationList,
-    Decisions,
-    Ids,
-    Item,
-    Leaf,
-    Result,
-    checked_rewards,
-    counted_notes,
-    identity,
-    numbered,
-)
+from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer
+from sarm_core.prove.benchmarks.scores import Decisions, Ids, Leaf, Result
 from sarm_core.text.answers import pair_of
-from sarm_core.text.rows import Conversation, prompt_of
 
 __all__ = ["Pairs"]
 
 SUBSET_KEYS = ("subset", "domain", "source")
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(Benchmark):
     """Pairs with an optional subset each (`subset`, `domain` or `source` of the row)."""
 
-    conversations: tuple[Conversation, ...]
-    items: tuple[Item, ...]
-    chosen: Ids
-    rejected: Ids
-    prompts: Ids
-    skipped: tuple[RowError, ...] = ()
-    n_repeated: int = 0
-    kind: str = "pairs"
+    kind = "pairs"
+    title = "preference pairs"
+    hint = "Rows of `prompt` + `chosen` + `rejected`, with an optional `subset`, `domain` or `source`."
+    sample = (
+        {
+            "prompt": "Is ice less dense than water?",
+            "chosen": "Yes, so it floats.",
+            "rejected": "No.",
+            "subset": "facts",
+        },
+        {"prompt": "What is 7 x 8?", "chosen": "56", "rejected": "54", "subset": "sums"},
+    )
 
     @classmethod
-    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> Pairs:
-        """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
-        collected, items, pairs, keys = ConversationList(), [], [], []
-        for (source, number, row), (chosen, rejected) in usable(
-            rows, lambda row, _: pair_of(row), skipped, skip
-        ):
-            key, prompt = prompt_of(chosen)
-            subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
-            items.append(Item(identity(row, number), subset, prompt, source, number))
-            pairs.append((collected.add(chosen), collected.add(rejected)))
-            keys.append(key)
-        index = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return cls(
-            collected.conversations(),
-            tuple(items),
-            index[:, 0].copy(),
-            index[:, 1].copy(),
-            numbered(keys),
-            tuple(skipped),
-        )
+    def read_row(cls, row: dict[str, Any], source: str) -> Entry:
+        """A preference row (see `pair_of`)."""
+        chosen, rejected = pair_of(row)
+        subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
+        return Entry((NamedAnswer(chosen, "chosen", True), NamedAnswer(rejected, "rejected", False)), subset)
+
+    @classmethod
+    def headlines(cls, names: Iterable[str]) -> list[str]:
+        """All scores: subsets may be called anything, and have no cells under them."""
+        return list(names)
+
+    @classmethod
+    def trade_off(cls, headlines: Sequence[str]) -> tuple[str, str] | None:
+        """Two subsets, where there are two."""
+        others = [name for name in headlines if name != "total"]
+        return (others[0], others[1]) if len(others) == 2 else None
+
+    @cached_property
+    def chosen(self) -> Ids:
+        """The chosen conversation of each pair, int [items]."""
+        return np.array([item.answers[0].number for item in self.items], dtype=np.int64)
+
+    @cached_property
+    def rejected(self) -> Ids:
+        """The rejected conversation of each pair, int [items]."""
+        return np.array([item.answers[1].number for item in self.items], dtype=np.int64)
 
     def result(self, rewards: npt.ArrayLike) -> Result:
         """Accuracy in all ("total") and per subset; a tie is not a win, NaN loses. Prompts are resampled."""
-        values = checked_rewards(rewards, len(self.conversations))
+        values = self.checked_rewards(rewards)
         right, wrong = values[self.chosen], values[self.rejected]
         credit = (right > wrong).astype(np.float64)
         tied = right == wrong
@@ -77,9 +74,7 @@ class Pairs:
         subsets = np.array([item.subset for item in self.items])
         named = sorted({item.subset for item in self.items if item.subset})
         leaves = [Leaf("total", "pairs", credit, self.prompts)]
-        notes = counted_notes(
-            int(nan.sum()), int(tied.sum()), self.skipped, self.n_repeated, tie_rule="a tie is not a win"
-        )
+        notes = self.notes_on(int(nan.sum()), int(tied.sum()), tie_rule="a tie is not a win")
         for name in named:
             inside = subsets == name
             score = _subset_score(name, named)

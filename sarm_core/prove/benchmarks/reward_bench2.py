@@ -15,31 +15,19 @@ is the mean of the six subsets.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import RowError
-from sarm_core.prove.benchmarks.reading import NumberedRow, usable
-from sarm_core.prove.benchmarks.scores import (
-    Composite,
-    ConversationList,
-    Decisions,
-    Floats,
-    Item,
-    Leaf,
-    Result,
-    checked_rewards,
-    counted_notes,
-    identity,
-    mean_of,
-    numbered,
-)
+from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer, numbered
+from sarm_core.prove.benchmarks.scores import Composite, Decisions, Floats, Leaf, Result, mean_of
 from sarm_core.text.answers import answer_to
-from sarm_core.text.rows import Conversation, is_list, kind_of, prompt_of
+from sarm_core.text.rows import Conversation, is_list, kind_of
 
 __all__ = ["SUBSETS", "RewardBench2"]
 
@@ -67,64 +55,91 @@ class _Completions:
     tie: tuple[str, int] | None
 
 
-@dataclass(frozen=True)
-class RewardBench2:
+class RewardBench2(Benchmark):
     """Items with one or more right answers among several."""
 
-    conversations: tuple[Conversation, ...]
-    items: tuple[Item, ...]
-    completions: tuple[_Completions, ...]
-    prompts: npt.NDArray[np.int64]
-    skipped: tuple[RowError, ...] = ()
-    reader_notes: tuple[str, ...] = ()
-    n_repeated: int = 0
-    kind: str = "rewardbench2"
+    kind = "rewardbench2"
+    title = "RewardBench 2"
+    hint = "Rows of `prompt` + `chosen` + `rejected` lists with `num_correct` and `subset`."
+    sample = (
+        {
+            "id": "1",
+            "prompt": "What is 7 x 8?",
+            "chosen": ["56"],
+            "rejected": ["54", "65", "I do not know."],
+            "num_correct": 1,
+            "subset": "Math",
+        },
+        {
+            "id": "ref:0",
+            "prompt": "Name the sum of 2 and 2.",
+            "chosen": ["4"],
+            "rejected": ["5"],
+            "num_correct": 1,
+            "subset": "Ties",
+        },
+        {
+            "id": "tied:0",
+            "prompt": "Name an even number.",
+            "chosen": ["2", "4"],
+            "rejected": ["3"],
+            "num_correct": 2,
+            "subset": "Ties",
+        },
+    )
 
     @classmethod
-    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> RewardBench2:
-        """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
-        collected, items, completions, keys = ConversationList(), [], [], []
+    def read_row(cls, row: dict[str, Any], source: str) -> Entry:
+        """The subset and all answers; in Ties the two rows of a prompt are redrawn as one."""
+        subset = _subset(row)
+        tie = _tie(row) if subset == "Ties" else None
+        answers, n_right, agrees = _answers(row)
+        return Entry(
+            [
+                NamedAnswer(answer, "right" if place < n_right else "wrong", place < n_right)
+                for place, answer in enumerate(answers)
+            ],
+            subset,
+            redrawn_with=None if tie is None else tie[1],
+            remark="" if agrees else "num_correct is not the number of chosen answers; it was followed",
+        )
+
+    @classmethod
+    def reader(cls) -> Callable[[dict[str, Any], str], Entry]:
+        """Refuses a second Ties row with the id of an earlier one."""
         seen: set[tuple[str, int]] = set()
-        disagreeing = 0
 
-        def read(row: dict[str, Any], _: str) -> tuple[str, Any, Any]:
-            subset = _subset(row)
-            return subset, _tie(row, seen) if subset == "Ties" else None, _answers(row)
-
-        for (source, number, row), (subset, tie, (answers, n_right, agrees)) in usable(
-            rows, read, skipped, skip
-        ):
-            if tie is not None:
+        def read(row: dict[str, Any], source: str) -> Entry:
+            entry = cls.read_row(row, source)
+            if entry.subset == "Ties":
+                tie = _tie(row)
+                if tie in seen:
+                    raise RowError(f"a second Ties row with id {row['id']!r}: was a file given twice?")
                 seen.add(tie)
-            disagreeing += not agrees
-            key, prompt = prompt_of(answers[0])
-            places = [collected.add(answer) for answer in answers]
-            items.append(Item(identity(row, number), subset, prompt, source, number))
-            completions.append(_Completions(tuple(places[:n_right]), tuple(places[n_right:]), tie))
-            keys.append(tie[1] if tie is not None else key)
-        notes: tuple[str, ...] = ()
-        if disagreeing:
-            notes = (
-                f"in {disagreeing} rows num_correct is not the number of chosen answers; it was followed",
+            return entry
+
+        return read
+
+    @cached_property
+    def _completions(self) -> tuple[_Completions, ...]:
+        return tuple(
+            _Completions(
+                tuple(answer.number for answer in item.answers if answer.right),
+                tuple(answer.number for answer in item.answers if not answer.right),
+                _tie_of(item.id) if item.subset == "Ties" else None,
             )
-        return cls(
-            collected.conversations(),
-            tuple(items),
-            tuple(completions),
-            numbered(keys),
-            tuple(skipped),
-            notes,
+            for item in self.items
         )
 
     def result(self, rewards: npt.ArrayLike) -> Result:
         """Subsets, the parts of Ties, and the total; an item with a NaN reward counts as lost."""
-        values = checked_rewards(rewards, len(self.conversations))
+        values = self.checked_rewards(rewards)
         n = len(self.items)
         credit, margin = np.zeros(n), np.full(n, np.nan)
         deciding = np.zeros((n, 2), dtype=np.int64)
         n_nan = n_tied = 0
         gaps: _Gaps = {}
-        for position, each in enumerate(self.completions):
+        for position, each in enumerate(self._completions):
             right, wrong = values[list(each.right)], values[list(each.wrong)]
             unknown = bool(np.isnan(right).any() or np.isnan(wrong).any())
             n_nan += unknown
@@ -149,14 +164,9 @@ class RewardBench2:
             if inside.any():
                 leaves.append(Leaf(name, name, credit[inside], numbered(self.prompts[inside])))
                 present.append(name)
-        notes = counted_notes(
-            n_nan,
-            n_tied,
-            self.skipped,
-            self.n_repeated,
-            tie_rule="outside Ties the credit is split, in Ties a tie is lost",
+        notes = self.notes_on(
+            n_nan, n_tied, tie_rule="outside Ties the credit is split, in Ties a tie is lost"
         )
-        notes += self.reader_notes
         if gaps:
             parts, note = _tie_leaves(gaps)
             notes += note
@@ -194,9 +204,9 @@ class RewardBench2:
         The latter two stand on the tied row, with its deciding pair of answers.
         """
         rows = list(range(len(self.items)))
-        cases = ["best of several" if c.tie is None else f"ties ({c.tie[0]})" for c in self.completions]
+        cases = ["best of several" if c.tie is None else f"ties ({c.tie[0]})" for c in self._completions]
         credits = credit.tolist()
-        for row, each in enumerate(self.completions):
+        for row, each in enumerate(self._completions):
             if each.tie is None or each.tie[0] != "tied" or ("ref", each.tie[1]) not in gaps:
                 continue
             spread, gap = gaps[each.tie]
@@ -274,14 +284,16 @@ def _subset(row: Mapping[str, Any]) -> str:
     return next((known for known in SUBSETS if known.lower() == name.lower()), name)
 
 
-def _tie(row: Mapping[str, Any], seen: set[tuple[str, int]]) -> tuple[str, int]:
-    match = _TIE_ID.fullmatch(row["id"]) if isinstance(row.get("id"), str) else None
-    if match is None:
+def _tie(row: Mapping[str, Any]) -> tuple[str, int]:
+    tie = _tie_of(row.get("id"))
+    if tie is None:
         raise RowError(f'the id of a Ties row must be "ref:n" or "tied:n", not {str(row.get("id"))[:40]!r}')
-    tie = (match[1], int(match[2]))
-    if tie in seen:
-        raise RowError(f"a second Ties row with id {match[0]!r}: was a file given twice?")
     return tie
+
+
+def _tie_of(name: Any) -> tuple[str, int] | None:
+    match = _TIE_ID.fullmatch(name) if isinstance(name, str) else None
+    return None if match is None else (match[1], int(match[2]))
 
 
 def _answers(row: Mapping[str, Any]) -> tuple[list[Conversation], int, bool]:

@@ -9,7 +9,7 @@ the mean of the three, safety the mean of its refuse and response pools, the tot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
@@ -17,23 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import RowError
-from sarm_core.prove.benchmarks.reading import NumberedRow, usable
-from sarm_core.prove.benchmarks.scores import (
-    Composite,
-    ConversationList,
-    Decisions,
-    Ids,
-    Item,
-    Leaf,
-    Result,
-    checked_rewards,
-    counted_notes,
-    identity,
-    mean_of,
-    numbered,
-)
+from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer, numbered
+from sarm_core.prove.benchmarks.scores import Composite, Decisions, Grid, Ids, Leaf, Result, mean_of
 from sarm_core.text.answers import answer_to
-from sarm_core.text.rows import Conversation, is_list, kind_of, prompt_of
+from sarm_core.text.rows import Conversation, is_list, kind_of
 
 __all__ = ["DOMAINS", "POOLS", "STYLES", "RMBench"]
 
@@ -88,46 +75,60 @@ def pool_of(row: Mapping[str, Any], source: str) -> str:
     raise RowError(f"no 'domain' or 'subset': add one of {', '.join(POOLS)}")
 
 
-@dataclass(frozen=True)
-class RMBench:
-    """`right` and `wrong` number the conversations of each item by style, [n, 3]."""
+class RMBench(Benchmark):
+    """Three right and three wrong answers an item, in the order of `STYLES`."""
 
-    conversations: tuple[Conversation, ...]
-    items: tuple[Item, ...]
-    right: Ids
-    wrong: Ids
-    prompts: Ids
-    skipped: tuple[RowError, ...] = ()
-    n_repeated: int = 0
-    kind: str = "rm-bench"
+    kind = "rm-bench"
+    title = "RM-Bench"
+    hint = "Rows of `prompt` + three `chosen` + three `rejected` (concise, plain, markdown) with a `domain`."
+    sample = (
+        {
+            "id": 1,
+            "prompt": "What is 7 x 8?",
+            "chosen": ["56", "7 x 8 = 56.", "7 x 8 is **56**."],
+            "rejected": ["54", "7 x 8 = 54.", "7 x 8 is **54**."],
+            "domain": "math",
+        },
+    )
+    grid = Grid(
+        rows=STYLES,
+        columns=STYLES,
+        name="{row}>{column}",
+        row_title="right answer",
+        column_title="wrong: {column}",
+        caption="By style: how often the right answer in the row's style wins over the wrong one in the column's",
+    )
 
     @classmethod
-    def from_rows(cls, rows: Sequence[NumberedRow], skipped: list[RowError], skip: bool) -> RMBench:
-        """From (source, row number, row). With `skip` bad rows are added to `skipped` instead of raised."""
-        collected, items, keys = ConversationList(), [], []
-        index: list[list[list[int]]] = []
+    def read_row(cls, row: dict[str, Any], source: str) -> Entry:
+        """The pool, and six answers."""
+        pool = pool_of(row, source)
+        answers = [
+            NamedAnswer(answer, f"{side}, {style}", side == "right")
+            for side, key in (("right", "chosen"), ("wrong", "rejected"))
+            for style, answer in zip(STYLES, _three(row, key), strict=True)
+        ]
+        return Entry(answers, pool)
 
-        def read(row: dict[str, Any], source: str) -> tuple[str, list[list[Conversation]]]:
-            return pool_of(row, source), [_three(row, key) for key in ("chosen", "rejected")]
+    @cached_property
+    def _numbers(self) -> Ids:
+        """Conversations, int [items, right and wrong, styles]."""
+        numbers = [answer.number for item in self.items for answer in item.answers]
+        return np.array(numbers, dtype=np.int64).reshape(-1, 2, 3)
 
-        for (source, number, row), (pool, answers) in usable(rows, read, skipped, skip):
-            key, prompt = prompt_of(answers[0][0])
-            items.append(Item(identity(row, number), pool, prompt, source, number))
-            index.append([[collected.add(answer) for answer in side] for side in answers])
-            keys.append(key)
-        numbers = np.array(index, dtype=np.int64).reshape(-1, 2, 3)
-        return cls(
-            collected.conversations(),
-            tuple(items),
-            numbers[:, 0].copy(),
-            numbers[:, 1].copy(),
-            numbered(keys),
-            tuple(skipped),
-        )
+    @cached_property
+    def right(self) -> Ids:
+        """The right conversations of each item by style, int [items, 3]."""
+        return self._numbers[:, 0].copy()
+
+    @cached_property
+    def wrong(self) -> Ids:
+        """The wrong ones."""
+        return self._numbers[:, 1].copy()
 
     def result(self, rewards: npt.ArrayLike) -> Result:
         """Cells, hard / normal / easy, domains and total; ties and NaN are not wins."""
-        values = checked_rewards(rewards, len(self.conversations))
+        values = self.checked_rewards(rewards)
         right, wrong = values[self.right][:, :, None], values[self.wrong][:, None, :]
         won = (right > wrong).astype(np.float64)
         tied = right == wrong
@@ -167,7 +168,7 @@ class RMBench:
             pool for pool in POOLS if pool not in present and not (_is_safety(pool) and "safety" in present)
         )
         n_nan, n_tied = int(nan.sum()), int(tied.sum())
-        notes = counted_notes(n_nan, n_tied, self.skipped, self.n_repeated, tie_rule="a tie is not a win")
+        notes = self.notes_on(n_nan, n_tied, tie_rule="a tie is not a win")
         if n_unnamed:
             notes.append(
                 f'{n_unnamed} rows say only "safety": they are a pool of their own, {UNNAMED}, beside the others'

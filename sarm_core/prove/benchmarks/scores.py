@@ -7,32 +7,58 @@ leaves or other composites. A bootstrap redraws prompts and evaluates the same t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from sarm_core.errors import RowError, SarmError
-from sarm_core.text.rows import Conversation
+if TYPE_CHECKING:
+    import pandas as pd
 
-__all__ = ["Benchmark", "Composite", "Decisions", "Item", "Leaf", "Result", "json_number", "mean_of"]
+    from sarm_core.prove.benchmarks.benchmark import Benchmark
+
+__all__ = ["Composite", "Decisions", "Grid", "Item", "ItemAnswer", "Leaf", "Result", "json_number", "mean_of"]
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
 
 
+class ItemAnswer(NamedTuple):
+    """An answer of an item: its place among the benchmark's conversations, what it is called, whether it is right."""
+
+    number: int
+    name: str
+    right: bool
+
+
 @dataclass(frozen=True)
 class Item:
-    """One row of a benchmark."""
+    """One row of a benchmark; its answers, right ones first."""
 
     id: str
     subset: str
     prompt: str
     source: str
     row: int
+    answers: tuple[ItemAnswer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Scores that belong in a table: `name` is the score of a row and a column ("{row}>{column}")."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    name: str
+    row_title: str
+    column_title: str
+    caption: str
+
+    def score(self, row: str, column: str) -> str:
+        """The name of the score in a cell."""
+        return self.name.format(row=row, column=column)
 
 
 @dataclass(frozen=True)
@@ -136,6 +162,8 @@ class Result:
 
     def table(self) -> pd.DataFrame:
         """Columns `score`, `value`, `n` (values averaged: comparisons in RM-Bench, items elsewhere)."""
+        import pandas as pd  # half a second, which the command line's help need not wait for
+
         counts = self.counts()
         return pd.DataFrame(
             [{"score": name, "value": value, "n": counts[name]} for name, value in self.scores.items()]
@@ -161,72 +189,3 @@ class Result:
 def json_number(value: float) -> float | None:
     """The number, or None where JSON has no word for it."""
     return float(value) if math.isfinite(value) else None
-
-
-class Benchmark(Protocol):
-    """Conversations to encode, in order and without repeats, and the way from their rewards to scores."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def conversations(self) -> tuple[Conversation, ...]: ...
-    @property
-    def items(self) -> tuple[Item, ...]: ...
-    @property
-    def skipped(self) -> tuple[RowError, ...]: ...
-
-    def result(self, rewards: npt.ArrayLike) -> Result:
-        """Scores of `rewards`, [len(conversations)]. Raises SarmError for another shape."""
-        ...
-
-
-class ConversationList:
-    """Collects conversations, each once: an answer that appears in several comparisons is encoded once."""
-
-    def __init__(self) -> None:
-        self._number: dict[Conversation, int] = {}
-
-    def add(self, conversation: Conversation) -> int:
-        """Its position."""
-        return self._number.setdefault(conversation, len(self._number))
-
-    def conversations(self) -> tuple[Conversation, ...]:
-        return tuple(self._number)
-
-
-def numbered(keys: Iterable[Any]) -> Ids:
-    """Equal keys get equal numbers, counted from 0 in order of appearance."""
-    number: dict[Any, int] = {}
-    return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-
-
-def checked_rewards(rewards: npt.ArrayLike, n: int) -> Floats:
-    """As float64 [n]. Raises SarmError for another shape."""
-    values = np.asarray(rewards, dtype=np.float64)
-    if values.shape != (n,):
-        raise SarmError(
-            f"{values.shape} rewards for {n} conversations: score benchmark.conversations, in that order"
-        )
-    return values
-
-
-def counted_notes(
-    n_nan: int, n_tied: int, skipped: Sequence[RowError], n_repeated: int, *, tie_rule: str
-) -> list[str]:
-    """The notes every benchmark shares."""
-    notes = []
-    if n_nan:
-        notes.append(f"{n_nan} decisions touch a reward that is not a number; they count as lost")
-    if n_tied:
-        notes.append(f"{n_tied} decisions are exact ties; {tie_rule}")
-    if skipped:
-        notes.append(f"{len(skipped)} rows were skipped as bad, the first: {skipped[0]}")
-    if n_repeated:
-        notes.append(f"{n_repeated} rows say the same as an earlier one; each of them counts")
-    return notes
-
-
-def identity(row: Mapping[str, Any], number: int) -> str:
-    """The row's own id as text, or its number."""
-    given = row.get("id")
-    return str(given)[:200] if isinstance(given, str | int) and not isinstance(given, bool) else str(number)

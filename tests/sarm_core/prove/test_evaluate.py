@@ -507,7 +507,7 @@ def test_blocks_do_not_change_the_interval(tmp_path, monkeypatch):
     benchmark, matrix = steered_case(tmp_path)
     results = evaluate(benchmark, matrix), evaluate(benchmark, matrix, Steering(scale={3: 4.0}))
     whole = compare(*results, resamples=30).scores
-    monkeypatch.setattr("sarm_core.prove.comparison._BLOCK_BYTES", 16 * 10 * 4)
+    monkeypatch.setattr("sarm_core.bootstrap.BLOCK_BYTES", 16 * 10 * 4)
     assert compare(*results, resamples=30).scores.equals(whole)
 
 

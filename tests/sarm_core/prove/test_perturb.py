@@ -424,7 +424,7 @@ def test_texts_that_give_no_pair_are_an_error_not_an_empty_table():
 
 def test_style_pairs_compare_the_same_content_in_two_styles():
     row = {"prompt": "p", "chosen": ["c0", "c1", "c2"], "rejected": ["r0", "r1", "r2"], "domain": "chat"}
-    benchmark = RMBench.from_rows([("in", 1, row), ("in", 2, row | {"prompt": "q"})], [], False)
+    benchmark = RMBench.from_rows([("in", 1, row), ("in", 2, row | {"prompt": "q"})])
     pairs = style_pairs(benchmark, "markdown", "plain")
     texts = [
         (

@@ -166,7 +166,7 @@ def test_a_large_benchmark_is_resampled_in_parts_with_the_same_intervals(monkeyp
     matrix = matrix_for(benchmark)
     strengths = [0.0, 0.5, 1.0, 1.5]
     whole = strength_curve(benchmark, matrix, SCALED, strengths, resamples=30)
-    monkeypatch.setattr("sarm_core.prove.strength._BLOCK_BYTES", 1)
+    monkeypatch.setattr("sarm_core.bootstrap.BLOCK_BYTES", 1)
     parts = strength_curve(benchmark, matrix, SCALED, strengths, resamples=30)
     assert whole.equals(parts)
 
