@@ -142,7 +142,7 @@ def test_what_moved_whom_is_the_largest_change_of_margin(arithmetic: Any) -> Non
 
 
 @pytest.mark.parametrize("constant", [0.0, 7.5, -40.0])
-def test_a_bar_is_as_long_as_the_answer_is_behind_the_best_wherever_the_rewards_lie(
+def test_a_bar_is_as_long_as_the_answer_is_above_the_lowest_wherever_the_rewards_lie(
     arithmetic: Any, constant: float
 ) -> None:
     rng = np.random.default_rng(8)
@@ -155,8 +155,8 @@ def test_a_bar_is_as_long_as_the_answer_is_behind_the_best_wherever_the_rewards_
             {"before": before.tolist(), "now": now.tolist()},
         )
         assert told["low"] == pytest.approx(-max(np.ptp(before), np.ptp(now)))
-        np.testing.assert_allclose(1 - np.array(told["ends"]), (now.max() - now) / -told["low"], atol=1e-12)
-        assert max(told["ends"]) == 1.0, "the best is where the bars begin"
+        np.testing.assert_allclose(told["ends"], 1 - (now.max() - now) / -told["low"], atol=1e-12)
+        assert max(told["ends"]) == 1.0, "the best has the longest bar"
 
 
 def test_the_scale_of_the_bars_never_shrinks_in_the_hand_and_one_answer_has_no_bar(arithmetic: Any) -> None:

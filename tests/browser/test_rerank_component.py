@@ -363,24 +363,24 @@ def bars(app: AppPage) -> dict[str, tuple[float, float]]:
             return rows.map(row => [
                 row.querySelector('.title').textContent,
                 Number(row.querySelector('.lead').textContent.replace('\u2212', '-')),
-                1 - parseFloat(row.querySelector('.bar').style.clipPath.match(/([\\d.]+)% round/)[1]) / 100,
+                1 - parseFloat(row.querySelector('.bar').style.clipPath.match(/([\\d.]+)%/)[1]) / 100,
             ]);
         }"""
     )
     return {title: (figure, share) for title, figure, share in drawn}
 
 
-def test_a_bar_is_as_long_as_the_margin_beside_it_also_when_all_answers_move_alike(open_page: Open) -> None:
+def test_a_bar_is_as_long_as_the_answer_is_above_the_lowest_also_when_all_answers_move_alike(open_page: Open) -> None:
     app = open_page("groups=1")
     box(app).fill("-2")
     box(app).press("Enter")
     app.settled()
     drawn = bars(app)
-    low = float(app.page.locator(".axis span").first.text_content().replace("\u2212", "-"))
+    low = float(app.page.locator(".axis .low").text_content().replace("\u2212", "-"))
     best = order(app)[0]
-    assert drawn[best][0] > 0 and drawn[best][1] == 0
+    assert drawn[best][0] > 0 and drawn[best][1] == 1, "the best has the longest bar"
     for title, (figure, share) in drawn.items():
-        assert title == best or (figure <= 0 and share == pytest.approx(figure / low, abs=0.01))
+        assert title == best or (figure <= 0 and share == pytest.approx(1 - figure / low, abs=0.01))
     app.page.locator('[data-feature="33"]').get_by_role("button", name="offset").click()
     box(app, 33).fill("-50")
     box(app, 33).press("Enter")
@@ -395,7 +395,8 @@ def test_one_answer_shows_its_reward_and_offers_nothing_to_compare(open_page: Op
     assert not app.page.locator(".list .axis").is_visible()
     assert not app.page.locator(".answer .scale").is_visible()
     assert not app.page.get_by_role("button", name="Compare answer").is_visible()
-    assert app.page.locator(".lead").text_content() in app.page.locator(".rewards").text_content()
+    assert app.page.locator(".lead").text_content() in app.page.locator(".figures").get_attribute("title")
+    assert not app.page.locator(".legend").is_visible()
 
 
 def test_ties_keep_their_order_and_share_a_rank(open_page: Open) -> None:

@@ -12,26 +12,27 @@ const MARGIN_PX = 120;
 /** The right panel: answers best first, and a strip of the same order for narrow windows. */
 export function createList(actions) {
   const summary = make("span", "count");
-  const low = make("span");
+  const low = make("span", "low");
   const what = make("span");
+  const legend = make("span", "legend", {}, [make("span", "before-mark"), "before steering"]);
   const rows = make("ol", "answers");
   const empty = make("p", "empty", { textContent: "No answers yet: sample, paste or upload some above." });
-  const axis = make("div", "axis", { "aria-hidden": "true" }, [low, make("span", "", { textContent: "0" })]);
+  const axis = make("div", "axis", { "aria-hidden": "true" }, [
+    make("span", "", {}, ["lowest ", low]),
+    make("span", "", { textContent: "best 0" }),
+  ]);
   const head = make("header", "list-head", {}, [
     make("h3", "", { textContent: "Answers, best first" }),
     summary,
-    make("div", "axis-head", {}, [
-      make("div", "axis-title", {}, [
-        make("span", "", { textContent: "before \u2192 now" }),
-        what,
-      ]),
+    make("div", "axis-head", { title: "Every bar begins at the lowest answer, so the best has the longest" }, [
+      make("div", "axis-title", {}, [legend, what]),
       axis,
     ]),
   ]);
   const root = make("section", "list", { "aria-label": "Answers, best first" }, [make("div", "list-inner", {}, [head, empty, rows])]);
   const strip = make("ol", "strip", { "aria-hidden": "true" });
   const spoken = make("p", "spoken", { role: "status", "aria-live": "polite" });
-  const list = { root, strip, spoken, summary, low, what, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  const list = { root, strip, spoken, summary, low, what, legend, axis, rows, empty, byId: new Map(), nodes: [], actions };
   list.sizes = new ResizeObserver(() => measure(list));
   return list;
 }
@@ -64,7 +65,7 @@ export function arrangeList(list, answers, problem) {
   // An answer alone has no margin: its reward is all there is to say.
   const alone = answers.length < 2;
   list.axis.parentNode.hidden = answers.length === 0;
-  list.axis.hidden = alone;
+  list.axis.hidden = list.legend.hidden = alone;
   setText(list.what, alone ? "reward" : "margin to best");
   for (const row of list.nodes) row.scale.hidden = row.compare.hidden = alone;
   list.strip.hidden = alone;
@@ -88,21 +89,22 @@ function createRow(id, list) {
   const why = make("span", "why", {}, [whyName, whyChange, whyRest]);
   const lead = make("span", "lead");
   const against = make("span", "against");
-  const rewards = make("span", "rewards");
+  const figures = make("div", "figures");
   const bar = make("div", "bar");
   const before = make("div", "before");
   const scale = make("div", "scale", {}, [bar, before]);
+  figures.append(against, lead, scale);
   const root = make("li", "answer", { "data-answer": id }, [
     make("div", "place", {}, [rank, move]),
     make("div", "words", {}, [make("div", "said", {}, [title, text]), cut]),
-    make("div", "figures", {}, [rewards, against, lead, scale]),
+    figures,
     make("div", "under", {}, [why, more, compare]),
   ]);
   const chipRank = make("span", "chip-rank");
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  const row = { root, rank, move, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, rewards, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  const row = { root, rank, move, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
   more.onclick = () => unfold(row, !root.classList.contains("expanded"));
   return row;
 }
@@ -213,7 +215,8 @@ function updateRow(list, index, problem, result, scale, sliderNames) {
   const lead = margin(result.now, result.order, index);
   setText(row.lead, lead === null ? signed(result.now[index], decimals) : signed(lead, decimals));
   setText(row.against, lead === null || place > 0 ? "" : lead === 0 ? "level with the next" : "ahead of the next");
-  setText(row.rewards, `${signed(problem.before[index], decimals)} \u2192 ${signed(result.now[index], decimals)}`);
+  // The reward has no scale of its own: one figure a row is the margin, this one is there for who looks for it.
+  setTitle(row.figures, `Reward ${signed(problem.before[index], decimals)} before steering, ${signed(result.now[index], decimals)} now`);
   drawBar(
     row,
     along(scale, problem.before[index] - problem.before[problem.order[0]]),
@@ -251,9 +254,9 @@ function showMove(node, moved) {
   else node.replaceChildren("\u00b7");
 }
 
-/** A full-width bar clipped to what an answer is behind the best: no layout while dragging. */
+/** A full-width bar clipped to what an answer is above the lowest: no layout while dragging. */
 function drawBar(row, before, now) {
-  setStyle(row.bar, "clip-path", `inset(0 0 0 ${(now * 100).toFixed(2)}% round 2px)`);
+  setStyle(row.bar, "clip-path", `inset(0 ${(100 - now * 100).toFixed(2)}% 0 0 round 2px)`);
   setStyle(row.before, "left", `${(before * 100).toFixed(2)}%`);
 }
 

@@ -201,7 +201,8 @@ export function whatMoved(problem, result, row) {
 
 /**
  * One axis for all bars: from `low`, the largest distance to the best before or now, to 0, the best itself.
- * Rewards have no zero of their own; this one means something, and what moves all answers alike moves no bar.
+ * Rewards have no zero of their own; bars begin at `low`, so the best has the longest, and what moves all answers
+ * alike moves no bar.
  * Grows with `wider`, never shrinks below it.
  */
 export function barScale(before, now, wider = null) {
@@ -213,7 +214,7 @@ export function barScale(before, now, wider = null) {
   return { low };
 }
 
-/** Where a distance to the best (0 or negative) lies on a bar scale, 0 to 1. */
+/** Where a distance to the best (0 or negative) lies on a bar scale, 0 to 1: how long its bar is. */
 export function along(scale, behind) {
   if (!(scale.low < 0)) return 1;
   return Math.min(1, Math.max(0, 1 - behind / scale.low));
