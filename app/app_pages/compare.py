@@ -6,7 +6,7 @@ from app.compare.inputs import input_row
 from app.compare.prompt import cut_beginnings, model_line, prompt_box
 from app.compare.shares_view import shares
 from app.compare.stored_pairs import flips_line
-from app.compare.why_view import why
+from app.compare.why_view import SIDES, choose_sides, why
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -28,10 +28,10 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
         held = session.steering()
         held.panel = [i for i in held.panel if i < here.engine.scorer.n_features]
         session.offer_features(scored)
-        sliders(here.engine, now, scored)
+        steered = scored.steered(held.current)
+        sliders(here.engine, now, scored, choose_sides(steered), SIDES)
         cut_beginnings(here.engine, now, scored)
         panel_tools(here.engine, scored)
-        steered = scored.steered(held.current)
         why(here.engine, now, scored, steered)
         shares(here.engine, scored, steered, now.titles())
         flips_line(here.engine)

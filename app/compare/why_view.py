@@ -18,8 +18,10 @@ from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from sarm_core.score.scorer import Scored
 
-__all__ = ["why"]
+__all__ = ["SIDES", "choose_sides", "why"]
 
+SIDES = "sides"
+"""The key of the section's head."""
 BASES = ("the steering", "the plain model")
 VIEWS = ("Bars", "Table", "Texts side by side")
 AT_LEAST = 10  # per cent of the largest difference: hides the long tail of tiny ones at first
@@ -33,13 +35,12 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
         st.info("Paste a second answer to see which features decide between the two.", icon=":material/info:")
         return
     indices = range(len(titles))
-    _choose_sides(steered, indices)
     if st.session_state.get("basis") not in BASES:
         st.session_state["basis"] = BASES[0]
     if not 0 <= st.session_state.setdefault("at_least", AT_LEAST) <= 100:
         st.session_state["at_least"] = AT_LEAST
     names = [title.split(" · ")[0] for title in titles]
-    with st.container(horizontal=True, vertical_alignment="bottom", key="sides"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key=SIDES):
         left = st.selectbox(
             "Why is", indices, format_func=titles.__getitem__, key="left", persist_state="session"
         )
@@ -96,13 +97,18 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
             side_by_side(current, now, base, (left, right), decision, notes)
 
 
-def _choose_sides(steered: Scored, indices: range) -> None:
-    """The best against the last at first; afterwards what was chosen stays, whatever the ranking does."""
+def choose_sides(steered: Scored) -> tuple[int, ...]:
+    """The two answers that `why` compares, () for one alone: the best against the last at first; afterwards what was
+    chosen stays, whatever the ranking does."""
+    indices = range(len(steered))
+    if len(indices) < 2:
+        return ()
     order = [int(i) for i in np.argsort(-steered.rewards, kind="stable")]
     if st.session_state.get("left") not in indices:
         st.session_state["left"] = next(i for i in order if i != st.session_state.get("right"))
     if st.session_state.get("right") not in indices:
         st.session_state["right"] = next(i for i in reversed(order) if i != st.session_state["left"])
+    return int(st.session_state["left"]), int(st.session_state["right"])
 
 
 def _open_feature(feature: int) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "from_paste",
     "from_texts",
     "from_upload",
+    "letters",
 ]
 
 MAX_ANSWERS = 50

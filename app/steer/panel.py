@@ -11,7 +11,7 @@ from app.components.rerank import as_steering, from_steering, rerank
 from app.draw.plain_text import plain
 from app.draw.popovers import close_popover, popover, turn
 from app.session import session
-from app.session.comparison import Comparison
+from app.session.comparison import MAX_ANSWERS, Comparison, letters
 from app.session.engine import Engine
 from app.session.feature_title import marked_name
 from app.steer.saved_dialog import steerings_button
@@ -25,8 +25,11 @@ __all__ = ["group_form", "panel_tools", "sliders"]
 MOST_OFFERED = 1_000  # a dense checkpoint has every feature active; others can be typed by number
 
 
-def sliders(current: Engine, now: Comparison, scored: Scored) -> None:
-    """The component, fed with the activations of the features on the panel."""
+def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence[int], reveal: str) -> None:
+    """The component, fed with the activations of the features on the panel.
+
+    `compared` are the answers that the section with the key `reveal` is about; the button of a row leads there.
+    """
     held = session.steering()
     notes = current.notes(held.panel)
     state, groups = from_steering(held.current)
@@ -63,6 +66,8 @@ def sliders(current: Engine, now: Comparison, scored: Scored) -> None:
         revision=held.revision,
         can_undo=held.can_undo,
         can_redo=held.can_redo,
+        compared=[str(i) for i in compared],
+        reveal=reveal,
         on_steering=_on_steering,
         on_command=_on_command,
     )
@@ -98,7 +103,12 @@ def _compare(answer: int) -> None:
     if st.session_state.get("right") == answer:
         st.session_state["right"] = st.session_state.get("left")
     st.session_state["left"] = answer
-    st.toast("Which features decide is shown under the ranking.", icon=":material/compare_arrows:")
+    right = st.session_state.get("right")
+    if right in range(MAX_ANSWERS):
+        st.toast(
+            f"{letters(answer)} is compared with {letters(right)} under the ranking.",
+            icon=":material/compare_arrows:",
+        )
 
 
 def panel_tools(current: Engine, scored: Scored) -> None:

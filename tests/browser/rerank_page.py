@@ -139,6 +139,8 @@ def on_command(command: dict) -> None:
     before = state.at
     if command["name"] == "undo":
         state.at = max(0, state.at - 1)
+    elif command["name"] == "compare":
+        state.compared = [command["answer"], answers[0]["id"]]
     elif command["name"] == "redo":
         state.at = min(len(state.history) - 1, state.at + 1)
     elif command["name"] == "reset":
@@ -178,6 +180,8 @@ result = rerank(
     revision=state.revision,
     can_undo=state.at > 0,
     can_redo=state.at < len(state.history) - 1,
+    compared=state.get("compared", ()),
+    reveal="reveal",
     on_steering=on_steering,
     on_command=on_command,
 )
@@ -192,4 +196,6 @@ report = {
     "rewards": [float(reward) for reward in rewards],
     "rewards_before": [float(reward) for reward in matrix.exact_rewards],
 }
+with st.container(key="reveal", height=1_500):
+    st.text("what is compared")
 st.html(f'<div class="report" style="display: none">{html.escape(json.dumps(report))}</div>')

@@ -370,7 +370,9 @@ def bars(app: AppPage) -> dict[str, tuple[float, float]]:
     return {title: (figure, share) for title, figure, share in drawn}
 
 
-def test_a_bar_is_as_long_as_the_answer_is_above_the_lowest_also_when_all_answers_move_alike(open_page: Open) -> None:
+def test_a_bar_is_as_long_as_the_answer_is_above_the_lowest_also_when_all_answers_move_alike(
+    open_page: Open,
+) -> None:
     app = open_page("groups=1")
     box(app).fill("-2")
     box(app).press("Enter")
@@ -387,6 +389,17 @@ def test_a_bar_is_as_long_as_the_answer_is_above_the_lowest_also_when_all_answer
     app.settled()
     assert max(report(app)["rewards"]) < 0 or min(report(app)["rewards"]) > 0
     assert bars(app) == drawn
+
+
+def test_the_button_of_a_row_marks_it_and_brings_what_compares_into_sight(open_page: Open) -> None:
+    app = open_page("answers=20")
+    top = "() => document.querySelector('.st-key-reveal').getBoundingClientRect().top"
+    assert app.page.evaluate(top) > 900, "out of sight"
+    app.page.get_by_role("button", name="Compare answer C").click()
+    app.page.wait_for_function(f"({top})() < 120 && ({top})() > 0")
+    app.settled()
+    marked = app.page.locator(".answer.compared .title").all_text_contents()
+    assert sorted(marked) == ["A", "C"] and app.errors == []
 
 
 def test_one_answer_shows_its_reward_and_offers_nothing_to_compare(open_page: Open) -> None:

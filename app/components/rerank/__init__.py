@@ -75,6 +75,8 @@ def rerank(
     limits: tuple[float, float] = (-1.0, 3.0),
     can_undo: bool = False,
     can_redo: bool = False,
+    compared: Sequence[str] = (),
+    reveal: str = "",
     on_steering: Callable[[State], None] | None = None,
     on_command: Callable[[dict[str, Any]], None] | None = None,
     height: str | int = "content",
@@ -87,6 +89,9 @@ def rerank(
               "density": fraction of texts or None}.
     groups    {"name": str, "features": [ids], "scale": m}, of features that are in `features`.
     steering  {"scale": {id: m}, "set": {id: v}, "offset": {id: v}, "groups": {name: m}}.
+
+    `compared` are ids of answers that the page compares: their rows are marked. `reveal` is the key of the container
+    that a press of Compare brings into sight.
 
     `on_steering(steering)` gets every settled edit in that same shape with ids as strings, without changes
     that do nothing. `on_command(command)` gets {"name": ...} with "feature", "group" or "answer" where the
@@ -102,6 +107,8 @@ def rerank(
         "limits": [_number(limit, "limits") for limit in limits],
         "can_undo": bool(can_undo),
         "can_redo": bool(can_redo),
+        "compared": [str(answer) for answer in compared],
+        "reveal": str(reveal),
     }
     _check(data)
     inbox = _Inbox(key, data, on_steering, on_command)

@@ -42,13 +42,14 @@ export function destroyList(list) {
   clearTimeout(list.resting);
 }
 
-export function arrangeList(list, answers, problem) {
+export function arrangeList(list, { answers, compared, reveal: key }, problem) {
+  list.reveal = key;
   list.decimals = decimalsFor(problem.before);
   list.titles = answers.map((answer) => answer.title);
   list.nodes = answers.map((answer) => {
     if (!list.byId.has(answer.id)) list.byId.set(answer.id, createRow(answer.id, list));
     const row = list.byId.get(answer.id);
-    describe(row, answer);
+    describe(row, answer, compared.includes(answer.id));
     return row;
   });
   const kept = new Set(answers.map((answer) => answer.id));
@@ -81,7 +82,10 @@ function createRow(id, list) {
   const compare = make("button", "link compare", {
     type: "button",
     textContent: "Compare",
-    onclick: () => list.actions.command({ name: "compare", answer: id }),
+    onclick: () => {
+      list.actions.command({ name: "compare", answer: id });
+      reveal(list.reveal);
+    },
   });
   const whyName = make("span", "why-name");
   const whyChange = make("span", "why-change");
@@ -109,6 +113,15 @@ function createRow(id, list) {
   return row;
 }
 
+/** Bring what was asked for into sight, below Streamlit's own bar. */
+function reveal(key) {
+  const place = key && document.querySelector(`.st-key-${CSS.escape(key)}`);
+  if (!place) return;
+  place.style.scrollMarginTop = "4.5rem";
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  place.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+}
+
 /** A whole answer scrolls in a box of its own, which the keyboard reaches; a preview is no place to stop at. */
 function unfold(row, open) {
   row.root.classList.toggle("expanded", open);
@@ -123,7 +136,8 @@ function unfold(row, open) {
 }
 
 /** The parts of an answer that no slider changes. */
-function describe(row, answer) {
+function describe(row, answer, compared) {
+  row.root.classList.toggle("compared", compared);
   setText(row.title, answer.title);
   setTitle(row.title, answer.title);
   const same = row.text.shownText === answer.text;

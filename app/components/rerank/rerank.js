@@ -220,7 +220,7 @@ function createApp() {
       names = sliderNames(data.features, data.groups);
       forgetShown(panel);
       arrangePanel(panel, data.features, data.groups);
-      arrangeList(list, data.answers, problem);
+      arrangeList(list, data, problem);
       const editing = held || timer !== 0;
       if (revision === null || (data.revision !== revision && !editing)) adopt(data);
       else keepLocal(data);
