@@ -67,7 +67,8 @@ def _heading(title: str | None, caption: str) -> tuple[DeltaGenerator, DeltaGene
     if title is not None:
         head.title(title, anchor=False, width="content")
     st.caption(caption)
-    messages = st.container(key="messages")
+    # `empty` clears the place at once: while a long run goes on, what was said before it would stay under what is new.
+    messages = st.empty().container(key="messages")
     with messages:
         session.show_messages()
     return head, messages
