@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from app.compare.stored_pairs import silenced_line
 from app.draw.plain_text import plain
-from app.features.feature_parts import (
-    all_features,
-    answers,
-    bookmark_button,
-    choose_feature,
-    examples,
-    histogram,
-    related,
-    slider_button,
-    tell_the_address,
-)
+from app.features import feature_parts as parts
+from app.features.try_text import try_text
 from app.features.view import (
     answers_where_it_fires,
     figures_html,
@@ -24,6 +17,7 @@ from app.features.view import (
     wanted_feature,
 )
 from app.label.feature_labels import (
+    feature_heading,
     label_button,
     names_for,
     read_said,
@@ -39,7 +33,7 @@ CAPTION = (
 )
 
 
-def show(here: Frame, number: int) -> None:
+def show(here: Frame, title: DeltaGenerator, number: int) -> None:
     """All that is known of the feature with that number."""
     engine, me, scorer = here.engine, here.me, here.engine.scorer
     try:
@@ -47,17 +41,20 @@ def show(here: Frame, number: int) -> None:
         view = read_feature(engine, feature)
         said = read_said(engine, me, feature)
     except session.Errors as error:
+        title.title(Page.FEATURE.title, anchor=False)
         st.error(plain(str(error)), icon=":material/error:")
-        all_features()
+        parts.all_features()
         return
+    title.title(plain(feature_heading(engine, me, feature)), anchor=False)
     with here.head:
-        slider_button(feature)
+        parts.slider_button(feature)
         if view is not None:
             label_button(me, feature)
-            bookmark_button(engine, me.name, feature)
+            parts.bookmark_button(engine, me.name, feature)
     if view is not None:
         what_it_is_called(engine, view, said)
     st.html(figures_html(feature, scorer.head, view))
+    silenced_line(engine, feature)
     hits = answers_where_it_fires(engine, feature)
     if view is None:
         say_harvest(
@@ -65,7 +62,7 @@ def show(here: Frame, number: int) -> None:
             f"Feature {feature} was not harvested into this model's store, so its density, examples and neighbours are "
             "unknown. Run this with a file of conversations, then reload the page:",
         )
-        answers(hits)
+        parts.answers(hits)
     elif view.record.firing_count == 0:
         st.warning(
             f"Dead: feature {feature} did not fire once at {view.record.denominator or 0:,} harvested positions, so "
@@ -73,20 +70,25 @@ def show(here: Frame, number: int) -> None:
             icon=":material/do_not_disturb_on:",
         )
         what_people_said(engine, me, feature, said)
-        answers(hits)
-        related(view, names_for(engine, me, list(view.neighbour_names)))
+        parts.answers(hits)
+        parts.related(view, names_for(engine, me, list(view.neighbour_names)))
     else:
         main, side = st.columns([5, 3], gap="large")
         with main:
-            examples(engine, view)
+            parts.examples(engine, view)
+            try_text(engine, feature)
             what_people_said(engine, me, feature, said)
         with side:
-            histogram(view, hits)
-            answers(hits)
-            related(view, names_for(engine, me, list(view.neighbour_names)))
-    tell_the_address(feature)
+            parts.histogram(view, hits)
+            parts.answers(hits)
+            parts.related(view, names_for(engine, me, list(view.neighbour_names)))
+    parts.tell_the_address(feature)
 
 
-with page(Page.FEATURE, CAPTION) as here:
-    if (number := choose_feature(here.head, here.engine.scorer.n_features)) is not None:
-        show(here, number)
+with page(Page.FEATURE, CAPTION, title=False) as here:
+    title = here.head.container(width="content")
+    number = parts.choose_feature(here.head, here.engine.scorer.n_features)
+    if number is None:
+        title.title(Page.FEATURE.title, anchor=False)
+    else:
+        show(here, title, number)

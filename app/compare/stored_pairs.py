@@ -17,7 +17,7 @@ from feature_db import Store
 from sarm_core.features import FeatureMatrix
 from sarm_core.steering import Steering
 
-__all__ = ["Flips", "StoredPairs", "flips_line"]
+__all__ = ["Flips", "StoredPairs", "flips_line", "silenced_line"]
 
 MOST_TEXTS = 20_000
 """Larger stores are not read for one line on a page."""
@@ -117,3 +117,15 @@ def flips_line(current: Engine) -> None:
                 hide_index=True,
                 key="flips",
             )
+
+
+def silenced_line(current: Engine, feature: int) -> None:
+    """What the reward would be without this feature: how many pairs of stored answers would change places."""
+    pairs = _pairs(current.fingerprint, str(current.store_path), current)
+    if pairs is None:
+        return
+    found = pairs.flips(Steering(scale={feature: 0.0}))
+    st.caption(
+        f":green-badge[exact] Silenced, it turns {found.turned:,} of {found.pairs:,} pairs of stored answers to one "
+        f"prompt around, on {len(found.by_prompt):,} of {len(pairs.questions):,} prompts."
+    )

@@ -38,6 +38,10 @@ __all__ = [
 
 EXAMPLES_A_PAGE = 5
 RELATED = 8
+# The buttons beside the box step as its own would, and can be seen.
+NUMBER_STYLE = """<style>
+.st-key-feature :is([data-testid=stNumberInputStepDown], [data-testid=stNumberInputStepUp]) { display: none }
+</style>"""
 # Links to other features lead to this same page, which Streamlit marks as the one that is open.
 RELATED_STYLE = """<style>
 [class*="st-key-related_"] a { background: none !important; padding-left: 0 }
@@ -52,6 +56,7 @@ def choose_feature(place: DeltaGenerator, n_features: int) -> int | None:
     asked = st.query_params.get("feature")
     wrong = _no_whole_number(asked)
     with place:
+        st.html(NUMBER_STYLE)
         st.button(
             "Previous", on_click=_step, args=(-1, n_features), icon=":material/chevron_left:", key="before"
         )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.draw.plain_text import plain
+from app.draw.plain_text import cut, plain
 from app.features.view import labels_html, without_labels
 from app.label.blind import withheld
 from app.label.standing_labels import check_words, history, settled_label, standing_labels
 from app.session.engine import Engine
+from app.session.feature_title import MARK
 from app.session.pages import Page
 from app.session.who import Me
 from feature_db import FeatureView
@@ -19,7 +20,17 @@ from feature_db.label.events import Event
 from feature_db.label.labels import Labels
 from feature_db.saved_work import BOOKMARKS
 
-__all__ = ["Said", "label_button", "names_for", "read_said", "what_it_is_called", "what_people_said"]
+__all__ = [
+    "Said",
+    "feature_heading",
+    "label_button",
+    "names_for",
+    "read_said",
+    "what_it_is_called",
+    "what_people_said",
+]
+
+LONGEST_HEADING = 80
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,18 @@ def names_for(engine: Engine, me: Me, features: list[int]) -> dict[int, str]:
     """Names of neighbouring features as this person may read them, a suggestion marked as one."""
     with engine.store() as store:
         titles = titles_for(store, me.name, features)
-    return {i: f"{title.text} (suggested)" if title.suggested else title.text for i, title in titles.items()}
+    return {i: title.text + MARK if title.suggested else title.text for i, title in titles.items()}
+
+
+def feature_heading(engine: Engine, me: Me, feature: int) -> str:
+    """Number and name as this person may read it, for the page's title."""
+    name = names_for(engine, me, [feature]).get(feature)
+    return f"Feature #{feature}" if name is None else f"#{feature} {_cut_name(name)}"
+
+
+def _cut_name(name: str) -> str:
+    mark = MARK if name.endswith(MARK) else ""
+    return cut(name.removesuffix(mark), LONGEST_HEADING) + mark
 
 
 def label_button(me: Me, feature: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.draw.plain_text import cut
 from app.session.engine import FeatureNote
 
-__all__ = ["feature_title", "marked_name"]
+__all__ = ["MARK", "feature_title", "marked_name"]
 
 MARK = " (suggested)"
 

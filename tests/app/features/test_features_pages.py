@@ -15,6 +15,7 @@ import pytest
 from scipy import sparse
 from streamlit.testing.v1 import AppTest
 
+from app.compare.stored_pairs import StoredPairs
 from app.draw.plain_text import plain
 from app.features.activation_chart import activation_chart, shape_of
 from app.features.example_view import answer_start, example_html, window
@@ -24,7 +25,7 @@ from app.features.table import DEAD as DEAD_OR_NOT
 from app.features.table import DENSE as DENSE_SHARE
 from app.features.table import NAMED, SORTS, Wanted, firing_frame
 from app.features.view import empty_bands, example_groups, wanted_feature
-from app.session.engine import FeatureNote
+from app.session.engine import FeatureNote, load_engine
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
 from feature_db.exchange.neuronpedia_import import import_folder
 from feature_db.features.text_search import features_by_texts, rank_by_texts
@@ -34,6 +35,7 @@ from feature_db.records import FeatureRecord
 from feature_db.roles import People
 from sarm_core.features import FeatureMatrix
 from sarm_core.search import piece_vectors
+from sarm_core.steering import Steering
 from tests.app.conftest import N_FEATURES, Run
 from tests.app.store_builder import DEAD, DENSE, FEW, HOSTILE, HOSTILE_FEATURE, LABELLED, POSITIONS
 
@@ -728,3 +730,56 @@ def test_plain_leaves_nothing_for_markdown_to_read() -> None:
         (block, inline, _) = MarkdownIt().parse(plain(text))
         assert block.type == "paragraph_open"
         assert {token.type for token in inline.children or []} <= {"text", "text_special"}
+
+
+def test_the_heading_is_the_name_and_says_of_a_suggestion_that_it_is_one(
+    run_page: Run, store_path: Path
+) -> None:
+    def heading(feature: int) -> str:
+        (title,) = run_page("feature.py", feature=str(feature)).title
+        return title.value.replace("\\", "")
+
+    assert heading(7) == "#7 Python, sorted; has code (suggested)"
+    assert heading(9) == "Feature #9"
+    assert heading(LABELLED) in ("#5 refusal wording", "#5 apologies")
+    with Store.open(store_path) as store:
+        People(store).set_role(None, "chief", "admin")
+        Queues(store, "chief").make("all", FeatureFilter(ids=[LABELLED]), sort="id", overlap=3)
+    assert heading(LABELLED) == "#5 sorry, professional; refusal (suggested)", (
+        "labels that must not be read yet"
+    )
+
+
+def test_a_text_tried_on_a_feature_says_whether_it_counts_and_stays_for_the_next(
+    run_page: Run, store_path: Path
+) -> None:
+    test = run_page("feature.py", feature="9")
+    engine = load_engine(test.session_state["choice"])
+    scored = engine.scorer.score([{"prompt": "Is it safe?", "response": "Yes, if the room is aired."}])
+    fires = {int(i): float(z) for i, z in zip(*scored.matrix.activations(0), strict=True)}
+    active, silent = next(iter(fires)), next(i for i in range(N_FEATURES) if i not in fires)
+    test.number_input(key="feature").set_value(active).run()
+    test.text_area(key="try_prompt").set_value("Is it safe?")
+    test.text_area(key="try_answer").set_value("Yes, if the room is aired.")
+    next(button for button in test.button if button.label == "Try").click().run()
+    assert not test.exception
+    assert any(f"z = {fires[active]:.4g}".replace("-", "−") in part.value for part in test.caption)
+    test.number_input(key="feature").set_value(silent).run()
+    assert any("silent at the scored token" in part.value for part in test.caption)
+    test.text_area(key="try_answer").set_value("  ")
+    next(button for button in test.button if button.label == "Try").click().run()
+    assert not test.exception and any("no answer" in part.value for part in test.error)
+
+
+def test_what_silencing_a_feature_turns_is_counted_among_the_stored_answers(
+    run_page: Run, store_path: Path
+) -> None:
+    test = run_page("feature.py", feature="9")
+    with Store.open(store_path) as store:
+        pairs = StoredPairs.read(store, load_engine(test.session_state["choice"]).scorer.head)
+    said = [part.value for part in test.caption if "Silenced" in part.value]
+    if pairs is None:
+        assert said == []
+    else:
+        found = pairs.flips(Steering(scale={9: 0.0}))
+        assert f"turns {found.turned:,} of {found.pairs:,} pairs" in said[0]
