@@ -6,11 +6,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sarm_core.score.encoded import Progress
 
 __all__ = ["encoding_bar", "progress_text"]
+
+STOPPED = """<style>
+.sarm-stopped, .stApp[data-test-script-state=notRunning] .st-key-encoding [data-testid=stProgress] { display: none }
+.stApp[data-test-script-state=notRunning] .sarm-stopped { display: block }
+</style>
+<p class="sarm-stopped" role="status">Stopped. What was encoded is kept: start it again to go on from there.</p>"""
 
 
 @contextmanager
@@ -19,9 +26,12 @@ def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
 
     `place` is an `st.empty()` that the page draws in EVERY run: an element that comes and goes would move
     the ones after it, and tabs that move fall back to the first. Streamlit's own Stop button interrupts
-    the work, and what was encoded until then is kept on disk.
+    the work, and what was encoded until then is kept on disk. Nothing can be drawn after a Stop, so the words
+    for it are there from the start, and the browser shows them once no script runs.
     """
-    bar = place.progress(0.0, text="Reading …")
+    with place.container(key="encoding"):
+        st.html(STOPPED)
+        bar = st.progress(0.0, text="Reading …")
     started = time.perf_counter()
 
     def progress(done: int, total: int) -> None:
