@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from sarm_core.errors import SarmError
 from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
-from sarm_core.text.rewrites import map_prose, sentences
 from sarm_core.text.rows import Conversation
+from sarm_core.text.sentences import map_prose, sentences
 
 __all__ = ["BIASES", "BiasPairs", "bias_pairs", "style_pairs"]
 

@@ -2,38 +2,22 @@
 
 White space belongs to the span it follows, except that the indentation of a line belongs to that line; white
 space at the very start belongs to the first span. A fenced code block is always one span: half a program
-is another program. This is a reader's splitter: the positions a harvest uses are `conversation.sentence_ends`.
+is another program. Where a sentence ends is `sentences`; the positions a harvest uses are `conversation.sentence_ends`.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
+
+from sarm_core.text.sentences import MARK, MARKER, WHOLE_LINE, blocks, sentence_ends
 
 __all__ = ["UNITS", "Span", "answer_spans", "without"]
 
 UNITS = ("sentences", "lines", "paragraphs", "words")
 
-_CLOSERS = "\"')\\]}”’»*_`」』）】》〉〕"
-# A run of marks is tried from its first mark only (nothing that starts inside it could match where the whole does
-# not), and given up at once: read again from each mark, 16,000 full stops took seconds.
-_END = re.compile(
-    rf"(?<![.!?…])[.!?…]*+[。！？｡][.!?…。！？｡]*+[{_CLOSERS}]*+"  # followed by the next sentence without a space
-    rf"|(?<![.!?…])[.!?…]++[{_CLOSERS}]*+(?=\s|$)"
-)
-_INLINE_CODE = re.compile(r"`[^`\n]+`")
-_FENCE = re.compile(r"[ \t]*(```+|~~~+)")
-_MARKER = re.compile(r"[ \t>]*(?:[-*+•]|\(?(?:\d{1,3}|[A-Za-z])[.)])[ \t]+(?=\S)")
-_WHOLE_LINE = re.compile(r"[ \t]*(?:#{1,6} |\||(?:[-*_][ \t]*){3,}$)")  # headings, table rows, rules
-# Before a name these never end a sentence; the second kind not before a number or in the middle of a clause.
-_TITLES = frozenset(["dr", "mr", "mrs", "ms", "prof", "st", "vs", "cf", "e.g", "i.e", "eg", "ie"])
-_BEFORE_NUMBERS = frozenset(
-    ["no", "nos", "fig", "figs", "approx", "ca", "p", "pp", "vol", "sec", "ch", "art", "eq", "nr"]
-)
-_MAY_END = frozenset(["etc", "a.m", "p.m", "jr", "sr", "inc", "ltd", "co", "al"])
-_INITIALS = re.compile(r"(?:[A-Za-z]\.)*[A-Za-z]")
 # Scripts that put no space between words: each character counts as one, with the marks that follow it.
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -106,7 +90,7 @@ def _ends_of(text: str, unit: str, words: int) -> list[int]:
     """Candidate ends: positions after the last character of a sentence, line, paragraph or group."""
     ends: list[int] = []
     prose_start: int | None = None  # of the paragraph being read
-    for start, stop, is_code in _blocks(text):
+    for start, stop, is_code, _ in blocks(text):
         line = text[start:stop]
         if is_code or not line.strip():
             if prose_start is not None:
@@ -121,27 +105,6 @@ def _ends_of(text: str, unit: str, words: int) -> list[int]:
     if unit == "words":
         ends += _word_ends(text, ends, words)
     return ends
-
-
-def _blocks(text: str) -> list[tuple[int, int, bool]]:
-    """(start, stop, is code): each fenced block as one, every other line apart, line breaks not included."""
-    blocks: list[tuple[int, int, bool]] = []
-    fence = ""
-    at = 0
-    for line in text.split("\n"):
-        stop = at + len(line)
-        opening = _FENCE.match(line)
-        if fence:
-            blocks[-1] = (blocks[-1][0], stop, True)
-            if opening and opening[1].startswith(fence) and not line.strip().strip(fence[0]):
-                fence = ""
-        elif opening and not ("`" in line[opening.end() :] and opening[1][0] == "`"):
-            fence = opening[1]
-            blocks.append((at, stop, True))
-        else:
-            blocks.append((at, stop, False))
-        at = stop + 1
-    return blocks
 
 
 def _prose_ends(text: str, start: int, stop: int, unit: str) -> list[int]:
@@ -161,60 +124,22 @@ def _prose_ends(text: str, start: int, stop: int, unit: str) -> list[int]:
     for (a, b), following in zip(lines, [*lines[1:], None], strict=True):
         if following is not None and _wraps(text[a:b], text[following[0] : following[1]]):
             continue
-        ends += [*_sentence_ends(text, run_start, b), b]
+        ends += [*sentence_ends(text, run_start, b), b]
         run_start = following[0] if following else b
     return ends
 
 
 def _wraps(line: str, following: str) -> bool:
     """Whether a sentence goes on in the next line: hard-wrapped text, neither line being a list item or its like."""
-    if any(_WHOLE_LINE.match(each) for each in (line, following)) or _MARKER.match(following):
+    if any(WHOLE_LINE.match(each) for each in (line, following)) or MARKER.match(following):
         return False
-    return following.lstrip()[:1].islower() and not _END.search(line.rstrip()[-3:])
-
-
-def _sentence_ends(text: str, start: int, stop: int) -> list[int]:
-    part = text[start:stop]
-    if _WHOLE_LINE.match(part):
-        return []
-    marker = _MARKER.match(part)
-    code = [(found.start(), found.end()) for found in _INLINE_CODE.finditer(part)]
-    starts = [a for a, _ in code]
-    ends = []
-    for found in _END.finditer(part, marker.end() if marker else 0):
-        place = bisect_right(starts, found.start()) - 1
-        if place >= 0 and found.start() < code[place][1] - 1:
-            continue
-        if _ends_sentence(part, found.start(), found.end()):
-            ends.append(start + found.end())
-    return ends
-
-
-def _ends_sentence(part: str, at: int, end: int) -> bool:
-    """Whether the punctuation part[at:end] ends a sentence: not after an abbreviation, nor within a clause."""
-    mark = re.match(r"[.!?…。！？｡]+", part[at:end])[0]  # type: ignore[index]
-    if any(c in "。！？｡" for c in mark):
-        return True
-    follows = part[end : end + 40].lstrip()[:1]
-    quoted = bool(part[at + len(mark) : end].strip("*_`"))
-    if follows.islower() and (quoted or mark.startswith(("…", ".."))):
-        return False
-    if mark != ".":
-        return True
-    word = re.split(r"\s", part[max(0, at - 40) : at])[-1].lstrip("([{\"'“‘*_").lower()
-    if word in _TITLES:
-        return False
-    if word in _BEFORE_NUMBERS:
-        return not (follows.isdigit() or (follows.islower() and word != "no"))
-    if word in _MAY_END:
-        return not follows.islower()
-    return word == "i" or not _INITIALS.fullmatch(word)
+    return following.lstrip()[:1].islower() and not MARK.search(line.rstrip()[-3:])
 
 
 def _word_ends(text: str, ends: list[int], words: int) -> list[int]:
     """Ends of the groups that the pieces between `ends` are cut into: as few as `words` in each at most allow, of
     nearly one size. Code blocks stay whole."""
-    code = [(a, b) for a, b, is_code in _blocks(text) if is_code]
+    code = [(block.start, block.stop) for block in blocks(text) if block.is_code]
     starts = [a for a, _ in code]
     borders = sorted({0, len(text), *ends})
     found = []

@@ -20,18 +20,13 @@ import numpy.typing as npt
 
 from sarm_core.errors import CheckpointError, RowError
 from sarm_core.text.rows import Conversation
+from sarm_core.text.sentences import MARK
 
 __all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_end_characters", "sentence_ends"]
 
 SCORED_RULES = ("last-special-token", "last-token")
 _EM_SPACE = "\u2003"
-# Chinese and Japanese put no space after a sentence, so its mark alone ends one. A run of marks is tried from its
-# first mark only: from each again, as many full stops as fit into a context would take seconds.
-_SENTENCE_END = re.compile(
-    r"(?<![.!?…])[.!?…]*+[。！？｡][.!?…。！？｡]*+[\"')\]”’」』）】》*_`]*+"
-    r"|(?<![.!?…])[.!?…]++[\"')\]”’*_`]*+(?=\s|$)"
-    r"|(?<=\S)(?=\n)|(?<=\S)$"
-)
+_POSITION = re.compile(rf"{MARK.pattern}|(?<=\S)(?=\n)|(?<=\S)$")
 
 
 @dataclass(frozen=True)
@@ -382,8 +377,8 @@ def cut_left(
 
 
 def sentence_end_characters(answer: str) -> list[int]:
-    """Where the sentences and lines of an answer end: character offsets behind each, ascending."""
-    return sorted({found.end() for found in _SENTENCE_END.finditer(answer) if found.end() > 0})
+    """Where marks and lines of an answer end (see `sentences.MARK`): character offsets behind each, ascending."""
+    return sorted({found.end() for found in _POSITION.finditer(answer) if found.end() > 0})
 
 
 def sentence_ends(sequence: TokenSequence) -> npt.NDArray[np.int64]:

@@ -15,17 +15,14 @@ from collections.abc import Callable
 import numpy as np
 
 from sarm_core.text.list_order import may_change_places, points_into_lists
+from sarm_core.text.sentences import blocks, map_prose, sentence_ends
 
-__all__ = ["REWRITES", "Rewrite", "map_prose", "rewrite", "sentences"]
+__all__ = ["REWRITES", "Rewrite", "rewrite"]
 
 Rewrite = Callable[[str, np.random.Generator], str | None]
 
-_CODE = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]+`)", re.DOTALL)
-_SENTENCE_GAP = re.compile(r"(?<=[a-z0-9)\"'’”][.!?]) {1,2}(?=[\"'“(]?[A-Z])")
-_ABBREVIATIONS = frozenset(
-    ["dr", "mr", "mrs", "ms", "prof", "st", "vs", "etc", "no", "fig", "approx", "e.g", "i.e", "a.m", "p.m",
-     "jr", "sr", "inc", "ltd"]
-)  # fmt: skip
+_GAP = re.compile(r" {1,2}(?=\S)")
+_BLANK_LINE = re.compile(r"(?<=\S)\n\n(?=\S)")
 _LIST_ITEM = re.compile(r"([ \t]*)([-*•+])[ \t]+(\S.*)")
 _GREETINGS = ("Hello! ", "Hi there! ", "Good day! ")
 _SUFFIXES = (
@@ -62,32 +59,20 @@ _OPENS_SENTENCE = re.compile(r"(?:(?:^|\n)[ \t]*[-•+]?|[.!?:])[\s*(]*\Z")
 _MARKED_UP = re.compile(r"[#>|+•]|[-*_](?:[ \t]|[-*_ \t]+$)|\d+[.)][ \t]", re.MULTILINE)
 
 
-def map_prose(text: str, change: Callable[[str], str]) -> str:
-    """`change` applied to everything that is not fenced or inline code."""
-    parts = _CODE.split(text)
-    return "".join(part if position % 2 else change(part) for position, part in enumerate(parts))
-
-
-def sentences(text: str) -> list[str]:
-    """Sentences of one paragraph of prose; abbreviations such as "Dr." and "e.g." do not end one."""
-    pieces: list[str] = []
-    start = 0
-    for gap in _SENTENCE_GAP.finditer(text):
-        words = text[max(start, gap.start() - 40) : gap.start()].split()
-        if not words or words[-1].rstrip(".").lower().lstrip("(\"'“") in _ABBREVIATIONS:
-            continue
-        pieces.append(text[start : gap.start()])
-        start = gap.end()
-    rest = text[start:].strip()
-    return [*pieces, rest] if rest else pieces
-
-
 def _whitespace(text: str, rng: np.random.Generator) -> str | None:
     """Two spaces after each sentence (one, where there are two); one blank line more between paragraphs."""
 
+    def wider(line: str) -> str:
+        parts, at = [], 0
+        for end in sentence_ends(line, 0, len(line)):
+            gap = _GAP.match(line, end)
+            if gap:
+                parts += [line[at:end], " " if len(gap[0]) == 2 else "  "]
+                at = gap.end()
+        return "".join([*parts, line[at:]])
+
     def change(prose: str) -> str:
-        wider = _SENTENCE_GAP.sub(lambda gap: " " if len(gap[0]) == 2 else "  ", prose)
-        return re.sub(r"(?<=\S)\n\n(?=\S)", "\n\n\n", wider)
+        return _BLANK_LINE.sub("\n\n\n", "\n".join(wider(line) for line in prose.split("\n")))
 
     return map_prose(text, change)
 
@@ -103,8 +88,10 @@ def _greeting(text: str, rng: np.random.Generator) -> str | None:
 
 
 def _suffix(text: str, rng: np.random.Generator) -> str | None:
-    """A polite last sentence, unless there is one."""
-    if _for_a_program(text) or any(suffix in text for suffix in _SUFFIXES) or text.count("```") % 2:
+    """A polite last sentence, unless there is one or the text ends within code."""
+    if _for_a_program(text) or any(suffix in text for suffix in _SUFFIXES):
+        return None
+    if any(block.is_code and not block.closed for block in blocks(text)):
         return None
     return text.rstrip() + "\n\n" + _SUFFIXES[rng.integers(len(_SUFFIXES))]
 
@@ -121,13 +108,12 @@ def _reordered(text: str, rng: np.random.Generator) -> str | None:
     lines = text.split("\n")
     lead = ""
     changed = False
-    fenced = False
+    code = _code_lines(text)
     position = 0
     while position < len(lines):
-        fenced ^= lines[position].lstrip().startswith("```")
         end = position
         items: list[re.Match[str]] = []
-        while end < len(lines) and not fenced and (item := _LIST_ITEM.fullmatch(lines[end])):
+        while end < len(lines) and end not in code and (item := _LIST_ITEM.fullmatch(lines[end])):
             if items and (item[1], item[2]) != (items[0][1], items[0][2]):
                 break
             items.append(item)
@@ -145,6 +131,16 @@ def _reordered(text: str, rng: np.random.Generator) -> str | None:
         position = max(end, position + 1)
         lead = lines[position - 1] if lines[position - 1].strip() else lead
     return "\n".join(lines) if changed else None
+
+
+def _code_lines(text: str) -> set[int]:
+    """Numbers of the lines in which there is fenced code, from 0."""
+    found: set[int] = set()
+    for block in blocks(text):
+        if block.is_code:
+            first = text.count("\n", 0, block.start)
+            found.update(range(first, first + 1 + text.count("\n", block.start, block.stop)))
+    return found
 
 
 def _synonyms(text: str, rng: np.random.Generator) -> str | None:

@@ -11,7 +11,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sarm_core.text.answer_spans import answer_spans
 from sarm_core.text.conversation import sentence_end_characters
+from sarm_core.text.sentences import blocks
 
 __all__ = ["KINDS", "AnswerPlaces", "kind_of", "phrase", "says_no"]
 
@@ -96,7 +98,7 @@ class AnswerPlaces:
         self._ends = sentence_end_characters(self.answer)
         self._answer_traits = frozenset(_ANSWER + trait for trait in _of_answer(self.answer, category))
         self._sentences = [self.answer[a:b] for a, b in zip([0, *self._ends], self._ends, strict=False)]
-        self._code = _code_lines(self._sentences)
+        self._code = _code_lines(self.answer, self._ends)
         said = [" ".join(_words(sentence)) for sentence in self._sentences]
         first = {words: place for place, words in reversed(list(enumerate(said)))}
         self._repeats = [bool(words) and first[words] < place for place, words in enumerate(said)]
@@ -180,13 +182,17 @@ def _grams(words: Sequence[str], *lengths: int) -> Iterator[str]:
                 yield gram
 
 
-def _code_lines(sentences: Sequence[str]) -> list[str]:
+def _code_lines(answer: str, ends: Sequence[int]) -> list[str]:
     """For each sentence "line of code", "code fence" or nothing."""
-    found, inside = [], False
-    for sentence in sentences:
-        fence = sentence.strip().startswith("```")
+    code = [block for block in blocks(answer) if block.is_code]
+    begins = [block.start for block in code]
+    found = []
+    for a, b in zip([0, *ends], ends, strict=False):
+        first = a + len(answer[a:b]) - len(answer[a:b].lstrip())
+        place = bisect_right(begins, first) - 1
+        inside = place >= 0 and first < code[place].stop
+        fence = inside and answer[first:b].startswith(("```", "~~~"))
         found.append("code fence" if fence else "line of code" if inside else "")
-        inside ^= fence
     return found
 
 
@@ -208,10 +214,10 @@ def _of_sentence(sentence: str, *, last: bool) -> Iterable[str]:
 
 
 def _of_answer(answer: str, category: str | None) -> Iterable[str]:
-    sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n+", answer) if part.strip()]
-    if sentences and says_no(sentences[0]):
+    sentences = answer_spans(answer)
+    if sentences and says_no(sentences[0].of(answer)):
         yield "answer opens with a refusal"
-    if sentences and says_no(sentences[-1]):
+    if sentences and says_no(sentences[-1].of(answer)):
         yield "answer ends in a refusal"
     if len(_LIST.findall(answer)) >= 2:
         yield "answer has a list"

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarm_core.find.bias_pairs import BIASES
-from sarm_core.text import answer_spans as spans_module
-from sarm_core.text import conversation
+from sarm_core.text import conversation, sentences
 from sarm_core.text.answer_spans import UNITS, answer_spans
 from sarm_core.text.rewrites import REWRITES, rewrite
 from sarm_core.text.text_traits import AnswerPlaces
@@ -37,7 +36,7 @@ def _read_all(run):
         make(text)
     places = AnswerPlaces([{"role": "assistant", "content": text}])
     assert all(places.traits(place) for place in (0, len(places) - 1))
-    list(conversation._SENTENCE_END.finditer(text))
+    list(conversation._POSITION.finditer(text))
 
 
 @pytest.mark.slow
@@ -65,16 +64,10 @@ MARKS = st.text(alphabet=".!?…。！？｡\"')」*_` \nabA1", max_size=14)
 def test_sentence_ends_are_those_of_the_plain_pattern(text):
     """The patterns that are read once find what the obvious ones, tried at every character, find."""
     closers = "\"')\\]}”’»*_`」』）】》〉〕"
+    mark = rf"[.!?…]*[。！？｡][.!?…。！？｡]*[{closers}]*|[.!?…]+[{closers}]*(?=\s|$)"
     for pattern, plain in (
-        (
-            spans_module._END,
-            rf"[.!?…]*[。！？｡][.!?…。！？｡]*[{closers}]*|[.!?…]+[{closers}]*(?=\s|$)",
-        ),
-        (
-            conversation._SENTENCE_END,
-            r"[.!?…]*[。！？｡][.!?…。！？｡]*[\"')\]”’」』）】》*_`]*"
-            r"|[.!?…]+[\"')\]”’*_`]*(?=\s|$)|(?<=\S)(?=\n)|(?<=\S)$",
-        ),
+        (sentences.MARK, mark),
+        (conversation._POSITION, rf"{mark}|(?<=\S)(?=\n)|(?<=\S)$"),
     ):
         found = [match.span() for match in pattern.finditer(text)]
         assert found == [match.span() for match in re.finditer(plain, text)]
@@ -87,5 +80,5 @@ def test_groups_of_words_leave_code_blocks_whole(text, words):
     spans = answer_spans(text, "words", words)
     assert "".join(span.of(text) for span in spans) == text
     starts = Counter(span.start for span in spans)
-    for start, stop, is_code in spans_module._blocks(text):
+    for start, stop, is_code, _ in sentences.blocks(text):
         assert not is_code or not any(start < border < stop for border in starts)

@@ -18,7 +18,7 @@ from sarm_core.find.contrast import contrast
 from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.prove.collateral import collateral
 from sarm_core.prove.perturb import perturb, rewritten
-from sarm_core.text.rewrites import _SYNONYMS, REWRITES, rewrite, sentences
+from sarm_core.text.rewrites import _SYNONYMS, REWRITES, rewrite
 from sarm_core.text.rows import Conversation, Message
 
 ANSWER = """Dr. Lee says it is usually important. Someone begins today. Pack e.g. these:
@@ -190,15 +190,6 @@ def test_a_word_to_the_reader_leaves_markup_and_data_whole():
     for text in ('{"answer": 3}', "[1, 2]", "<a>b</a>", "```\ncode\n```"):
         assert rewrite(text, "greeting") is None
         assert rewrite(text, "suffix") is None
-
-
-def test_abbreviations_do_not_end_a_sentence():
-    assert sentences("Ask Dr. Lee. He knows, e.g. Latin.  Why? Who cares") == [
-        "Ask Dr. Lee.",
-        "He knows, e.g. Latin.",
-        "Why?",
-        "Who cares",
-    ]
 
 
 # -- the check -------------------------------------------------------------------------------------------
