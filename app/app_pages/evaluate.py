@@ -20,7 +20,6 @@ from app.prove.evaluation import (
     evaluate_upload,
     flip_comparison,
     flip_file,
-    outcome,
     score_names,
     score_rows,
 )
@@ -147,7 +146,7 @@ def outcome_of(of: Evaluated) -> Outcome:
     key = (id(of), held.current.to_json())
     kept = st.session_state.get("eval_outcome")
     if kept is None or kept[0] != key:
-        kept = (key, outcome(of, held.current))
+        kept = (key, of.outcome(held.current))
         st.session_state["eval_outcome"] = kept
     return kept[1]
 
@@ -322,14 +321,14 @@ def moved(of: Evaluated, found: Outcome) -> None:
         _collateral(found.moved)
         st.plotly_chart(distribution_chart(found.spread), key="eval_spread", config={"displaylogo": False})
     with other:
-        if found.moved_elsewhere is None or found.spread_elsewhere is None:
+        if of.complement is None or found.moved_elsewhere is None or found.spread_elsewhere is None:
             st.markdown("**Elsewhere**")
             st.caption(
                 "Choose a complement above to see what the steering moves in answers it is not meant for."
             )
             return
-        st.markdown(f"**Elsewhere: {plain(of.complement_title)}**")
-        _collateral(found.moved_elsewhere, of.complement_pairing)
+        st.markdown(f"**Elsewhere: {plain(of.complement.title)}**")
+        _collateral(found.moved_elsewhere, of.complement.pairing)
         st.plotly_chart(
             distribution_chart(found.spread_elsewhere), key="eval_spread_other", config={"displaylogo": False}
         )

@@ -14,13 +14,11 @@ from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
 from sarm_core.bootstrap import FEWEST_PROMPTS
-from sarm_core.demo.corpus import CORPUS, answers
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import Encodings, Sides
-from sarm_core.prove.corpus import encoded_corpus, positions
+from sarm_core.prove.corpus import corpus_answers, encoded_corpus, positions
 from sarm_core.score.encoded import Progress
-from sarm_core.text.answers import Answers
 
 __all__ = [
     "AXES",
@@ -105,17 +103,13 @@ def find_in_upload(
     """The same for uploaded files; `read` makes the sides from their paths. Raises RowError, SarmError."""
     with uploaded(*files) as paths:
         sides = read(*paths)
-        encodings = sides.encode(engine.scorer, _corpus_answers() if with_corpus else None, progress=progress)
+        encodings = sides.encode(engine.scorer, corpus_answers() if with_corpus else None, progress=progress)
     return Found(title, encodings.contrast(), encodings, engine.fingerprint)
 
 
 def set_name(names: list[str]) -> str:
     """What a set of uploaded files is called: the browser does not tell the folder they come from."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"
-
-
-def _corpus_answers() -> Answers:
-    return Answers(tuple(a.conversation for a in answers()), tuple((CORPUS.name, a.row) for a in answers()))
 
 
 def summary(found: Found) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,16 @@ from app.draw.colours import AGAINST, FOR
 from app.draw.files import as_csv, uploaded
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine
-from sarm_core.demo.corpus import CORPUS as CORPUS_FILE
-from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.errors import SarmError
-from sarm_core.features import FeatureMatrix
-from sarm_core.prove import comparison as changes
 from sarm_core.prove.benchmarks.scores import json_number
-from sarm_core.prove.complement import BY_PROMPT, file_pairs, prompt_pairs
-from sarm_core.prove.corpus import CORPUS_SETS, encoded_corpus, positions
-from sarm_core.prove.evaluate import (
-    Benchmark,
-    Collateral,
-    Distribution,
-    collateral,
-    compare,
-    distribution,
-    evaluate,
-    load_benchmark,
-)
+from sarm_core.prove.collateral import Distribution
+from sarm_core.prove.complement import file_complement
+from sarm_core.prove.corpus import corpus_complement
+from sarm_core.prove.evaluated import Evaluated, Experiment
 from sarm_core.prove.evaluation_report import flip_row
-from sarm_core.provenance import bytes_facts, file_facts
+from sarm_core.prove.outcome import Outcome
 from sarm_core.report.verdict import KINDS, row_verdict
-from sarm_core.score.encoded import Encoded, Progress, encode_once
-from sarm_core.steering import Steering
-from sarm_core.text.answers import read_answers
+from sarm_core.score.encoded import Progress
 
 __all__ = [
     "CORPUS",
@@ -51,7 +36,6 @@ __all__ = [
     "evaluate_upload",
     "flip_comparison",
     "flip_file",
-    "outcome",
     "score_names",
     "score_rows",
 ]
@@ -60,66 +44,9 @@ CORPUS = ("corpus", b"")
 """The project's corpus in the place of an uploaded complement"""
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """A benchmark with its activations: all that is needed to evaluate any steering.
-
-    `complement` holds other answers, which a steering should leave alone, or None.
-    """
-
-    title: str
-    benchmark: Benchmark
-    matrix: FeatureMatrix
-    complement: FeatureMatrix | None
-    complement_title: str
-    n_cut: int
-    notes: tuple[str, ...]
-    fingerprint: str
-    asked: tuple[str, ...]
-    """How the command line asks for the same: kind, files or set, and options"""
-    files: tuple[dict[str, str], ...]
-    """Name and sha256 of what holds the items"""
-    complement_file: dict[str, str] | None = None
-    complement_pairs: npt.NDArray[np.int64] | None = None
-    """Answers of the complement whose order may change, int [p, 2]"""
-    complement_pairing: str = ""
-    """How they were paired, in words"""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Before and after one steering."""
-
-    comparison: changes.Comparison
-    moved: Collateral
-    spread: Distribution
-    moved_elsewhere: Collateral | None
-    spread_elsewhere: Distribution | None
-
-
 def evaluate_corpus(engine: Engine, name: str, progress: Progress | None = None) -> Evaluated:
     """Pairs of the project's corpus (a name in `CORPUS_SETS`); its other answers are the complement."""
-    benchmark = CORPUS_SETS[name].pairs()
-    corpus = encoded_corpus(engine.scorer, progress=progress)
-    own = positions(benchmark.conversations)
-    rest = np.setdiff1d(np.arange(len(corpus.matrix)), own)
-    every = corpus_answers()
-    file = file_facts(CORPUS_FILE)
-    return Evaluated(
-        CORPUS_SETS[name].title,
-        benchmark,
-        corpus.matrix.select(own),
-        corpus.matrix.select(rest) if rest.size else None,
-        "the corpus's other answers",
-        int((corpus.n_cut[own] > 0).sum()),
-        corpus.notes,
-        engine.fingerprint,
-        ("corpus", name),
-        (file,),
-        file if rest.size else None,
-        prompt_pairs([every[i].conversation for i in rest]),
-        BY_PROMPT,
-    )
+    return Experiment.of_corpus(name).encode(engine.scorer, progress=progress)
 
 
 def evaluate_upload(
@@ -135,75 +62,14 @@ def evaluate_upload(
 
     Raises RowError naming the upload, SarmError.
     """
+    beside = corpus_complement() if complement is CORPUS else None
+    if complement is not None and beside is None:
+        with uploaded(complement) as (path,):
+            beside = file_complement(path, complement[0])
     with uploaded(*files) as paths:
-        benchmark = load_benchmark(kind, paths, skip_bad=skip_bad)
-        other = None if complement is None else _complement(engine, complement, progress)
-        encoded = encode_once(
-            engine.scorer, benchmark.conversations, places=benchmark.places, progress=progress
-        )
-    names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
-    return Evaluated(
-        ", ".join(name for name, _ in files),
-        benchmark.under_names(names),
-        encoded.matrix,
-        None if other is None else other.encoded.matrix,
-        "" if other is None else other.title,
-        int((encoded.n_cut > 0).sum()),
-        (*encoded.notes, *(other.encoded.notes if other else ())),
-        engine.fingerprint,
-        (
-            kind,
-            *(name for name, _ in files),
-            *(["--complement", other.asked] if other else []),
-            *(["--skip-bad"] if skip_bad else []),
-        ),
-        tuple(bytes_facts(name, content) for name, content in files),
-        None if other is None else other.file,
-        None if other is None else other.pairs,
-        "" if other is None else other.pairing,
-    )
-
-
-@dataclass(frozen=True)
-class _Complement:
-    encoded: Encoded
-    pairs: npt.NDArray[np.int64]
-    pairing: str
-    title: str
-    asked: str
-    file: dict[str, str]
-
-
-def _complement(engine: Engine, given: tuple[str, bytes], progress: Progress | None) -> _Complement:
-    if given is CORPUS:
-        every = [answer.conversation for answer in corpus_answers()]
-        encoded = encoded_corpus(engine.scorer, progress=progress)
-        return _Complement(
-            encoded, prompt_pairs(every), BY_PROMPT, "this tool's corpus", "corpus", file_facts(CORPUS_FILE)
-        )
-    with uploaded(given) as (path,):
-        answers = read_answers(path)
-        pairs, pairing = file_pairs(path, answers.conversations)
-        encoded = encode_once(engine.scorer, answers.conversations, places=answers.places, progress=progress)
-    return _Complement(encoded, pairs, pairing, given[0], given[0], bytes_facts(*given))
-
-
-def outcome(of: Evaluated, steering: Steering) -> Outcome:
-    """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
-    before, after = evaluate(of.benchmark, of.matrix), evaluate(of.benchmark, of.matrix, steering)
-    own = of.matrix.rewards, steering.rewards(of.matrix)
-    ranking = steering.without_offsets()
-    elsewhere, moved_elsewhere = None, None
-    if of.complement is not None:
-        elsewhere = of.complement.rewards, steering.rewards(of.complement)
-        moved_elsewhere = collateral(*elsewhere, of.complement_pairs, ranked=ranking.rewards(of.complement))
-    return Outcome(
-        compare(before, after),
-        collateral(*own, of.benchmark.pair_numbers, ranked=ranking.rewards(of.matrix)),
-        distribution(*own),
-        moved_elsewhere,
-        None if elsewhere is None else distribution(*elsewhere),
-    )
+        names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
+        experiment = Experiment.of_files(kind, paths, skip_bad=skip_bad, complement=beside, names=names)
+    return experiment.encode(engine.scorer, progress=progress)
 
 
 def score_names(of: Evaluated, *, every: bool = False) -> list[str]:

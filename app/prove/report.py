@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
@@ -17,8 +15,6 @@ from app.session.engine import Engine
 from feature_db import StoreError
 from feature_db.label.blindness import titles_for
 from sarm_core.errors import SarmError
-from sarm_core.prove.evaluation_report import evaluation_report
-from sarm_core.provenance import model_facts, versions
 from sarm_core.report.html_report import Evidence, evidence_from_rows, html_report, steered_ids
 from sarm_core.report.store_notes import notes_of
 from sarm_core.steering import Steering
@@ -87,39 +83,14 @@ def report_section(of: Evaluated, steering: Steering, engine: Engine, author: st
 
 
 def report(of: Evaluated, steering: Steering, engine: Engine) -> str:
-    """The same as a JSON file, in the format of the command line."""
-    return json.dumps(_report(of, steering, engine), indent=1, ensure_ascii=False)
+    """The same as a JSON file, in the format of the command line, with the command that gives these figures again.
 
-
-def _report(of: Evaluated, steering: Steering, engine: Engine) -> dict[str, Any]:
-    body = evaluation_report(
-        of.benchmark,
-        of.matrix,
-        steering or None,
-        complement=of.complement,
-        complement_pairs=of.complement_pairs,
-        complement_pairing=of.complement_pairing,
-    )
-    body["model"] = model_facts(engine.scorer)
-    body["files"] = list(of.files)
-    body["cut_answers"] = of.n_cut
-    body["encoding_notes"] = list(of.notes)
-    if of.complement_file is not None:
-        body["complement"]["file"] = of.complement_file
-    body["versions"] = versions()
-    body["command"] = _command(of, steering, engine, body)
-    return body
-
-
-def _command(of: Evaluated, steering: Steering, engine: Engine, body: dict[str, Any]) -> str:
-    """The command that gives these figures again, from the uploads and the steering under plain names."""
-    words = ["python", "-m", "sarm_core", "evaluate", *of.asked]
-    words += ["--model", engine.choice.source, "--dtype", body["model"]["dtype"]]
-    if steering:
-        words += ["--steering", "steering.json"]
-    bootstrap = body["bootstrap"]
-    words += ["--resamples", str(bootstrap["resamples"]), "--seed", str(bootstrap["seed"])]
-    return shlex.join([*words, "--out", "evaluation.json"])
+    It names uploads and the steering by plain names.
+    """
+    body = of.report(steering or None)
+    named = {"steering": "steering.json" if steering else None}
+    body["command"] = of.command(engine.choice.source, body, "evaluation.json", **named)
+    return json.dumps(body, indent=1, ensure_ascii=False)
 
 
 def report_page(

@@ -13,19 +13,18 @@ from app.draw.plain_text import cut
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine, FeatureNote
 from sarm_core.errors import SarmError
-from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.corpus import CORPUS_SETS
-from sarm_core.prove.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
-from sarm_core.score.encoded import Progress, encode_once
+from sarm_core.prove.perturb import Perturbation, rewritten
+from sarm_core.prove.rewritten import Rewritten, encode_rewrites
+from sarm_core.score.encoded import Progress
 from sarm_core.steering import Steering
-from sarm_core.text.rows import Conversation, Place
 
 __all__ = [
     "RULES",
     "SEED",
     "SIDES",
-    "Rewritten",
+    "Checked",
     "check_corpus",
     "check_upload",
     "flip_comparison",
@@ -48,32 +47,31 @@ SEED = 0
 TOP = 30
 
 
-@dataclass(frozen=True)
-class Rewritten:
-    """Pairs with every rewrite of their answers, encoded: `matrix` row i holds z of `conversations[i]`, which lost
-    `n_cut[i]` tokens on the left.
-
-    `names` [pairs] says where each pair comes from. `n_all` pairs were there to choose from.
-    """
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Pairs that were checked, under the name people know them by."""
 
     title: str
-    pairs: tuple[tuple[Conversation, Conversation], ...]
-    names: tuple[str, ...]
-    n_all: int
-    rules: tuple[str, ...]
-    conversations: tuple[Conversation, ...]
-    matrix: FeatureMatrix
-    n_cut: tuple[int, ...]
-    notes: tuple[str, ...]
-    fingerprint: str
+    of: Rewritten
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was odd."""
+        n_cut = int((self.of.n_cut > 0).sum())
+        cut = (
+            f"{n_cut} texts were too long for the model and were cut on the left; a rewrite that lost another part "
+            "of the prompt than its original is in no figure",
+        )
+        return (*self.of.notes, *(cut if n_cut else ()))
 
 
 def check_corpus(
     engine: Engine, name: str, rules: Sequence[str], most: int, progress: Progress | None = None
-) -> Rewritten:
+) -> Checked:
     """Pairs of the project's corpus (a name in `CORPUS_SETS`), `most` of them, evenly spread over the set."""
     chosen = CORPUS_SETS[name]
-    return _encoded(engine, chosen.title, chosen.pairs(), rules, most, progress)
+    found = encode_rewrites(engine.scorer, chosen.pairs(), rules, most=most, seed=SEED, progress=progress)
+    return Checked(chosen.title, found)
 
 
 def check_upload(
@@ -82,49 +80,18 @@ def check_upload(
     rules: Sequence[str],
     most: int,
     progress: Progress | None = None,
-) -> Rewritten:
+) -> Checked:
     """Pairs of an uploaded file. Raises RowError naming the upload and the row, SarmError."""
     with uploaded(file) as (path,):
-        return _encoded(engine, file[0], Pairs.read(path), rules, most, progress)
-
-
-def _encoded(
-    engine: Engine, title: str, of: Pairs, rules: Sequence[str], most: int, progress: Progress | None
-) -> Rewritten:
-    if not rules:
-        raise SarmError("choose at least one rewrite to check")
-    n = len(of.items)
-    kept = np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int)).tolist() if n else []
-    pairs = tuple((of.conversations[of.chosen[i]], of.conversations[of.rejected[i]]) for i in kept)
-    conversations, origin = versions_of(pairs, rules=rules, seed=SEED)
-    places: list[Place] = [(of.items[kept[pair]].source, of.items[kept[pair]].row) for pair in origin]
-    encoded = encode_once(engine.scorer, conversations, places=places, progress=progress)
-    notes = list(encoded.notes)
-    if (n_cut := int((encoded.n_cut > 0).sum())) > 0:
-        notes.append(
-            f"{n_cut} texts were too long for the model and were cut on the left; a rewrite that lost another part "
-            "of the prompt than its original is in no figure"
-        )
-    return Rewritten(
-        title,
-        pairs,
-        tuple(of.items[i].id for i in kept),
-        n,
-        tuple(rules),
-        tuple(conversations),
-        encoded.matrix,
-        tuple(encoded.n_cut.tolist()),
-        tuple(notes),
-        engine.fingerprint,
+        pairs = Pairs.read(path).under_names({str(path): file[0]})
+    return Checked(
+        file[0], encode_rewrites(engine.scorer, pairs, rules, most=most, seed=SEED, progress=progress)
     )
 
 
-def outcome(of: Rewritten, steering: Steering) -> Perturbation:
+def outcome(of: Checked, steering: Steering) -> Perturbation:
     """Arithmetic on the stored activations. Raises SteeringError when the steering does not fit the model."""
-    matrix = steering.apply(of.matrix) if steering else of.matrix
-    score = scores_from(of.conversations, matrix)
-    cuts = dict(zip(of.conversations, of.n_cut, strict=True))
-    return perturb(of.pairs, score, rules=of.rules, top=TOP, seed=SEED, cuts=cuts)
+    return of.of.outcome(steering, top=TOP)
 
 
 def rule_rows(plain_model: Perturbation, steered: Perturbation | None) -> pd.DataFrame:
@@ -185,28 +152,28 @@ def moved_rows(found: Perturbation, rule: str, notes: Mapping[int, FeatureNote])
     return table[["feature", "label", "w", "mean_change", "mean_abs_change", "share_changed", "rule"]]
 
 
-def flip_rows(of: Rewritten, found: Perturbation) -> pd.DataFrame:
+def flip_rows(of: Checked, found: Perturbation) -> pd.DataFrame:
     """Every flip with its prompt, largest change of the margin first."""
     table = found.flips.copy()
     size = (table["margin_after"] - table["margin_before"]).abs()
     table = table.iloc[np.argsort(-size.to_numpy(dtype=float), kind="stable")].reset_index(drop=True)
     prompts = [
         (messages[-2].content if len(messages) > 1 else "")
-        if (messages := of.pairs[pair][0].messages)
+        if (messages := of.of.pairs[pair][0].messages)
         else ""
         for pair in table["pair"]
     ]
     table["prompt"] = [cut(text, 160) for text in prompts]
-    table["id"] = [of.names[pair] for pair in table["pair"]]
+    table["id"] = [of.of.items[pair].id for pair in table["pair"]]
     return table
 
 
-def flip_comparison(of: Rewritten, rule: str, pair: int, side: str) -> tuple[Comparison, int, int]:
+def flip_comparison(of: Checked, rule: str, pair: int, side: str) -> tuple[Comparison, int, int]:
     """Both answers, and the rewrites that changed their order, for the compare page; and the two to compare.
 
     Raises SarmError when they have no text, or do not answer the same turns.
     """
-    chosen, rejected = of.pairs[pair]
+    chosen, rejected = of.of.pairs[pair]
     if chosen.messages is None or rejected.messages is None:
         raise SarmError("this pair holds token ids without text, so there is nothing to show on that page")
     if chosen.messages[:-1] != rejected.messages[:-1]:
@@ -218,5 +185,5 @@ def flip_comparison(of: Rewritten, rule: str, pair: int, side: str) -> tuple[Com
         if version is not None:
             shown[number] = len(answers)
             answers.append(Answer(version.answer or "", f"{name}, {rule}"))
-    origin = f"{of.title}, {of.names[pair]}"
+    origin = f"{of.title}, {of.of.items[pair].id}"
     return Comparison(chosen.messages[:-1], tuple(answers), origin), shown[0], shown[1]

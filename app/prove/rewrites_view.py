@@ -16,7 +16,7 @@ from app.prove.rewrites import (
     RULES,
     SEED,
     SIDES,
-    Rewritten,
+    Checked,
     check_corpus,
     check_upload,
     flip_comparison,
@@ -49,7 +49,7 @@ def rewrites_section(engine: Engine, working: DeltaGenerator) -> None:
     _form(engine, working)
     session.show_messages()
     of = st.session_state.get("rewritten")
-    if not isinstance(of, Rewritten) or of.fingerprint != engine.fingerprint:
+    if not isinstance(of, Checked) or of.of.fingerprint != engine.fingerprint:
         st.info("Choose pairs above and press Check.", icon=":material/arrow_upward:")
         return
     steering_strip(engine)
@@ -118,7 +118,7 @@ def _form(engine: Engine, working: DeltaGenerator) -> None:
         st.session_state.pop("rewritten_outcome", None)
 
 
-def _outcomes(of: Rewritten, steering: Steering) -> tuple[Perturbation, Perturbation]:
+def _outcomes(of: Checked, steering: Steering) -> tuple[Perturbation, Perturbation]:
     """Plain and steered, kept until one of the two changes; without a steering they are the same object."""
     kept = st.session_state.get("rewritten_outcome")
     key = (id(of), steering.to_json())
@@ -129,11 +129,11 @@ def _outcomes(of: Rewritten, steering: Steering) -> tuple[Perturbation, Perturba
     return kept[1], kept[2]
 
 
-def _headline(of: Rewritten, plain_model: Perturbation, found: Perturbation, steered: bool) -> None:
+def _headline(of: Checked, plain_model: Perturbation, found: Perturbation, steered: bool) -> None:
     flips, asked = totals(plain_model)
     now, _ = totals(found)
     with st.container(horizontal=True):
-        st.metric("Pairs", f"{len(of.pairs):,} of {of.n_all:,}", border=True, height="stretch")
+        st.metric("Pairs", f"{len(of.of.pairs):,} of {of.of.n_all:,}", border=True, height="stretch")
         st.metric("Orders asked", f"{asked:,}", border=True, height="stretch")
         st.metric("Orders changed, plain model", _rate(flips, asked), border=True, height="stretch")
         if steered:
@@ -232,7 +232,7 @@ def _features(engine: Engine, found: Perturbation, mark: str) -> None:
     _download("Features as CSV", table, "features")
 
 
-def _flips(of: Rewritten, found: Perturbation, mark: str) -> None:
+def _flips(of: Checked, found: Perturbation, mark: str) -> None:
     table = flip_rows(of, found)
     if table.empty:
         st.caption("No order changed.")

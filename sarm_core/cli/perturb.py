@@ -14,6 +14,7 @@ from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, ste
 
 __all__ = ["Perturb"]
 
+FORMAT = "sarm-perturbation/1"
 RULE_NAMES = ("whitespace", "greeting", "reordered list", "synonyms", "suffix")
 
 
@@ -47,54 +48,37 @@ class Perturb(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.files import whole_file
         from sarm_core.prove.benchmarks.pairs import Pairs
-        from sarm_core.prove.perturb import Perturbation, perturb, scores_from, versions_of
-        from sarm_core.prove.perturb_report import FORMAT, perturbation_report
-        from sarm_core.provenance import file_facts, model_facts, versions
-        from sarm_core.score.encoded import encode_once
-        from sarm_core.steering import Steering
+        from sarm_core.prove.rewritten import encode_rewrites
+        from sarm_core.provenance import file_facts, versions
         from sarm_core.text.rewrites import REWRITES
 
         steering = steering_of(options)
-        rules = [name.replace("-", " ") for name in options.rule or REWRITES]
-        rules = list(dict.fromkeys(rules))
+        rules = list(dict.fromkeys(name.replace("-", " ") for name in options.rule or REWRITES))
         benchmark = Pairs.read(options.files, skip_bad=options.skip_bad)
         files = [file_facts(path) for path in options.files]
         scorer = loaded(options)
         if steering is not None:
             steering.check(scorer.n_features)
-        pairs = [
-            (benchmark.conversations[chosen], benchmark.conversations[rejected])
-            for chosen, rejected in zip(benchmark.chosen, benchmark.rejected, strict=True)
-        ]
-        conversations, origin = versions_of(pairs, rules=rules, seed=options.seed)
-        places = [(benchmark.items[pair].source, benchmark.items[pair].row) for pair in origin]
         with encoding_of(options) as how:
-            encoded = encode_once(scorer, conversations, places=places, **how)
-        cuts = dict(zip(conversations, encoded.n_cut.tolist(), strict=True))
-
-        def checked(under: Steering | None) -> Perturbation:
-            matrix = encoded.matrix if under is None else under.apply(encoded.matrix)
-            score = scores_from(conversations, matrix)
-            return perturb(pairs, score, rules=rules, top=options.top, seed=options.seed, cuts=cuts)
-
+            of = encode_rewrites(scorer, benchmark, rules, seed=options.seed, **how)
         report: dict[str, Any] = {
             "format": FORMAT,
-            "pairs": len(pairs),
+            "pairs": len(of.pairs),
             "seed": options.seed,
-            "plain": perturbation_report(checked(None), benchmark),
+            "plain": of.report(top=options.top),
         }
         if steering is not None:
-            report["steered"] = perturbation_report(checked(steering), benchmark)
+            report["steered"] = of.report(steering, top=options.top)
             report["steering"] = json.loads(steering.to_json())
-        report["model"] = model_facts(scorer)
+        report["model"] = of.model
         report["files"] = files
         report["versions"] = versions()
-        report["cut_answers"] = int((encoded.n_cut > 0).sum())
+        report["cut_answers"] = int((of.n_cut > 0).sum())
         report["skipped_rows"] = [str(error) for error in benchmark.skipped]
         with whole_file(options.out) as file:
             json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
             file.write("\n")
-        lines = [*_summary(report), *encoded.notes]
+        lines = [*_summary(report), *of.notes]
         if report["cut_answers"]:
             lines.append(
                 f"{report['cut_answers']} texts were longer than {scorer.max_length} tokens: cut on the left; a "
@@ -102,7 +86,7 @@ class Perturb(Command):
             )
         if benchmark.skipped:
             lines.append(f"{len(benchmark.skipped)} bad rows were left out, they are listed in the output")
-        lines.append(f"{encoded.reused} of {len(encoded.matrix)} texts were read from the cache")
+        lines.append(f"{of.n_reused} of {len(of.matrix)} texts were read from the cache")
         print("\n".join([*lines, f"written to {options.out}"]), file=sys.stderr)
         return 0
 

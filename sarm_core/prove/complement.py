@@ -1,17 +1,33 @@
-"""Which answers of a complement are compared with which, so that it can be said whose order a steering changed."""
+"""Other answers, which a steering should leave alone, and which of them are compared with which.
+
+The pairs are there so that it can be said whose order a steering changed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from sarm_core.errors import SarmError
+from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.scores import Ids
-from sarm_core.text.answers import Reader
+from sarm_core.provenance import file_facts
+from sarm_core.text.answers import Answers, Reader, read_answers
 from sarm_core.text.rows import Conversation, prompt_of
 
-__all__ = ["BY_FILE", "BY_PROMPT", "MOST_PARTNERS", "file_pairs", "prompt_pairs"]
+__all__ = [
+    "BY_FILE",
+    "BY_PROMPT",
+    "MOST_PARTNERS",
+    "Complement",
+    "ComplementAnswers",
+    "file_complement",
+    "file_pairs",
+    "prompt_pairs",
+]
 
 MOST_PARTNERS = 100
 """Later answers to its prompt that one answer is compared with: memory stays linear for a file of one prompt."""
@@ -50,3 +66,47 @@ def file_pairs(
     if pairs := [(number[pair.chosen], number[pair.rejected]) for pair in stated]:
         return np.array(pairs, dtype=np.int64), BY_FILE
     return prompt_pairs(conversations), BY_PROMPT
+
+
+@dataclass(frozen=True)
+class Complement:
+    """Other answers with their activations: `pairs` int [p, 2] numbers those whose order may change, `pairing` says
+    how they were made; `file` is name and sha256 of what holds them."""
+
+    matrix: FeatureMatrix
+    pairs: Ids | None = None
+    pairing: str = ""
+    title: str = ""
+    file: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ComplementAnswers:
+    """A complement that is read and checked, before a model runs; `asked` is how the command line names it."""
+
+    answers: Answers
+    pairs: Ids
+    pairing: str
+    title: str
+    asked: str
+    file: dict[str, str]
+
+    def encoded(self, matrix: FeatureMatrix) -> Complement:
+        """With the activations of `answers`."""
+        return Complement(matrix, self.pairs, self.pairing, self.title, self.file)
+
+
+def file_complement(path: Path, name: str | None = None) -> ComplementAnswers:
+    """The answers of a file of rows; `name` is what people know it by, where that is not its path.
+
+    Raises RowError naming file and row, SarmError for a folder.
+    """
+    if path.is_dir():
+        raise SarmError(f"{path}: a complement is a file of rows here, not a folder")
+    answers = read_answers(path)
+    pairs, pairing = file_pairs(path, answers.conversations)
+    facts = file_facts(path)
+    if name is None:
+        return ComplementAnswers(answers, pairs, pairing, path.name, str(path), facts)
+    named = replace(answers, places=tuple((name, row) for _, row in answers.places))
+    return ComplementAnswers(named, pairs, pairing, name, name, {**facts, "name": name})

@@ -11,11 +11,23 @@ import numpy.typing as npt
 
 from sarm_core.demo.corpus import CORPUS, CorpusAnswer, answers, by_prompt
 from sarm_core.prove.benchmarks.pairs import Pairs
+from sarm_core.prove.complement import BY_PROMPT, ComplementAnswers, prompt_pairs
+from sarm_core.provenance import file_facts
 from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.answers import Answers
 from sarm_core.text.rows import Conversation
 
-__all__ = ["CORPUS_SETS", "CorpusSet", "encoded_corpus", "positions", "quality_pairs", "refusal_pairs"]
+__all__ = [
+    "CORPUS_SETS",
+    "CorpusSet",
+    "corpus_answers",
+    "corpus_complement",
+    "encoded_corpus",
+    "positions",
+    "quality_pairs",
+    "refusal_pairs",
+]
 
 
 def quality_pairs() -> Pairs:
@@ -81,3 +93,19 @@ def positions(conversations: Iterable[Conversation]) -> npt.NDArray[np.int64]:
     """Where conversations of the corpus stand in it, int [n]: their rows in `encoded_corpus`."""
     number = {answer.conversation: i for i, answer in enumerate(answers())}
     return np.array([number[conversation] for conversation in conversations], dtype=np.int64)
+
+
+def corpus_answers(rows: Iterable[int] | None = None) -> Answers:
+    """The answers of the corpus, all or those in `rows`, with their places in its file."""
+    every = answers()
+    chosen = every if rows is None else [every[row] for row in rows]
+    return Answers(tuple(a.conversation for a in chosen), tuple((CORPUS.name, a.row) for a in chosen))
+
+
+def corpus_complement(
+    rows: Iterable[int] | None = None, title: str = "this tool's corpus"
+) -> ComplementAnswers:
+    """Answers of the corpus as a complement (see `corpus_answers`), any two to one prompt a pair."""
+    found = corpus_answers(rows)
+    pairs = prompt_pairs(found.conversations)
+    return ComplementAnswers(found, pairs, BY_PROMPT, title, "corpus", file_facts(CORPUS))

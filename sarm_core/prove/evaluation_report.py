@@ -10,10 +10,12 @@ import numpy as np
 
 from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.features import FeatureMatrix
+from sarm_core.prove.benchmarks.benchmark import Benchmark
 from sarm_core.prove.benchmarks.scores import json_number
 from sarm_core.prove.collateral import Distribution
 from sarm_core.prove.comparison import Comparison
-from sarm_core.prove.evaluate import Benchmark, collateral, compare, distribution, evaluate
+from sarm_core.prove.complement import Complement
+from sarm_core.prove.outcome import outcome
 from sarm_core.prove.steered_features import steered_features
 from sarm_core.prove.strength import strength_curve
 from sarm_core.steering import Steering
@@ -33,9 +35,7 @@ def evaluation_report(
     matrix: FeatureMatrix,
     steering: Steering | None = None,
     *,
-    complement: FeatureMatrix | None = None,
-    complement_pairs: np.ndarray | None = None,
-    complement_pairing: str = "",
+    complement: Complement | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -46,47 +46,35 @@ def evaluation_report(
     unusual. With one, in addition `scores_steered`, `change` (per score, with a paired bootstrap interval),
     `flips` (with the texts), `collateral` and `distribution` of the benchmark's own answers,
     `steered_features` (see `steered_features`) and, when it can re-rank and has a strength, `curve`: every
-    score over strengths 0 to 2 with its interval. `complement` holds other answers, of which collateral and
-    distribution are reported; `complement_pairs` int [p, 2] names its pairs, `complement_pairing` how they were
-    made.
+    score over strengths 0 to 2 with its interval. Of a `complement` collateral and distribution are reported.
     """
-    before = evaluate(benchmark, matrix)
-    after = before if steering is None else evaluate(benchmark, matrix, steering)
-    compared = compare(before, after, resamples=resamples, confidence=confidence, seed=seed)
-    report: dict[str, Any] = {"format": FORMAT, **before.to_dict()}
+    drawn: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
+    found = outcome(benchmark, matrix, steering, complement, **drawn)
+    compared = found.comparison
+    report: dict[str, Any] = {"format": FORMAT, **compared.before.to_dict()}
     report["intervals"] = _intervals(compared, "before")
-    report["bootstrap"] = {
-        "unit": "prompt",
-        "resamples": resamples,
-        "confidence": confidence,
-        "seed": seed,
-        "fewest_prompts": FEWEST_PROMPTS,
-    }
+    report["bootstrap"] = {"unit": "prompt", **drawn, "fewest_prompts": FEWEST_PROMPTS}
     if steering is None:
-        if complement is not None:
-            plain = complement.rewards
-            report["complement"] = {"distribution": _distribution(distribution(plain, plain), steered=False)}
+        if found.spread_elsewhere is not None:
+            report["complement"] = {"distribution": _distribution(found.spread_elsewhere, steered=False)}
         return report
     report["steering"] = json.loads(steering.to_json())
-    report["scores_steered"] = after.to_dict()["scores"]
+    report["scores_steered"] = compared.after.to_dict()["scores"]
     report["intervals_steered"] = _intervals(compared, "after")
-    report["notes_steered"] = list(after.notes)
+    report["notes_steered"] = list(compared.after.notes)
     body = compared.to_dict()
     report |= {name: body[name] for name in ("change", "won", "lost")}
     report["flips"] = [flip_row(benchmark, flip) for flip in body["flips"]]
-    own = matrix.rewards, steering.rewards(matrix)
-    ranking = steering.without_offsets()
-    report["collateral"] = collateral(*own, benchmark.pair_numbers, ranked=ranking.rewards(matrix)).to_dict()
-    report["distribution"] = _distribution(distribution(*own))
+    report["collateral"] = found.moved.to_dict()
+    report["distribution"] = _distribution(found.spread)
     report["steered_features"] = steered_features(benchmark, matrix, steering)
     if steering.can_rerank() and not steering.set:
-        report["curve"] = _curve(benchmark, matrix, steering, resamples, confidence, seed)
-    if complement is not None:
-        there = complement.rewards, steering.rewards(complement)
+        report["curve"] = _curve(benchmark, matrix, steering, **drawn)
+    if complement is not None and found.moved_elsewhere is not None and found.spread_elsewhere is not None:
         report["complement"] = {
-            "collateral": collateral(*there, complement_pairs, ranked=ranking.rewards(complement)).to_dict(),
-            "distribution": _distribution(distribution(*there)),
-            "pairing": complement_pairing,
+            "collateral": found.moved_elsewhere.to_dict(),
+            "distribution": _distribution(found.spread_elsewhere),
+            "pairing": complement.pairing,
         }
     return report
 

@@ -12,6 +12,7 @@ from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.benchmarks.reward_bench2 import RewardBench2
 from sarm_core.prove.benchmarks.rm_bench import RMBench
+from sarm_core.prove.complement import Complement
 from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.steering import Group, Steering
 
@@ -104,7 +105,7 @@ def evaluation(
         benchmark,
         matrix_for(benchmark, seed, nan),
         steering,
-        complement=matrix_for(pairs(10), seed) if complement else None,
+        complement=Complement(matrix_for(pairs(10), seed)) if complement else None,
         resamples=resamples,
         seed=seed,
     )

@@ -16,7 +16,6 @@ from app.prove.evaluation import (
     evaluate_upload,
     flip_comparison,
     flip_file,
-    outcome,
     score_names,
     score_rows,
 )
@@ -100,7 +99,7 @@ def test_flips_are_exactly_the_pairs_whose_order_changed_and_open_with_their_tex
     of = evaluate_corpus(engine, "refusals")
     load = np.abs(of.matrix.csr.toarray() * of.matrix.head).sum(0)
     steering = Steering(scale={int(i): -2.0 for i in np.argsort(-load)[:2]})
-    found = outcome(of, steering)
+    found = of.outcome(steering)
     before, after = of.matrix.rewards, steering.rewards(of.matrix)
     right, wrong = of.benchmark.chosen, of.benchmark.rejected
     changed = (before[right] > before[wrong]) != (after[right] > after[wrong])
@@ -125,7 +124,7 @@ def test_token_ids_cannot_be_opened_and_say_so(engine):
     )
     of = evaluate_upload(engine, [("ids.jsonl", rows)], "pairs")
     active = np.unique(of.matrix.csr.indices)
-    found = outcome(of, Steering(scale={int(i): -1.0 for i in active}))
+    found = of.outcome(Steering(scale={int(i): -1.0 for i in active}))
     assert len(found.comparison.flips) == 2
     with pytest.raises(SarmError, match="without text"):
         flip_comparison(of, found.comparison.flips.iloc[0])
@@ -218,7 +217,7 @@ def test_evaluate_page_shows_before_and_after_and_what_moved(engine):
     box.set_value(-2.0).run()
     assert not script.exception and not script.error
     assert script.session_state["steering_state"].current == Steering(scale={strongest: -2.0})
-    found = outcome(of, Steering(scale={strongest: -2.0}))
+    found = of.outcome(Steering(scale={strongest: -2.0}))
     shown = {metric.label: metric.value for metric in script.metric}
     total = found.comparison.after.total
     assert shown["Total, steered"] == f"{total:.1%}"
@@ -240,7 +239,7 @@ def test_a_subset_with_any_name_can_be_chosen_and_one_prompt_gets_no_verdict(eng
     ).encode()
     of = evaluate_upload(engine, [("in.jsonl", content)], "pairs")
     assert set(score_names(of)) == {"total", "hh/harmless/test", "a>b"}
-    found = outcome(of, Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
+    found = of.outcome(Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
     table = score_rows(found, score_names(of)).set_index("score")
     assert table.loc["a>b", "verdict"] == "few prompts (1): no interval" and np.isnan(table.loc["a>b", "low"])
     assert table.loc["hh/harmless/test", "verdict"] in ("better", "worse", "not told apart")
@@ -265,7 +264,7 @@ def test_the_corpus_s_other_answers_change_their_order_and_page_report_and_comma
     of = evaluate_corpus(engine, name)
     steering = Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)[::2]})
     steering.write(tmp_path / "s.json")
-    found = outcome(of, steering).moved_elsewhere
+    found = of.outcome(steering).moved_elsewhere
     own = set(of.benchmark.conversations)
     others = [answer.conversation for answer in corpus_answers() if answer.conversation not in own]
     scored = engine.scorer.score(others)
@@ -284,12 +283,15 @@ def test_a_complement_file_of_one_s_own_is_paired_as_it_says(engine):
     rows = [{"prompt": f"q {i % 4}", "response": f"this is answer {i * 7}"} for i in range(20)]
     answers = "\n".join(map(json.dumps, rows)).encode()
     of = evaluate_upload(engine, [("in.jsonl", PAIR * 2)], "pairs", complement=("mine.jsonl", answers))
-    steering = Steering(scale={int(i): -1.0 for i in np.unique(of.complement.csr.indices)})
-    found = outcome(of, steering).moved_elsewhere
+    steering = Steering(scale={int(i): -1.0 for i in np.unique(of.complement.matrix.csr.indices)})
+    found = of.outcome(steering).moved_elsewhere
     assert (found.n, found.n_pairs, found.n_flipped) == (20, 4 * 10, 40), "all rewards change their sign"
-    assert of.complement_pairing == "any two answers to one prompt" and "mine.jsonl" in of.asked
+    assert (
+        of.complement.pairing == "any two answers to one prompt"
+        and of.experiment.complement.asked == "mine.jsonl"
+    )
     pairs = evaluate_upload(engine, [("in.jsonl", PAIR)], "pairs", complement=("own.jsonl", PAIR))
-    assert pairs.complement_pairs.tolist() == [[0, 1]] and pairs.complement_pairing == "the file's own pairs"
+    assert pairs.complement.pairs.tolist() == [[0, 1]] and pairs.complement.pairing == "the file's own pairs"
     with pytest.raises(SarmError, match=r"bad\.jsonl"):
         evaluate_upload(engine, [("in.jsonl", PAIR)], "pairs", complement=("bad.jsonl", b"{}"))
 
@@ -301,7 +303,7 @@ def test_all_flipped_items_are_in_the_files_and_no_text_in_them_is_a_formula(eng
         for i, text in enumerate(texts * 4)
     ).encode()
     of = evaluate_upload(engine, [("in.jsonl", content)], "pairs")
-    found = outcome(of, Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
+    found = of.outcome(Steering(scale={int(i): -1.0 for i in np.unique(of.matrix.csr.indices)}))
     flips = found.comparison.flips
     assert len(flips) == 24, "the whole sign is turned"
     rows = [json.loads(line) for line in flip_file(of, found, "jsonl").splitlines()]

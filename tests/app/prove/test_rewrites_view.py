@@ -38,7 +38,7 @@ def checked(engine):
 @pytest.fixture(scope="module")
 def strong(checked):
     """A steering that turns many orders around."""
-    load = np.abs(checked.matrix.csr.toarray() * checked.matrix.head).sum(0)
+    load = np.abs(checked.of.matrix.csr.toarray() * checked.of.matrix.head).sum(0)
     return Steering(scale={int(i): -2.0 for i in np.argsort(-load)[:3]})
 
 
@@ -52,9 +52,9 @@ def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked,
         def score(conversations, steering=steering):
             return steering.apply(engine.scorer.score(conversations).matrix)
 
-        tokens = engine.scorer.tokens(list(checked.conversations))
-        cuts = {c: s.n_cut for c, s in zip(checked.conversations, tokens, strict=True)}
-        expected = perturb(checked.pairs, score, rules=list(RULES), top=30, seed=0, cuts=cuts)
+        tokens = engine.scorer.tokens(list(checked.of.conversations))
+        cuts = {c: s.n_cut for c, s in zip(checked.of.conversations, tokens, strict=True)}
+        expected = perturb(checked.of.pairs, score, rules=list(RULES), top=30, seed=0, cuts=cuts)
         found = outcome(checked, steering)
         names = ["rule", "pairs", "flips"]
         pd.testing.assert_frame_equal(found.rules[names], expected.rules[names])
@@ -63,9 +63,9 @@ def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked,
 
 def test_pairs_are_spread_over_the_whole_set(engine, checked):
     every = CORPUS_SETS[SET].pairs()
-    assert len(checked.pairs) == 8 and checked.n_all == len(every.items)
-    assert checked.pairs[0][0] == every.conversations[every.chosen[0]]
-    assert checked.pairs[-1][0] == every.conversations[every.chosen[-1]]
+    assert len(checked.of.pairs) == 8 and checked.of.n_all == len(every.items)
+    assert checked.of.pairs[0][0] == every.conversations[every.chosen[0]]
+    assert checked.of.pairs[-1][0] == every.conversations[every.chosen[-1]]
 
 
 def test_tables_hold_rates_with_their_n_before_and_after(checked, strong):
@@ -84,11 +84,11 @@ def test_moved_features_are_those_that_some_rule_moves_most(engine, checked):
     found = outcome(checked, Steering())
     every = moved_rows(found, "all rules", {})
     w = engine.scorer.head.astype(float)
-    number = {conversation: row for row, conversation in enumerate(checked.conversations)}
-    n_cut = checked.n_cut
-    z = checked.matrix.csr.toarray().astype(float)
+    number = {conversation: row for row, conversation in enumerate(checked.of.conversations)}
+    n_cut = checked.of.n_cut
+    z = checked.of.matrix.csr.toarray().astype(float)
     most = np.zeros(len(w))
-    answers = list(dict.fromkeys(answer for pair in checked.pairs for answer in pair))
+    answers = list(dict.fromkeys(answer for pair in checked.of.pairs for answer in pair))
     for rule in RULES:
         rewrites = [(answer, rewritten(answer, rule, 0)) for answer in answers]
         both = [(number[old], number[new]) for old, new in rewrites if new is not None]
@@ -123,7 +123,7 @@ def test_bad_uploads_are_named_as_the_person_named_them(engine):
     with pytest.raises(SarmError, match="at least one rewrite"):
         check_upload(engine, ("a.jsonl", good), [], 50)
     found = check_upload(engine, ("a.jsonl", good), ["suffix"], 50)
-    assert (len(found.pairs), found.n_all, found.title) == (1, 1, "a.jsonl")
+    assert (len(found.of.pairs), found.of.n_all, found.title) == (1, 1, "a.jsonl")
 
 
 def test_token_ids_and_unlike_prompts_cannot_be_opened_and_say_so(engine):

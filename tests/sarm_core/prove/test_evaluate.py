@@ -13,7 +13,7 @@ from scipy import sparse
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.prove.complement import prompt_pairs
+from sarm_core.prove.complement import Complement, prompt_pairs
 from sarm_core.prove.evaluate import collateral, compare, distribution, evaluate, load_benchmark
 from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.prove.strength import at_strength, strength_curve
@@ -479,7 +479,7 @@ def test_an_offset_flips_nothing(tmp_path, value):
     assert found.flips.empty
     assert (found.scores[["change", "low", "high"]] == 0).all(axis=None)
     report = evaluation_report(
-        benchmark, matrix, steering, complement=matrix, complement_pairs=[[0, 1], [2, 3]]
+        benchmark, matrix, steering, complement=Complement(matrix, np.array([[0, 1], [2, 3]]))
     )
     for moved in (report["collateral"], report["complement"]["collateral"]):
         assert moved["moved"] == len(matrix) and moved["pairs"] and moved["flipped"] == 0
