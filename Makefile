@@ -67,7 +67,7 @@ extras-test: setup-dev fetch
 
 # The documentation as a site, in build/site: warnings are errors, and nothing in it asks another host for anything.
 docs: setup-docs
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -m docs tests/docs
 
 # The notebooks, run from top to bottom; what they print is not kept.

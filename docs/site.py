@@ -24,10 +24,13 @@ OUTSIDE = (
     "CONTRIBUTING.md",
     "LICENSE",
     "NOTICE",
+    "examples/files/preferences.jsonl",
+    "examples/files/steering.json",
     "examples/over_refusal/README.md",
+    "examples/readme.ipynb",
     "sarm_core/demo/model/README.md",
 )
-"""Documents outside docs/ that are pages all the same, under project/."""
+"""What is linked to outside docs/: documents become pages under project/, other files lie there as they are."""
 
 _LINK = re.compile(r"(\]\()([^)#\s]+)")
 _ROOM = re.compile(r"^\| `((?:sarm_core|feature_db|app)/[^`]+)` \| (.+) \|$", re.MULTILINE)
@@ -156,7 +159,8 @@ def on_files(files: Any, config: Any) -> Any:
     for document in OUTSIDE:
         text = (ROOT / document).read_text(encoding="utf-8")
         page = _placed(document)
-        files.append(File.generated(config, page, content=relinked(text, document, page)))
+        content = relinked(text, document, page) if page.endswith(".md") else text
+        files.append(File.generated(config, page, content=content))
     return files
 
 

@@ -17,11 +17,12 @@ from sarm_core.cli.parser import COMMANDS, parser_of
 ROOT = Path(__file__).parents[2]
 PYTHON = ("README.md", "docs/ship.md")
 DOCUMENTS = [
-    str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    str(path.relative_to(ROOT))
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ]
 HAS_TRL = importlib.util.find_spec("trl") is not None
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"^ {4}python -m sarm_core (.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^ {4}(?:sarm|python -m sarm_core) (.+)$", re.MULTILINE)
 
 
 def python_of(text: str) -> str:
@@ -60,7 +61,7 @@ def test_every_command_of_the_documents_is_one_the_parser_takes():
             try:
                 parser_of(COMMANDS).parse_args(words)
             except SystemExit:
-                pytest.fail(f"{name}: python -m sarm_core {command}")
+                pytest.fail(f"{name}: sarm {command}")
             seen.add(words[0])
     assert {"score", "export", "evaluate", "contrast", "harvest"} <= seen
 
