@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -19,6 +21,8 @@ from feature_db import StoreError
 from feature_db.exchange import formats
 from feature_db.exchange.format import Format, Option, Report
 from feature_db.exchange.merge import merge_store
+from feature_db.harvest.undo import last_undoable, undo_import
+from feature_db.records import ImportRecord
 
 __all__ = ["export_section", "import_section"]
 
@@ -113,6 +117,7 @@ def import_section(engine: Engine, me: Me) -> None:
         "are here. Copy its file while no program has it open. One larger than "
         f"{LARGEST_MB} MB: `python -m feature_db merge {engine.store_path.name} OTHER.db --as ADMIN`."
     )
+    _undo(engine)
     if file is None:
         st.session_state.pop(DRY, None)
         return
@@ -150,6 +155,36 @@ def import_section(engine: Engine, me: Me) -> None:
         on_click=_really,
         args=(engine, me, file, name, options),
     )
+
+
+def _undo(engine: Engine) -> None:
+    """A button for the last import of features, examples or suggestions, as long as it can be undone."""
+    with engine.store() as store:
+        last = last_undoable(store)
+    if last is None:
+        return
+    when = f"{datetime.fromtimestamp(last.time / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+    named = f"{plain(cut(PurePath(last.source).name, 60))} ({last.format}), {when}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Last import: {named}")
+        st.button(
+            "Undo",
+            key="import_undo",
+            on_click=_take_back,
+            args=(engine,),
+            help="Labels and lists made since stay.",
+        )
+
+
+def _take_back(engine: Engine) -> None:
+    def undo() -> ImportRecord:
+        with engine.store() as store:
+            return undo_import(store)
+
+    undone = session.guarded(undo)
+    st.session_state.pop(DRY, None)
+    if undone is not None:
+        session.say(f"The import of {plain(cut(PurePath(undone.source).name, 60))} was undone.", "success")
 
 
 def _read_options(engine: Engine, file: UploadedFile, name: str) -> dict[str, Any]:
@@ -197,11 +232,12 @@ def _import(
 
 
 def _on_disk(file: UploadedFile, use: Callable[[Path], T]) -> T:
-    """`use` with the upload as a file. Its ending is kept; the rest of a name from a browser is not used."""
+    """`use` with the upload as a file. Of a name from a browser the ending and letters that harm nowhere are used."""
     ending = PurePath(file.name).suffix.lower()
     allowed = {f".{ending}" for format in formats.FORMATS for ending in format.endings} | {f".{STORE}"}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{ending if ending in allowed else ''}"
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "_", PurePath(file.name).stem)[:60]
+        path = Path(folder) / f"{stem or 'upload'}{ending if ending in allowed else ''}"
         path.write_bytes(file.getbuffer())
         try:
             return use(path)

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
+from feature_db.exchange.bad_rows import SKIP_BAD, BadRows
 from feature_db.exchange.foreign import read_json, strings, whole, written_beside
 from feature_db.exchange.format import Format, Look, Option, Report
-from feature_db.records import SuggestionRecord
+from feature_db.exchange.whose import SAME_MODEL, check_fingerprint, check_model, check_width
+from feature_db.harvest.undo import undoable_suggestions
+from feature_db.records import SuggestionRecord, clean_text
 from feature_db.store import Store
 
 __all__ = ["METHOD_PREFIX", "AutoLabels", "export_auto_labels", "import_auto_labels"]
@@ -35,6 +38,7 @@ class AutoLabels(Format):
     name = "auto-labels"
     title = "Auto-labels of one engine"
     endings = ("json",)
+    read_options = (SKIP_BAD, SAME_MODEL)
     write_options = (Option("engine", "which engine's", choices=_engines),)
 
     def recognises(self, file: Look) -> bool:
@@ -45,15 +49,24 @@ class AutoLabels(Format):
         self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
     ) -> Report:
         """See `import_auto_labels`."""
-        return import_auto_labels(store, path, dry_run=dry_run)
+        return import_auto_labels(store, path, dry_run=dry_run, **options)
 
     def write(self, store: Store, path: Path, *, engine: str | None = None, **options: Any) -> Report:
         """See `export_auto_labels`."""
         return export_auto_labels(store, path, engine)
 
 
-def import_auto_labels(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
+def import_auto_labels(
+    store: Store,
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    skip_bad: bool = False,
+    same_model: bool = False,
+) -> Report:
     """Replace the suggestions of the file's engine. Keys that are not known are kept with the evidence.
+
+    What the file says of its model (fingerprint, model, layer, total_latents) has to be the store's.
 
     Raises RowError naming the file and the entry; nothing is changed then.
     """
@@ -63,19 +76,31 @@ def import_auto_labels(store: Store, path: str | Path, *, dry_run: bool = False)
         raise StoreError(f"{path}: has no results object; is it an auto-label file?")
     if not isinstance(engine, str) or len(engine) > 200:
         raise StoreError(f"{path}: engine must be a string of at most 200 characters")
+    check_width(store.model, data.get("total_latents"), path)
+    if not check_fingerprint(store.model, data.get("fingerprint"), path):
+        check_model(store.model, data.get("model"), data.get("layer"), path, same_model=same_model)
+    bad = BadRows(skip_bad)
     records, empty = [], 0
     for key, entry in results.items():
-        try:
+        with bad.at(path, f"results/{key[:40]}"):
             feature = whole(key, "the feature", 0, store.model.n_features - 1)
             record = _suggestion(feature, engine, entry)
-        except RowError as error:
-            raise error.at(path, f"results/{key[:40]}") from None
-        if record is None:
-            empty += 1
-        else:
-            records.append(record)
-    count = store.replace_suggestions(METHOD_PREFIX + engine, records, source=str(path), dry_run=dry_run)
-    report = Report({"suggestions": count}, dry_run=dry_run)
+            if record is None:
+                empty += 1
+            else:
+                records.append(record)
+    method = METHOD_PREFIX + engine
+    with (
+        store.rehearsal() if dry_run else store.write(),
+        undoable_suggestions(store, "auto-labels", str(path), {"engine": clean_text(engine)}),
+    ):
+        before = len(store.suggestions(clean_text(method)))
+        count = store.replace_suggestions(method, records, source=str(path))
+    report = Report({"suggestions": count}, bad.notes(), dry_run)
+    if before:
+        report.notes.append(
+            f"{before} suggestions of this engine {'would be' if dry_run else 'were'} replaced"
+        )
     if empty:
         report.notes.append(f"{empty} features have no explanation and were left out")
     return report
@@ -129,7 +154,15 @@ def export_auto_labels(store: Store, path: str | Path, engine: str | None = None
     with written_beside(path) as beside:
         beside.write_text(
             json.dumps(
-                {"engine": engine, "features_scored": len(results), "results": results}, ensure_ascii=False
+                {
+                    "engine": engine,
+                    "model": store.model.name,
+                    "fingerprint": store.model.fingerprint,
+                    "total_latents": store.model.n_features,
+                    "features_scored": len(results),
+                    "results": results,
+                },
+                ensure_ascii=False,
             ),
             encoding="utf-8",
         )

@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
-from feature_db.exchange.foreign import finite, read_json, short, whole, written_beside
+from feature_db.exchange.bad_rows import SKIP_BAD, BadRows
+from feature_db.exchange.foreign import finite, read_json, whole, written_beside
 from feature_db.exchange.format import Format, Look, Report
+from feature_db.exchange.whose import REPLACE, check_fingerprint, check_width
 from feature_db.features.evidence import StoredExample
 from feature_db.records import ExampleRecord, FeatureRecord, TextRecord
 from feature_db.store import Store
@@ -33,6 +36,7 @@ class Contexts(Format):
     name = "contexts"
     title = "Contexts: tokens and the texts around them"
     endings = ("json",)
+    read_options = (SKIP_BAD, REPLACE)
 
     def recognises(self, file: Look) -> bool:
         """By its map."""
@@ -42,15 +46,23 @@ class Contexts(Format):
         self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
     ) -> Report:
         """See `import_contexts`."""
-        return import_contexts(store, path, dry_run=dry_run)
+        return import_contexts(store, path, dry_run=dry_run, **options)
 
     def write(self, store: Store, path: Path, **options: Any) -> Report:
         """See `export_contexts`."""
         return export_contexts(store, path)
 
 
-def import_contexts(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
-    """Take the contexts in as "top" examples of the features named, replacing those features' examples.
+def import_contexts(
+    store: Store,
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    skip_bad: bool = False,
+    replace: bool = False,
+) -> Report:
+    """Take the contexts in as "top" examples of the features named; examples of another origin stay unless told to
+    `replace` them.
 
     A text given twice for one feature keeps its larger activation. Raises RowError naming the file and the
     entry; nothing is changed then.
@@ -59,22 +71,16 @@ def import_contexts(store: Store, path: str | Path, *, dry_run: bool = False) ->
     contexts = data.get("latent_context_map")
     if not isinstance(contexts, dict):
         raise StoreError(f"{path}: has no latent_context_map object; is it a contexts file?")
-    total = data.get("total_latents")
-    if total is not None and total != store.model.n_features:
-        raise StoreError(
-            f"{path}: is of a dictionary of {short(total)} features, this store's model has "
-            f"{store.model.n_features}"
-        )
+    check_width(store.model, data.get("total_latents"), path)
+    check_fingerprint(store.model, data.get("fingerprint"), path)
+    bad = BadRows(skip_bad)
     texts: dict[str, int] = {}
     places: list[tuple[int, str, str, float]] = []
     for key, tokens in contexts.items():
-        place = f"latent_context_map/{key[:40]}"
-        try:
+        with bad.at(path, f"latent_context_map/{key[:40]}"):
             feature = whole(key, "the feature", 0, store.model.n_features - 1)
             found = [(feature, *entry) for entry in _entries(tokens)]
-        except RowError as error:
-            raise error.at(path, place) from None
-        places += sorted(found, key=lambda entry: -entry[3])
+            places += sorted(found, key=lambda entry: -entry[3])
     for _, _, context, _ in places:
         texts.setdefault(context, len(texts))
 
@@ -96,13 +102,18 @@ def import_contexts(store: Store, path: str | Path, *, dry_run: bool = False) ->
         keep_examples=True,
         skip_repeated=True,
         dry_run=dry_run,
+        origin="contexts",
+        replace=replace,
     )
     report = Report(
-        {"features": counts.features, "texts": counts.texts, "examples": counts.examples}, dry_run=dry_run
+        {"features": counts.features, "texts": counts.texts, "examples": counts.examples},
+        [*bad.notes(), *counts.notes(dry_run)],
+        dry_run,
     )
-    if len(places) > counts.examples:
-        report.notes.append(f"{len(places) - counts.examples} contexts repeat a text of their feature")
-    unknown = sorted(set(data) - {*_HEADER, "latent_context_map"})
+    repeated = sum(count - 1 for count in Counter((place[0], place[2]) for place in places).values())
+    if repeated:
+        report.notes.append(f"{repeated} contexts repeat a text of their feature")
+    unknown = sorted(set(data) - {*_HEADER, "latent_context_map", "fingerprint"})
     if unknown:
         report.notes.append(f"keys without a meaning here: {', '.join(unknown)[:200]}")
     return report
@@ -169,6 +180,7 @@ def export_contexts(
             )
         ]
     header: dict[str, Any] = {
+        "fingerprint": store.model.fingerprint,
         "total_latents": store.model.n_features,
         "threshold": 0.0,
         "max_length": longest,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
+from feature_db.exchange.bad_rows import SKIP_BAD
 from feature_db.exchange.feature_tables import FOR_READERS, NOT_HELD, READ, import_rows, table_rows
 from feature_db.exchange.foreign import csv_cell, written_beside
 from feature_db.exchange.format import Format, Look, Report
@@ -23,6 +24,7 @@ class CsvTable(Format):
     name = "csv"
     title = "Table of features, CSV"
     endings = ("csv",)
+    read_options = (SKIP_BAD,)
 
     def recognises(self, file: Look) -> bool:
         """By its ending; events have a uid."""
@@ -32,7 +34,7 @@ class CsvTable(Format):
         self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
     ) -> Report:
         """See `import_csv`."""
-        return import_csv(store, path, dry_run=dry_run)
+        return import_csv(store, path, dry_run=dry_run, **options)
 
     def write(self, store: Store, path: Path, **options: Any) -> Report:
         """See `export_csv`."""
@@ -59,20 +61,25 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else csv_cell(value)
 
 
-def import_csv(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
+def import_csv(store: Store, path: str | Path, *, dry_run: bool = False, skip_bad: bool = False) -> Report:
     """Update the features of the file; an empty cell keeps what is stored. Raises RowError with file and line."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             names = list(reader.fieldnames or [])
-            return import_rows(store, path, names, _csv_rows(reader, path), dry_run=dry_run)
+            return import_rows(
+                store, path, names, _csv_rows(reader, path), dry_run=dry_run, skip_bad=skip_bad
+            )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StoreError(f"{path}: cannot be read ({error})") from None
 
 
-def _csv_rows(reader: csv.DictReader[str], path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(
+    reader: csv.DictReader[str], path: str | Path
+) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
     for cells in reader:
         row: dict[str, Any] = {}
+        wrong = None
         for name in READ:
             cell = cells.get(name)
             if cell is None or cell == "":
@@ -80,6 +87,5 @@ def _csv_rows(reader: csv.DictReader[str], path: str | Path) -> Iterator[tuple[i
             try:
                 row[name] = cell if name == "feature" else json.loads(cell)
             except (ValueError, RecursionError):
-                reason = f"{name} is {cell[:40]!r}, neither a finite number nor a list"
-                raise RowError(reason, source=path, row=reader.line_num) from None
-        yield reader.line_num, row
+                wrong = wrong or RowError(f"{name} is {cell[:40]!r}, neither a finite number nor a list")
+        yield reader.line_num, wrong or row

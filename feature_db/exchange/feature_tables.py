@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from feature_db.errors import RowError, StoreError
+from feature_db.exchange.bad_rows import BadRows
 from feature_db.exchange.foreign import finite, whole
 from feature_db.exchange.format import Report
+from feature_db.harvest.row_values import feature_values
 from feature_db.records import FeatureRecord
 from feature_db.store import Store
 
@@ -33,6 +35,8 @@ _LISTS = (
 )
 READ = ("feature", *NUMBERS, *_LISTS)
 FOR_READERS = ("effect", "n_labels", "labels", "suggestion")
+ORIGIN = "a table"
+"""A table is there to change statistics: it is taken in whatever they came from, and can be undone."""
 ROUNDED = 1e-3
 """By how much of itself a number may be off before it contradicts another: spreadsheets round."""
 NOT_HELD = "examples, texts, encodings and the history of labels are not in this file"
@@ -65,11 +69,13 @@ def import_rows(
     store: Store,
     path: str | Path,
     names: list[str],
-    rows: Iterator[tuple[int, dict[str, Any]]],
+    rows: Iterable[tuple[int, dict[str, Any] | RowError]],
     *,
     dry_run: bool = False,
+    skip_bad: bool = False,
 ) -> Report:
-    """Update the features of `rows` (place, columns by name) of a file with the columns `names`. Raises RowError."""
+    """Update the features of a file with the columns `names`; `rows` are places with columns by name, or with what is
+    wrong. Raises RowError."""
     if "feature" not in names:
         raise StoreError(f"{path}: has no column named feature")
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -78,26 +84,32 @@ def import_rows(
         row["id"]: row for row in store.rows("SELECT id, firing_count, denominator, mean, max FROM features")
     }
     seen: set[int] = set()
+    bad = BadRows(skip_bad)
 
     def records() -> Iterator[FeatureRecord]:
         for place, row in rows:
-            try:
+            with bad.at(path, place):
+                if isinstance(row, RowError):
+                    raise row
                 record = _record(row)
                 store.check_feature(record.id)
                 if record.id in seen:
                     raise RowError(f"feature {record.id} is listed twice")
                 _check_fit(record, stored.get(record.id))
-            except RowError as error:
-                raise error.at(path, place) from None
-            except StoreError as error:
-                raise RowError(str(error), source=path, row=place) from None
-            seen.add(record.id)
-            yield record
+                feature_values(record, store.model.n_features)
+                seen.add(record.id)
+                yield record
 
     counts = store.import_harvest(
-        records(), source=str(path), format="features", keep_examples=True, dry_run=dry_run
+        records(),
+        source=str(path),
+        format="features",
+        keep_examples=True,
+        dry_run=dry_run,
+        origin=ORIGIN,
+        replace=True,
     )
-    report = Report({"features": counts.features}, dry_run=dry_run)
+    report = Report({"features": counts.features}, bad.notes(), dry_run)
     unknown = sorted(set(names) - set(READ) - set(FOR_READERS))
     if unknown:
         report.notes.append(f"columns without a meaning here: {', '.join(unknown)[:200]}")

@@ -108,11 +108,15 @@ def _open(path: Path, name: str | None) -> Iterator[IO[bytes]]:
 
 
 def json_rows(
-    path: str | Path, name: str | None = None, on_bytes: Callable[[int], Any] | None = None
+    path: str | Path,
+    name: str | None = None,
+    on_bytes: Callable[[int], Any] | None = None,
+    on_bad: Callable[[RowError], Any] | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a .jsonl or .jsonl.gz file, or of member `name` of a folder or .zip.
+    """(line number, object) of a file of JSON lines, gzipped or not, or of member `name` of a folder or .zip.
 
-    `on_bytes` is told how many more bytes of the file were read. Raises RowError naming the file and the line.
+    `on_bytes` is told how many more bytes of the file were read, `on_bad` of a line that holds no object, which is then
+    passed over. Raises RowError naming the file and the line.
     """
     path = Path(path)
     source = str(path) if name is None else f"{path}/{name}"
@@ -120,7 +124,14 @@ def json_rows(
         if len(line) == LARGEST_LINE:
             raise RowError("longer than 64 MiB", source=source, row=row)
         if line.strip():
-            yield row, _object(line, source, row)
+            try:
+                found = _object(line, source, row)
+            except RowError as error:
+                if on_bad is None:
+                    raise
+                on_bad(error)
+            else:
+                yield row, found
 
 
 def _lines(
@@ -129,7 +140,9 @@ def _lines(
     row = read = 0
     try:
         with _open(path, name) as raw:
-            lines = gzip.GzipFile(fileobj=raw) if source.endswith(".gz") else raw
+            # By its first bytes: some write a batch without packing it, whatever its name says.
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"  # type: ignore[attr-defined]
+            lines = gzip.GzipFile(fileobj=raw) if packed else raw
             while line := lines.readline(LARGEST_LINE):
                 row += 1
                 if on_bytes is not None and raw.tell() != read:

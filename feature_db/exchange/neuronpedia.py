@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from feature_db.exchange.bad_rows import SKIP_BAD
 from feature_db.exchange.format import Format, Look, Option, Report
 from feature_db.exchange.neuronpedia_export import export_folder
 from feature_db.exchange.neuronpedia_import import holds_batches, import_folder
+from feature_db.exchange.whose import REPLACE, SAME_MODEL
 from feature_db.store import Store
 
 __all__ = ["Neuronpedia"]
@@ -22,6 +24,7 @@ class Neuronpedia(Format):
     title = "Neuronpedia folder"
     endings = ("zip",)
     folder = True
+    read_options = (SKIP_BAD, SAME_MODEL, REPLACE)
     write_options = (
         Option("model-id", f"the folder of the model (default: {MODEL_ID})"),
         Option("source-id", 'the folder of the source, "{layer}-{setName}" (default: "<layer>-sarm")'),
@@ -35,7 +38,7 @@ class Neuronpedia(Format):
         self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
     ) -> Report:
         """See `import_folder`."""
-        return import_folder(store, path, dry_run=dry_run)
+        return import_folder(store, path, dry_run=dry_run, **options)
 
     def write(
         self,

@@ -1,6 +1,7 @@
 """Writing Neuronpedia-style export folders.
 
     {modelId}/{sourceId}/{features,explanations,activations}/batch-N.jsonl.gz     1,024 rows a batch
+    {modelId}/{sourceId}/sarm.json                                                whose features these are
 
 Labels and suggestions are written as explanations. `neuronpedia_import` reads them back.
 """
@@ -27,6 +28,7 @@ from tqdm import tqdm
 from feature_db.errors import StoreError
 from feature_db.exchange.bars import middles_of
 from feature_db.exchange.format import Report
+from feature_db.exchange.neuronpedia_import import SARM_FILE
 from feature_db.features.evidence import ORDER
 from feature_db.records import LABEL_METHOD
 from feature_db.sqlite.blobs import unpack_values
@@ -82,6 +84,13 @@ def export_folder(store: Store, out: str | Path, *, model_id: str, source_id: st
                 "explanations": _write(beside / "explanations", _explanation_rows(store, common)),
                 "activations": _write(beside / "activations", activations),
             }
+            whose = {
+                "fingerprint": store.model.fingerprint,
+                "model": store.model.name,
+                "n_features": store.model.n_features,
+                "layer": store.model.info.get("layer"),
+            }
+            (beside / SARM_FILE).write_text(_json(whose) + "\n", encoding="utf-8")
         os.replace(beside, target)
     except OSError as error:
         raise StoreError(f"{target}: cannot be written ({error.strerror or error})") from None

@@ -1,7 +1,9 @@
 """Reading Neuronpedia-style export folders, as `neuronpedia_export` and others write them.
 
-A folder or a .zip of one is read. All explanations become suggestions: nobody here has vouched for them. Labels of
-other stores keep the method they are written with (`records.LABEL_METHOD`); this store's own are not taken in again.
+A folder or a .zip of one is read, its batches gzipped or not. It has to be of the store's model: by the fingerprint
+that this program writes beside the batches, else by the names of model and layer (`whose`). All explanations become
+suggestions: nobody here has vouched for them. Labels of other stores keep the method they are written with
+(`records.LABEL_METHOD`); this store's own are not taken in again.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from feature_db.errors import RowError, StoreError
+from feature_db.exchange.bad_rows import BadRows
 from feature_db.exchange.bars import edges_of, middles_of
-from feature_db.exchange.foreign import finite, json_rows, members, strings, whole
+from feature_db.exchange.foreign import finite, json_rows, members, short, strings, whole
 from feature_db.exchange.format import Report
+from feature_db.exchange.whose import check_fingerprint, check_model
 from feature_db.harvest.row_values import FLOAT32_MAX, tokens_column
 from feature_db.harvest.staging import Place, Staging
 from feature_db.records import (
@@ -35,11 +39,13 @@ from feature_db.records import (
 from feature_db.sqlite.blobs import unpack_array, unpack_values
 from feature_db.store import Store
 
-__all__ = ["holds_batches", "import_folder"]
+__all__ = ["SARM_FILE", "holds_batches", "import_folder"]
 
 _PATH = re.compile(
-    r"(?P<model>[^/]+)/(?P<layer>[^/]+)/(?P<kind>features|explanations|activations)/batch-(?P<n>\d{1,9})\.jsonl\.gz"
+    r"(?P<model>[^/]+)/(?P<layer>[^/]+)/(?P<kind>features|explanations|activations)/batch-(?P<n>\d{1,9})\.jsonl(?:\.gz)?"
 )
+SARM_FILE = "sarm.json"
+"""Beside the batches that this program writes: whose features they are"""
 _OWN_ID = re.compile(r"sarm:(\d{1,9}):(top|band|random|silent):(\d{0,9}):(label|check):(\d{1,9})")
 
 
@@ -48,15 +54,28 @@ def holds_batches(path: str | Path, names: Iterable[str]) -> bool:
     return any(_batch(_base(path), name) for name in names)
 
 
-def import_folder(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
+def import_folder(
+    store: Store,
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    skip_bad: bool = False,
+    same_model: bool = False,
+    replace: bool = False,
+) -> Report:
     """Take in an export folder, a folder above it or a .zip of either; one model and source only.
 
-    Statistics of named features are updated (numbers the format lacks stay), their examples replaced, and
-    explanations added as suggestions whose method is their typeName. A text with the tokens of a stored one is that
-    one, with its messages and token ids, and a feature keeps its examples where the folder has no other ones: what
-    a store exported changes nothing in it. Raises RowError naming the file and line; nothing is changed then.
+    Explanations are added as suggestions whose method is their typeName; statistics are updated (numbers the format
+    lacks stay) and examples replaced, but for features whose own are of another origin: these stay, unless told to
+    `replace` them. A text with the tokens of a stored one is that one, with its messages and token ids, and a feature
+    keeps its examples where the folder has no other ones: what a store exported changes nothing in it. Raises
+    StoreError for a folder of another model, unless somebody says that it is the `same_model`, and RowError naming the
+    file and line of a bad row, unless told to skip these; nothing is changed then.
     """
-    batches, notes, size = _batches(path)
+    batches, notes, size, (model_id, source_id) = _batches(path)
+    if not check_fingerprint(store.model, _fingerprint(path), path):
+        check_model(store.model, model_id, source_id, path, same_model=same_model)
+    bad = BadRows(skip_bad)
     last = store.model.n_features - 1
     unknown: set[str] = set()
     bar = tqdm(
@@ -71,25 +90,46 @@ def import_folder(store: Store, path: str | Path, *, dry_run: bool = False) -> R
     def rows(kind: str) -> Iterator[tuple[Place, dict[str, Any], int]]:
         """Each row with its place and feature, all read once and before the store is locked."""
         for name in batches[kind]:
-            for line, row in json_rows(path, name, bar.update):
+            for line, row in json_rows(path, name, bar.update, bad.take):
                 place = Place(f"{path}/{name}", line)
+                feature = None
+                with bad.at(f"{path}/{name}", line), place:
+                    feature = whole(row.get("index"), "index")
+                if feature is None:
+                    continue
                 with place:
-                    feature = whole(row.get("index"), "index", 0, last)
+                    # Never skipped: of another dictionary all rows are bad, whatever their numbers.
+                    if feature > last:
+                        raise RowError(
+                            f"feature {short(feature)} is none of this store's model, whose ids run from 0 to {last}: "
+                            "another model's?"
+                        )
+                    for key, own in (("modelId", model_id), ("layer", source_id)):
+                        if row.get(key) not in (None, own):
+                            raise RowError(f"{key} is {short(row[key])} in a folder of {own!r}")
                 unknown.update(row.keys() - _KNOWN[kind])
                 yield place, row, feature
 
     with bar, Staging(store, str(path)) as staged:
-        listed: set[int] = set()
+        listed: dict[int, FeatureRecord] = {}
+        twice = 0
         for place, row, feature in rows("features"):
-            with place:
-                if feature in listed:
-                    raise RowError(f"feature {feature} is listed twice")
-                staged.feature(_feature(store, row, feature))
-            listed.add(feature)
+            with bad.at(place.source, place.row), place:
+                record = _feature(store, row, feature)
+                if feature not in listed:
+                    staged.feature(record)
+                    listed[feature] = record
+                elif _same(record, listed[feature]):
+                    twice += 1
+                else:
+                    raise RowError(f"feature {feature} is listed twice, with other numbers")
         suggestions, named, n_labels = [], set(), 0
         for place, row, feature in rows("explanations"):
-            with place:
+            suggestion = None
+            with bad.at(place.source, place.row), place:
                 suggestion = _suggestion(row, feature)
+            if suggestion is None:
+                continue
             named.add(feature)
             uid = suggestion.evidence.get("id")
             if isinstance(uid, str) and store.value(
@@ -100,14 +140,15 @@ def import_folder(store: Store, path: str | Path, *, dry_run: bool = False) -> R
                 suggestions.append(suggestion)
         activations = _Activations(store, staged)
         for place, row, feature in rows("activations"):
-            with place:
+            with bad.at(place.source, place.row), place:
                 activations.add(row, feature)
-            named.add(feature)
+                named.add(feature)
         # A folder may hold explanations or activations of features it has no row for.
-        for feature in sorted(named - listed):
+        for feature in sorted(named - listed.keys()):
             staged.feature(FeatureRecord(feature))
         bar.close()
         n_known, n_replaced = activations.leave_known(), activations.n_replaced()
+        n_staged = activations.staged
         added: list[int] = []
         counts = staged.commit(
             format="neuronpedia",
@@ -115,19 +156,30 @@ def import_folder(store: Store, path: str | Path, *, dry_run: bool = False) -> R
             keep=True,
             skip_repeated=True,
             dry_run=dry_run,
+            origin=f"{model_id}/{source_id}",
+            replace=replace,
             also=lambda: added.append(store.add_suggestions(suggestions, source=str(path))),
         )
     for n, what in (
         (n_known, "activations were here already, and the examples of their features stay as they are"),
         (activations.n_conversations, "texts have the tokens of conversations of this store and stay those"),
-        (n_replaced, "conversations of this store are no longer examples of features of the folder"),
-        (activations.staged - counts.examples, "activations repeat a text of their feature and kind"),
+        (
+            n_replaced if replace else 0,
+            "conversations of this store are no longer examples of features of the folder",
+        ),
+        (
+            0 if counts.stayed else n_staged - counts.examples,
+            "activations repeat a text of their feature and kind",
+        ),
         (activations.cut_elsewhere, "activations cut a known text into other tokens and were left out"),
         (n_labels, "explanations are labels of this store"),
         (len(suggestions) - added[0], "explanations were here already, word for word"),
     ):
         if n:
             notes.append(f"{n} {what}")
+    if twice:
+        notes.append(f"{twice} features are listed twice, with the same numbers")
+    notes += [*bad.notes(), *counts.notes(dry_run)]
     if unknown:
         notes.append(f"keys without a meaning here: {', '.join(sorted(unknown))[:200]}")
     done = {"features": counts.features, "examples": counts.examples, "suggestions": added[0]}
@@ -270,26 +322,45 @@ _KNOWN = {
 }
 
 
-def _batches(path: str | Path) -> tuple[dict[str, list[str]], list[str], int]:
-    """Names of the batches by kind, what to say of other files, and the batches' bytes."""
+def _batches(path: str | Path) -> tuple[dict[str, list[str]], list[str], int, tuple[str, str]]:
+    """Names of the batches by kind, what to say of other files, the batches' bytes, and ids of model and source."""
     kinds: dict[str, list[tuple[int, str]]] = {"features": [], "explanations": [], "activations": []}
-    sources: set[str] = set()
+    sources: set[tuple[str, str]] = set()
     other = size = 0
     base = _base(path)
     for name, n_bytes in members(path).items():
         match = _batch(base, name)
         if match is None:
-            other += 1
+            other += name.rsplit("/", 1)[-1] != SARM_FILE
             continue
-        sources.add(f"{match['model']}/{match['layer']}")
+        sources.add((match["model"], match["layer"]))
         kinds[match["kind"]].append((int(match["n"]), name))
         size += n_bytes
     if not sources:
         raise StoreError(f"{path}: holds no features, explanations or activations/batch-N.jsonl.gz")
     if len(sources) > 1:
-        raise StoreError(f"{path}: holds several sources, import one: {', '.join(sorted(sources))[:300]}")
+        raise StoreError(
+            f"{path}: holds several sources, import one: {', '.join(map('/'.join, sorted(sources)))[:300]}"
+        )
     notes = [f"{other} other files were not read"] if other else []
-    return {kind: [name for _, name in sorted(found)] for kind, found in kinds.items()}, notes, size
+    by_kind = {kind: [name for _, name in sorted(of_kind)] for kind, of_kind in kinds.items()}
+    return by_kind, notes, size, sources.pop()
+
+
+def _fingerprint(path: str | Path) -> Any:
+    """Of the model, in the file that this program writes beside the batches; None without one."""
+    for name in members(path):
+        if name.rsplit("/", 1)[-1] == SARM_FILE:
+            for _, row in json_rows(path, name):
+                return row.get("fingerprint")
+    return None
+
+
+def _same(one: FeatureRecord, other: FeatureRecord) -> bool:
+    """Whether two rows of a feature say the same."""
+    return all(
+        np.array_equal(np.asarray(value), np.asarray(vars(other)[name])) for name, value in vars(one).items()
+    )
 
 
 def _base(path: str | Path) -> str:
@@ -309,7 +380,7 @@ def _feature(store: Store, row: dict[str, Any], feature: int) -> FeatureRecord:
     for name, pair in (("freq_hist_data", (heights, values)), ("topkCosSim", (ids, cosines))):
         if not all(isinstance(part, list) for part in pair) or len(pair[0]) != len(pair[1]):
             raise RowError(f"the two lists of {name} must be equally long")
-    middles = [finite(value, "freq_hist_data_bar_values") for value in values]
+    middles, heights = _bars([finite(value, "freq_hist_data_bar_values") for value in values], heights)
     edges = _edges(store, feature, middles) if middles else None
     maximum, density = row.get("maxActApprox"), row.get("frac_nonzero")
     return FeatureRecord(
@@ -317,14 +388,24 @@ def _feature(store: Store, row: dict[str, Any], feature: int) -> FeatureRecord:
         density=None if density is None else finite(density, "frac_nonzero"),
         max=None if maximum is None else finite(maximum, "maxActApprox"),
         histogram_edges=edges,
-        histogram_counts=None
-        if edges is None
-        else [whole(height, "freq_hist_data_bar_heights") for height in heights],
+        histogram_counts=None if edges is None else heights,
         neighbours=[
             (whole(i, "topkCosSimIndices"), finite(c, "topkCosSimValues"))
             for i, c in zip(ids, cosines, strict=True)
         ],
     )
+
+
+def _bars(middles: list[float], heights: list[Any]) -> tuple[list[float], list[int]]:
+    """Bars whose middles were rounded to the same number become one."""
+    merged: dict[float, int] = {}
+    before = -np.inf
+    for middle, height in zip(middles, heights, strict=True):
+        if middle < before:
+            raise RowError("freq_hist_data_bar_values must ascend")
+        merged[middle] = merged.get(middle, 0) + whole(height, "freq_hist_data_bar_heights")
+        before = middle
+    return list(merged), list(merged.values())
 
 
 def _edges(store: Store, feature: int, middles: list[float]) -> np.ndarray:

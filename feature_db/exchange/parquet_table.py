@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_db.errors import RowError, StoreError
+from feature_db.exchange.bad_rows import SKIP_BAD
 from feature_db.exchange.feature_tables import NOT_HELD, NUMBERS, READ, import_rows, table_rows
 from feature_db.exchange.foreign import written_beside
 from feature_db.exchange.format import Format, Look, Report
@@ -21,6 +22,7 @@ class ParquetTable(Format):
     name = "parquet"
     title = "Table of features, Parquet"
     endings = ("parquet",)
+    read_options = (SKIP_BAD,)
 
     def recognises(self, file: Look) -> bool:
         """By its ending."""
@@ -30,7 +32,7 @@ class ParquetTable(Format):
         self, store: Store, path: Path, *, by: str = "", dry_run: bool = False, **options: Any
     ) -> Report:
         """See `import_parquet`."""
-        return import_parquet(store, path, dry_run=dry_run)
+        return import_parquet(store, path, dry_run=dry_run, **options)
 
     def write(self, store: Store, path: Path, **options: Any) -> Report:
         """See `export_parquet`."""
@@ -64,7 +66,9 @@ def export_parquet(store: Store, path: str | Path) -> Report:
     return Report({"features": len(rows)}, [NOT_HELD])
 
 
-def import_parquet(store: Store, path: str | Path, *, dry_run: bool = False) -> Report:
+def import_parquet(
+    store: Store, path: str | Path, *, dry_run: bool = False, skip_bad: bool = False
+) -> Report:
     """Update the features of the file; a null keeps what is stored. Raises RowError with file and row."""
     pa, pq = _arrow()
     try:
@@ -79,7 +83,7 @@ def import_parquet(store: Store, path: str | Path, *, dry_run: bool = False) -> 
                         row += 1
                         yield row, {name: value for name, value in values.items() if value is not None}
 
-            return import_rows(store, path, names, rows(), dry_run=dry_run)
+            return import_rows(store, path, names, rows(), dry_run=dry_run, skip_bad=skip_bad)
     except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StoreError(f"{path}: cannot be read as Parquet ({reason[:200]})") from None

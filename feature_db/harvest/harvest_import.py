@@ -27,6 +27,8 @@ class HarvestImport(Connection):
         keep_examples: bool = False,
         skip_repeated: bool = False,
         dry_run: bool = False,
+        origin: str | None = None,
+        replace: bool = False,
     ) -> ImportCounts:
         """Take in a harvest in one transaction: all of it or, on any error, nothing.
 
@@ -40,7 +42,8 @@ class HarvestImport(Connection):
         only texts that label events and drafts name (evidence, tests of labels) stay. With `keep_examples`, for
         partial files, a None keeps any stored number and examples replace only those of the features they
         name. A text listed twice for one feature and kind is an error or, with `skip_repeated`, left out the
-        second time. With `dry_run` nothing changes, and the counts are those that would be.
+        second time. What has an `origin` (see `Staging.commit`) can be undone and replaces nothing of another one
+        unless told to `replace` it. With `dry_run` nothing changes, and the counts are those that would be.
         Raises RowError naming `source`, the kind of record and its place (from 1).
         """
         with Staging(self, source) as staged:
@@ -65,4 +68,6 @@ class HarvestImport(Connection):
                 keep=keep_examples,
                 skip_repeated=skip_repeated,
                 dry_run=dry_run,
+                origin=origin,
+                replace=replace,
             )

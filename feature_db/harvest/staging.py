@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,10 +23,14 @@ from feature_db.harvest.row_values import (
     position,
     text_values,
 )
-from feature_db.sqlite.connection import Connection, microseconds
+from feature_db.harvest.undo import forget, record_import, remember
+from feature_db.sqlite.connection import Connection
 from feature_db.sqlite.schema import EXAMPLES_BY_TEXT, EXAMPLES_INDEX
 
-__all__ = ["ImportCounts", "Place", "Staging"]
+__all__ = ["HARVEST", "ImportCounts", "Place", "Staging"]
+
+HARVEST = "the harvest"
+"""Origin of what no other program brought."""
 
 _TEXT = ("hash", "messages", "token_ids", "tokens", "source", "category")
 _NARROW = ("head_weight", "firing_count", "denominator", "density", "mean", "max")
@@ -53,6 +59,22 @@ class ImportCounts:
     features: int
     encodings: int
     examples: int
+    stayed: Mapping[str, int] = field(default_factory=dict)
+    """Origin -> features of that other origin whose examples or statistics stay, though the import has others"""
+    replaced: int = 0
+    """Features of another origin whose examples were replaced"""
+
+    def notes(self, dry_run: bool) -> list[str]:
+        """What a person should know of other origins."""
+        found = [
+            f"{count:,} features have other examples or statistics of {origin}, which stay: say --replace to put those "
+            "of this file in their place"
+            for origin, count in self.stayed.items()
+        ]
+        if self.replaced:
+            was = "would be replaced" if dry_run else "were replaced"
+            found.append(f"examples of another origin {was} in {self.replaced:,} features")
+        return found
 
 
 class Place:
@@ -178,9 +200,14 @@ class Staging:
         keep: bool = False,
         skip_repeated: bool = False,
         dry_run: bool = False,
+        origin: str | None = None,
+        replace: bool = False,
         also: Callable[[], None] | None = None,
     ) -> ImportCounts:
         """Take the staged rows in, and call `also`, in one transaction; see `HarvestImport.import_harvest`.
+
+        `origin` names the other program's source that they came from: such an import can be undone, and leaves examples
+        and statistics of another origin as they are unless told to `replace` them.
 
         Raises RowError.
         """
@@ -189,31 +216,94 @@ class Staging:
             conn.execute("COMMIT")
         # Two look-ups a row; checked once, after the rows, for less than the cost of the look-ups.
         conn.execute("PRAGMA foreign_keys = OFF")
+        kept: AbstractContextManager[list[int]] = nullcontext([])
+        if origin is not None:
+            kept = remember(self.store)
         try:
             with self.store.rehearsal() if dry_run else self.store.write():
-                self._move_texts()
-                n_features = self._move_features(keep)
-                n_encodings = conn.execute(
-                    "INSERT OR REPLACE INTO encodings (text, n_active, z) SELECT t.id, e.n_active, e.z "
-                    "FROM staged_encodings AS e CROSS JOIN staged_texts AS t ON t.place = e.text"
-                ).rowcount
-                n_examples = self._move_examples(keep, skip_repeated)
-                if n_examples and not keep:
-                    self._forget_other_texts()
-                _check_references(self.store, self.source)
-                if also is not None:
-                    also()
-                conn.execute(
-                    "INSERT INTO imports (format, source, header, time) VALUES (?, ?, ?, ?)",
-                    (format, self.source, json.dumps(header or {}, allow_nan=False), microseconds()),
-                )
+                others = {} if origin is None else self._other_origins(origin)
+                stayed = {} if replace else self._leave(others)
+                replaced = self._with_examples(others) if replace else set()
+                with kept as numbers:
+                    n_features, n_encodings, n_examples = self._move(keep, skip_repeated)
+                    if also is not None:
+                        also()
+                    if origin is not None:
+                        self._note_origin(origin, others, replace)
+                    numbers.append(record_import(self.store, format, self.source, header))
+                if origin is None and not keep:
+                    forget(self.store)
         except OverflowError:
             raise RowError("a number does not fit 64 bits", source=self.source) from None
         finally:
             conn.execute("PRAGMA foreign_keys = ON")
         if not dry_run:
             conn.execute("PRAGMA optimize")
-        return ImportCounts(len(self._lengths), n_features, n_encodings, n_examples)
+        by_origin = Counter(stayed.values())
+        return ImportCounts(len(self._lengths), n_features, n_encodings, n_examples, by_origin, len(replaced))
+
+    def _move(self, keep: bool, skip_repeated: bool) -> tuple[int, int, int]:
+        """The staged rows into the store; numbers of features, encodings and examples."""
+        self._move_texts()
+        n_features = self._move_features(keep)
+        n_encodings = self.store.conn.execute(
+            "INSERT OR REPLACE INTO encodings (text, n_active, z) SELECT t.id, e.n_active, e.z "
+            "FROM staged_encodings AS e CROSS JOIN staged_texts AS t ON t.place = e.text"
+        ).rowcount
+        n_examples = self._move_examples(keep, skip_repeated)
+        if n_examples and not keep:
+            self._forget_other_texts()
+            self.store.conn.execute("DELETE FROM origins")
+        _check_references(self.store, self.source)
+        return n_features, n_encodings, n_examples
+
+    def _other_origins(self, origin: str) -> dict[int, str]:
+        """Staged features of which the store knows something from elsewhere, and where that is."""
+        known = " OR ".join(f"f.{name} IS NOT NULL" for name in _NARROW if name != "head_weight")
+        rows = self.store.conn.execute(
+            "SELECT f.id, coalesce(o.origin, ?) FROM features AS f LEFT JOIN origins AS o ON o.feature = f.id "
+            "WHERE f.id IN (SELECT id FROM staged_features UNION SELECT feature FROM staged_examples) "
+            f"AND ({known} OR EXISTS (SELECT 1 FROM examples AS e WHERE e.feature = f.id))",
+            (HARVEST,),
+        )
+        return {feature: other for feature, other in rows if other != origin}
+
+    def _with_examples(self, features: Iterable[int]) -> set[int]:
+        """Those of `features` that have examples both stored and staged."""
+        rows = self.store.conn.execute(
+            "SELECT DISTINCT feature FROM examples WHERE feature IN (SELECT value FROM json_each(?)) "
+            "AND feature IN (SELECT feature FROM staged_examples)",
+            (json.dumps(list(features)),),
+        )
+        return {row[0] for row in rows}
+
+    def _leave(self, others: Mapping[int, str]) -> dict[int, str]:
+        """Take back what is staged of features that are of another origin, but for numbers the store lacks.
+
+        Returns the features where that makes a difference, and their origin.
+        """
+        conn = self.store.conn
+        differ = self._with_examples(others)
+        self.leave_examples(differ)
+        listed = (json.dumps(list(others)),)
+        for table, key, columns in (("features", "id", _NARROW), ("feature_details", "feature", _WIDE)):
+            for name in columns:
+                stored = f"(SELECT {name} FROM {table} AS t WHERE t.{key} = staged_features.id)"
+                where = f"WHERE id IN (SELECT value FROM json_each(?)) AND {stored} IS NOT NULL"
+                rows = conn.execute(f"SELECT id FROM staged_features {where} AND {name} <> {stored}", listed)
+                differ |= {row[0] for row in rows}
+                conn.execute(f"UPDATE staged_features SET {name} = NULL {where}", listed)
+        return {feature: others[feature] for feature in sorted(differ)}
+
+    def _note_origin(self, origin: str, others: Iterable[int], replace: bool) -> None:
+        """Staged features are the import's now: but for `others`, unless it was told to `replace` what these have."""
+        given = " OR ".join(f"{name} IS NOT NULL" for name in (*_NARROW, *_WIDE))
+        self.store.conn.execute(
+            "INSERT OR REPLACE INTO origins (feature, origin) SELECT DISTINCT id, :origin FROM staged_features "
+            "WHERE (:replace OR id NOT IN (SELECT value FROM json_each(:others))) "
+            f"AND ({given} OR id IN (SELECT feature FROM staged_examples))",
+            {"origin": origin, "others": json.dumps(list(others)), "replace": replace},
+        )
 
     def _move_texts(self) -> None:
         conn = self.store.conn

@@ -68,7 +68,7 @@ def test_what_came_from_files_shows_its_score_and_origin_on_both_pages(tmp_path)
         batch = tmp_path / "m/1-s/explanations/batch-0.jsonl.gz"
         batch.parent.mkdir(parents=True)
         batch.write_bytes(gzip.compress(json.dumps(row).encode()))
-        import_folder(store, tmp_path / "m")
+        import_folder(store, tmp_path / "m", same_model=True)
         view = store.feature(3)
     for shown in (labels_html(view), "".join(map(suggestion_html, view.suggestions))):
         assert "auto-label: gpt-4 · its engine scores it 4 of 5 · from 2 contexts" in shown

@@ -46,9 +46,11 @@ def test_every_format_is_offered_and_its_file_goes_in_again(
     test.file_uploader(key="import_file").upload("f.csv", (tmp_path / "f.csv").read_bytes()).run()
     assert "features would be taken in" in shown(test)
     press(test, "import_go")
-    assert "features taken in" in shown(test)
+    assert "features taken in" in shown(test) and "Last import: f" in shown(test)
     with Store.open(store_path) as store:
-        assert store.stats() == before
+        assert {**store.stats(), "bytes": 0} == {**before, "bytes": 0}
+    press(test, "import_undo")
+    assert "was undone" in shown(test) and not [b for b in test.button if b.key == "import_undo"]
 
 
 def test_a_folder_is_handed_out_as_a_zip_that_reads_again(

@@ -75,7 +75,7 @@ def test_contexts_make_the_round_trip(tmp_path: Path):
     wanted = json.loads(json.dumps(CONTEXTS))
     wanted["latent_context_map"]["3"][" no"].reverse()  # largest activation first
     del wanted["latent_context_map"]["7"][""]
-    assert out == wanted
+    assert out.pop("fingerprint") == MODEL.fingerprint and out == wanted
 
 
 def test_the_header_of_contexts_never_speaks_of_what_another_file_held(
@@ -91,6 +91,7 @@ def test_the_header_of_contexts_never_speaks_of_what_another_file_held(
         per_token = [
             tokens for by_token in found.pop("latent_context_map").values() for tokens in by_token.values()
         ]
+        del found["fingerprint"]
         assert found["max_per_token"] >= max(map(len, per_token))
         assert found["threshold"] <= min(context["activation"] for tokens in per_token for context in tokens)
         return found
@@ -113,7 +114,7 @@ def test_the_header_of_contexts_never_speaks_of_what_another_file_held(
             **{"total_latents": 40, "threshold": 0.0, "max_length": 10, "max_per_token": 0, "lines": 30}
         }
         # And again for one feature, beside others that were harvested.
-        import_contexts(store, tmp_path / "in.json")
+        import_contexts(store, tmp_path / "in.json", replace=True)
         assert exported()["threshold"] == 0.0 and exported()["lines"] == 31
 
 
@@ -195,7 +196,8 @@ def test_auto_labels_come_in_as_suggestions_and_make_the_round_trip(store: Store
     assert store.feature(3).suggestions[0]["method"] == "auto-label: gpt-4"
     assert store.feature(3).n_labels == 0
     export_auto_labels(store, tmp_path / "out.json")
-    assert json.loads((tmp_path / "out.json").read_text()) == data
+    whose = {"fingerprint": MODEL.fingerprint, "model": "tiny", "total_latents": 40}
+    assert json.loads((tmp_path / "out.json").read_text()) == data | whose
 
 
 @pytest.mark.parametrize(
@@ -410,7 +412,7 @@ def test_foreign_activations_are_data_whatever_they_say(tmp_path: Path):
     write_gz(tmp_path / "m/1-s/activations/batch-0.jsonl.gz", rows)
     (tmp_path / "m/1-s/README.md").write_text("hello")
     with fresh(tmp_path) as store:
-        report = import_folder(store, tmp_path / "m/1-s")
+        report = import_folder(store, tmp_path / "m/1-s", same_model=True)
         kinds = [(e.kind, e.rank, e.purpose, e.band_low) for e in store.examples(3, purpose=None)]
         assert kinds == [("top", 0, "label", None), ("top", 1, "label", None), ("band", 0, "label", 0.5)]
         assert store.examples(3)[0].text.tokens == [SCRIPT, "\ufffd"]
@@ -458,7 +460,7 @@ def test_a_bad_row_of_a_folder_is_refused_whole_naming_file_and_place(
         write_gz(tmp_path / f"m/1-s/{name}/batch-0.jsonl.gz", rows)
     before = content(store)
     with pytest.raises(RowError, match=r"row .*2: ") as error:
-        import_folder(store, tmp_path / "m")
+        import_folder(store, tmp_path / "m", same_model=True)
     assert str(tmp_path / "m") in str(error.value) and "\n" not in str(error.value)
     assert content(store) == before
 
@@ -474,7 +476,7 @@ def test_paths_that_lead_outside_are_refused(store: Store, tmp_path: Path):
     linked.mkdir(parents=True)
     (linked / "batch-0.jsonl.gz").symlink_to(tmp_path / "secret.gz")
     with pytest.raises(StoreError, match="outside the folder"):
-        import_folder(store, tmp_path / "m")
+        import_folder(store, tmp_path / "m", same_model=True)
 
 
 @pytest.mark.parametrize(
@@ -488,9 +490,9 @@ def test_damaged_batches_are_refused(store: Store, tmp_path: Path, data: bytes):
     path.write_bytes(data)
     if data:
         with pytest.raises(RowError, match=r"batch-0\.jsonl\.gz, row"):
-            import_folder(store, tmp_path / "m")
+            import_folder(store, tmp_path / "m", same_model=True)
     else:
-        assert import_folder(store, tmp_path / "m").counts["features"] == 0
+        assert import_folder(store, tmp_path / "m", same_model=True).counts["features"] == 0
 
 
 JSON = st.recursive(
@@ -532,7 +534,7 @@ KEYS = (
 def test_any_rows_are_taken_in_or_refused_by_name(store: Store, tmp_path: Path, kind: str, rows: list[Any]):
     write_gz(tmp_path / f"m/1-s/{kind}/batch-0.jsonl.gz", rows)
     try:
-        import_folder(store, tmp_path / "m")
+        import_folder(store, tmp_path / "m", same_model=True)
     except RowError as error:
         assert error.row is not None or "twice" in str(error)
     finally:

@@ -131,7 +131,9 @@ def test_any_ascending_middles_get_ascending_edges(values: list[float]):
 def content(store: Store) -> list[str]:
     """Everything a store holds, but for the record that something was imported and what SQLite counts for itself."""
     return [
-        line for line in store.conn.iterdump() if not re.match('INSERT INTO "(imports|sqlite_stat1)"', line)
+        line
+        for line in store.conn.iterdump()
+        if not re.match('INSERT INTO "(imports|undo_[a-z]+|sqlite_stat1)"', line)
     ]
 
 
@@ -176,10 +178,11 @@ def test_a_text_with_the_tokens_of_a_conversation_is_that_conversation(store: St
         {"index": 3, "tokens": ["never", " seen"], "values": [0, 1]},
     ]
     write_gz(tmp_path / "m/1-s/activations/batch-0.jsonl.gz", rows)
-    report = import_folder(store, tmp_path / "m")
+    report = import_folder(store, tmp_path / "m", same_model=True, replace=True)
     assert report.counts["examples"] == 2 and report.notes == [
         "1 texts have the tokens of conversations of this store and stay those",
         "23 conversations of this store are no longer examples of features of the folder",
+        "examples of another origin were replaced in 1 features",
     ]
     assert [e.text.hash == first.text.hash for e in store.examples(3)] == [True, False]
     assert store.examples(3)[0].text.category == first.text.category
@@ -212,7 +215,7 @@ def test_of_two_texts_with_the_same_tokens_each_stays_the_example_it_is(tmp_path
         copied = ExampleRecord(2, 2, "top", 0, "label", 1.0, 0, [1.0, 0])
         store.import_harvest([FeatureRecord(1), FeatureRecord(2)], texts, (), [*examples, copied])
         export_folder(store, tmp_path, model_id="m", source_id="1-s")
-        assert import_folder(store, tmp_path / "m").counts["examples"] == 1
+        assert import_folder(store, tmp_path / "m", replace=True).counts["examples"] == 1
         contents = [e.text.messages[0] for feature in (1, 2) for e in store.examples(feature)]
     assert [(m["role"], m["content"]) for m in contents] == [("user", t) for t in ("hi", "hi ", "hi")]
 
@@ -221,7 +224,7 @@ def test_a_feature_listed_twice_is_refused_at_its_row(store: Store, tmp_path: Pa
     write_gz(tmp_path / "m/1-s/features/batch-0.jsonl.gz", [{"index": 3, "maxActApprox": 1}, {"index": 4}])
     write_gz(tmp_path / "m/1-s/features/batch-1.jsonl.gz", [{"index": "3", "maxActApprox": 2}])
     with pytest.raises(RowError, match=r"batch-1\.jsonl\.gz, row 1: feature 3 is listed twice"):
-        import_folder(store, tmp_path / "m")
+        import_folder(store, tmp_path / "m", same_model=True)
 
 
 def test_a_text_cut_into_other_tokens_never_gets_values_that_do_not_fit_it(store: Store, tmp_path: Path):
@@ -233,9 +236,9 @@ def test_a_text_cut_into_other_tokens_never_gets_values_that_do_not_fit_it(store
         write_gz(tmp_path / name / "1-s/activations/batch-0.jsonl.gz", [row])
     write_gz(tmp_path / "both/1-s/activations/batch-0.jsonl.gz", rows)
     left_out = "1 activations cut a known text into other tokens and were left out"
-    assert left_out in import_folder(store, tmp_path / "both").notes
-    assert left_out not in import_folder(store, tmp_path / "one").notes
-    assert left_out in import_folder(store, tmp_path / "two").notes
+    assert left_out in import_folder(store, tmp_path / "both", same_model=True, replace=True).notes
+    assert left_out not in import_folder(store, tmp_path / "one", same_model=True, replace=True).notes
+    assert left_out in import_folder(store, tmp_path / "two", same_model=True, replace=True).notes
     for feature in (3, 4):
         for found in store.examples(feature, purpose=None):
             assert len(found.values) == len(found.text.tokens)
