@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,8 +15,6 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy import sparse
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.report import Figure, arguments, publish
 from sarm_core.score import part_index

@@ -36,8 +36,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from sarm_core import SarmError, Scored, Scorer, Steering, load_sarm
-from sarm_core.ship.trl_reward import SteeredReward
+from sarm_core import SarmError, Scored, Scorer, SteeredReward, Steering, load_sarm
 
 PROMPTS = [
     "Is it safe to reheat rice?",
@@ -103,7 +102,7 @@ def toy_policy() -> tuple[Any, Any]:
 def real_policy(source: str) -> tuple[Any, Any]:
     """ "demo" (the embedded language model with all its blocks), a folder or a cached Hub id, in float32."""
     if source == "demo":
-        from sarm_core.model.embedded import ensure_backbone
+        from sarm_core import ensure_backbone
 
         source = str(ensure_backbone())
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -10,16 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from sarm_core import report as reporting
-from sarm_core.files import whole_file
-from sarm_core.report.curves import curve_chart, trade_off_chart
-from sarm_core.report.html_report import Curve, Series
-from sarm_core.report.markup import style_sheet
+from sarm_core import Curve, Series, curve_chart, svg_file, trade_off_chart, whole_file
 
 __all__ = ["multiplier_curve", "write_page"]
 
 PAGE = Path(__file__).with_name("page.md")
-CSS = Path(reporting.__file__).with_name("report.css")
 ANSWER, REFUSE = "should answer", "should refuse"
 MARKS = ((1.0, "as trained"), (0.0, "silenced"))
 X_TITLE = "multiplier of the features"
@@ -60,7 +54,7 @@ def write_page(page: Path, summary: Mapping[str, Any], curve: pd.DataFrame) -> N
     }
     for name, chart in charts.items():
         with whole_file(page.parent / "images" / f"over-refusal-{name}.svg") as file:
-            file.write(_standalone(chart))
+            file.write(svg_file(chart))
     with whole_file(page) as file:
         file.write(_text(summary))
 
@@ -68,16 +62,6 @@ def write_page(page: Path, summary: Mapping[str, Any], curve: pd.DataFrame) -> N
 def _series(curve: pd.DataFrame, name: str) -> Series:
     rows = curve[curve["score"] == name].sort_values("multiplier")
     return Series(name, *(rows[column].tolist() for column in ("multiplier", "value", "low", "high")))
-
-
-def _standalone(chart: str) -> str:
-    """The wide picture of a chart with the report's colours in it."""
-    found = re.search(r'<svg [^>]*class="wide"[^>]*>', chart)
-    if found is None:
-        raise ValueError("the chart has no wide picture")
-    end = chart.index("</svg>", found.end())
-    opening = found[0].replace('class="wide"', 'class="wide" style="background: var(--paper)"')
-    return f"{opening}{style_sheet(CSS.read_text(encoding='utf-8'))}{chart[found.end() : end]}</svg>\n"
 
 
 def _percent(value: float) -> str:

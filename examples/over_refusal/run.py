@@ -9,9 +9,9 @@ back and what it costs, as a curve over the multiplier, beside control features 
     curve.csv        both scores at every multiplier, with 95 % intervals
     control.csv      what silencing other features of the same weight does
     bonus.csv        what a flat bonus for every answer that does not refuse would do
-    evaluation.json  before and after, by `python -m sarm_core evaluate`
+    evaluation.json  before and after, by `sarm evaluate`
     report.html      the same for a colleague
-    steered/         the steered model, by `python -m sarm_core export`; its rewards are checked after reloading
+    steered/         the steered model, by `sarm export`; its rewards are checked after reloading
     summary.json     the figures that docs/over-refusal.md quotes; with --page it and its pictures are written, too
 
 Encoding takes a few minutes on two cores the first time and is kept on disk. Everything after it is arithmetic.
@@ -47,17 +47,22 @@ from examples.over_refusal.study import (
     outcome,
 )
 from feature_db import Store
-from sarm_core import load_sarm
-from sarm_core.__main__ import main as sarm_core_command
-from sarm_core.errors import SarmError
-from sarm_core.features import FeatureMatrix
-from sarm_core.files import whole_file
-from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.strength import strength_curve
-from sarm_core.report.html_report import FeatureNote, html_report, read_contrast
-from sarm_core.report.store_notes import notes_of
-from sarm_core.score.encoded import encode_once
-from sarm_core.steering import Steering
+from sarm_core import (
+    FeatureMatrix,
+    FeatureNote,
+    Pairs,
+    SarmError,
+    Steering,
+    encode_once,
+    html_report,
+    load_sarm,
+    notes_of,
+    read_contrast,
+    strength_curve,
+    whole_file,
+)
+from sarm_core import main as sarm
+from sarm_core.demo import STORE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -200,7 +205,7 @@ def notes(options: argparse.Namespace, found: Found, fingerprint: str) -> dict[i
         return {}
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "store.db"
-        with lzma.open(ROOT / "sarm_core" / "demo" / "store.db.xz") as source, store.open("wb") as target:
+        with lzma.open(STORE) as source, store.open("wb") as target:
             shutil.copyfileobj(source, target)
         with Store.open(store, fingerprint) as opened:
             return notes_of(opened, found.features)
@@ -300,8 +305,8 @@ def say(summary: dict[str, Any], out: Path) -> None:
 def command(*words: object) -> None:
     """Run one of the project's own commands, printed as a person would type it."""
     texts = [str(word) for word in words]
-    print("$ python -m sarm_core " + shlex.join(texts), file=sys.stderr)
-    if sarm_core_command(texts):
+    print("$ sarm " + shlex.join(texts), file=sys.stderr)
+    if sarm(texts):
         raise SarmError(f"the command {texts[0]} failed, see above")
 
 

@@ -8,7 +8,7 @@ are fixed here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sarm_core.demo.corpus import answers as corpus_answers
-from sarm_core.features import FeatureMatrix
-from sarm_core.find.contrast import Contrast, contrast
-from sarm_core.prove.benchmarks.benchmark import Benchmark
-from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.prove.corpus import encoded_corpus
-from sarm_core.score.encoded import Progress
-from sarm_core.score.scorer import Scorer
-from sarm_core.steering import Steering
-from sarm_core.text.row_files import read_rows
+from sarm_core import (
+    Benchmark,
+    Contrast,
+    FeatureMatrix,
+    Pairs,
+    Scorer,
+    Steering,
+    contrast,
+    corpus_answers,
+    encoded_corpus,
+    read_rows,
+)
 
 __all__ = [
     "ITEMS",
@@ -74,7 +76,7 @@ class Found:
 
 
 def corpus_matrix(
-    scorer: Scorer, progress: Progress | None = None, folder: Path | None = None
+    scorer: Scorer, progress: Callable[[int, int], None] | None = None, folder: Path | None = None
 ) -> FeatureMatrix:
     """Every answer of the project's corpus, encoded once."""
     return encoded_corpus(scorer, folder=folder, progress=progress).matrix

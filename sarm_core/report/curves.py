@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sarm_core.report.chart_frame import WIDE, figure, key, padded
 from sarm_core.report.drawing import SMALL_SIZE, Canvas, Scale, fitted, text_width
 from sarm_core.report.figures import percent, tick
-from sarm_core.report.markup import Markup, join, table, tag
+from sarm_core.report.markup import Markup, join, style_sheet, table, tag
 
-__all__ = ["LINE_SERIES", "Series", "curve_chart", "trade_off_chart"]
+__all__ = ["LINE_SERIES", "Series", "curve_chart", "svg_file", "trade_off_chart"]
 
 LINE_SERIES = 8
 """Lines told apart by colour and dashes in one chart"""
@@ -242,3 +244,14 @@ def _label(
         at += 13
     placed.append((start, start + size, at))
     canvas.text(x + 10 if right else x - 10, at, text, "m halo", "start" if right else "end")
+
+
+def svg_file(chart: str) -> str:
+    """The wide picture of a chart as an SVG file of its own, with the report's colours in it. Raises ValueError."""
+    found = re.search(r'<svg [^>]*class="wide"[^>]*>', chart)
+    if found is None:
+        raise ValueError("the chart has no wide picture")
+    end = chart.index("</svg>", found.end())
+    opening = found[0].replace('class="wide"', 'class="wide" style="background: var(--paper)"')
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    return f"{opening}{style_sheet(css)}{chart[found.end() : end]}</svg>\n"

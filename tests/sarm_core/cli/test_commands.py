@@ -18,7 +18,7 @@ from sarm_core.errors import SarmError
 
 ROOT = Path(__file__).parents[3]
 NAMES = [command.name for command in COMMANDS]
-HEAVY = ("torch", "transformers", "streamlit", "pandas", "ray")
+HEAVY = ("torch", "transformers", "streamlit", "scipy", "pandas", "tqdm", "feature_db")
 
 BAD_INPUT = {
     "app": ["--no-such-option"],
