@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import streamlit as st
 
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
@@ -17,13 +18,17 @@ from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import Encodings, Sides
+from sarm_core.prove.benchmarks.benchmark import Benchmark
 from sarm_core.prove.corpus import corpus_answers, encoded_corpus, positions
+from sarm_core.report.evidence import Evidence, evidence_from_rows
 from sarm_core.score.encoded import Progress
 
 __all__ = [
     "AXES",
     "STARTING_AXES",
     "Found",
+    "FoundEvidence",
+    "evidence_for",
     "find_in_corpus",
     "find_in_upload",
     "listed",
@@ -205,3 +210,38 @@ def scatter(
         uirevision="keep",
     )
     return figure
+
+
+@dataclass(frozen=True)
+class FoundEvidence:
+    """A contrast as evidence in a report about `benchmark` (see `app.prove.report.Contrasted`)."""
+
+    found: Found
+    benchmark: Benchmark
+
+    @property
+    def title(self) -> str:
+        """What was contrasted."""
+        return self.found.title
+
+    def evidence(self) -> Evidence:
+        """The table of features, and whether it rests on answers that are evaluated as well."""
+        sides = self.found.encodings.sides
+        used = {*sides.chosen.conversations, *sides.rejected.conversations}
+        return evidence_from_rows(
+            self.found.contrast.table.to_dict("records"),
+            title=self.found.title,
+            positive=self.found.names[0],
+            facts=(summary(self.found).rstrip("."), *(note.rstrip(".") for note in self.found.notes)),
+            same_items=not used.isdisjoint(self.benchmark.conversations),
+        )
+
+
+def evidence_for(benchmark: Benchmark, fingerprint: str) -> FoundEvidence | None:
+    """The contrast on the page *Find features*, if there is one and of this model."""
+    found = st.session_state.get("found")
+    return (
+        FoundEvidence(found, benchmark)
+        if isinstance(found, Found) and found.fingerprint == fingerprint
+        else None
+    )

@@ -5,31 +5,43 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 import streamlit as st
 
 from app.draw.plain_text import plain
-from app.find.found import Found, summary
-from app.prove.evaluation import Evaluated
 from app.session.engine import Engine
 from feature_db import StoreError
 from feature_db.label.blindness import titles_for
 from sarm_core.errors import SarmError
-from sarm_core.report.html_report import Evidence, evidence_from_rows, html_report, steered_ids
+from sarm_core.prove.evaluated import Evaluated
+from sarm_core.report.html_report import Evidence, html_report, steered_ids
 from sarm_core.report.store_notes import notes_of
 from sarm_core.steering import Steering
 
-__all__ = ["report", "report_page", "report_section"]
+__all__ = ["Contrasted", "report", "report_page", "report_section"]
 
 
-def report_section(of: Evaluated, steering: Steering, engine: Engine, author: str) -> None:
-    """What is on the page as a file, made only when it is asked for.
+class Contrasted(Protocol):
+    """A contrast that the report takes as evidence."""
+
+    @property
+    def title(self) -> str:
+        """What was contrasted."""
+        ...
+
+    def evidence(self) -> Evidence:
+        """Its features, as the report takes them."""
+        ...
+
+
+def report_section(
+    of: Evaluated, steering: Steering, engine: Engine, author: str, contrast: Contrasted | None = None
+) -> None:
+    """What is on the page as a file, made only when it is asked for; `contrast` says why these features.
 
     A form, because a download button that makes its file on the click does not know what was typed just before.
     """
-    contrast = st.session_state.get("found")
-    if not isinstance(contrast, Found) or contrast.fingerprint != of.fingerprint:
-        contrast = None
     st.subheader("Report", anchor=False)
     why = (
         f"The contrast “{plain(contrast.title)}” of *Find features* goes in as evidence."
@@ -97,7 +109,7 @@ def report_page(
     of: Evaluated,
     steering: Steering,
     engine: Engine,
-    found: Found | None,
+    contrast: Contrasted | None,
     *,
     question: str,
     author: str,
@@ -108,20 +120,8 @@ def report_page(
     Labels that `author` must not read yet (`feature_db.label.blindness`) are left out. Raises SarmError, StoreError.
     """
     body = json.loads(report(of, steering, engine))
-    evidence = None if found is None or not steering else _evidence(of, found)
+    evidence = None if contrast is None or not steering else contrast.evidence()
     with engine.store() as store:
         named = steered_ids(body, evidence)
         notes = notes_of(store, named, titles_for(store, author, named))
     return html_report(body, question=question, author=author, time=time, evidence=evidence, notes=notes)
-
-
-def _evidence(of: Evaluated, found: Found) -> Evidence:
-    sides = found.encodings.sides
-    used = {*sides.chosen.conversations, *sides.rejected.conversations}
-    return evidence_from_rows(
-        found.contrast.table.to_dict("records"),
-        title=found.title,
-        positive=found.names[0],
-        facts=(summary(found).rstrip("."), *(note.rstrip(".") for note in found.notes)),
-        same_items=not used.isdisjoint(of.benchmark.conversations),
-    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.find.found import find_in_corpus
+from app.find.found import FoundEvidence, find_in_corpus
 from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
 from app.prove.report import report, report_page
 from feature_db import FeatureRecord, SuggestionRecord
@@ -38,7 +38,8 @@ def steering_of(corpus, n=2):
 
 
 def page_of(engine, of, steering, found=None, author="ada"):
-    return Page.of(report_page(of, steering, engine, found, question="Why?", author=author, time="noon"))
+    contrast = None if found is None else FoundEvidence(found, of.benchmark)
+    return Page.of(report_page(of, steering, engine, contrast, question="Why?", author=author, time="noon"))
 
 
 @pytest.mark.slow

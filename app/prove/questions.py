@@ -1,0 +1,116 @@
+"""What is to be evaluated: a set of the project's corpus, or a person's own files; the model runs only here."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.draw.progress import encoding_bar
+from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
+from app.session import session
+from app.session.engine import Engine
+from sarm_core.prove.benchmarks.registry import BENCHMARKS
+from sarm_core.prove.corpus import CORPUS_SETS
+from sarm_core.prove.evaluated import Evaluated
+
+__all__ = ["choose", "evaluated"]
+
+COMPLEMENTS = ("none", "this tool's corpus", "my file")
+
+
+def choose(engine: Engine, working: DeltaGenerator) -> None:
+    """Where the items come from; the model runs only here."""
+    source = st.segmented_control(
+        "Items",
+        ["The project's corpus", "My files"],
+        default="The project's corpus",
+        required=True,
+        key="eval_source",
+    )
+    if source == "My files":
+        _from_files(engine, working)
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Set",
+            list(CORPUS_SETS),
+            format_func=lambda name: CORPUS_SETS[name].title,
+            key="eval_set",
+            width=380,
+        )
+        go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
+    if go:
+        with encoding_bar(working) as progress:
+            _keep(session.guarded(lambda: evaluate_corpus(engine, name, progress)))
+
+
+def _from_files(engine: Engine, working: DeltaGenerator) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kinds = list(BENCHMARKS)
+        kind = st.segmented_control(
+            "Format",
+            kinds,
+            default=kinds[0],
+            format_func=lambda kind: BENCHMARKS[kind].title,
+            required=True,
+            key="eval_kind",
+        )
+        beside = st.segmented_control(
+            "Complement",
+            COMPLEMENTS,
+            default=COMPLEMENTS[0],
+            required=True,
+            key="eval_complement",
+            help="Answers the steering should leave alone: how many move, and which pairs change their order",
+        )
+        skip_bad = st.toggle(
+            "Leave bad rows out", key="eval_skip", help="They are counted and listed, never hidden"
+        )
+    hint = BENCHMARKS[kind or kinds[0]].hint
+    st.caption(f"{hint} JSONL, JSON or Parquet; several files make one benchmark.")
+    files = st.file_uploader(
+        "Files",
+        type=["jsonl", "json", "parquet"],
+        accept_multiple_files=True,
+        key="eval_files",
+        label_visibility="collapsed",
+    )
+    other = None
+    if beside == COMPLEMENTS[2]:
+        other = st.file_uploader(
+            "Complement: rows of answers, or of chosen and rejected",
+            type=["jsonl", "json", "parquet"],
+            key="eval_complement_file",
+        )
+    lacking = not files or (beside == COMPLEMENTS[2] and other is None)
+    go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", disabled=lacking, key="eval_go")
+    if go:
+        complement = CORPUS if beside == COMPLEMENTS[1] else None
+        if other is not None:
+            complement = (other.name, other.getvalue())
+        given = [(file.name, file.getvalue()) for file in files]
+        with encoding_bar(working) as progress:
+            _keep(
+                session.guarded(
+                    lambda: evaluate_upload(
+                        engine,
+                        given,
+                        kind or kinds[0],
+                        skip_bad=skip_bad,
+                        complement=complement,
+                        progress=progress,
+                    )
+                )
+            )
+
+
+def _keep(found: Evaluated | None) -> None:
+    if found is not None:
+        st.session_state["evaluated"] = found
+        st.session_state.pop("eval_outcome", None)
+
+
+def evaluated(engine: Engine) -> Evaluated | None:
+    """What was evaluated last, if this model did it."""
+    of = st.session_state.get("evaluated")
+    return of if isinstance(of, Evaluated) and of.fingerprint == engine.fingerprint else None
