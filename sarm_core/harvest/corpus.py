@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sarm_core.errors import RowError
+from sarm_core.text import row_files
 from sarm_core.text.answers import Reader, RowAnswer
-from sarm_core.text.row_files import count_parquet_rows, is_parquet, read_rows
 from sarm_core.text.rows import Conversation
+from sarm_core.text.tables import saved_files
 
 __all__ = [
     "BadRow",
@@ -145,34 +145,8 @@ def chunks(rows: Iterable[CorpusRow], n_texts: int) -> Iterator[Chunk]:
 
 
 def count_rows(paths: Sequence[str | Path]) -> int:
-    """Rows in all files, for the progress bar: lines of JSONL are counted without reading them as JSON.
-
-    Raises RowError for a file that cannot be read.
-    """
-    total = 0
-    for path in map(Path, paths):
-        try:
-            if is_parquet(path):
-                total += count_parquet_rows(path)
-                continue
-            with path.open("rb") as lines:
-                head = lines.read(64).lstrip()
-                lines.seek(0)
-                if head.startswith(b"["):
-                    total += sum(1 for _ in read_rows(path, lambda _error: None))
-                else:
-                    total += _count_lines(lines)
-        except OSError as error:
-            raise RowError(f"cannot be read ({error.strerror or error})", source=path) from None
-    return total
-
-
-def _count_lines(file: Any) -> int:
-    count, last = 0, b"\n"
-    while block := file.read(1 << 20):
-        count += block.count(b"\n")
-        last = block[-1:]
-    return count + (last != b"\n")
+    """Rows in all files, for the progress bar. Raises RowError for a file that cannot be read."""
+    return sum(row_files.count_rows(path) for path in paths)
 
 
 def input_identity(paths: Sequence[str | Path]) -> str:
@@ -182,7 +156,8 @@ def input_identity(paths: Sequence[str | Path]) -> str:
     that grew, was cut, replaced or reordered.
     """
     digest = hashlib.sha256()
-    for path in map(Path, paths):
+    files = [f for path in paths for f in (saved_files(path) if Path(path).is_dir() else [Path(path)])]
+    for path in files:
         try:
             with path.open("rb") as file:
                 size = path.stat().st_size

@@ -177,7 +177,7 @@ class Reader:
 
     def rows(self, path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """(Row number, row) of a file, as it stands there. Raises RowError."""
-        return read_rows(path, on_error)
+        return read_rows(path, on_error, self._unused.setdefault)
 
     def pairs(self, path: str | Path, on_error: OnError | None = None) -> Iterator[RowPair]:
         """The preferences of a file: those its rows state, and those of single graded answers to one prompt.

@@ -1,4 +1,4 @@
-"""Files of rows: JSONL read line by line, one JSON array, or Parquet.
+"""Files of rows, whatever they are kept in: JSON lines, one JSON array, tables, each also compressed.
 
 Strict where leniency would hide a loss: NaN, doubled keys, halves of characters and overlong lines are
 defects of a row, reported as `RowError` with the row's number.
@@ -6,120 +6,157 @@ defects of a row, reported as `RowError` with the row's number.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sarm_core.errors import RowError
+from sarm_core.text.containers import damaged, opened, seekable, utf8
 from sarm_core.text.rows import kind_of
+from sarm_core.text.tables import (
+    Note,
+    arrow_rows,
+    csv_rows,
+    delimiter_of,
+    parquet_count,
+    parquet_rows,
+    saved_files,
+)
 
-__all__ = ["MAX_ROW_BYTES", "OnError", "count_parquet_rows", "is_parquet", "read_rows"]
+try:
+    import orjson
+except ImportError:  # the engine reads without it, more slowly
+    orjson = None  # type: ignore[assignment]
+
+__all__ = ["MAX_ROW_BYTES", "OnError", "count_rows", "read_rows", "strict_json"]
 
 MAX_ROW_BYTES = 10_000_000
+_BLOCK = 1 << 20
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLANK = b" \t\r\n"
+_CSV_NAMES = (".csv", ".tsv")
+_JSON_NAMES = (".jsonl", ".json", ".ndjson")
+_COMPRESSED_NAMES = (".gz", ".zst", ".bz2", ".xz")
 OnError = Callable[[RowError], None]
+NumberedRow = tuple[int, dict[str, Any] | RowError]
 
 
-def read_rows(path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row number, object) from a JSONL file, a file that holds one JSON array, or a Parquet file.
+def read_rows(
+    path: str | Path, on_error: OnError | None = None, note: Note | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (row number, object) from a file of rows, or from a folder that `datasets` saved.
 
-    Row numbers count from 1: lines of JSONL (blank lines are counted, then skipped), elements of an array,
-    rows of Parquet (where NaN, its word for a missing number, becomes null).
-    JSONL is read line by line, so memory is bounded by `MAX_ROW_BYTES`; Parquet by its largest row group; an array
-    is read whole. Raises RowError naming file and row. With `on_error`, a bad row is passed to it and reading goes
-    on; a file that cannot be read, has no rows, or an array whose syntax breaks still raises.
+    Read by their first bytes: JSON lines, one JSON array, CSV and TSV with a header (by name, or by the signs between
+    its columns), Parquet, Arrow and Feather; each also as .gz, .zst, .bz2 or .xz; text as UTF-8 or UTF-16, with a byte
+    order mark or without. Row numbers count from 1: lines of JSON lines and CSV (blank lines are counted, then
+    skipped), elements of an array, rows of a table. Values of tables are what JSON has words for: times as ISO text,
+    NaN as null; bytes are left out, of which `note` is told.
+
+    Memory is bounded by `MAX_ROW_BYTES`, for a table by its largest row group or record batch. Raises RowError naming
+    file and row. With `on_error`, a bad row is passed to it and reading goes on; a file that cannot be read, has no
+    rows, or an array whose syntax breaks still raises.
+    """
+    note = note or _no_note
+    try:
+        if Path(path).is_dir():
+            yield from _checked(_saved_rows(path, note), path, on_error)
+            return
+        with opened(path) as (stream, kind):
+            if kind == "text" and str(path).lower().endswith((".parquet", ".pq", ".arrow", ".feather")):
+                raise RowError(
+                    "not readable as Parquet or Arrow, as its name says: its first bytes are neither's"
+                )
+            yield from _checked(_rows_of(stream, kind, path, note), path, on_error)
+    except RowError as error:
+        raise (
+            error if error.source is not None else RowError(error.reason, source=path, row=error.row)
+        ) from None
+    except FileNotFoundError as error:
+        raise RowError(f"cannot be read ({error.strerror})", source=path) from None
+    except damaged as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0][:200] or type(error).__name__
+        raise RowError(f"cannot be read ({reason})", source=path) from None
+
+
+def count_rows(path: str | Path) -> int:
+    """About how many rows a file has, for a progress bar: without parsing them where that is possible.
+
+    Raises RowError for a file that cannot be read.
     """
     try:
-        if is_parquet(path):
-            yield from _checked(_parquet_rows(path), path, on_error)
-            return
-        with open(path, "rb") as file:
-            yield from _rows_of(file, path, on_error)
-    except OSError as error:
-        raise RowError(f"cannot be read ({error.strerror or error})", source=path) from None
-
-
-def is_parquet(path: str | Path) -> bool:
-    """Whether the name says Parquet."""
-    return str(path).lower().endswith((".parquet", ".pq"))
-
-
-def count_parquet_rows(path: str | Path) -> int:
-    """Rows of a Parquet file, from its footer. Raises RowError naming the file."""
-    with _parquet(path) as file:
-        return int(file.metadata.num_rows)
-
-
-@contextmanager
-def _parquet(path: str | Path) -> Iterator[Any]:
-    """A `pyarrow.parquet.ParquetFile`; what makes the file as a whole unreadable, now or later, is a RowError."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise RowError(
-            "reading Parquet needs pyarrow: pip install pyarrow, or convert to JSONL", source=path
+        if Path(path).is_dir():
+            return sum(count_rows(file) for file in saved_files(path))
+        with opened(path) as (stream, kind):
+            if kind == "parquet":
+                with seekable(stream) as file:
+                    return parquet_count(file, path)
+            if kind == "text":
+                text = utf8(stream)
+                if _first_character(text) != b"[":
+                    return _count_lines(text)
+        return sum(1 for _ in read_rows(path, lambda _error: None))
+    except RowError as error:
+        raise (
+            error if error.source is not None else RowError(error.reason, source=path, row=error.row)
         ) from None
-    with open(path, "rb") as file:
-        try:
-            with pyarrow.parquet.ParquetFile(file) as opened:
-                yield opened
-        except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:  # OSError: a damaged page
-            raise RowError(f"not readable as Parquet ({_reason(error)})", source=path) from None
+    except damaged as error:
+        raise RowError(f"cannot be read ({getattr(error, 'strerror', None) or error})", source=path) from None
 
 
-def _parquet_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+def _count_lines(file: BinaryIO) -> int:
+    count, last = 0, b"\n"
+    while block := file.read(_BLOCK):
+        count += block.count(b"\n")
+        last = block[-1:]
+    return count + (last != b"\n")
+
+
+def _no_note(_text: str) -> None:
+    pass
+
+
+def _saved_rows(folder: str | Path, note: Note) -> Iterator[NumberedRow]:
     number = 0
-    with _parquet(path) as file:
-        # One row group after the other: they are what a Parquet file is read by, and what it costs in memory.
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(batch_size=256, row_groups=[group]):
-                for row in _objects(batch):
-                    number += 1
-                    if not isinstance(row, RowError):
-                        row = {key: None if value != value else value for key, value in row.items()}
-                    yield number, row
+    for file in saved_files(folder):
+        with opened(file) as (stream, kind):
+            for _, row in _rows_of(stream, kind, file, note):
+                number += 1
+                yield number, row
 
 
-def _objects(batch: Any) -> Iterator[dict[str, Any] | RowError]:
-    """Rows of a record batch: all at once or, when a value in it has no place in Python, one by one."""
-    try:
-        yield from batch.to_pylist()
+def _rows_of(stream: BinaryIO, kind: str, path: str | Path, note: Note) -> Iterator[NumberedRow]:
+    if kind == "text":
+        text = utf8(stream)
+        first = _first_character(text)
+        if first == b"[":
+            yield from _array_rows(text, path)
+        elif first not in (b"{", b"[") and _is_csv(text, path):
+            yield from csv_rows(text, path, MAX_ROW_BYTES)
+        else:
+            yield from _line_rows(text)
         return
-    except (ValueError, OverflowError):  # ArrowInvalid and UnicodeDecodeError are ValueErrors
-        pass
-    for place in range(batch.num_rows):
-        try:
-            yield from batch.slice(place, 1).to_pylist()
-        except UnicodeDecodeError:
-            yield RowError("a text is not valid UTF-8")
-        except (ValueError, OverflowError) as error:
-            yield RowError(f"a value cannot be read ({_reason(error)})")
+    with seekable(stream) as file:
+        if kind == "parquet":
+            yield from parquet_rows(file, path, note)
+        else:
+            yield from arrow_rows(file, kind, path, note)
 
 
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-
-
-def _rows_of(
-    file: BinaryIO, path: str | Path, on_error: OnError | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    head = file.read(4)
-    file.seek(0)
-    if head.startswith(b"\xef\xbb\xbf"):
-        raise RowError(
-            "the file starts with a byte order mark: save it as UTF-8 without BOM", source=path, row=1
-        )
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise RowError("the file is UTF-16: save it as UTF-8 without BOM", source=path, row=1)
-    rows = _array_rows if _first_character(file) == b"[" else _line_rows
-    yield from _checked(rows(file), path, on_error)
+def _is_csv(text: BinaryIO, path: str | Path) -> bool:
+    """By its name, or where the name says nothing by its first line."""
+    name = str(path).lower()
+    for ending in _COMPRESSED_NAMES:
+        name = name.removesuffix(ending)
+    if name.endswith(_CSV_NAMES):
+        return True
+    head = text.peek(4096)[:4096]  # type: ignore[attr-defined]
+    line = head.lstrip(_BLANK).split(b"\n", 1)[0].decode("utf-8", "replace")
+    return not name.endswith(_JSON_NAMES) and "\ufffd" not in line and delimiter_of(line) is not None
 
 
 def _checked(
@@ -141,74 +178,211 @@ def _checked(
 
 
 def _first_character(file: BinaryIO) -> bytes:
-    character = file.read(1)
-    while character and character in _BLANK:
-        character = file.read(1)
-    file.seek(0)
-    return character
+    """The first byte that is no white space, which is left to be read."""
+    return file.peek(4096).lstrip(_BLANK)[:1]  # type: ignore[attr-defined]
 
 
-def _line_rows(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+def _line_rows(file: BinaryIO) -> Iterator[NumberedRow]:
     number = 0
     while line := file.readline(MAX_ROW_BYTES + 1):
         number += 1
         if len(line) > MAX_ROW_BYTES:
             size = len(line)
-            while not line.endswith(b"\n") and (line := file.readline(1 << 20)):
+            while not line.endswith(b"\n") and (line := file.readline(_BLOCK)):
                 size += len(line)
             yield number, _too_long(size)
+            continue
+        row = _fast(line)
+        if row is not None:
+            yield number, row
         elif line.strip(_BLANK):
             try:
                 text = line.decode("utf-8")
-                yield number, _object(text, _DECODER.decode(text))
+                yield number, _object(text, strict_json(text))
             except RowError as error:
                 yield number, error
             except (ValueError, RecursionError) as error:
                 yield number, _syntax(error, line)
 
 
-def _array_rows(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    """Elements one by one, so that an error names the element; the syntax between them is checked here."""
-    data = file.read()
+def _fast(line: bytes) -> dict[str, Any] | None:
+    """The object of a line where nothing needs a closer look; None otherwise.
+
+    The parser takes the last of doubled keys and makes floats of huge numbers. So the keys are counted: as many
+    `":` as keys, none with white space before the colon, means that none was lost.
+    """
+    if orjson is None:
+        return None
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise RowError(f"line {line} is not valid UTF-8: save the file as UTF-8", source=file.name) from None
-    position = _skip_space(text, text.index("[") + 1)
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if type(row) is not dict:
+        return None
+    keys = _keys_in(row)
+    if keys < 0 or line.count(b'":') != keys or b" :" in line or b"\t:" in line or b"\r:" in line:
+        return None
+    return row
+
+
+def _keys_in(value: Any) -> int:
+    """How many keys there are in all, -1 where a number may have been rounded."""
+    count = 0
+    if type(value) is dict:
+        count = len(value)
+        inner = value.values()
+    else:
+        inner = value
+    for one in inner:
+        kind = type(one)
+        if kind is str or kind is int or one is None or kind is bool:
+            continue
+        if kind is float:
+            if not -1e15 < one < 1e15:
+                return -1
+            continue
+        held = _keys_in(one)
+        if held < 0:
+            return -1
+        count += held
+    return count
+
+
+def _array_rows(file: BinaryIO, path: str | Path) -> Iterator[NumberedRow]:
+    """Elements one by one from a window on the file; the syntax between them is checked here."""
+    window = _Window(file, path)
+    window.skip_space()
+    window.take("[")
     number = 0
-    while text[position : position + 1] != "]":
-        number += 1
-        try:
-            start = position
-            value, position = _DECODER.raw_decode(text, position)
-        except RowError as error:
-            # Which constant or key is at fault is known, but not where the element ends.
-            raise error.at(file.name, number) from None
-        except (ValueError, RecursionError) as error:
-            raise _syntax(error, b"").at(file.name, number) from None
-        element = text[start:position]
-        if len(element.encode("utf-8", "surrogatepass")) > MAX_ROW_BYTES:
-            yield number, _too_long(len(element))
-        else:
-            try:
-                yield number, _object(element, value)
-            except RowError as error:
-                yield number, error
-        position = _skip_space(text, position)
-        follows = text[position : position + 1]
-        if follows == "]":
-            break
-        if follows != ",":
-            raise RowError("no ',' or ']' after this element of the array", source=file.name, row=number)
-        position = _skip_space(text, position + 1)
-    rest = _skip_space(text, position + 1)
-    if rest != len(text):
+    if not window.next_is("]"):
+        while True:
+            number += 1
+            yield number, window.element(number)
+            if window.next_is("]"):
+                break
+            if not window.next_is(","):
+                raise RowError("no ',' or ']' after this element of the array", source=path, row=number)
+            window.take(",")
+    window.take("]")
+    if not window.at_end():
         raise RowError(
             "text after the end of the array: a file is one JSON array or one JSON object a line",
-            source=file.name,
+            source=path,
             row=max(number, 1),
         )
+
+
+class _Window:
+    """The part of a JSON array that is being parsed; it holds an element and a block at most."""
+
+    def __init__(self, file: BinaryIO, path: str | Path):
+        self.file, self.path = file, path
+        self.text, self.position, self.ended, self.line = "", 0, False, 1
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def more(self) -> bool:
+        """Read another block; False at the end of the file."""
+        if self.ended:
+            return False
+        block = self.file.read(max(_BLOCK, len(self.text) - self.position))
+        self.ended = not block
+        try:
+            new = self._decoder.decode(block, final=self.ended)
+        except UnicodeDecodeError as error:
+            line = self.line + self.text.count("\n") + error.object.count(b"\n", 0, error.start)
+            raise RowError(
+                f"line {line} is not valid UTF-8: save the file as UTF-8", source=self.path
+            ) from None
+        self.line += self.text.count("\n", 0, self.position)
+        self.text, self.position = self.text[self.position :] + new, 0
+        return bool(new) or not self.ended
+
+    def skip_space(self) -> None:
+        """On to the next character that is no white space, if there is one."""
+        while True:
+            self.position = _skip_space(self.text, self.position)
+            if self.position < len(self.text) or not self.more():
+                return
+
+    def next_is(self, sign: str) -> bool:
+        """Whether `sign` follows, after white space."""
+        self.skip_space()
+        return self.text[self.position : self.position + 1] == sign
+
+    def take(self, sign: str) -> None:
+        """Go behind `sign`, which follows."""
+        self.skip_space()
+        self.position += len(sign)
+        self.skip_space()
+
+    def at_end(self) -> bool:
+        """Whether only white space follows."""
+        self.skip_space()
+        return self.position >= len(self.text)
+
+    def element(self, number: int) -> dict[str, Any] | RowError:
+        """The next element; a defect that does not break the array is its row's."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.position)
+            except RowError as error:
+                end = self._end_of_element(number)
+                self.position = end
+                return error
+            except (ValueError, RecursionError) as error:
+                if len(self.text) - self.position > MAX_ROW_BYTES:
+                    return self._skip_long(number)
+                if not isinstance(error, RecursionError) and self.more():
+                    continue
+                raise _syntax(error, b"").at(self.path, number) from None
+            if end == len(self.text) and self.more():
+                continue  # a number may go on
+            element, self.position = self.text[self.position : end], end
+            if len(element.encode("utf-8", "surrogatepass")) > MAX_ROW_BYTES:
+                return _too_long(len(element))
+            try:
+                return _object(element, value)
+            except RowError as error:
+                return error
+
+    def _skip_long(self, number: int) -> RowError:
+        start = self.position
+        end = self._end_of_element(number)
+        size = end - start if end > start else end
+        self.position = end
+        return _too_long(max(size, MAX_ROW_BYTES + 1))
+
+    def _end_of_element(self, number: int) -> int:
+        """Where the element at the position ends, by its brackets."""
+        depth, at = 0, self.position
+        quoted = False
+        while True:
+            found = (_IN_STRING if quoted else _STRUCTURE).search(self.text, at)
+            if found is None or (found[0] == "\\" and found.end() >= len(self.text)):
+                kept = (found.start() if found else len(self.text)) - self.position
+                if not self.more():
+                    raise RowError(
+                        "not valid JSON (the array ends inside this element)", source=self.path, row=number
+                    )
+                at = self.position + kept
+                continue
+            sign, at = found[0], found.end()
+            if sign == "\\":
+                at += 1
+            elif sign == '"':
+                quoted = not quoted
+                if not quoted and depth == 0:
+                    return at
+            elif sign in "[{":
+                depth += 1
+            elif sign in "]}":
+                depth -= 1
+                if depth == 0:
+                    return at
+                if depth < 0:
+                    return found.start()
+            elif depth == 0:
+                return found.start()
 
 
 def _skip_space(text: str, position: int) -> int:
@@ -273,6 +447,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_IN_STRING = re.compile(r'["\\]')
+_STRUCTURE = re.compile(r'["\[\]{},]')
 _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
 )
+
+
+def strict_json(text: str) -> Any:
+    """JSON without NaN, doubled keys or numbers too large. Raises RowError, ValueError, RecursionError."""
+    return _DECODER.decode(text)

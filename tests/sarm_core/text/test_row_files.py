@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sarm_core.errors import RowError
 from sarm_core.text.answers import conversation_of
-from sarm_core.text.row_files import MAX_ROW_BYTES, count_parquet_rows, read_rows
+from sarm_core.text.row_files import MAX_ROW_BYTES, count_rows, read_rows
 from sarm_core.text.rows import Conversation, Message
 from tests.sarm_core.harvest.harvest_corpus import spoilt_parquet
 
@@ -49,8 +49,6 @@ GOOD = b'{"a": 1}\n'
         (b'{\n "a": 1\n}\n', 1, ["ONE line"]),
         (GOOD + b"[1]\n", 2, ["not an object but a list"]),
         (GOOD + b"null\n", 2, ["not an object but null"]),
-        (b"\xef\xbb\xbf" + GOOD, 1, ["byte order mark"]),
-        ("\ufeff".encode("utf-16-le") + GOOD, 1, ["UTF-16"]),
         (GOOD + b'{"a": "\xff"}\n', 2, ["not valid UTF-8", "byte 8"]),
         (GOOD + b'{"a": NaN}\n', 2, ["NaN"]),
         (GOOD + b'{"a": -Infinity}\n', 2, ["-Infinity"]),
@@ -103,8 +101,8 @@ def test_skipping_bad_rows_gives_the_good_ones_and_lists_the_bad(tmp_path):
 
 
 def test_a_missing_file_or_a_folder_is_one_line(tmp_path):
-    for path in (tmp_path / "absent.jsonl", tmp_path):
-        with pytest.raises(RowError, match="cannot be read"):
+    for path, reason in ((tmp_path / "absent.jsonl", "cannot be read"), (tmp_path, "is a folder")):
+        with pytest.raises(RowError, match=reason):
             next(read_rows(path))
 
 
@@ -136,7 +134,7 @@ def test_a_parquet_row_that_cannot_be_read_is_named_and_can_be_skipped(tmp_path)
         bad = []
         assert [row["text"] for _, row in read_rows(path, bad.append)] == ["one", "three", "five"]
         assert [error.row for error in bad] == [2, 4] and "a value cannot be read" in str(bad[1])
-        assert count_parquet_rows(path) == 5
+        assert count_rows(path) == 5
 
 
 def test_a_damaged_page_of_parquet_names_the_file(tmp_path):
