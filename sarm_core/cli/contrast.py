@@ -8,12 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, share, whole_number
+from sarm_core.cli.options import (
+    add_encoding_options,
+    add_row_options,
+    encoding_of,
+    loaded,
+    reader_of,
+    say_reading,
+    share,
+    whole_number,
+)
 from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
     from sarm_core.find.contrast import Contrast as Found
     from sarm_core.find.sides import Encodings, Sides
+    from sarm_core.text.answers import Reader
 
 __all__ = ["Contrast"]
 
@@ -35,6 +45,7 @@ class Contrast(Command):
             "of texts (.txt or .md, UTF-8, one answer a file); with --styles an RM-Bench file",
         )
         add_encoding_options(parser)
+        add_row_options(parser)
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
         how = parser.add_mutually_exclusive_group()
         how.add_argument(
@@ -76,7 +87,7 @@ class Contrast(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.find.suspicious import n_dropped
         from sarm_core.find.tables import write_ranked, write_table
-        from sarm_core.text.answers import read_answers
+        from sarm_core.text.answers import Reader, read_answers
 
         if (options.suspicious or options.cleaned) and (options.against or options.bias or options.styles):
             raise SarmError(
@@ -85,10 +96,13 @@ class Contrast(Command):
         outputs = [path for path in (options.out, options.suspicious, options.cleaned) if path]
         if len({path.absolute() for path in outputs}) < len(outputs):
             raise SarmError("two outputs have the same name: give each its own file")
-        sides = _sides(options)
+        reader = reader_of(options)
+        sides = _sides(options, reader)
         if options.cleaned:
             n_dropped(len(sides.chosen), options.drop)  # refused before a model runs or a file is written
-        complement = read_answers(options.complement) if options.complement else None
+        complement = (
+            read_answers(options.complement, Reader(ignore=reader.ignore)) if options.complement else None
+        )
         scorer = loaded(options)
         with encoding_of(options) as how:
             encodings = sides.encode(scorer, complement, **how)
@@ -96,11 +110,12 @@ class Contrast(Command):
         write_table(result, options.out, options.top)
         if options.suspicious or options.cleaned:
             write_ranked(encodings, options.suspicious, options.cleaned, options.drop)
+        say_reading(reader)
         _report(result, encodings, options.out, scorer.max_length)
         return 0
 
 
-def _sides(options: argparse.Namespace) -> Sides:
+def _sides(options: argparse.Namespace, reader: Reader) -> Sides:
     from sarm_core.find.sides import from_bias, from_pairs, from_styles, from_two_files
     from sarm_core.text.answers import read_answers
 
@@ -109,9 +124,9 @@ def _sides(options: argparse.Namespace) -> Sides:
             f"{options.source}: is a folder of texts: name the other one with --against, or a bias with --bias"
         )
     if options.against:
-        return from_two_files(options.source, options.against)
+        return from_two_files(options.source, options.against, reader=reader)
     if options.bias:
-        return from_bias(read_answers(options.source), options.bias.replace("-", " "))
+        return from_bias(read_answers(options.source, reader), options.bias.replace("-", " "))
     if options.styles:
         names = options.styles.split("/")
         if len(names) != 2:
@@ -119,7 +134,7 @@ def _sides(options: argparse.Namespace) -> Sides:
                 f"--styles {options.styles!r}: give two styles as A/B, for example markdown/plain"
             )
         return from_styles(options.source, *names)
-    return from_pairs(options.source)
+    return from_pairs(options.source, reader)
 
 
 def _report(result: Found, encodings: Encodings, path: Path, max_length: int) -> None:

@@ -10,11 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, steering_of, whole_number
+from sarm_core.cli.options import (
+    add_encoding_options,
+    add_row_options,
+    encoding_of,
+    loaded,
+    reader_of,
+    say_reading,
+    steering_of,
+    whole_number,
+)
 from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
     from sarm_core.prove.evaluated import Evaluated, Experiment
+    from sarm_core.text.answers import Reader
 
 __all__ = ["Evaluate"]
 
@@ -38,6 +48,7 @@ class Evaluate(Command):
             help="JSONL, JSON array or Parquet; after `corpus` the set: refusals or quality",
         )
         add_encoding_options(parser)
+        add_row_options(parser)
         parser.add_argument("--steering", type=Path, metavar="S.json", help="also score under this steering")
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
         parser.add_argument(
@@ -57,8 +68,8 @@ class Evaluate(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.files import whole_file
 
-        steering = steering_of(options)
-        experiment = _experiment(options)
+        steering, reader = steering_of(options), reader_of(options)
+        experiment = _experiment(options, reader)
         scorer = loaded(options)
         if steering is not None:
             steering.check(scorer.n_features)
@@ -70,14 +81,16 @@ class Evaluate(Command):
         with whole_file(options.out) as file:
             json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
             file.write("\n")
+        say_reading(reader)
         _say(report, of, options.out)
         return 0
 
 
-def _experiment(options: argparse.Namespace) -> Experiment:
+def _experiment(options: argparse.Namespace, reader: Reader) -> Experiment:
     from sarm_core.prove.complement import file_complement
     from sarm_core.prove.corpus import corpus_complement
     from sarm_core.prove.evaluated import Experiment
+    from sarm_core.text.answers import Reader
 
     if options.kind == "corpus":
         if options.complement:
@@ -89,8 +102,10 @@ def _experiment(options: argparse.Namespace) -> Experiment:
         if str(options.complement) == "corpus" and not options.complement.exists():
             beside = corpus_complement()
         else:
-            beside = file_complement(options.complement)
-    return Experiment.of_files(options.kind, options.files, skip_bad=options.skip_bad, complement=beside)
+            beside = file_complement(options.complement, reader=Reader(ignore=reader.ignore))
+    return Experiment.of_files(
+        options.kind, options.files, skip_bad=options.skip_bad, complement=beside, reader=reader
+    )
 
 
 def _say(report: Mapping[str, Any], of: Evaluated, path: Path) -> None:

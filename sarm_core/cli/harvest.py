@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_model_options, count, loaded
+from sarm_core.cli.options import add_model_options, add_row_options, count, loaded, reader_of, say_reading
 
 __all__ = ["Harvest"]
 
@@ -19,8 +19,15 @@ class Harvest(Command):
     help = "stream a corpus into a feature store"
 
     def add(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("sources", type=Path, nargs="+", metavar="IN", help="JSONL or Parquet files")
+        parser.add_argument(
+            "sources",
+            type=Path,
+            nargs="+",
+            metavar="IN",
+            help="files of rows, or folders that datasets saved",
+        )
         add_model_options(parser)
+        add_row_options(parser)
         parser.add_argument("--db", type=Path, required=True, metavar="FILE", help="the store to write")
         parser.add_argument("--engine", choices=["local", "ray"], default="local")
         parser.add_argument("--workers", type=count, default=1, help="actors of the Ray engine")
@@ -58,6 +65,7 @@ class Harvest(Command):
             chunk_texts=options.chunk,
         )
         checkpoint_seconds = checked_seconds(options.checkpoint_seconds)
+        reader = reader_of(options)
         scorer = loaded(options)
         engine = None
         if options.engine == "ray":
@@ -75,6 +83,7 @@ class Harvest(Command):
                 resume=options.resume,
                 checkpoint_seconds=checkpoint_seconds,
                 skip_bad=options.skip_bad,
+                reader=reader,
             )
         except KeyboardInterrupt:
             if workspace.state_file.exists():
@@ -92,6 +101,7 @@ class Harvest(Command):
         if header is None:
             print("nothing to resume: this corpus is in the store already")
             return 0
+        say_reading(reader)
         skipped = f", {header['skipped']} bad rows skipped" if header["skipped"] else ""
         print(
             f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "

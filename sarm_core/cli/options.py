@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sarm_core.score.scorer import Scorer
     from sarm_core.steering import Steering
+    from sarm_core.text.answers import Reader
 
 __all__ = [
     "add_config_options",
     "add_encoding_options",
     "add_model_options",
+    "add_row_options",
     "count",
     "days",
     "encoding_of",
     "loaded",
+    "reader_of",
+    "say_reading",
     "share",
     "steering_of",
     "whole_number",
@@ -48,6 +52,56 @@ def add_encoding_options(parser: argparse.ArgumentParser) -> None:
         "(default: $SARM_CACHE/encoded); `cache` shows and clears it",
     )
     parser.add_argument("--no-cache", action="store_true", help="encode anew and keep nothing")
+
+
+def add_row_options(parser: argparse.ArgumentParser) -> None:
+    """--map, --ignore, --format: how rows are read."""
+    rows = parser.add_argument_group("rows", "what files hold is recognised by their first bytes and keys")
+    rows.add_argument(
+        "--map",
+        action="append",
+        type=mapped,
+        default=[],
+        metavar="NAME=COLUMN",
+        help="take COLUMN for prompt, response, chosen, rejected, system, ...; several with commas: "
+        "prompt=question,chosen=good,rejected=bad",
+    )
+    rows.add_argument(
+        "--ignore", action="append", default=[], metavar="KEY", help="leave out a column, or a key of turns"
+    )
+    rows.add_argument(
+        "--format", metavar="FORMAT", help="read rows as this one of the formats that docs/formats.md lists"
+    )
+
+
+def reader_of(options: argparse.Namespace) -> Reader:
+    """The reader of rows that the options ask for. Raises SarmError."""
+    from sarm_core.errors import SarmError
+    from sarm_core.text.answers import Reader
+
+    pairs = [pair for given in options.map for pair in given]
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise SarmError("--map gives one name two columns: name each once")
+    ignore = [key for given in options.ignore for key in given.split(",") if key]
+    return Reader(mapping=mapping, ignore=ignore, form=options.format)
+
+
+def say_reading(reader: Reader) -> None:
+    """As what rows were read and what was not used, on standard error."""
+    for line in reader.said():
+        print(line, file=sys.stderr)
+
+
+def mapped(text: str) -> list[tuple[str, str]]:
+    """NAME=COLUMN pairs, separated by commas."""
+    pairs = []
+    for part in text.split(","):
+        name, found, column = part.partition("=")
+        if not (name.strip() and found and column.strip()):
+            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=COLUMN, for example prompt=question")
+        pairs.append((name.strip(), column.strip()))
+    return pairs
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:

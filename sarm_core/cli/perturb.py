@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, encoding_of, loaded, steering_of, whole_number
+from sarm_core.cli.options import (
+    add_encoding_options,
+    add_row_options,
+    encoding_of,
+    loaded,
+    reader_of,
+    steering_of,
+    whole_number,
+)
 
 __all__ = ["Perturb"]
 
@@ -29,6 +37,7 @@ class Perturb(Command):
             "files", type=Path, nargs="+", metavar="PAIRS.jsonl", help="rows of prompt + chosen + rejected"
         )
         add_encoding_options(parser)
+        add_row_options(parser)
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
         parser.add_argument("--steering", type=Path, metavar="S.json", help="also check under this steering")
         parser.add_argument(
@@ -52,9 +61,9 @@ class Perturb(Command):
         from sarm_core.provenance import file_facts, versions
         from sarm_core.text.rewrites import REWRITES
 
-        steering = steering_of(options)
+        steering, reader = steering_of(options), reader_of(options)
         rules = list(dict.fromkeys(name.replace("-", " ") for name in options.rule or REWRITES))
-        benchmark = Pairs.read(options.files, skip_bad=options.skip_bad)
+        benchmark = Pairs.read(options.files, skip_bad=options.skip_bad, reader=reader)
         files = [file_facts(path) for path in options.files]
         scorer = loaded(options)
         if steering is not None:
@@ -78,7 +87,7 @@ class Perturb(Command):
         with whole_file(options.out) as file:
             json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)
             file.write("\n")
-        lines = [*_summary(report), *of.notes]
+        lines = [*reader.said(), *_summary(report), *of.notes]
         if report["cut_answers"]:
             lines.append(
                 f"{report['cut_answers']} texts were longer than {scorer.max_length} tokens: cut on the left; a "

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_encoding_options, count, loaded, steering_of
+from sarm_core.cli.options import (
+    add_encoding_options,
+    add_row_options,
+    count,
+    loaded,
+    reader_of,
+    say_reading,
+    steering_of,
+)
 
 __all__ = ["Score"]
 
@@ -23,6 +31,7 @@ class Score(Command):
             "source", type=Path, metavar="IN.jsonl", help="rows of messages, prompt + response, ..."
         )
         add_encoding_options(parser)
+        add_row_options(parser)
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
         parser.add_argument("--steering", type=Path, metavar="S.json", help="also write reward_steered")
         parser.add_argument(
@@ -35,7 +44,7 @@ class Score(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.score.score_file import score_file
 
-        steering = steering_of(options)
+        steering, reader = steering_of(options), reader_of(options)
         written, bad = score_file(
             loaded(options),
             options.source,
@@ -45,7 +54,9 @@ class Score(Command):
             skip_bad=options.skip_bad,
             folder=options.cache,
             use_cache=not options.no_cache,
+            reader=reader,
         )
+        say_reading(reader)
         for error in bad:
             print(f"skipped: {error}", file=sys.stderr)
         skipped = f", {len(bad)} skipped" if bad else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_config_options
+from sarm_core.cli.options import add_config_options, add_row_options, reader_of, say_reading
 
 __all__ = ["TrainReward"]
 
@@ -18,10 +18,13 @@ class TrainReward(Command):
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         add_config_options(parser)
+        add_row_options(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.train.reward import RewardConfig
         from sarm_core.train.runs import read_config, run_reward
 
-        print(run_reward(read_config(RewardConfig, options.config, options.changes)))
+        reader = reader_of(options)
+        print(run_reward(read_config(RewardConfig, options.config, options.changes), reader))
+        say_reading(reader)
         return 0

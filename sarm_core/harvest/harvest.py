@@ -52,6 +52,7 @@ from sarm_core.harvest.tracing import (
 )
 from sarm_core.harvest.work import EncodeWork, Engine, TraceWork, run_here
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "FeatureFacts",
@@ -231,6 +232,7 @@ def harvest(
     engine: Engine | None = None,
     checkpoint_seconds: float = 60.0,
     skip_bad: bool = False,
+    reader: Reader | None = None,
 ) -> FinishedHarvest:
     """Run both phases, or what is left of them, and return what goes into the store.
 
@@ -243,11 +245,12 @@ def harvest(
     _check_memory(scorer.n_features, settings)
     named = tuple(str(path) for path in paths)
     engine = engine or run_here(scorer)
-    identity = harvest_identity(scorer, named, settings)
+    reader = reader or Reader()
+    identity = harvest_identity(scorer, named, settings, reader)
     accumulator = Accumulator(scorer.n_features, settings, count_pairs=scorer.model.sae.k is not None)
     facts = _resumed(workspace, identity, accumulator)
     if facts["stage"] == "encode":
-        _encode(workspace, accumulator, facts, settings, named, engine, checkpoint_seconds, skip_bad)
+        _encode(workspace, accumulator, facts, settings, named, engine, checkpoint_seconds, skip_bad, reader)
         if not accumulator.statistics.n_texts:
             raise RowError("no row could be read", source=", ".join(named))
         facts = {**facts, "stage": "trace"}
@@ -255,7 +258,7 @@ def harvest(
     with bar_of(scorer.n_features, "choosing examples", " features") as bar:
         kept = select(accumulator, settings, bar.update)
     plan = plan_traces(kept, settings.chunk_texts)
-    files = _trace(workspace, plan, named, engine)
+    files = _trace(workspace, plan, named, engine, reader)
     return FinishedHarvest(
         scorer,
         named,
@@ -269,7 +272,10 @@ def harvest(
 
 
 def harvest_identity(
-    scorer: Scorer, paths: Sequence[str | Path], settings: HarvestSettings | None = None
+    scorer: Scorer,
+    paths: Sequence[str | Path],
+    settings: HarvestSettings | None = None,
+    reader: Reader | None = None,
 ) -> dict[str, Any]:
     """All that decides what a harvest finds, as JSON can hold it: equal ones give the same store. Raises SarmError."""
     return {
@@ -279,6 +285,7 @@ def harvest_identity(
         "max_length": scorer.max_length,
         "settings": asdict(settings or HarvestSettings()),
         "corpus": input_identity(tuple(str(path) for path in paths)),
+        **({"reading": reading} if (reading := (reader or Reader()).choices()) else {}),
     }
 
 
@@ -321,8 +328,9 @@ def _encode(
     engine: Engine,
     checkpoint_seconds: float,
     skip_bad: bool,
+    reader: Reader,
 ) -> None:
-    work = EncodeWork(paths, settings.positions, settings.chunk_texts, accumulator.next_chunk)
+    work = EncodeWork(paths, settings.positions, settings.chunk_texts, accumulator.next_chunk, reader)
     saved = time.monotonic()
     tokens_before, started = accumulator.n_tokens, time.monotonic()
     with bar_of(count_rows(paths), "encoding", " rows", accumulator.rows_done) as bar:
@@ -351,13 +359,15 @@ def _report_bad(bad: Sequence[BadRow], n_before: int, skip_bad: bool, write: Cal
             write("skipped: more rows, which are only counted", file=sys.stderr)
 
 
-def _trace(workspace: Workspace, plan: TracePlan, paths: tuple[str, ...], engine: Engine) -> list[Path]:
+def _trace(
+    workspace: Workspace, plan: TracePlan, paths: tuple[str, ...], engine: Engine, reader: Reader
+) -> list[Path]:
     files = [workspace.trace_file(number) for number in range(plan.n_parts)]
     done = tuple(number for number, file in enumerate(files) if file.exists())
     if len(done) < len(files):
         finished = len(done) * plan.chunk_texts
         with bar_of(len(plan.ordinals), "tracing kept texts", " texts", finished) as bar:
-            for part in engine(TraceWork(paths, plan, done)):
+            for part in engine(TraceWork(paths, plan, done, reader.again())):
                 assert isinstance(part, TracePart)
                 write_part(files[part.number], part)
                 bar.update(len(part.texts))

@@ -15,6 +15,7 @@ from sarm_core.harvest.store_protocol import HarvestStore, ModelFacts, OpenStore
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.harvest.work import Engine
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.answers import Reader
 
 __all__ = ["harvest_into_store", "model_facts"]
 
@@ -41,6 +42,7 @@ def harvest_into_store(
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
     skip_bad: bool = False,
+    reader: Reader | None = None,
 ) -> dict[str, Any] | None:
     """Harvest `paths` into a store and suggest a description for each feature.
 
@@ -57,7 +59,7 @@ def harvest_into_store(
             pass
     with workspace.opened(resume=resume):
         if resume and not workspace.state_file.exists() and database.exists():
-            run = _run(harvest_identity(scorer, paths, settings))
+            run = _run(harvest_identity(scorer, paths, settings, reader))
             with open_store() as store:
                 if run == _last_run(store):
                     return None
@@ -69,6 +71,7 @@ def harvest_into_store(
             engine=engine,
             checkpoint_seconds=checkpoint_seconds,
             skip_bad=skip_bad,
+            reader=reader,
         )
         with open_store() as store:
             header = _import(store, finished, workspace)

@@ -22,6 +22,7 @@ from sarm_core.harvest.activity import digest_of, sequences_of
 from sarm_core.harvest.corpus import CorpusText, read_corpus
 from sarm_core.harvest.selection import Kept
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "HarvestedText",
@@ -77,10 +78,10 @@ class TracePlan:
         """Features wanted along the kept text at place `text`."""
         return self.features[self.indptr[text] : self.indptr[text + 1]]
 
-    def texts(self, paths: Sequence[str | Path]) -> Iterator[CorpusText]:
+    def texts(self, paths: Sequence[str | Path], reader: Reader | None = None) -> Iterator[CorpusText]:
         """The kept texts, read again from the corpus. Raises SarmError when the corpus has become shorter."""
         at = 0
-        for row in read_corpus(paths):
+        for row in read_corpus(paths, reader):
             for text in row.texts:
                 if at < len(self.ordinals) and text.ordinal == self.ordinals[at]:
                     yield text
@@ -90,10 +91,12 @@ class TracePlan:
         if at < len(self.ordinals):
             raise SarmError(CHANGED)
 
-    def chunks(self, paths: Sequence[str | Path], done: set[int]) -> Iterator[TraceChunk]:
+    def chunks(
+        self, paths: Sequence[str | Path], done: set[int], reader: Reader | None = None
+    ) -> Iterator[TraceChunk]:
         """Chunks of kept texts whose number is not in `done`."""
         held: list[CorpusText] = []
-        for place, text in enumerate(self.texts(paths)):
+        for place, text in enumerate(self.texts(paths, reader)):
             held.append(text)
             if len(held) == self.chunk_texts or place == len(self.ordinals) - 1:
                 number = place // self.chunk_texts

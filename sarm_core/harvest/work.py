@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sarm_core.harvest.activity import ChunkActivity, Positions, encode_chunk
 from sarm_core.harvest.corpus import Chunk, chunks, read_corpus
 from sarm_core.harvest.tracing import TraceChunk, TracePart, TracePlan, trace_chunk
 from sarm_core.score.scorer import Scorer
+from sarm_core.text.answers import Reader
 
 __all__ = ["EncodeWork", "Engine", "TraceWork", "Work", "run_here"]
 
@@ -22,10 +23,15 @@ class EncodeWork:
     positions: Positions
     chunk_texts: int
     first: int = 0
+    reader: Reader = field(default_factory=Reader, compare=False)
 
     def jobs(self) -> Iterator[Chunk]:
         """Chunks in order."""
-        return (c for c in chunks(read_corpus(self.paths), self.chunk_texts) if c.number >= self.first)
+        return (
+            c
+            for c in chunks(read_corpus(self.paths, self.reader), self.chunk_texts)
+            if c.number >= self.first
+        )
 
     def run(self, scorer: Scorer, job: Chunk) -> ChunkActivity:
         """Depends on its arguments only."""
@@ -39,10 +45,11 @@ class TraceWork:
     paths: tuple[str, ...]
     plan: TracePlan
     done: tuple[int, ...] = ()
+    reader: Reader = field(default_factory=Reader, compare=False)
 
     def jobs(self) -> Iterator[TraceChunk]:
         """Chunks of kept texts in order."""
-        return self.plan.chunks(self.paths, set(self.done))
+        return self.plan.chunks(self.paths, set(self.done), self.reader)
 
     def run(self, scorer: Scorer, job: TraceChunk) -> TracePart:
         """Depends on its arguments only."""

@@ -132,11 +132,12 @@ def _resampled(
 
 
 def _by_prompt(one: Leaf, two: Leaf, n: int) -> Floats:
+    weights = np.ones(one.values.size) if one.weights is None else one.weights
     return np.stack(
         [
-            np.bincount(one.prompts, minlength=n).astype(np.float64),
-            np.bincount(one.prompts, weights=one.values, minlength=n),
-            np.bincount(two.prompts, weights=two.values, minlength=n),
+            np.bincount(one.prompts, weights=weights, minlength=n).astype(np.float64),
+            np.bincount(one.prompts, weights=weights * one.values, minlength=n),
+            np.bincount(two.prompts, weights=weights * two.values, minlength=n),
         ]
     )
 

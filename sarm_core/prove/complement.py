@@ -96,15 +96,17 @@ class ComplementAnswers:
         return Complement(matrix, self.pairs, self.pairing, self.title, self.file)
 
 
-def file_complement(path: Path, name: str | None = None) -> ComplementAnswers:
+def file_complement(
+    path: Path, name: str | None = None, *, reader: Reader | None = None
+) -> ComplementAnswers:
     """The answers of a file of rows; `name` is what people know it by, where that is not its path.
 
     Raises RowError naming file and row, SarmError for a folder.
     """
     if path.is_dir():
         raise SarmError(f"{path}: a complement is a file of rows here, not a folder")
-    answers = read_answers(path)
-    pairs, pairing = file_pairs(path, answers.conversations)
+    answers = read_answers(path, reader)
+    pairs, pairing = file_pairs(path, answers.conversations, reader)
     facts = file_facts(path)
     if name is None:
         return ComplementAnswers(answers, pairs, pairing, path.name, str(path), facts)

@@ -22,6 +22,7 @@ from sarm_core.prove.benchmarks.scores import Result
 from sarm_core.prove.collateral import Collateral, Distribution, collateral, distribution
 from sarm_core.prove.comparison import Comparison, compare
 from sarm_core.steering import Steering
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "Benchmark",
@@ -41,13 +42,17 @@ __all__ = [
 
 
 def load_benchmark(
-    kind: str, paths: str | Path | Iterable[str | Path], *, skip_bad: bool = False
+    kind: str,
+    paths: str | Path | Iterable[str | Path],
+    *,
+    skip_bad: bool = False,
+    reader: Reader | None = None,
 ) -> Benchmark:
     """Read one file or several as one benchmark of `kind` (see `registry.BENCHMARKS` and `Benchmark.read`).
 
     Raises SarmError for an unknown kind, RowError and SarmError for files that are not of it.
     """
-    return benchmark_of(kind).read(paths, skip_bad=skip_bad)
+    return benchmark_of(kind).read(paths, skip_bad=skip_bad, reader=reader)
 
 
 def evaluate(benchmark: Benchmark, matrix: FeatureMatrix, steering: Steering | None = None) -> Result:

@@ -29,6 +29,7 @@ from sarm_core.provenance import file_facts, model_facts, versions
 from sarm_core.score.encoded import encode_once
 from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
+from sarm_core.text.answers import Reader
 
 __all__ = ["Evaluated", "Experiment"]
 
@@ -49,6 +50,8 @@ class Experiment:
     asked: tuple[str, ...]
     skip_bad: bool = False
     corpus_rows: tuple[Ids, Ids] | None = None
+    reading: tuple[str, ...] = ()
+    """The options by which rows were read, as the command line has them"""
 
     @classmethod
     def of_files(
@@ -59,6 +62,7 @@ class Experiment:
         skip_bad: bool = False,
         complement: ComplementAnswers | None = None,
         names: Mapping[str, str] | None = None,
+        reader: Reader | None = None,
     ) -> Experiment:
         """Files as one benchmark of `kind`; `names` maps paths to what people know the files by (uploads).
 
@@ -66,13 +70,15 @@ class Experiment:
         """
         paths = list(paths)
         called = {str(path): (names or {}).get(str(path), str(path)) for path in paths}
-        benchmark = benchmark_of(kind).read(paths, skip_bad=skip_bad)
+        benchmark = benchmark_of(kind).read(paths, skip_bad=skip_bad, reader=reader)
         facts = [{**file_facts(path), "name": Path(called[str(path)]).name} for path in paths]
         if names is not None:
             benchmark = benchmark.under_names(called)
             facts = [{**fact, "name": name} for fact, name in zip(facts, called.values(), strict=True)]
         asked = (kind, *called.values())
-        return cls(", ".join(called.values()), benchmark, complement, tuple(facts), asked, skip_bad)
+        said = () if reader is None else tuple(reader.words())
+        title = ", ".join(called.values())
+        return cls(title, benchmark, complement, tuple(facts), asked, skip_bad, reading=said)
 
     @classmethod
     def of_corpus(cls, name: str) -> Experiment:
@@ -188,6 +194,7 @@ class Evaluated:
                 words += [f"--{name.replace('_', '-')}", str(options[name])]
         if self.experiment.complement is not None and self.experiment.corpus_rows is None:
             words += ["--complement", self.experiment.complement.asked]
+        words += self.experiment.reading
         if self.experiment.skip_bad:
             words.append("--skip-bad")
         drawn = report["bootstrap"]

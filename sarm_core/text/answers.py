@@ -20,7 +20,7 @@ from sarm_core.text.rows import Conversation, Place, is_list, keys_there, kind_o
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
 from sarm_core.text.shapes.base import Prompt, all_pairs
 from sarm_core.text.text_files import is_text_file, read_text, texts_in
-from sarm_core.text.turns import TURN_WORDS, TurnReader
+from sarm_core.text.turns import TURN_WORDS
 
 __all__ = [
     "Answers",
@@ -54,6 +54,7 @@ _NO_CONTEXT = _words(
     "id ids length tokens count counts type hash url uri name source index number num size path lang language score "
     "fingerprint model date time version"
 )
+_CONTEXT_KEYS = frozenset(["system", "system_prompt", "system_message", "history", "input", "tools"])
 _WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _SHAPES_OF_ONE = "messages, prompt + response, question + answer, or input_ids"
 _SHAPES_OF_TWO = "prompt + chosen + rejected, or messages + chosen + rejected"
@@ -89,10 +90,27 @@ class Reader:
                 + (f", did you mean {close[0]!r}" if close else "")
                 + f": use one of {', '.join(shape.name for shape in SHAPES)}"
             )
-        self.ties = 0
+        self.ties = self.contradicting = 0
         self._titles: Counter[str] = Counter()
         self._unused: dict[str, None] = {}
         self._possible: dict[tuple[str, ...], list[Shape]] = {}
+
+    def choices(self) -> dict[str, Any]:
+        """What was asked for, as JSON can hold it; {} for nothing. Equal ones read rows alike."""
+        asked = {"map": self.mapping, "ignore": sorted(self.ignore), "format": self.form}
+        return {key: value for key, value in asked.items() if value}
+
+    def words(self) -> list[str]:
+        """The options that ask for it on the command line."""
+        words = [f"{name}={column}" for name, column in self.mapping.items()]
+        found = ["--map", ",".join(words)] if words else []
+        for key in sorted(self.ignore):
+            found += ["--ignore", key]
+        return found + (["--format", self.form] if self.form else [])
+
+    def again(self) -> Reader:
+        """A reader that reads alike and has read nothing."""
+        return Reader(mapping=self.mapping, ignore=self.ignore, form=self.form)
 
     # -- one row -------------------------------------------------------------------------------------------
 
@@ -169,9 +187,27 @@ class Reader:
         for key in fields.in_turns:
             self._unused.setdefault(key)
 
-    def turns(self) -> TurnReader:
-        """A reader of turns that tells this one what it passes over."""
-        return TurnReader(self.ignore, self._unused.setdefault)
+    def in_context(self, row: Any) -> dict[str, Any]:
+        """A benchmark's row under its own keys, its `prompt` with the context that stands beside it before it.
+
+        Raises RowError for context that has no place there.
+        """
+        fields = Fields(self.mapped(row), self.ignore)
+        found = {key: fields[key] for key in fields if key not in _CONTEXT_KEYS}
+        if "prompt" not in fields or not (beside := [key for key in fields if key in _CONTEXT_KEYS]):
+            beside = []
+        else:
+            prompt = fields.prompt("prompt")
+            conversation = fields.in_context(prompt.turns, may_follow=prompt.is_text)
+            found["prompt"] = conversation.as_dicts()
+            if conversation.tools:
+                raise RowError("'tools' are not read in a benchmark: leave them out with --ignore tools")
+        for key in [*found, *(key for key in beside if key in fields.unread())]:
+            if key not in _WORDS | {"models"} and (reason := _belongs(key, fields.peek(key))):
+                raise RowError(
+                    f"{key!r} {reason} and is not read in a benchmark: leave it out with --ignore {key}"
+                )
+        return found
 
     # -- files ---------------------------------------------------------------------------------------------
 
@@ -184,8 +220,25 @@ class Reader:
 
         Ties are in no pair; `ties` counts them. Raises RowError naming file and row, or hands it to `on_error`.
         """
+        rows = ((str(path), number, row) for number, row in self.rows(path, on_error))
+        return self.pairs_of(rows, on_error)
+
+    def pairs_of(
+        self, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None = None
+    ) -> Iterator[RowPair]:
+        """The preferences of (source, row number, row), as `pairs`."""
+        seen: set[tuple[Conversation, Conversation]] = set()
+        for pair in self._pairs_of(rows, on_error):
+            if (pair.rejected, pair.chosen) in seen:
+                self.contradicting += 1
+            seen.add((pair.chosen, pair.rejected))
+            yield pair
+
+    def _pairs_of(
+        self, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None
+    ) -> Iterator[RowPair]:
         graded: dict[Hashable, dict[Conversation, list[tuple[float, Place, Mapping[str, Any]]]]] = {}
-        for number, row in self.rows(path, on_error):
+        for source, number, row in rows:
             try:
                 found = self.answers(row, preferences=True)
                 if len(found.answers) == 1:
@@ -193,14 +246,14 @@ class Reader:
                     if answer.grade is None:
                         raise RowError(_one_answer(found, row))
                     held = graded.setdefault(prompt_of(answer.conversation)[0], {})
-                    held.setdefault(answer.conversation, []).append((answer.grade, (str(path), number), row))
+                    held.setdefault(answer.conversation, []).append((answer.grade, (source, number), row))
                 elif not found.pairs and not found.ties:
                     raise RowError(
                         f"holds {len(found.answers)} answers but no grades or ranks: "
                         "a pair needs to know which is better"
                     )
             except RowError as error:
-                placed = error.at(path, number)
+                placed = error.at(source, number)
                 if on_error is None:
                     raise placed from None
                 on_error(placed)
@@ -210,7 +263,7 @@ class Reader:
                 yield RowPair(
                     better.conversation,
                     worse.conversation,
-                    (str(path), number),
+                    (source, number),
                     row,
                     pair.weight,
                     (better.name, worse.name),
@@ -259,6 +312,10 @@ class Reader:
         if self.ties:
             lines.append(
                 f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"
+            )
+        if self.contradicting:
+            lines.append(
+                f"{self.contradicting:,} pairs contradict an earlier one: the same two answers, with the labels swapped"
             )
         return lines
 

@@ -19,6 +19,7 @@ from sarm_core.errors import SarmError
 from sarm_core.files import check_new, whole_folder
 from sarm_core.model.checkpoint import Shape, load_sae
 from sarm_core.ship.export import sae_tensors, write_own
+from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
 from sarm_core.train.blocks import run_blocks
 from sarm_core.train.card import card
@@ -78,10 +79,10 @@ def _check_parts(items: Sequence[Text] | Sequence[Pair], what: str) -> None:
             )
 
 
-def run_sae(config: SAEConfig) -> Path:
+def run_sae(config: SAEConfig, rows: RowReader | None = None) -> Path:
     """Collect activations, train, measure on the test part, and write `sae.safetensors` and `report.json`."""
     check_new(config.out)
-    texts = [text for path in config.data for text in read_texts(path)]
+    texts = [text for path in config.data for text in read_texts(path, rows)]
     _check_parts(texts, "text")
     print(f"{len(texts):,} texts", file=sys.stderr)
     reader = Reader(config.backbone, config.layer)
@@ -127,7 +128,7 @@ def run_sae(config: SAEConfig) -> Path:
     return Path(config.out)
 
 
-def run_reward(config: RewardConfig) -> Path:
+def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     """Train the head (mode 0) or blocks and head (mode 1); write a checkpoint in the own layout, with report."""
     if config.mode not in (0, 1):
         raise SarmError(f"mode {config.mode} is not available: 0 (head) or 1 (blocks + head)")
@@ -136,7 +137,7 @@ def run_reward(config: RewardConfig) -> Path:
     sae_config = stage1["config"]
     shape = Shape(sae_config["layer"], sae_config["n_features"], sae_config["k"])
     sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
-    pairs = [pair for path in config.data for pair in read_pairs(path)]
+    pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
     _check_parts(pairs, "pair")
     print(f"{len(pairs):,} pairs", file=sys.stderr)
     reader = Reader(sae_config["backbone"], shape.layer)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.prove.benchmarks.scores import Grid, Ids, Item, ItemAnswer, Result
-from sarm_core.text.row_files import read_rows
+from sarm_core.text.answers import Reader
+from sarm_core.text.row_files import OnError
 from sarm_core.text.rows import Conversation, Place, prompt_of
 
 __all__ = ["Benchmark", "Entry", "NamedAnswer", "NumberedRow"]
@@ -50,6 +51,8 @@ class Entry:
     subset: str = ""
     redrawn_with: Hashable = None
     remark: str = ""
+    weight: float = 1.0
+    """Of its item where a row makes several"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +107,32 @@ class Benchmark(ABC):
         """Two scores that are drawn against each other when a person names none."""
         return None
 
+    @classmethod
+    def entries(
+        cls, rows: Iterable[NumberedRow], reader: Reader, on_error: OnError | None
+    ) -> Iterator[tuple[NumberedRow, Entry]]:
+        """What the benchmark reads in the rows. A bad one is raised with its place, or handed to `on_error`."""
+        read = cls.reader()
+        for source, number, row in rows:
+            try:
+                entry = read(reader.in_context(row), source)
+            except RowError as error:
+                if on_error is None:
+                    raise error.at(source, number) from None
+                on_error(error.at(source, number))
+                continue
+            yield (source, number, row), entry
+
     # -- reading -------------------------------------------------------------------------------------------
 
     @classmethod
-    def read(cls, paths: str | Path | Iterable[str | Path], *, skip_bad: bool = False) -> Self:
+    def read(
+        cls,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        skip_bad: bool = False,
+        reader: Reader | None = None,
+    ) -> Self:
         """One file or several as one benchmark.
 
         Rows that say the same are counted each, with a note. Raises RowError at the first bad row, SarmError for a
@@ -122,40 +147,50 @@ class Benchmark(ABC):
         if twice is not None:
             raise SarmError(f"{twice}: is given twice; its rows would count twice")
         skipped: list[RowError] | None = [] if skip_bad else None
+        reader = reader or Reader()
         rows = [
             (str(file), number, row)
             for file in files
-            for number, row in read_rows(file, None if skipped is None else skipped.append)
+            for number, row in reader.rows(file, None if skipped is None else skipped.append)
         ]
-        found = cls.from_rows(rows, skipped)
+        found = cls.from_rows(rows, skipped, reader)
+        if not found.items and not found.skipped:
+            raise SarmError(f"{files[0]}: no row states what is better: {'; '.join(reader.said())}")
         if not found.items:
             bad = found.skipped
             raise SarmError(f"{files[0]}: none of the {len(bad)} rows can be used, the first: {bad[0]}")
         return replace(found, n_repeated=len(rows) - len({_contents(row) for _, _, row in rows}))
 
     @classmethod
-    def from_rows(cls, rows: Iterable[NumberedRow], skipped: list[RowError] | None = None) -> Self:
+    def from_rows(
+        cls,
+        rows: Iterable[NumberedRow],
+        skipped: list[RowError] | None = None,
+        reader: Reader | None = None,
+    ) -> Self:
         """From (source, row number, row). A bad row is raised with its place, or added to `skipped` where given."""
         number: dict[Conversation, int] = {}
         items: list[Item] = []
         keys: list[Hashable] = []
         remarks: Counter[str] = Counter()
-        read = cls.reader()
-        for source, row_number, row in rows:
-            try:
-                entry = read(row, source)
-            except RowError as error:
-                placed = error.at(source, row_number)
-                if skipped is None:
-                    raise placed from None
-                skipped.append(placed)
-                continue
+        on_error = None if skipped is None else skipped.append
+        for (source, row_number, row), entry in cls.entries(rows, reader or Reader(), on_error):
             key, prompt = prompt_of(entry.answers[0].conversation)
             answers = tuple(
                 ItemAnswer(number.setdefault(conversation, len(number)), name, right)
                 for conversation, name, right in entry.answers
             )
-            items.append(Item(_identity(row, row_number), entry.subset, prompt, source, row_number, answers))
+            items.append(
+                Item(
+                    _identity(row, row_number),
+                    entry.subset,
+                    prompt,
+                    source,
+                    row_number,
+                    answers,
+                    entry.weight,
+                )
+            )
             keys.append(key if entry.redrawn_with is None else entry.redrawn_with)
             if entry.remark:
                 remarks[entry.remark] += 1

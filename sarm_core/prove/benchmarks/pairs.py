@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer
+from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer, NumberedRow
 from sarm_core.prove.benchmarks.scores import Decisions, Ids, Leaf, Result
-from sarm_core.text.answers import pair_of
+from sarm_core.text.answers import Reader, pair_of
+from sarm_core.text.row_files import OnError
+from sarm_core.text.rows import Conversation
 
 __all__ = ["Pairs"]
 
@@ -36,10 +38,16 @@ class Pairs(Benchmark):
 
     @classmethod
     def read_row(cls, row: dict[str, Any], source: str) -> Entry:
-        """A preference row (see `pair_of`)."""
-        chosen, rejected = pair_of(row)
-        subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
-        return Entry((NamedAnswer(chosen, "chosen", True), NamedAnswer(rejected, "rejected", False)), subset)
+        """A row that states one preference (see `pair_of`)."""
+        return _entry(*pair_of(row), row)
+
+    @classmethod
+    def entries(
+        cls, rows: Iterable[NumberedRow], reader: Reader, on_error: OnError | None
+    ) -> Iterator[tuple[NumberedRow, Entry]]:
+        """Every preference that the rows state: one row may state several, several rows one (see `Reader.pairs_of`)."""
+        for pair in reader.pairs_of(rows, on_error):
+            yield (*pair.place, dict(pair.row)), _entry(pair.chosen, pair.rejected, pair.row, pair.weight)
 
     @classmethod
     def headlines(cls, names: Iterable[str]) -> list[str]:
@@ -58,12 +66,18 @@ class Pairs(Benchmark):
         return np.array([item.answers[0].number for item in self.items], dtype=np.int64)
 
     @cached_property
+    def weights(self) -> npt.NDArray[np.float64] | None:
+        """Of each pair; those that one prompt states together weigh one. None: all alike."""
+        weights = np.array([item.weight for item in self.items], dtype=np.float64)
+        return None if (weights == 1).all() else weights
+
+    @cached_property
     def rejected(self) -> Ids:
         """The rejected conversation of each pair, int [items]."""
         return np.array([item.answers[1].number for item in self.items], dtype=np.int64)
 
     def result(self, rewards: npt.ArrayLike) -> Result:
-        """Accuracy in all ("total") and per subset; a tie is not a win, NaN loses. Prompts are resampled."""
+        """Weighted accuracy in all ("total") and per subset; a tie is not a win, NaN loses. Prompts are resampled."""
         values = self.checked_rewards(rewards)
         right, wrong = values[self.chosen], values[self.rejected]
         credit = (right > wrong).astype(np.float64)
@@ -73,14 +87,16 @@ class Pairs(Benchmark):
         nan = np.isnan(right) | np.isnan(wrong)
         subsets = np.array([item.subset for item in self.items])
         named = sorted({item.subset for item in self.items if item.subset})
-        leaves = [Leaf("total", "pairs", credit, self.prompts)]
+        weights = self.weights
+        leaves = [Leaf("total", "pairs", credit, self.prompts, weights)]
         notes = self.notes_on(int(nan.sum()), int(tied.sum()), tie_rule="a tie is not a win")
         for name in named:
             inside = subsets == name
             score = _subset_score(name, named)
             if score != name:
                 notes.append(f'the subset that is called "total" is listed as "{score}"')
-            leaves.append(Leaf(score, "pairs", credit[inside], self.prompts[inside]))
+            share = None if weights is None else weights[inside]
+            leaves.append(Leaf(score, "pairs", credit[inside], self.prompts[inside], share))
         n = len(self.items)
         return Result(
             benchmark=self,
@@ -93,6 +109,14 @@ class Pairs(Benchmark):
             n_tied=int(tied.sum()),
             notes=tuple(notes),
         )
+
+
+def _entry(
+    chosen: Conversation, rejected: Conversation, row: Mapping[str, Any], weight: float = 1.0
+) -> Entry:
+    subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
+    answers = (NamedAnswer(chosen, "chosen", True), NamedAnswer(rejected, "rejected", False))
+    return Entry(answers, subset, weight=weight)
 
 
 def _subset_score(name: str, named: Sequence[str]) -> str:

@@ -43,6 +43,7 @@ class Item:
     source: str
     row: int
     answers: tuple[ItemAnswer, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,20 @@ class Grid:
 
 @dataclass(frozen=True)
 class Leaf:
-    """The mean of `values` [n]; `prompts` [n] numbers the prompts of `stratum`, redrawn as one."""
+    """The mean of `values` [n]; `prompts` [n] numbers the prompts of `stratum`, redrawn as one.
+
+    With `weights` [n] a weighted mean.
+    """
 
     name: str
     stratum: str
     values: Floats
     prompts: Ids
+    weights: Floats | None = None
 
     @property
     def value(self) -> float:
-        return float(self.values.mean()) if self.values.size else math.nan
+        return float(np.average(self.values, weights=self.weights)) if self.values.size else math.nan
 
 
 @dataclass(frozen=True)
