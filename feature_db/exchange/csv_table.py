@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feature_db.errors import RowError, StoreError
+from feature_db.errors import RowError
 from feature_db.exchange.bad_rows import SKIP_BAD
 from feature_db.exchange.feature_tables import FOR_READERS, NOT_HELD, READ, import_rows, table_rows
 from feature_db.exchange.foreign import csv_cell, written_beside
 from feature_db.exchange.format import Format, Look, Report
+from feature_db.exchange.spreadsheet import Sheet, opened_csv
 from feature_db.store import Store
 
 __all__ = ["CsvTable", "export_csv", "import_csv"]
@@ -63,21 +64,15 @@ def _cell(value: Any) -> Any:
 
 def import_csv(store: Store, path: str | Path, *, dry_run: bool = False, skip_bad: bool = False) -> Report:
     """Update the features of the file; an empty cell keeps what is stored. Raises RowError with file and line."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            names = list(reader.fieldnames or [])
-            return import_rows(
-                store, path, names, _csv_rows(reader, path), dry_run=dry_run, skip_bad=skip_bad
-            )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{path}: cannot be read ({error})") from None
+    with opened_csv(path) as sheet:
+        names = list(sheet.reader.fieldnames or [])
+        return import_rows(store, path, names, _csv_rows(sheet), dry_run=dry_run, skip_bad=skip_bad)
 
 
-def _csv_rows(
-    reader: csv.DictReader[str], path: str | Path
-) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
-    for cells in reader:
+def _csv_rows(sheet: Sheet) -> Iterator[tuple[int, dict[str, Any] | RowError]]:
+    for cells in sheet.reader:
+        if not any(cells.values()):
+            continue  # spreadsheets leave lines of nothing but separators at the end
         row: dict[str, Any] = {}
         wrong = None
         for name in READ:
@@ -85,7 +80,7 @@ def _csv_rows(
             if cell is None or cell == "":
                 continue
             try:
-                row[name] = cell if name == "feature" else json.loads(cell)
+                row[name] = cell if name == "feature" else json.loads(sheet.number(cell))
             except (ValueError, RecursionError):
                 wrong = wrong or RowError(f"{name} is {cell[:40]!r}, neither a finite number nor a list")
-        yield reader.line_num, wrong or row
+        yield sheet.line, wrong or row

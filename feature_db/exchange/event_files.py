@@ -28,6 +28,7 @@ from feature_db.exchange.foreign import (
     written_beside,
 )
 from feature_db.exchange.format import Report
+from feature_db.exchange.spreadsheet import opened_csv
 from feature_db.label.events import EVENT_KINDS, Event, events
 from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from feature_db.records import clean_text
@@ -54,6 +55,8 @@ _EARLIEST = (datetime(1, 1, 2, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1
 _AHEAD = timedelta(days=1) // timedelta(microseconds=1)
 DEEPEST = 20
 """Levels of an event's data; this program's own has three."""
+_SHEET_DATE = re.compile(r"[\d.]+|\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([ T].*)?")
+"""A day number, or a date without its zone or in the order of some country"""
 _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -162,31 +165,26 @@ def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any] | N
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any], dict[str, Any] | None]]:
-    previous = csv.field_size_limit(64 * 2**20)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = {"format", "fingerprint", *_COLUMNS} - set(reader.fieldnames or ())
-            if missing:
-                raise StoreError(f"{path}: has no column named {', '.join(sorted(missing))}")
-            for cells in reader:
-                row: dict[str, Any] = {
-                    name: csv_text(cell)
-                    for name, cell in cells.items()
-                    if name is not None and isinstance(cell, str) and cell != ""
-                }
-                try:
-                    row["data"] = json.loads(row.get("data", "{}"))
-                    for name in ("verdict", "confidence"):
-                        if name in row:
-                            row[name] = float(row[name])
-                except (ValueError, RecursionError) as error:
-                    raise RowError(str(error)[:200], source=path, row=reader.line_num) from None
-                yield reader.line_num, {k: row.get(k) for k in ("format", "fingerprint", "model")}, row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError(f"{path}: cannot be read ({error})") from None
-    finally:
-        csv.field_size_limit(previous)
+    with opened_csv(path) as sheet:
+        missing = {"format", "fingerprint", *_COLUMNS} - set(sheet.reader.fieldnames or ())
+        if missing:
+            raise StoreError(f"{path}: has no column named {', '.join(sorted(missing))}")
+        for cells in sheet.reader:
+            row: dict[str, Any] = {
+                name: csv_text(cell)
+                for name, cell in cells.items()
+                if name is not None and isinstance(cell, str) and cell != ""
+            }
+            if not row:
+                continue  # spreadsheets leave lines of nothing but separators at the end
+            try:
+                row["data"] = json.loads(row.get("data", "{}"))
+                for name in ("verdict", "confidence"):
+                    if name in row:
+                        row[name] = float(sheet.number(row[name]))
+            except (ValueError, RecursionError) as error:
+                raise RowError(str(error)[:200], source=path, row=sheet.line) from None
+            yield sheet.line, {k: row.get(k) for k in ("format", "fingerprint", "model")}, row
 
 
 def checked_event(store: Connection, row: dict[str, Any], time: Any) -> Event:
@@ -274,4 +272,12 @@ def _time(value: Any) -> int:
             raise ValueError
         return (time - _EPOCH) // timedelta(microseconds=1)
     except (TypeError, ValueError, OverflowError):
-        raise RowError("time must be a date and time with its zone, as 2026-01-31T12:00:00+00:00") from None
+        why = ""
+        if isinstance(value, str) and _SHEET_DATE.fullmatch(value.strip()):
+            made = value.strip()[:40]
+            why = (
+                f", not {made!r}, which a spreadsheet made of it: format the column as text and paste it anew"
+            )
+        raise RowError(
+            f"time must be a date and time with its zone, as 2026-01-31T12:00:00+00:00{why}"
+        ) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from feature_db.exchange.foreign import json_rows, members, read_json
+from feature_db.exchange.spreadsheet import separator_of
 from feature_db.store import Store
 
 __all__ = ["Format", "Look", "Option", "Report"]
@@ -87,10 +88,11 @@ class Look:
         if self.suffix != ".csv":
             return {}
         with open(self.path, encoding="utf-8-sig", errors="replace", newline="") as file:
-            lines = [file.readline(100_000) for _ in range(2)]
-        mark = ";" if lines[0].count(";") > lines[0].count(",") else ","
+            lines = [file.readline(100_000) for _ in range(3)]
+        if lines[0].lower().strip('"').startswith("sep="):
+            del lines[0]
         try:
-            names, *rows = csv.reader(lines, delimiter=mark)
+            names, *rows = csv.reader(lines, delimiter=separator_of(lines[0]))
         except (csv.Error, ValueError):
             return {}
         values = rows[0] if rows else []

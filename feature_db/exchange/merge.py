@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from feature_db.errors import StoreError
 from feature_db.exchange.event_checks import Incoming, checked_against
@@ -37,6 +38,9 @@ SELECT feature, annotator, text, verdict, category, confidence, 1, time, uid FRO
 WHERE feature IN (SELECT value FROM json_each(:features))
 ORDER BY settled, time, uid
 """
+
+LISTED = 20
+"""Contradictions that are told one by one"""
 
 Standing = dict[int, tuple[str, ...]]
 
@@ -96,8 +100,10 @@ def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> 
         if dry_run:
             added = sorted(checked.added, key=lambda event: (event.time, event.uid))
             touched = sorted({event.feature for event in added})
-            before, after = _standing(store.conn, touched), _standing_with(store, added, touched)
-            return _report(True, added, checked.known, before, after)
+            before = _standing(store.conn, touched)
+            with _with(store, added, touched) as conn:
+                after, notes = _standing(conn, touched), _contradictions(conn, touched)
+            return _report(True, added, checked.known, before, after, notes)
     with store.write():
         People(store).require(by, action)
         checked = checked.again(store)
@@ -106,14 +112,18 @@ def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> 
         before = _standing(store.conn, touched)
         _insert(store, added)
         follow_events(store, {(event.feature, event.annotator) for event in added})
-        return _report(False, added, checked.known, before, _standing(store.conn, touched))
+        after, notes = _standing(store.conn, touched), _contradictions(store.conn, touched)
+        return _report(False, added, checked.known, before, after, notes)
 
 
-def _report(dry_run: bool, added: list[Event], known: int, before: Standing, after: Standing) -> MergeReport:
+def _report(
+    dry_run: bool, added: list[Event], known: int, before: Standing, after: Standing, notes: list[str]
+) -> MergeReport:
     features = sorted(before.keys() | after.keys())
     return MergeReport(
         dict(Counter(event.kind for event in added)),
-        dry_run=dry_run,
+        notes,
+        dry_run,
         changed={f: (before.get(f, ()), after.get(f, ())) for f in features if before.get(f) != after.get(f)},
         known=known,
         annotators=dict(Counter(event.annotator for event in added)),
@@ -167,7 +177,27 @@ def _line(
     return f"{'settled by ' if settled else ''}{annotator}: {text or ''}{f' ({facts})' if facts else ''}"
 
 
-def _standing_with(store: Store, added: list[Event], features: list[int]) -> Standing:
+def _contradictions(conn: sqlite3.Connection, features: Iterable[int]) -> list[str]:
+    """Lines on people of whom several labels of one feature would stand that do not say the same."""
+    found: dict[tuple[int, str], dict[tuple[Any, ...], str]] = {}
+    for feature, *said in conn.execute(_STANDING, {"features": json.dumps(list(features))}):
+        annotator, text, verdict, category, confidence, settled = said[:6]
+        if not settled:
+            lines = found.setdefault((feature, annotator), {})
+            lines[text, verdict, category] = _line(annotator, text, verdict, category, confidence, 0)
+    several = {key: lines for key, lines in found.items() if len(lines) > 1}
+    if not several:
+        return []
+    more = len(several) - LISTED
+    return [
+        f"{len(several):,} times one person has labels of one feature that contradict each other; the latest counts",
+        *(f"feature {key[0]}: {' | '.join(lines.values())}" for key, lines in list(several.items())[:LISTED]),
+        *([f"and {more:,} more"] if more > 0 else []),
+    ]
+
+
+@contextlib.contextmanager
+def _with(store: Store, added: list[Event], features: list[int]) -> Iterator[sqlite3.Connection]:
     """What would stand: the same table and views in memory, with the events of these features and the new ones."""
     definitions = [
         store.value("SELECT sql FROM sqlite_master WHERE name = ?", (name,))
@@ -190,4 +220,4 @@ def _standing_with(store: Store, added: list[Event], features: list[int]) -> Sta
         )
         conn.executemany(copy, map(tuple, here))
         conn.executemany(copy, (event.row() for event in added))
-        return _standing(conn, features)
+        yield conn
