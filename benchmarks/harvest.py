@@ -52,7 +52,7 @@ def random_demo(folder: Path) -> Path:
     import torch
 
     from sarm_core.model.checkpoint import Shape
-    from sarm_core.model.sae import TopKSAE
+    from sarm_core.model.sae import SAE, TopK
     from sarm_core.ship.export import sae_tensors, write_own
 
     torch.manual_seed(0)
@@ -60,8 +60,8 @@ def random_demo(folder: Path) -> Path:
     head = np.random.default_rng(0).normal(size=4608).astype(np.float32)
     write_own(
         folder,
-        shape=Shape(15, 4608, 27),
-        tensors=sae_tensors(TopKSAE(576, 4608, 27)),
+        shape=Shape(15, 4608, TopK(27)),
+        tensors=sae_tensors(SAE(576, 4608, TopK(27))),
         head=head,
         backbone="demo",
         rule="last-special-token",
@@ -158,7 +158,7 @@ def tiny_model(folder: Path) -> Path:
     from transformers import LlamaConfig, LlamaModel
 
     from sarm_core.model.checkpoint import Shape
-    from sarm_core.model.sae import TopKSAE
+    from sarm_core.model.sae import SAE, TopK
     from sarm_core.ship.export import sae_tensors, write_own
 
     torch.manual_seed(0)
@@ -169,8 +169,8 @@ def tiny_model(folder: Path) -> Path:
     LlamaModel(config).save_pretrained(folder / "backbone")
     write_own(
         folder,
-        shape=Shape(2, 256, 8),
-        tensors=sae_tensors(TopKSAE(16, 256, 8)),
+        shape=Shape(2, 256, TopK(8)),
+        tensors=sae_tensors(SAE(16, 256, TopK(8))),
         head=np.ones(256, dtype=np.float32),
         backbone="backbone",
         rule="last-token",

@@ -14,7 +14,7 @@ from app.session.pages import Page
 from app.ship.exported import LARGEST_DOWNLOAD, Exported, command_line, in_bytes, make_export
 from app.steer.saved import summary
 from sarm_core.errors import SteeringError
-from sarm_core.ship.check import LAYOUTS, AnyLayout, exported_bytes
+from sarm_core.ship.check import AnyLayout, exported_bytes, layouts_for
 from sarm_core.ship.ship import trial_rows
 from sarm_core.text.rows import Conversation
 
@@ -51,7 +51,14 @@ def export_section(engine: Engine) -> None:
     if not held:
         st.caption("No steering is in force: the export will score exactly as the model does now.")
     layout: AnyLayout = (
-        st.segmented_control("Layout", LAYOUTS, default="own", required=True, key="export_layout") or "own"
+        st.segmented_control(
+            "Layout",
+            layouts_for(engine.scorer.checkpoint),
+            default="own",
+            required=True,
+            key="export_layout",
+        )
+        or "own"
     )
     st.caption(f"Read by {READ_BY[layout]}.")
     key = (engine.fingerprint, held.to_json(), layout)

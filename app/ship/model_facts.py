@@ -19,7 +19,7 @@ def facts(engine: Engine) -> None:
     with st.container(horizontal=True, gap="large"):
         st.metric("Blocks used", f"{shape.layer}", width="content")
         st.metric("Features", f"{shape.n_features:,}", width="content")
-        st.metric("Active per answer", f"{shape.k:,}" if shape.k else "all (no TopK)", width="content")
+        st.metric("Active per answer", shape.sae.words, width="content")
         speed = (
             f"{engine.tokens_per_second:,.0f} tokens/s" if engine.tokens_per_second else "not yet measured"
         )

@@ -12,9 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
 from sarm_core.errors import SarmError
-from sarm_core.model.backbone import quietly
+from sarm_core.model.backbone import native_bfloat16, quietly
 from sarm_core.model.embedded import ensure_backbone
-from sarm_core.model.precision import native_bfloat16
 
 __all__ = ["Sampled", "Sampler", "load_sampler"]
 

@@ -34,7 +34,7 @@ MOST_SPANS = 100
 MOST_TOKENS = 60_000
 """Tokens of all versions together, before prefix sharing."""
 MOST_DENSE = 20_000_000
-"""Activations kept along the tokens of one answer, which only a model without TopK can exceed."""
+"""Activations kept along the tokens of one answer, which only a model that keeps every feature can exceed."""
 ROUNDING = 1e-6
 """Differences below this share of what they are differences of are rounding, not an effect."""
 
@@ -212,7 +212,7 @@ def occlude(
 
     token_span, along = _tokens_of(spans, whole, found)
     notes = _notes(unit, spans, read, measured, whole, scorer, (most_spans, most_tokens))
-    if scorer.model.sae.k is None and len(along) * scorer.n_features > MOST_DENSE:
+    if scorer.model.sae.every_feature and len(along) * scorer.n_features > MOST_DENSE:
         token_span, along = token_span[:0], along[:0]
         notes.append("this model keeps every feature at every token: attribution along the text was left out")
     elif spans and not len(along):
@@ -324,7 +324,7 @@ def _notes(
     if scorer.dtype != torch.float32:
         name = str(scorer.dtype).removeprefix("torch.")
         notes.append(
-            f"scored in {name}: a feature at the edge of the k largest comes and goes by rounding, so small "
+            f"scored in {name}: a feature that is only just active comes and goes by rounding, so small "
             "changes mean nothing; load the model with dtype float32"
         )
     return notes

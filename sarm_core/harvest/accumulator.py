@@ -26,7 +26,7 @@ class Accumulator:
         self.top = TopTexts(n_features, settings.top)
         self.bands = BandSamples(n_features, settings.per_band, settings.seed)
         self.pool = SilentPool(settings.pool, settings.seed)
-        # Without TopK every feature fires at every position, and so does every pair.
+        # Where every feature fires at every position, so does every pair.
         self.pairs = (
             PositionSample(n_features, settings.pair_positions, settings.seed) if count_pairs else None
         )

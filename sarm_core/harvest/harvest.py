@@ -247,7 +247,7 @@ def harvest(
     engine = engine or run_here(scorer)
     reader = reader or Reader()
     identity = harvest_identity(scorer, named, settings, reader)
-    accumulator = Accumulator(scorer.n_features, settings, count_pairs=scorer.model.sae.k is not None)
+    accumulator = Accumulator(scorer.n_features, settings, count_pairs=not scorer.model.sae.every_feature)
     facts = _resumed(workspace, identity, accumulator)
     if facts["stage"] == "encode":
         _encode(workspace, accumulator, facts, settings, named, engine, checkpoint_seconds, skip_bad, reader)

@@ -27,7 +27,7 @@ def model_facts(scorer: Scorer) -> ModelFacts:
         scorer.fingerprint,
         checkpoint.name or checkpoint.source,
         scorer.n_features,
-        {"source": checkpoint.source, "layer": checkpoint.shape.layer, "k": checkpoint.shape.k},
+        {"source": checkpoint.source, "layer": checkpoint.shape.layer, **checkpoint.shape.sae.to_stated()},
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sae import SAE
 
 __all__ = ["decoder_neighbours"]
 
@@ -17,7 +17,7 @@ BLOCK_NUMBERS = 1 << 24
 
 @torch.inference_mode()
 def decoder_neighbours(
-    sae: TopKSAE, size: int, progress: Callable[[int], object] = lambda _n: None
+    sae: SAE, size: int, progress: Callable[[int], object] = lambda _n: None
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """The `size` nearest features of each and their cosines, both [M, min(size, M - 1)], nearest first.
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sarm_core.errors import SarmError
 from sarm_core.files import whole_file
 from sarm_core.harvest.activity import digest_of, sequences_of
 from sarm_core.harvest.corpus import CorpusText, read_corpus
 from sarm_core.harvest.selection import Kept
+from sarm_core.score.encoder import Traced
 from sarm_core.score.scorer import Scorer
 from sarm_core.text.answers import Reader
 
@@ -37,9 +37,7 @@ __all__ = [
 
 CHANGED = "the corpus changed while it was harvested: start anew with the final files"
 
-
 _REMEDY = "the harvest stops here"
-SPLIT = 64  # tokens that meet the SAE at once: the peak is [64, M]
 
 SparseRow = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
@@ -141,21 +139,19 @@ def plan_traces(kept: Kept, chunk_texts: int) -> TracePlan:
 def trace_chunk(scorer: Scorer, chunk: TraceChunk) -> TracePart:
     """Run the texts of a chunk once, every position through the SAE. The pure function of this phase.
 
-    A feature that is not among the k largest at a token counts as 0 there. Raises SarmError when a text is
+    A feature that is not active at a token counts as 0 there. Raises SarmError when a text is
     not the one that was encoded.
     """
     good, bad = sequences_of(scorer, chunk.texts)
     if bad or tuple(digest_of(sequence) for _, sequence in good) != chunk.digests:
         raise SarmError(CHANGED)
     rows: list[SparseRow] = []
-    # In groups of about one batch: h at every token of a whole chunk would be [256 texts x T, d].
+    # In groups of about one batch: z of a whole chunk along all its tokens would be [256 texts x T, wanted].
     for group in _groups([len(s) for _, s in good], scorer.encoder.token_budget):
         sequences = [good[i][1].input_ids for i in group]
-        h = scorer.encoder.hidden(sequences, [np.arange(len(ids)) for ids in sequences])
-        start = 0
-        for i, ids in zip(group, sequences, strict=True):
-            rows += _traced(scorer, h[start : start + len(ids)], chunk.wanted[i])
-            start += len(ids)
+        traced = dict(scorer.encoder.traces(sequences, [chunk.wanted[i] for i in group]))
+        for place in range(len(group)):
+            rows += _rows(traced[place])
     texts = tuple(
         HarvestedText(text.messages(), sequence.input_ids, sequence.pieces(), text.source, text.category)
         for text, sequence in good
@@ -176,22 +172,10 @@ def _groups(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield group
 
 
-def _traced(scorer: Scorer, h: npt.NDArray[np.float32], wanted: npt.NDArray[np.int32]) -> list[SparseRow]:
-    """z at the last token, then the wanted features along all tokens. h is [T, d]."""
-    place = np.full(scorer.n_features, -1, dtype=np.int64)
-    place[wanted] = np.arange(len(wanted))
-    along = np.zeros((len(h), len(wanted)), dtype=np.float32)
-    for start in range(0, len(h), SPLIT):
-        with torch.inference_mode():
-            codes = scorer.model.codes(torch.from_numpy(h[start : start + SPLIT]).to(scorer.device))
-        indices, values = codes.indices.cpu().numpy(), codes.values.float().cpu().numpy()
-        column = place[indices]
-        token, at = np.nonzero(column >= 0)
-        along[start + token, column[token, at]] = values[token, at]
-    order = np.argsort(indices[-1])
-    scored_ids, scored_z = indices[-1][order].astype(np.int32), values[-1][order]
-    rows: list[SparseRow] = [(scored_ids[scored_z != 0], scored_z[scored_z != 0])]
-    for row in along.T:
+def _rows(traced: Traced) -> list[SparseRow]:
+    """z at the last token, then the wanted features along all tokens; a kept 0 is left out."""
+    rows: list[SparseRow] = [(traced.ids[traced.z != 0], traced.z[traced.z != 0])]
+    for row in traced.along.T:
         tokens = np.flatnonzero(row)
         rows.append((tokens.astype(np.int32), row[tokens]))
     return rows

@@ -30,6 +30,7 @@ __all__ = [
     "block_of",
     "cut_backbone",
     "load_tokenizer",
+    "native_bfloat16",
     "quietly",
 ]
 
@@ -120,6 +121,11 @@ def block_of(name: str) -> int:
     """Which block a tensor belongs to, from 0; -1 for one outside the blocks (embeddings, norms, heads)."""
     found = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
     return int(found[1]) if found else -1
+
+
+def native_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware; emulated, it is many times slower than float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @contextmanager

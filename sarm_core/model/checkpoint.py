@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from sarm_core.model.backbone import (
     cut_backbone,
     load_tokenizer,
 )
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sae import SAE, Dense, SAEKind, TopK, kind_stated
 from sarm_core.model.sarm import SARM, cut_config
 from sarm_core.model.tensor_files import TensorFiles, read_json
 
@@ -56,24 +56,27 @@ DEMO_BACKBONE = "demo"
 DEFAULT_MAX_LENGTH = 4096  # the paper's training length
 READING = "sarm_explorer"
 """Entry of a reference layout's config.json that says what the reference code has no word for: rule and limit."""
-SAE_TENSORS = ("pre_bias", "latent_bias", "encoder.weight", "decoder.weight")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a checkpoint must state besides its tensors: L, M and k. `k` is None for "woTopK" (dense)."""
+    """What a checkpoint must state besides its tensors: L, M and which kind of SAE reads block L."""
 
     layer: int
     n_features: int
-    k: int | None
+    sae: SAEKind
 
     def __post_init__(self) -> None:
-        if self.k is not None and self.k > self.n_features:
-            raise CheckpointError(
-                f"the checkpoint states k = {self.k} active features of {self.n_features}: k is too large"
-            )
+        try:
+            self.sae.check(self.n_features)
+        except ValueError as error:
+            raise CheckpointError(f"the shape that the checkpoint states is impossible: {error}") from None
+
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint holds of the shape. Said explicitly, so that a new attribute changes no fingerprint."""
+        return {"layer": self.layer, "n_features": self.n_features, **self.sae.identity()}
 
     @classmethod
     def from_name(cls, name: str) -> Shape | None:
@@ -83,8 +86,8 @@ class Shape:
             return None
         n_features, layer, k = (int(group) for group in found.groups())
         if "-woTopK" in name:
-            return cls(layer, n_features, None)
-        return cls(layer, n_features, k) if "-TopK" in name else None
+            return cls(layer, n_features, Dense())
+        return cls(layer, n_features, TopK(k)) if "-TopK" in name else None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], place: str) -> Shape | None:
@@ -100,7 +103,7 @@ class Shape:
             values.append(value)
         n_features, layer, k = values
         uses_topk = stated.get("sarm_use_activation", stated.get("sarm_use_topk", True))
-        return cls(layer, n_features, k if uses_topk else None)
+        return cls(layer, n_features, TopK(k) if uses_topk else Dense())
 
 
 @dataclass(frozen=True)
@@ -140,9 +143,9 @@ class Checkpoint:
                 f"but the dictionary has {self.shape.n_features} features"
             )
         width = model.config.hidden_size
-        if sae.pre_bias.shape[0] != width:
+        if sae.width != width:
             raise CheckpointError(
-                f"{self.folder}: the SAE reads vectors of {sae.pre_bias.shape[0]} numbers, "
+                f"{self.folder}: the SAE reads vectors of {sae.width} numbers, "
                 f"but the backbone's are {width} wide; they do not belong together"
             )
         model.score.weight.data.copy_(head.float())
@@ -159,7 +162,7 @@ class Checkpoint:
         """dtype of the backbone's weights on disk."""
         files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
         name = next((n for n in files.names() if "layers.0" in n or "h.0." in n), files.names()[0])
-        return files.read(name).dtype
+        return files.dtype(name)
 
     def fingerprint(self) -> str:
         """sha256 over the shape and every tensor that takes part in a score, as 64 hex digits.
@@ -167,7 +170,7 @@ class Checkpoint:
         Independent of layout, sharding, file names and the dtype they are loaded in: two folders with the
         same weights have the same fingerprint, and a changed head weight changes it.
         """
-        digest = hashlib.sha256(json.dumps(asdict(self.shape), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.shape.identity(), sort_keys=True).encode())
         own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
         files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
         blocks = {n: files for n in files.names() if self.takes_part(n)}
@@ -258,10 +261,9 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
     place = folder / CONFIG_NAME
     if stated.get("format") != FORMAT:
         raise CheckpointError(f"{place}: format is {stated.get('format')!r}; this version reads {FORMAT!r}")
-    numbers: dict[str, Any] = {key: stated.get(key) for key in ("layer", "n_features", "k", "max_length")}
+    numbers: dict[str, Any] = {key: stated.get(key) for key in ("layer", "n_features", "max_length")}
     for key, value in numbers.items():
-        optional = key in ("k", "max_length")
-        if (value is None and optional) or (type(value) is int and value > 0):
+        if (value is None and key == "max_length") or (type(value) is int and value > 0):
             continue
         raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
     for key in ("chat_template", "name"):
@@ -285,7 +287,7 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
         source,
         folder,
         "own",
-        Shape(numbers["layer"], numbers["n_features"], numbers["k"]),
+        Shape(numbers["layer"], numbers["n_features"], kind_stated(stated, str(place))),
         where,
         TensorFiles(folder, WEIGHTS_NAME),
         rule=str(scored.get("rule", "last-special-token")),
@@ -298,10 +300,10 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
 # -- parts -----------------------------------------------------------------------------------------------
 
 
-def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -> TopKSAE:
+def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -> SAE:
     """The SAE in `source`, float32: tensors of a checkpoint (with `prefix`), or a bare file.
 
-    A bare `.safetensors` or `.pt` holds the four tensors without prefix; `.pt` is read with
+    A bare `.safetensors` or `.pt` holds the kind's tensors without prefix; `.pt` is read with
     `weights_only=True`, which runs no pickled code. Raises CheckpointError.
     """
     read: Callable[[str], Tensor]
@@ -311,25 +313,23 @@ def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -
     else:
         tensors = _bare_tensors(Path(source))
         read, names, place = tensors.__getitem__, tensors, str(source)
-    missing = [prefix + name for name in SAE_TENSORS if prefix + name not in names]
+    axes = shape.sae.TENSORS
+    missing = [prefix + name for name in axes if prefix + name not in names]
     if missing:
-        raise CheckpointError(f"{place}: no tensor {missing[0]}; this file holds no SAE")
-    loaded = {name: read(prefix + name).float() for name in SAE_TENSORS}
-    d = loaded["pre_bias"].shape[0]
-    expected = {
-        "pre_bias": (d,),
-        "latent_bias": (shape.n_features,),
-        "encoder.weight": (shape.n_features, d),
-        "decoder.weight": (d, shape.n_features),
-    }
-    for name, wanted in expected.items():
+        raise CheckpointError(
+            f"{place}: no tensor {missing[0]}; this file holds no SAE of kind {shape.sae.kind!r}"
+        )
+    loaded = {name: read(prefix + name).float() for name in axes}
+    first = next(name for name in axes if "d" in axes[name])
+    d = loaded[first].shape[axes[first].index("d")] if loaded[first].ndim == len(axes[first]) else 0
+    for name, wanted in shape.sae.shapes(d, shape.n_features).items():
         if tuple(loaded[name].shape) != wanted:
             raise CheckpointError(
                 f"{place}: {prefix}{name} has shape {list(loaded[name].shape)}, "
                 f"but {shape.n_features} features over {d} dimensions need {list(wanted)}"
             )
     with torch.device("meta"):
-        sae = TopKSAE(d, shape.n_features, shape.k)
+        sae = SAE(d, shape.n_features, shape.sae)
     sae.load_state_dict(loaded, assign=True)
     return sae
 

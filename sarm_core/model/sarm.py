@@ -1,7 +1,7 @@
 """A SARM as a torch module: the first L blocks of any Hugging Face decoder, an SAE, and a linear head.
 
 h  residual stream after block L (Hugging Face `hidden_states[L]`; the final norm is NOT applied)
-z  TopK features of standardised h                                          (see sae.py)
+z  active features of standardised h                                        (see sae/)
 r  sum_i w_i z_i, no bias                                                   [SARM, sec. 3.3]
 """
 
@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from sarm_core.errors import CheckpointError
-from sarm_core.model.sae import SparseCodes, TopKSAE, standardise
+from sarm_core.model.sae import SAE, Rows
 
 __all__ = ["SARM", "SARMOutput", "cut_config", "last_attended", "position_ids_of", "remove_final_norm"]
 
 
 class SARMOutput(NamedTuple):
-    """What trainers read: `logits` float32 [B, 1], and the SAE's codes at the scored positions."""
+    """What trainers read: `logits` float32 [B, 1], and the active features at the scored positions."""
 
     logits: Tensor
-    codes: SparseCodes
+    codes: Rows
 
 
 def cut_config(config: PretrainedConfig, layer: int) -> PretrainedConfig:
@@ -81,7 +81,7 @@ class SARM(nn.Module):
     The SAE and the head stay in float32 whatever the backbone's dtype: rewards tie in bfloat16.
     """
 
-    def __init__(self, backbone: nn.Module, sae: TopKSAE):
+    def __init__(self, backbone: nn.Module, sae: SAE):
         super().__init__()
         self.model = backbone
         self.sae = sae.float()
@@ -116,16 +116,13 @@ class SARM(nn.Module):
         )
         return output.last_hidden_state
 
-    def codes(self, h: Tensor) -> SparseCodes:
+    def codes(self, h: Tensor) -> Rows:
         """Active features of residual-stream vectors h [n, d]."""
-        return self.sae.encode(standardise(h))
+        return self.sae.encode(self.sae.inputs(h))
 
-    def reward(self, codes: SparseCodes) -> Tensor:
+    def reward(self, codes: Rows) -> Tensor:
         """r = sum_i w_i z_i, float32 [n]."""
-        weights = self.score.weight[0]
-        if self.sae.k is None:
-            return codes.values @ weights
-        return (weights[codes.indices] * codes.values).sum(-1)
+        return codes.weighted(self.score.weight[0])
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **_unused: object

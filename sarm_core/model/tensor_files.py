@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -68,6 +69,12 @@ class TensorFiles:
         """Shape of one tensor, from the file's header."""
         with safe_open(self.files[name], "pt") as opened:
             return tuple(opened.get_slice(name).get_shape())
+
+    def dtype(self, name: str) -> torch.dtype:
+        """dtype of one tensor; none of its numbers is read."""
+        with safe_open(self.files[name], "pt") as opened:
+            part = opened.get_slice(name)
+            return part[:0].dtype if part.get_shape() else opened.get_tensor(name).dtype
 
     def read(self, name: str) -> Tensor:
         """One tensor, in its stored dtype."""

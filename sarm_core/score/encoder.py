@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,13 @@ from transformers import DynamicCache
 
 from sarm_core.model.sarm import SARM, position_ids_of
 
-__all__ = ["Batch", "Encoder", "Progress", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
+__all__ = ["Batch", "Encoder", "Progress", "Traced", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
 
 Progress = Callable[[int, int], None]
 Ids = npt.NDArray[np.int32]
 
 MIN_SHARED = 16  # shorter prefixes cost more in bookkeeping than they save
+SPLIT = 64  # positions of a trace that meet the SAE at once
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,16 @@ def hidden_at(
     return h[torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)]
 
 
+class Traced(NamedTuple):
+    """z along one sequence: of all features at its last token, of the wanted ones at every token."""
+
+    ids: npt.NDArray[np.int32]
+    """Active features at the last token, ascending"""
+    z: npt.NDArray[np.float32]
+    along: npt.NDArray[np.float32]
+    """[T, wanted], 0 where a feature is silent"""
+
+
 class Encoder:
     """Runs a SARM over token sequences. Thread-safe: a lock is held for one batch at a time."""
 
@@ -234,7 +246,7 @@ class Encoder:
         for batch, h in self._batches(sequences, positions, progress, share_prefixes):
             if len(h):
                 with self._lock, torch.inference_mode():
-                    parts.append(self._sparse(h))
+                    parts.append(self.model.codes(h).csr())
             places += [np.arange(offsets[i], offsets[i + 1]) for i in batch.members]
         n_features = self.model.sae.n_features
         if not parts:
@@ -252,7 +264,7 @@ class Encoder:
         """h itself at the requested positions, float32 [number of positions, d], in order."""
         counts = np.array([len(p) for p in positions], dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        out = np.zeros((int(offsets[-1]), self.model.sae.pre_bias.shape[0]), dtype=np.float32)
+        out = np.zeros((int(offsets[-1]), self.model.sae.width), dtype=np.float32)
         for batch, h in self._batches(sequences, positions, progress, True):
             where = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in batch.members])
             out[where] = h.float().cpu().numpy()
@@ -261,20 +273,37 @@ class Encoder:
     def trace(self, sequence: Ids, features: Sequence[int]) -> npt.NDArray[np.float32]:
         """Activations of chosen `features` at EVERY token of one sequence, float32 [T, len(features)].
 
-        A feature that is not among the k largest at a token counts as 0 there, as at the scored token.
-        Positions go through the SAE in chunks, so the peak is [64, M].
+        A feature that is not active at a token counts as 0 there, as at the scored token.
         """
-        positions = [np.arange(len(sequence), dtype=np.int64)]
-        ((_, h),) = self._batches([sequence], positions, None, False)
-        wanted = torch.tensor(list(features), dtype=torch.int64, device=h.device)
-        sae = self.model.sae
-        out = []
-        with self._lock, torch.inference_mode():
-            for chunk in h.split(64):
-                indices, values = self.model.codes(chunk)
-                z = torch.zeros(len(chunk), sae.n_features, device=h.device).scatter_(-1, indices, values)
-                out.append(z[:, wanted].cpu().numpy())
-        return np.concatenate(out)
+        ((_, traced),) = self.traces([sequence], [features])
+        return traced.along
+
+    def traces(
+        self, sequences: Sequence[Ids], features: Sequence[npt.ArrayLike]
+    ) -> Iterator[tuple[int, Traced]]:
+        """(i, z of sequence i) for every sequence, in the order in which they are computed.
+
+        `features[i]` are those wanted along sequence i. Positions go through the SAE in chunks, so the peak is
+        one batch's h and [64, M]; h never leaves the device.
+        """
+        positions = [np.arange(len(sequence), dtype=np.int64) for sequence in sequences]
+        for batch, h in self._batches(sequences, positions, None, False):
+            start = 0
+            for i in batch.members:
+                part = h[start : start + len(sequences[i])]
+                start += len(part)
+                with self._lock, torch.inference_mode():
+                    traced = self._traced(part, features[i])
+                yield i, traced
+
+    def _traced(self, h: Tensor, features: npt.ArrayLike) -> Traced:
+        wanted = torch.as_tensor(np.asarray(features, dtype=np.int64), device=h.device)
+        along = []
+        for chunk in h.split(SPLIT):
+            rows = self.model.codes(chunk)
+            along.append(rows.of(wanted).float().cpu().numpy())
+        last = rows.csr()[-1]
+        return Traced(last.indices, last.data, np.concatenate(along))
 
     def _batches(
         self,
@@ -299,21 +328,3 @@ class Encoder:
             done += sum(lengths[i] for i in batch.members)
             if progress is not None:
                 progress(done, total)
-
-    def _sparse(self, h: Tensor) -> sparse.csr_matrix:
-        codes = self.model.codes(h)
-        n_features = self.model.sae.n_features
-        if self.model.sae.k is None:
-            n = codes.values.shape[0]
-            ids = np.tile(np.arange(n_features, dtype=np.int32), n)
-            data = codes.values.float().cpu().numpy().ravel()
-            return sparse.csr_matrix(
-                (data, ids, np.arange(0, n * n_features + 1, n_features)), (n, n_features)
-            )
-        indices, order = codes.indices.sort(dim=-1)
-        values = codes.values.gather(-1, order).float().cpu().numpy()
-        n, k = values.shape
-        return sparse.csr_matrix(
-            (values.ravel(), indices.cpu().numpy().astype(np.int32).ravel(), np.arange(0, n * k + 1, k)),
-            shape=(n, n_features),
-        )

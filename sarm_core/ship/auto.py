@@ -16,9 +16,10 @@ from safetensors.torch import save_file
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
+from sarm_core.model.sae import ReferenceWords
 from sarm_core.model.sarm import cut_config
 from sarm_core.model.tensor_files import TensorFiles
-from sarm_core.ship.export import export
+from sarm_core.ship.export import export, reference_words
 from sarm_core.steering import Steering
 from sarm_core.text.conversation import SCORED_RULES
 
@@ -33,14 +34,15 @@ def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) 
     Scales are folded into the head. Raises SteeringError for what a head cannot express (set, offset),
     SarmError for a target that exists and CheckpointError for a decoder whose tensors this layout cannot name.
     """
+    words = reference_words(checkpoint.shape, "auto")
     target = Path(target)
     with whole_folder(target) as folder:
         reference = export(checkpoint, steering, folder.with_name(f"{folder.name}.reference"), "reference")
-        _convert(checkpoint, reference, folder)
+        _convert(checkpoint, words, reference, folder)
     return target
 
 
-def _convert(checkpoint: Checkpoint, reference: Path, folder: Path) -> None:
+def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, folder: Path) -> None:
     files = TensorFiles(reference)
     tensors = {}
     for name in files.names():
@@ -59,7 +61,7 @@ def _convert(checkpoint: Checkpoint, reference: Path, folder: Path) -> None:
         "architectures": ["SARMForSequenceClassification"],
         "backbone": {**inner.to_dict(), "model_type": inner.model_type},
         "n_features": shape.n_features,
-        "k": shape.k,
+        "k": words.k if words.topk else None,
         "scored_token_ids": _scored_ids(checkpoint),
         "num_labels": 1,
         "pad_token_id": inner.pad_token_id,

@@ -35,6 +35,7 @@ __all__ = [
     "check_export",
     "export_layout",
     "exported_bytes",
+    "layouts_for",
     "trial",
 ]
 
@@ -48,6 +49,12 @@ def export_layout(checkpoint: Checkpoint, steering: Steering, target: str | Path
     if layout == "auto":
         return export_auto(checkpoint, steering, target)
     return export(checkpoint, steering, target, layout)
+
+
+def layouts_for(checkpoint: Checkpoint) -> tuple[AnyLayout, ...]:
+    """Layouts that can say this checkpoint's kind of SAE; the own one says any."""
+    shape = checkpoint.shape
+    return LAYOUTS if shape.sae.in_reference(shape.n_features) is not None else ("own",)
 
 
 def exported_bytes(checkpoint: Checkpoint) -> int:

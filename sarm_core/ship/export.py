@@ -18,17 +18,17 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import FINAL_NORM, bare_name
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sae import SAE, ReferenceWords
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
 
-__all__ = ["Layout", "export", "reference_name", "sae_tensors", "write_own"]
+__all__ = ["Layout", "export", "reference_name", "reference_words", "sae_tensors", "write_own"]
 
 Layout = Literal["own", "reference"]
 
 
-def sae_tensors(sae: TopKSAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def sae_tensors(sae: SAE, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """The SAE's tensors under their checkpoint names; the two matrices in `dtype`, the biases in float32."""
     tensors = {}
     for name, value in sae.state_dict().items():
@@ -60,7 +60,7 @@ def write_own(
         "backbone": backbone,
         "layer": shape.layer,
         "n_features": shape.n_features,
-        "k": shape.k,
+        **shape.sae.to_stated(),
         "scored_token": {"rule": rule},
         "chat_template": chat_template,
         "max_length": max_length,
@@ -70,7 +70,7 @@ def write_own(
         "score.weight": torch.from_numpy(np.array(head, dtype=np.float32))[None].contiguous(),
     }
     save_file(weights, folder / WEIGHTS_NAME, metadata={"format": "pt"})
-    kept = {key: value for key, value in stated.items() if value is not None or key == "k"}
+    kept = {key: value for key, value in stated.items() if value is not None}
     (folder / CONFIG_NAME).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
 
@@ -137,13 +137,27 @@ def reference_name(shape: Shape) -> str:
 
     They look for `_Latent…_`, `_Layer…_`, `_K…_` and "TopK"; the last also where it says "woTopK".
     """
-    kind = "TopK" if shape.k is not None else "woTopK"
-    k = shape.k or shape.n_features
+    k, topk = reference_words(shape, "reference")
+    kind = "TopK" if topk else "woTopK"
     return f"steered_Latent{shape.n_features}_Layer{shape.layer}_K{k}_folded-SARM-{kind}-LastToken-1"
+
+
+def reference_words(shape: Shape, layout: str) -> ReferenceWords:
+    """k, and whether TopK is applied, as `layout` (reference or auto) states them.
+
+    Raises CheckpointError for a kind of SAE that those layouts have no word for.
+    """
+    found = shape.sae.in_reference(shape.n_features)
+    if found is None:
+        raise CheckpointError(
+            f"the {layout} layout has no word for an SAE of kind {shape.sae.kind!r}: export it in the own layout"
+        )
+    return found
 
 
 def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
     shape = checkpoint.shape
+    k, topk = reference_words(shape, "reference")
     reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
     padding = {} if padding_is_safe(checkpoint) else {"pad_token_id": None}
     return {
@@ -151,10 +165,10 @@ def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
         READING: {key: value for key, value in reading.items() if value is not None},
         "sarm_param": {
             "sae_latent_size": shape.n_features,
-            "sae_k": shape.k or shape.n_features,
+            "sae_k": k,
             "sae_source_layer": shape.layer,
             "sae_use_sequence_level": True,
-            "sarm_use_activation": shape.k is not None,
+            "sarm_use_activation": topk,
         },
         "num_labels": 1,
     }

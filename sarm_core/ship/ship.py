@@ -13,7 +13,7 @@ from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
-from sarm_core.ship.export import reference_name
+from sarm_core.ship.export import reference_name, reference_words
 from sarm_core.steering import Steering
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
@@ -97,8 +97,7 @@ def _readme(checkpoint: Checkpoint, steering: Steering, layout: AnyLayout, check
         "",
         f"* Made from: {_literal(source)}" + (f", {_literal(checkpoint.name)}" if checkpoint.name else ""),
         f"* Fingerprint of that model: `{checkpoint.fingerprint()}`",
-        f"* Blocks {shape.layer}, features {shape.n_features}, "
-        + (f"k {shape.k}" if shape.k is not None else "no TopK (every feature is active)"),
+        f"* Blocks {shape.layer}, features {shape.n_features}, active at the scored token: {shape.sae.words}",
         f"* Scored token: {_literal(checkpoint.rule)}; read are the last {checkpoint.limit()} tokens of a conversation",
         f"* Layout: {layout}, written by SARM Explorer {VERSION}",
         f"* {_checked(check)}",
@@ -148,15 +147,16 @@ def _loading(checkpoint: Checkpoint, layout: AnyLayout) -> list[str]:
             "    reward = model(**batch).logits",
         ]
     shape = checkpoint.shape
+    k, topk = reference_words(shape, layout)
     return [
         "The reference code's loader takes these arguments (also `sarm_param` in `config.json`):",
         "",
         f"    sae_latent_size={shape.n_features}, sae_source_layer={shape.layer}, "
-        f"sae_k={shape.k or shape.n_features}, sae_use_sequence_level=True, sarm_use_activation={shape.k is not None}",
+        f"sae_k={k}, sae_use_sequence_level=True, sarm_use_activation={topk}",
         "",
         "Its evaluation scripts read the sizes from the folder's name instead: keep it, or call it like",
         f"`{reference_name(shape)}`."
-        + (' They take "woTopK" for "TopK": tell them otherwise.' if shape.k is None else ""),
+        + (' They take "woTopK" for "TopK": tell them otherwise.' if not topk else ""),
         "",
         "    ids = tokenizer.apply_chat_template(messages, return_tensors='pt', truncation=True)",
         "    reward = model(ids).logits",

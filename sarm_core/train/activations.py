@@ -21,7 +21,7 @@ from sarm_core.errors import SarmError
 from sarm_core.files import whole_file
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sae import SAE, TopK
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder
 from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
@@ -61,7 +61,7 @@ class Reader:
         self.layer = layer
         model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
         width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.encoder = Encoder(SARM(model, TopKSAE(width, 1, 1)))  # only its hidden() is used
+        self.encoder = Encoder(SARM(model, SAE(width, 1, TopK(1))))  # only its hidden() is used
         self.format = ChatFormat(
             AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False), max_length=MAX_LENGTH
         )

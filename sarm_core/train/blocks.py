@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.sae import SAE
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import padded
 from sarm_core.ship.export import sae_tensors, write_own
@@ -74,7 +74,7 @@ def train_blocks(model: SARM, batches: Sequence[Batch], config: RewardConfig) ->
 def run_blocks(
     config: RewardConfig,
     shape: Shape,
-    sae: TopKSAE,
+    sae: SAE,
     pairs: Sequence[Pair],
     reader: Reader,
     stage1: dict[str, Any],

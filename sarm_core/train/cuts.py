@@ -40,7 +40,7 @@ def scored_after_cuts(
     if "sliding_attention" in kinds if kinds else getattr(model.config, "sliding_window", None):
         raise SarmError("answers can be cut only in backbones with full attention: set cut_texts to 0")
     device = next(model.parameters()).device
-    out = np.zeros((sum(len(c) for c in cuts), model.sae.pre_bias.shape[0]), dtype=np.float32)
+    out = np.zeros((sum(len(c) for c in cuts), model.sae.width), dtype=np.float32)
     starts = np.concatenate([[0], np.cumsum([len(c) for c in cuts])])
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]) + len(cuts[i]))
     total, done = sum(len(s) + len(c) for s, c in zip(sequences, cuts, strict=True)), 0

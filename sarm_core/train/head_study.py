@@ -13,9 +13,8 @@ import torch
 from scipy import sparse
 
 from sarm_core.bootstrap import interval, redrawn
-from sarm_core.features import FeatureMatrix
 from sarm_core.model.checkpoint import Shape
-from sarm_core.model.sae import TopKSAE, standardise
+from sarm_core.model.sae import SAE, standardise
 from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.text.rows import Conversation
 from sarm_core.train.activations import Reader
@@ -96,7 +95,7 @@ class HeadStudy:
             "resamples": RESAMPLES,
         }
 
-    def sarm(self, sae: TopKSAE) -> tuple[np.ndarray, dict[str, Any]]:
+    def sarm(self, sae: SAE) -> tuple[np.ndarray, dict[str, Any]]:
         """The SARM's head on z."""
         print("SARM head", file=sys.stderr)
         return self.fit(_sparse_codes(sae, self.x))
@@ -110,7 +109,7 @@ class HeadStudy:
         """Baseline (b): the same SARM with a random encoder, centred like the trained one."""
         print("SARM with a random encoder", file=sys.stderr)
         generator = torch.Generator().manual_seed(seed)
-        sae = TopKSAE(self.x.shape[1], shape.n_features, shape.k)
+        sae = SAE(self.x.shape[1], shape.n_features, shape.sae)
         with torch.no_grad():
             sae.encoder.weight.copy_(torch.randn(shape.n_features, self.x.shape[1], generator=generator))
             sae.encoder.weight.div_(sae.encoder.weight.norm(dim=1, keepdim=True))
@@ -119,8 +118,6 @@ class HeadStudy:
 
 
 @torch.no_grad()
-def _sparse_codes(sae: TopKSAE, x: torch.Tensor) -> sparse.csr_matrix:
-    codes = [sae.encode(chunk) for chunk in x.split(1024)]
-    indices = torch.cat([c.indices for c in codes]).numpy()
-    values = torch.cat([c.values for c in codes]).numpy()
-    return FeatureMatrix.from_topk(indices, values, np.zeros(sae.n_features)).csr.astype(np.float64)
+def _sparse_codes(sae: SAE, x: torch.Tensor) -> sparse.csr_matrix:
+    parts = [sae.encode(chunk).csr() for chunk in x.split(1024)]
+    return sparse.csr_matrix(sparse.vstack(parts, format="csr"), dtype=np.float64)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from sarm_core.errors import SarmError
 from sarm_core.files import check_new, whole_folder
 from sarm_core.model.checkpoint import Shape, load_sae
+from sarm_core.model.sae import TopK
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
@@ -135,7 +136,7 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     check_new(config.out)
     stage1 = _stage1(Path(config.sae))
     sae_config = stage1["config"]
-    shape = Shape(sae_config["layer"], sae_config["n_features"], sae_config["k"])
+    shape = Shape(sae_config["layer"], sae_config["n_features"], TopK(sae_config["k"]))
     sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
     pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
     _check_parts(pairs, "pair")

@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sarm_core.model.precision import native_bfloat16
-from sarm_core.model.sae import TopKSAE, standardise
+from sarm_core.model.backbone import native_bfloat16
+from sarm_core.model.sae import SAE, TopK, standardise
 from sarm_core.train.activations import KINDS, Activations
 
 __all__ = ["SAEConfig", "SAEReport", "measure", "never_firing", "train_sae"]
@@ -86,7 +86,7 @@ def train_sae(
     config: SAEConfig,
     pairs: npt.NDArray[np.int64] | None = None,
     log: bool = True,
-) -> TopKSAE:
+) -> SAE:
     """Train on the train part of `activations`. Deterministic for a seed, machine and thread count.
 
     `pairs` [p, 2] are rows of two answers to one prompt; needed with `difference_weight`. What a reward
@@ -120,15 +120,15 @@ def train_sae(
         with mixed:
             a = sae.pre_activations(x)
         a = a.float()
-        codes = sae.select(a)
+        codes = sae.activate(a)
         # Two dense products beat gathering k decoder columns here: the gather's gradient is the slow part.
-        z = torch.zeros_like(a).scatter(-1, codes.indices, codes.values)
+        z = codes.dense()
         with mixed:
             x_hat = sae.decoder(z)
         residual = x_hat.float() + sae.pre_bias - x
         loss = residual.pow(2).sum() / (x - mean).pow(2).sum()
         silent += 1
-        silent[codes.indices.unique()] = 0
+        silent[codes.fired()] = 0
         dead = silent > config.dead_after
         total = loss + _auxiliary(sae, a, residual.detach(), dead, config.aux_k) / 32
         differences = torch.zeros(())
@@ -159,7 +159,7 @@ def _difference_loss(x: Tensor, residual: Tensor, n_pairs: int) -> Tensor:
 
 
 @torch.no_grad()
-def measure(sae: TopKSAE, activations: Activations, *, split: int, kind: str) -> SAEReport:
+def measure(sae: SAE, activations: Activations, *, split: int, kind: str) -> SAEReport:
     """Reconstruction figures on one part (0 train, 1 validation, 2 test) and kind of position."""
     where = (activations.split == split) & (activations.kind == KINDS.index(kind))
     x = standardise(torch.from_numpy(activations.h[where]))
@@ -172,17 +172,17 @@ def measure(sae: TopKSAE, activations: Activations, *, split: int, kind: str) ->
         error += squared.sum().item()
         variance += (chunk - mean).pow(2).sum().item()
         mse += (squared.mean(-1) / chunk.pow(2).mean(-1)).sum().item()
-        fired[codes.indices.unique()] = True
+        fired[codes.fired()] = True
     n = len(x)
     return SAEReport(n, error / variance, mse / n, int(fired.sum()))
 
 
 @torch.no_grad()
-def never_firing(sae: TopKSAE, activations: Activations) -> int:
+def never_firing(sae: SAE, activations: Activations) -> int:
     """How many features are active at no position at all."""
     fired = torch.zeros(sae.n_features, dtype=torch.bool)
     for chunk in torch.from_numpy(activations.h).split(4096):
-        fired[sae.encode(standardise(chunk)).indices.unique()] = True
+        fired[sae.encode(standardise(chunk)).fired()] = True
     return int((~fired).sum())
 
 
@@ -201,9 +201,9 @@ def _mean(h: Tensor, rows: Tensor) -> Tensor:
     return (total / len(rows)).float()
 
 
-def _initial(d: int, config: SAEConfig, mean: Tensor, generator: torch.Generator) -> TopKSAE:
+def _initial(d: int, config: SAEConfig, mean: Tensor, generator: torch.Generator) -> SAE:
     """Unit-norm random decoder, encoder its transpose, b_pre at the mean."""
-    sae = TopKSAE(d, config.n_features, config.k)
+    sae = SAE(d, config.n_features, TopK(config.k))
     with torch.no_grad():
         sae.decoder.weight.copy_(torch.randn(d, config.n_features, generator=generator))
         sae.normalise_decoder()
@@ -212,7 +212,7 @@ def _initial(d: int, config: SAEConfig, mean: Tensor, generator: torch.Generator
     return sae
 
 
-def _auxiliary(sae: TopKSAE, a: Tensor, residual: Tensor, dead: Tensor, aux_k: int) -> Tensor:
+def _auxiliary(sae: SAE, a: Tensor, residual: Tensor, dead: Tensor, aux_k: int) -> Tensor:
     """Let dead features predict what the live ones left over, so that they learn something to fire on."""
     n_dead = int(dead.sum())
     if n_dead == 0:

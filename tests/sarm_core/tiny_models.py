@@ -13,7 +13,9 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModel, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from sarm_core.model.sae import TopKSAE
+from sarm_core.model.checkpoint import Shape
+from sarm_core.model.sae import SAE, Dense, SAEKind, TopK
+from sarm_core.ship.export import sae_tensors, write_own
 
 BLOCKS = 4
 WIDTH = 16
@@ -60,10 +62,11 @@ def backbone(kind: str, *, blocks: int = BLOCKS, vocabulary: int = VOCABULARY, s
     return model
 
 
-def random_sae(n_features: int, k: int | None, *, seed: int = 0) -> TopKSAE:
-    """An SAE with every tensor random, biases included."""
+def random_sae(n_features: int, k: int | SAEKind | None, *, seed: int = 0) -> SAE:
+    """An SAE with every tensor random, biases included; TopK with `k`, dense without, or the kind that is given."""
     generator = torch.Generator().manual_seed(seed)
-    sae = TopKSAE(WIDTH, n_features, k)
+    kind = k if isinstance(k, SAEKind) else Dense() if k is None else TopK(k)
+    sae = SAE(WIDTH, n_features, kind)
     with torch.no_grad():
         for parameter in sae.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
@@ -105,6 +108,33 @@ def reference_checkpoint(
     (folder / "config.json").write_text(json.dumps(config))
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
+    return folder
+
+
+def own_checkpoint(
+    folder: Path,
+    kind: SAEKind,
+    *,
+    layer: int = 2,
+    n_features: int = 64,
+    tokenizer: Any = None,
+    rule: str = "last-token",
+    seed: int = 0,
+) -> Path:
+    """A checkpoint in the own layout with a random SAE of `kind` over a tiny Llama."""
+    model = backbone("llama", vocabulary=len(tokenizer) if tokenizer is not None else VOCABULARY, seed=seed)
+    model.save_pretrained(folder / "backbone")
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder / "backbone")
+    head = torch.randn(n_features, generator=torch.Generator().manual_seed(seed + 1))
+    write_own(
+        folder,
+        shape=Shape(layer, n_features, kind),
+        tensors=sae_tensors(random_sae(n_features, kind, seed=seed)),
+        head=head.numpy(),
+        backbone="backbone",
+        rule=rule,
+    )
     return folder
 
 

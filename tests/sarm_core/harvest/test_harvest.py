@@ -69,7 +69,7 @@ class Oracle:
             with torch.inference_mode():
                 ids = torch.from_numpy(sequence.input_ids.astype(np.int64))[None]
                 a = scorer.model.sae.pre_activations(standardise(scorer.model.hidden(ids)[0])).numpy()
-            lowest = np.sort(a, axis=1)[:, -scorer.model.sae.k, None]
+            lowest = np.sort(a, axis=1)[:, -scorer.model.sae.of_kind.k, None]
             self.dense.append(np.where(a >= lowest, a, 0.0))
             ends = scorer.sentence_ends(sequence) if positions == "sentences" else [sequence.scored]
             self.where.append(np.asarray(ends))

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from sarm_core import load_sarm
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import Shape, find_folder, load_sae, open_checkpoint
+from sarm_core.model.sae import Dense, TopK
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.export import sae_tensors, write_own
 from tests.sarm_core.tiny_models import BLOCKS, backbone, chatml, random_sae, reference_checkpoint
@@ -54,7 +55,7 @@ def own(folder, reference, **stated):
     shutil.copyfile(reference / "config.json", folder / "backbone" / "config.json")
     write_own(
         folder,
-        shape=Shape(2, 64, 6),
+        shape=Shape(2, 64, TopK(6)),
         tensors={n: t for n, t in tensors.items() if n.startswith("sae.")},
         head=tensors["score.weight"][0].numpy(),
         backbone="backbone",
@@ -75,9 +76,9 @@ def reference(tmp_path):
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("Llama_Latent65536_Layer16_K192_8B-SARM-TopK-LastToken-1", Shape(16, 65536, 192)),
-        ("Llama_Latent65536_Layer16_K192_8B-SARM-woTopK-LastToken-1", Shape(16, 65536, None)),
-        ("x_Latent256_Layer2_K12-SARM-TopK", Shape(2, 256, 12)),
+        ("Llama_Latent65536_Layer16_K192_8B-SARM-TopK-LastToken-1", Shape(16, 65536, TopK(192))),
+        ("Llama_Latent65536_Layer16_K192_8B-SARM-woTopK-LastToken-1", Shape(16, 65536, Dense())),
+        ("x_Latent256_Layer2_K12-SARM-TopK", Shape(2, 256, TopK(12))),
         ("x_Latent256_Layer2_K12-SARM", None),
         ("Llama-SARM-4B", None),
         ("x_Latent256_Layer2_K12a_-SARM-TopK", None),
@@ -89,11 +90,13 @@ def test_folder_names_state_the_shape_and_woTopK_is_looked_for_first(name, shape
 
 def test_sarm_param_may_be_nested_flat_or_use_the_older_names(reference):
     nested = json.loads((reference / "config.json").read_text())["sarm_param"]
-    assert Shape.from_config({"sarm_param": nested}, "c") == Shape(2, 64, 6)
-    assert Shape.from_config({"hidden_size": 4, **nested}, "c") == Shape(2, 64, 6)
-    assert Shape.from_config({"sarm_param": {**nested, "sarm_use_activation": False}}, "c").k is None
+    assert Shape.from_config({"sarm_param": nested}, "c") == Shape(2, 64, TopK(6))
+    assert Shape.from_config({"hidden_size": 4, **nested}, "c") == Shape(2, 64, TopK(6))
+    assert Shape.from_config({"sarm_param": {**nested, "sarm_use_activation": False}}, "c") == Shape(
+        2, 64, Dense()
+    )
     older = {"sae_latent_size": 64, "sae_k": 6, "sae_hidden_state_source_layer": 3, "sarm_use_topk": False}
-    assert Shape.from_config({"sarm_param": older}, "c") == Shape(3, 64, None)
+    assert Shape.from_config({"sarm_param": older}, "c") == Shape(3, 64, Dense())
     assert Shape.from_config({"hidden_size": 4}, "c") is None
 
 
@@ -344,13 +347,13 @@ def test_a_bare_sae_is_read_in_both_formats(tmp_path, suffix):
     path = tmp_path / f"sae{suffix}"
     tensors = dict(sae.state_dict())
     torch.save(tensors, path) if suffix == ".pt" else save_file(tensors, path)
-    loaded = load_sae(path, Shape(2, 12, 3))
+    loaded = load_sae(path, Shape(2, 12, TopK(3)))
     for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor, tensors[name])
     x = torch.randn(2, sae.pre_bias.shape[0])
     torch.testing.assert_close(loaded(x)[0], sae(x)[0])
     with pytest.raises(CheckpointError, match="13 features over 16 dimensions need"):
-        load_sae(path, Shape(2, 13, 3))
+        load_sae(path, Shape(2, 13, TopK(3)))
 
 
 @pytest.mark.parametrize("how", ["torch", "plain pickle"])
@@ -363,7 +366,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, how):
     else:
         path.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(CheckpointError, match="cannot be read as plain tensors") as caught:
-        load_sae(path, Shape(2, 12, 3))
+        load_sae(path, Shape(2, 12, TopK(3)))
     assert not trap.exists() and "\n" not in str(caught.value)
 
 
@@ -371,7 +374,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, how):
 def test_a_pt_that_is_no_dictionary_of_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "sae.pt")
     with pytest.raises(CheckpointError):
-        load_sae(tmp_path / "sae.pt", Shape(2, 12, 3))
+        load_sae(tmp_path / "sae.pt", Shape(2, 12, TopK(3)))
 
 
 # -- writing ---------------------------------------------------------------------------------------------

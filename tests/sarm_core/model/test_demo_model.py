@@ -30,7 +30,7 @@ def scorer():
 def test_the_three_lines_of_the_quick_start_work(scorer):
     scored = scorer.score([{"prompt": PROMPT, "response": answer} for answer in ANSWERS])
     assert len({float(r) for r in scored.rewards}) == 3
-    assert scored.matrix.n_active.tolist() == [scorer.checkpoint.shape.k] * 3
+    assert scored.matrix.n_active.tolist() == [scorer.checkpoint.shape.sae.k] * 3
     for i in range(3):
         assert scored.contributions(i)[1].sum() == pytest.approx(scored.rewards[i], abs=1e-4)
     feature = int(scored.difference(0, 1)[0][np.argmax(np.abs(scored.difference(0, 1)[1]))])

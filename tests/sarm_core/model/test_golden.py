@@ -70,7 +70,7 @@ def test_rewards_and_active_features_are_the_reference_ones(loaded):
         mine = dict(zip(ids.tolist(), z.tolist(), strict=True))
         wanted = {int(i): value for i, value in example["features"].items()}
         assert set(wanted) <= set(mine)
-        if scorer.checkpoint.shape.k is not None:
+        if not scorer.model.sae.every_feature:
             assert set(wanted) == set(mine)
         for i, value in wanted.items():
             assert mine[i] == pytest.approx(value, abs=1e-4)
@@ -139,7 +139,7 @@ def test_the_same_weights_in_every_layout_score_the_same(golden, tmp_path):
         "sae_k": 12,
         "sae_source_layer": shape.layer,
         "sae_use_sequence_level": True,
-        "sarm_use_activation": shape.k is not None,
+        "sarm_use_activation": not shape.sae.every_feature,
     }
     config["auto_map"] = {"AutoModel": "modeling_sarm.LlamaSARM", "AutoConfig": "modeling_sarm.Config"}
     (neutral / "modeling_sarm.py").write_text("raise SystemExit('remote code was run')")

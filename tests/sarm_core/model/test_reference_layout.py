@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from sarm_core import Steering, load_sarm
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import Shape, open_checkpoint
+from sarm_core.model.sae import Dense, TopK
 from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.check import check_export, trial
@@ -164,8 +165,8 @@ def test_a_broken_entry_in_the_config_is_one_line(stated, words, tmp_path):
         open_checkpoint(folder)
 
 
-@pytest.mark.parametrize("shape", [Shape(15, 4608, 64), Shape(3, 256, None)])
+@pytest.mark.parametrize("shape", [Shape(15, 4608, TopK(64)), Shape(3, 256, Dense())])
 def test_the_proposed_folder_name_states_the_sizes_to_the_scripts_that_read_names(shape):
     name = reference_name(shape)
-    assert shape_in_name(name) == (shape.n_features, shape.layer, shape.k or shape.n_features)
+    assert shape_in_name(name) == (shape.n_features, shape.layer, getattr(shape.sae, "k", shape.n_features))
     assert Shape.from_name(name) == shape

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarm_core.model.sae import TopKSAE, standardise
+from sarm_core.model.sae import SAE, TopK, standardise
 from tests.sarm_core.tiny_models import WIDTH, random_sae
 
 
-def oracle(sae: TopKSAE, x: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
+def oracle(sae: SAE, x: np.ndarray, k: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Dense z [n, M] and x_hat [n, d] in float64, the k largest by a full sort."""
     part = {name: value.detach().double().numpy() for name, value in sae.state_dict().items()}
     a = (x - part["pre_bias"]) @ part["encoder.weight"].T + part["latent_bias"]
@@ -27,11 +27,11 @@ def test_codes_and_reconstruction_equal_dense_arithmetic(seed, k):
     sae = random_sae(20, k, seed=seed)
     x = np.random.default_rng(seed).normal(size=(4, WIDTH))
     x_hat, codes = sae(torch.from_numpy(x).float())
-    dense = torch.zeros(4, 20).scatter_(1, codes.indices, codes.values).numpy()
+    dense = codes.dense().numpy()
     wanted, wanted_x_hat = oracle(sae, x, k)
     np.testing.assert_allclose(dense, wanted, atol=1e-4)
     np.testing.assert_allclose(x_hat.numpy(), wanted_x_hat, atol=1e-3)
-    assert codes.indices.shape == (4, k or 20)
+    assert codes.indptr.diff().tolist() == [k or 20] * 4
 
 
 @torch.no_grad()
@@ -39,7 +39,7 @@ def test_negative_activations_survive_when_they_are_among_the_k_largest():
     sae = random_sae(8, 8)
     sae.latent_bias.fill_(-100.0)
     codes = sae.encode(torch.zeros(1, WIDTH))
-    assert (codes.values < 0).all() and codes.values.shape == (1, 8)
+    assert (codes.values < 0).all() and len(codes.values) == 8
 
 
 def test_standardising_uses_the_unbiased_deviation():
@@ -80,4 +80,4 @@ def test_gradients_reach_every_tensor_of_the_autoencoder():
 @pytest.mark.parametrize("k", [0, 21, -1])
 def test_an_impossible_k_is_refused(k):
     with pytest.raises(ValueError, match="is not between 1 and the 20 features"):
-        TopKSAE(WIDTH, 20, k)
+        SAE(WIDTH, 20, TopK(k))

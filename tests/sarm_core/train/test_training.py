@@ -15,6 +15,7 @@ from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
+from sarm_core.model.sae import TopK
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.train.activations import KINDS as POSITIONS
@@ -79,7 +80,7 @@ def stage1(place):
 
 
 def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, stage1):
-    sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, 6))
+    sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, TopK(6)))
     norms = sae.decoder.weight.norm(dim=0)
     torch.testing.assert_close(norms, torch.ones(48), atol=2e-3, rtol=0)
     report = json.loads((stage1 / "report.json").read_text())
