@@ -78,7 +78,7 @@ def wanted_feature(value: Any, n_features: int) -> int:
 def harvest_command(engine: Engine) -> str:
     """What fills this store."""
     source, path = engine.choice.source, engine.store_path
-    return f"python -m sarm_core harvest corpus.jsonl --model {source} --db {path}"
+    return f"sarm harvest corpus.jsonl --model {source} --db {path}"
 
 
 def say_harvest(engine: Engine, why: str) -> None:

@@ -113,9 +113,7 @@ def _packed(written: Path, target: Path) -> Path:
 def command_line(checkpoint: Checkpoint, layout: AnyLayout) -> str:
     """What does the same from a shell, with the steering saved as `steering.json`."""
     words = [
-        "python",
-        "-m",
-        "sarm_core",
+        "sarm",
         "export",
         "--model",
         checkpoint.source,

@@ -105,7 +105,7 @@ def _notes(path: Path, features: Sequence[int], fingerprint: str) -> dict[int, F
 
 
 def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "sarm_core", "report", "--evaluation", str(options.evaluation)]
+    words = ["sarm", "report", "--evaluation", str(options.evaluation)]
     for name in ("contrast", "store"):
         value = getattr(options, name)
         if value is not None:

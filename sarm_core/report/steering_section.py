@@ -100,7 +100,7 @@ def evidence_section(
             tag(
                 "p",
                 "No contrast was handed to this report, so it does not say why these features were chosen. ",
-                tag("code", "python -m sarm_core contrast"),
+                tag("code", "sarm contrast"),
                 " makes one.",
             )
         ]

@@ -32,8 +32,8 @@ def card(report_file: Path) -> str:
         "",
         "## How it was made",
         "",
-        "    python -m sarm_core train-sae sarm_core/demo/train_sae.yaml",
-        "    python -m sarm_core train-reward sarm_core/demo/train_reward.yaml",
+        "    sarm train-sae sarm_core/demo/train_sae.yaml",
+        "    sarm train-reward sarm_core/demo/train_reward.yaml",
         "",
         f"Stage 1: {sae['steps']:,} steps of {sae['batch']:,} positions (mix {_mix(sae['mix'])}), seed {sae['seed']}. "
         f"Stage 2: mode {head['mode']}, head only, weight decay {stage2['decay']:.3g} chosen on the validation part.",

@@ -121,5 +121,5 @@ def evaluation(
     report["files"] = [{"name": "items.jsonl", "sha256": "cd" * 32}]
     report["cut_answers"] = 2
     report["versions"] = {"sarm-explorer": "0.1.0", "python": "3.11.2"}
-    report["command"] = "python -m sarm_core evaluate pairs items.jsonl"
+    report["command"] = "sarm evaluate pairs items.jsonl"
     return json.loads(json.dumps(report, allow_nan=False))

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from feature_db import __main__ as store
 from sarm_core.cli.parser import COMMANDS, parser_of
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ("README.md", "docs/ship.md")
 DOCUMENTS = [
     str(path.relative_to(ROOT))
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "sarm_core" / "demo" / "model" / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
 ]
 HAS_TRL = importlib.util.find_spec("trl") is not None
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_COMMAND = re.compile(r"^ {4}(?:sarm|python -m sarm_core) (.+)$", re.MULTILINE)
+_COMMAND = re.compile(r"^ {4}sarm (.+)$", re.MULTILINE)
 
 
 def python_of(text: str) -> str:
@@ -54,16 +62,55 @@ def test_the_python_of_a_document_runs_from_top_to_bottom(name, tmp_path):
 
 
 def test_every_command_of_the_documents_is_one_the_parser_takes():
-    seen = set()
     for name in DOCUMENTS:
         for command in _COMMAND.findall((ROOT / name).read_text(encoding="utf-8")):
-            words = shlex.split(command, comments=True)
             try:
-                parser_of(COMMANDS).parse_args(words)
+                parser_of(COMMANDS).parse_args(shlex.split(command, comments=True))
             except SystemExit:
                 pytest.fail(f"{name}: sarm {command}")
-            seen.add(words[0])
-    assert {"score", "export", "evaluate", "contrast", "harvest"} <= seen
+
+
+def test_every_command_and_option_that_is_named_in_a_sentence_exists():
+    """`sarm harvest IN --db FILE`, and options on their own: of some command, of the store's, or of Streamlit."""
+    parsers = dict(leaves(parser_of(COMMANDS)))
+    known = {option for parser in parsers.values() for option in parser._option_string_actions}
+    known |= {option for _, parser in leaves(store.parser()) for option in parser._option_string_actions}
+    for name in DOCUMENTS:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for words in (found.split() for found in re.findall(r"`sarm ([^`]+)`", text)):
+            if not words[0].startswith("-"):
+                called = next((p for n, p in parsers.items() if words[: len(n)] == list(n)), None)
+                assert called is not None, f"{name}: sarm {' '.join(words)}"
+                assert words[0] == "app" or options(words) <= set(called._option_string_actions), (
+                    f"{name}: {words}"
+                )
+        alone = {option for code in re.findall(r"`(--[^`]+)`", text) for option in options(code.split())}
+        assert alone <= known | {"--version"}, f"{name}: {alone - known}"
+
+
+def test_every_command_is_documented():
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
+    typed = set(re.findall(r"(?:^ {4}|`)sarm ([a-z-]+(?: [a-z]+)?)", text, re.MULTILINE))
+    for words, _ in leaves(parser_of(COMMANDS)):
+        assert any(found == " ".join(words) or found.startswith(f"{' '.join(words)} ") for found in typed), (
+            words
+        )
+
+
+def leaves(
+    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
+    """Every command and action below `parser`: (its words, its parser)."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield words, parser
+    for action in below:
+        for name, child in action.choices.items():
+            yield from leaves(child, (*words, name))
+
+
+def options(words: list[str]) -> set[str]:
+    return {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)}
 
 
 def test_every_link_of_the_documents_leads_somewhere():

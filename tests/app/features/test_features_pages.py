@@ -213,7 +213,7 @@ def test_an_empty_store_names_the_command_that_fills_it(run_page: Run) -> None:
     test = run_page("features.py")
     assert any("harvested" in text for text in texts(test, "warning"))
     (command,) = texts(test, "code")
-    assert re.match(r"python -m sarm_core harvest corpus\.jsonl --model \S+ --db \S+\.db$", command)
+    assert re.match(r"sarm harvest corpus\.jsonl --model \S+ --db \S+\.db$", command)
 
 
 def test_a_box_on_the_map_selects_by_its_ranges_and_a_click_by_its_point() -> None:
@@ -502,7 +502,7 @@ def test_without_a_harvest_weight_and_remedy_are_shown(run_page: Run) -> None:
     test = run_page("feature.py", feature="3")
     assert any("not harvested" in text for text in texts(test, "warning"))
     assert "head weight w" in html_of(test) and "density" not in html_of(test)
-    assert any("sarm_core harvest" in text for text in texts(test, "code"))
+    assert any("sarm harvest" in text for text in texts(test, "code"))
 
 
 def test_hostile_labels_and_texts_stay_text(run_page: Run, store_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_large_model_gets_the_command_line_instead(page: AppTest, monkeypatch:
     checked(page.run())
     assert any("too large" in part.value for part in page.info)
     assert not [button for button in page.button if button.key == "export_go"]
-    assert any("-m sarm_core export" in part.value for part in page.code)
+    assert any("sarm export" in part.value for part in page.code)
 
 
 def test_a_full_disk_and_a_failing_check_are_said(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`python -m sarm_core contrast`: the table against plain loops and the reference figures, and its refusals."""
+"""`sarm contrast`: the table against plain loops and the reference figures, and its refusals."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`python -m sarm_core evaluate`: figures against plain loops, one encoding for every steering, refusals."""
+"""`sarm evaluate`: figures against plain loops, one encoding for every steering, refusals."""
 
 import json
 import re

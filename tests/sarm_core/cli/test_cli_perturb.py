@@ -1,4 +1,4 @@
-"""`python -m sarm_core perturb`: the file says what scoring every rewrite one by one says, and its refusals."""
+"""`sarm perturb`: the file says what scoring every rewrite one by one says, and its refusals."""
 
 import json
 import re

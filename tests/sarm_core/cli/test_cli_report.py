@@ -1,4 +1,4 @@
-"""`python -m sarm_core report`: from evaluate and contrast to one file, with names from a store that is only read."""
+"""`sarm report`: from evaluate and contrast to one file, with names from a store that is only read."""
 
 import hashlib
 import json
@@ -75,9 +75,9 @@ def test_from_pairs_to_a_report_that_says_what_evaluate_and_contrast_say(model, 
     # The command in the file is the command: what it writes is what was written.
     again = tmp_path / "again.json"
     words = data["command"].split()
-    assert words[:3] == ["python", "-m", "sarm_core"]
+    assert words[0] == "sarm"
     words[words.index("--out") + 1] = str(again)
-    assert main([*words[3:], "--cache", str(tmp_path / "cache")]) == 0
+    assert main([*words[1:], "--cache", str(tmp_path / "cache")]) == 0
     repeated = json.loads(again.read_text())
     assert {**repeated, "command": ""} == {**data, "command": ""}
     first = out["r.html"].read_bytes()

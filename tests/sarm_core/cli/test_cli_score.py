@@ -1,4 +1,4 @@
-"""`python -m sarm_core score`: the contract other programs rely on, and one clear line for every mistake."""
+"""`sarm score`: the contract other programs rely on, and one clear line for every mistake."""
 
 import json
 import subprocess
