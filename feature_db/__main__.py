@@ -6,11 +6,11 @@ import argparse
 import sqlite3
 import sys
 
-from feature_db.cli import export, import_file, merge, people, stats, undo_import
+from feature_db.cli import export, import_file, merge, merge_people, people, stats, undo_import
 from feature_db.cli.show import one_line
 from feature_db.errors import StoreError
 
-COMMANDS = (export, import_file, undo_import, merge, people, stats)
+COMMANDS = (export, import_file, undo_import, merge, people, merge_people, stats)
 """A new command is a file beside these, with `add` and `run`, and a line here."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from typing import Any
 
 from feature_db.errors import StoreError
@@ -11,6 +12,7 @@ from feature_db.records import clean_text
 __all__ = [
     "LONGEST_NOTE",
     "LONGEST_TEXT",
+    "folded",
     "label_text",
     "note_text",
     "possible_confidence",
@@ -28,6 +30,11 @@ def string(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise StoreError(f"{what} is a text, not {type(value).__name__}")
     return clean_text(value)
+
+
+def folded(name: str) -> str:
+    """What names that differ in case only have in common."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def label_text(text: Any) -> str:

@@ -5,7 +5,8 @@
     adjudicator   also adjudicates, makes queues and closes them
     admin         also gives roles, edits categories and all lists, imports other people's events and merges stores
 
-Without sign-in a name is whatever was typed: roles then keep order, they do not prove identity.
+Names that differ in case only are one person, spelled as they were first. Without sign-in a name is whatever was typed:
+roles then keep order, they do not prove identity.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import unicodedata
 
 from feature_db.errors import PermissionRefused, StoreError
-from feature_db.label_values import string
+from feature_db.label_values import folded, string
+from feature_db.records import clean_text
 from feature_db.sqlite.connection import Connection, microseconds
 
 __all__ = ["ACTIONS", "EVERYONE", "ROLES", "People", "check_name"]
@@ -35,6 +37,7 @@ ACTIONS = {
     "edit categories": "admin",
     "import events": "admin",
     "merge stores": "admin",
+    "merge people": "admin",
 }
 """The least role that may do each."""
 
@@ -56,8 +59,24 @@ class People:
     def __init__(self, store: Connection):
         self.store = store
 
+    def spelling(self, name: str) -> str:
+        """`name` as this store spells it, whatever its case; as it is given where nobody is known by it."""
+        key = folded(name.strip()) if isinstance(name, str) else ""
+        known = (
+            self.store.value("SELECT name FROM names WHERE folded = ?", (clean_text(key),)) if key else None
+        )
+        return name if known is None else str(known)
+
+    def remember(self, name: str) -> None:
+        """That this is how the person is spelled, unless they are known; call inside `store.write()`."""
+        if name and name != EVERYONE:
+            self.store.conn.execute(
+                "INSERT OR IGNORE INTO names (folded, name) VALUES (?, ?)", (folded(name), name)
+            )
+
     def role(self, name: str) -> str:
         """The role of `name`: their own, else that of everyone."""
+        name = self.spelling(name)
         role = self.store.value(
             "SELECT role FROM people WHERE name IN (?, ?) ORDER BY name = ?", (name, EVERYONE, EVERYONE)
         )
@@ -65,7 +84,7 @@ class People:
 
     def require(self, name: str, action: str) -> str:
         """The canonical `name`. Raises PermissionRefused when their role does not allow `action`."""
-        name = check_name(name)
+        name = self.spelling(check_name(name))
         if name == EVERYONE:
             raise PermissionRefused(f"{EVERYONE!r} is not a person; give a name")
         role = self.role(name)
@@ -85,10 +104,11 @@ class People:
         One statement, so that nothing can come between looking and writing. Raises PermissionRefused when there
         is an admin, and StoreError for what is no person's name.
         """
-        name = check_name(name)
+        name = self.spelling(check_name(name))
         if name == EVERYONE:
             raise StoreError(f"{EVERYONE!r} is not a person; give a name")
         with self.store.write() as conn:
+            self.remember(name)
             made = conn.execute(
                 "INSERT INTO people (name, role, added) SELECT ?, 'admin', ? "
                 "WHERE NOT EXISTS (SELECT 1 FROM people WHERE role = 'admin') "
@@ -103,7 +123,7 @@ class People:
 
         Raises PermissionRefused, or StoreError for an unknown role and for taking the last admin's role.
         """
-        name = check_name(name)
+        name = self.spelling(check_name(name))
         if role not in ROLES:
             raise StoreError(f"there is no role {role!r}: choose one of {', '.join(ROLES)}")
         with self.store.write() as conn:
@@ -117,6 +137,7 @@ class People:
                 raise StoreError("everyone can be reader or annotator, not more")
             if role != "admin" and admins == {name}:
                 raise StoreError(f"{name} is the last admin; name another one first")
+            self.remember(name)
             conn.execute(
                 "INSERT INTO people (name, role, added) VALUES (?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET role = excluded.role",

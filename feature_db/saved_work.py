@@ -54,27 +54,31 @@ class SavedWork(Connection):
         """The id of the owner's list `name`, made if need be."""
         name = _list_name(name)
         with self.write() as conn:
+            owner = self._person(owner)
+            People(self).remember(owner)
             conn.execute(
                 "INSERT OR IGNORE INTO lists (name, owner, created) VALUES (?, ?, ?)",
-                (name, clean_text(owner), microseconds()),
+                (name, owner, microseconds()),
             )
-            return int(
-                self.value("SELECT id FROM lists WHERE name = ? AND owner = ?", (name, clean_text(owner)))
-            )
+            return int(self.value("SELECT id FROM lists WHERE name = ? AND owner = ?", (name, owner)))
+
+    def _person(self, name: str) -> str:
+        """`name` as the store spells it."""
+        return People(self).spelling(clean_text(name))
 
     def lists(self, owner: str | None = None) -> list[FeatureList]:
         """All lists, or one owner's, by name."""
         rows = self.rows(
             "SELECT id, name, owner, (SELECT count(*) FROM list_items WHERE list = lists.id) AS size "
             "FROM lists WHERE :owner IS NULL OR owner = :owner ORDER BY name, owner",
-            {"owner": owner},
+            {"owner": None if owner is None else self._person(owner)},
         )
         return [FeatureList(*row) for row in rows]
 
     def may_change_list(self, list_id: int, by: str) -> bool:
         """Whether `by` ("" for who gives no name) may change a list: its owner may, and an admin."""
         owner = self.value("SELECT owner FROM lists WHERE id = ?", (list_id,))
-        return owner == clean_text(by) or (
+        return owner == self._person(by) or (
             owner is not None and by != "" and People(self).role(by) == "admin"
         )
 
@@ -152,7 +156,7 @@ class SavedWork(Connection):
         rows = self.rows(
             "SELECT feature FROM list_items JOIN lists ON lists.id = list WHERE name = ? AND owner = ? "
             "ORDER BY added, feature",
-            (BOOKMARKS, clean_text(owner)),
+            (BOOKMARKS, self._person(owner)),
         )
         return [row["feature"] for row in rows]
 
@@ -173,7 +177,7 @@ class SavedWork(Connection):
                     "name": name,
                     "body": body,
                     "note": clean_text(note),
-                    "author": clean_text(author),
+                    "author": self._person(author),
                     "created": microseconds(),
                 },
             ).fetchone()[0]

@@ -10,6 +10,7 @@ from app.draw.plain_text import plain
 from app.features.view import open_feature
 from app.session import session
 from app.session.engine import Engine
+from feature_db.label_values import folded
 from feature_db.saved_work import FeatureList
 
 __all__ = ["feature_actions"]
@@ -38,7 +39,7 @@ def feature_actions(
         )
         st.button("Bookmark", on_click=_bookmark, args=(engine, me, picked), icon=":material/bookmark_add:")
         with st.popover("Add to list", icon=":material/playlist_add:"), st.form("list", border=False):
-            own = [item for item in lists if item.owner == me]
+            own = [item for item in lists if folded(item.owner) == folded(me)]
             name = st.selectbox(
                 "List",
                 [item.name for item in own],

@@ -10,6 +10,7 @@ from app.draw.plain_text import plain
 from app.draw.popovers import close_popover, popover
 from app.session import session
 from app.session.engine import Engine
+from feature_db.label_values import folded
 from feature_db.saved_work import BOOKMARKS, FeatureList
 
 __all__ = ["changeable_list", "list_name", "manage_list"]
@@ -17,7 +18,7 @@ __all__ = ["changeable_list", "list_name", "manage_list"]
 
 def list_name(item: FeatureList, me: str) -> str:
     """The list's name, with its owner when that is not `me`: everybody has a list of bookmarks."""
-    return item.name if item.owner == me else f"{item.name} of {item.owner or 'no name'}"
+    return item.name if folded(item.owner) == folded(me) else f"{item.name} of {item.owner or 'no name'}"
 
 
 def changeable_list(engine: Engine, lists: Sequence[FeatureList], number: int, me: str) -> FeatureList | None:

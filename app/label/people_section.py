@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.draw.plain_text import plain
 from app.label.queue_bar import first_admin
 from app.session import session
 from app.session.engine import Engine
 from app.session.who import Me
 from feature_db.label.labels import categories, set_categories
+from feature_db.label.same_people import merge_people, spelled_apart
 from feature_db.roles import EVERYONE, ROLES, People
 
 __all__ = ["people_section"]
@@ -29,6 +31,14 @@ def people_section(engine: Engine, me: Me) -> None:
     if not me.may("give roles"):
         st.caption("Roles and categories are changed by an admin.")
         return
+    with engine.store() as store:
+        apart = spelled_apart(store)
+    if apart:
+        pairs = "; ".join(
+            f"{plain(', '.join(others))} is {plain(stands)}" for stands, others in apart.items()
+        )
+        st.markdown(f"Names that differ in case only are one person: {pairs}.")
+        st.button("Make them one", key="people_merge", on_click=_merge, args=(engine, me))
     with st.form("role_form", clear_on_submit=True, border=False):
         row = st.container(horizontal=True, vertical_alignment="bottom")
         row.text_input("Name (* for everyone else)", key="role_name", max_chars=100, width=260)
@@ -37,6 +47,15 @@ def people_section(engine: Engine, me: Me) -> None:
     with st.form("category_form", border=False):
         st.text_area("Categories, one a line", "\n".join(names), key="category_names")
         st.form_submit_button("Set categories", key="category_go", on_click=_categories, args=(engine, me))
+
+
+def _merge(engine: Engine, me: Me) -> None:
+    def merge() -> None:
+        with engine.store() as store:
+            merge_people(store, me.name)
+        session.say("They are one person now.", "success")
+
+    session.guarded(merge)
 
 
 def _give(engine: Engine, me: Me) -> None:

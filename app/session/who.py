@@ -34,6 +34,7 @@ def identify(engine: Engine) -> Me:
     name, proven = person(), sign_in_configured()
     with engine.store() as store:
         people = People(store)
+        name = people.spelling(name)
         role = people.role(name) if name else "reader"
         admins = "admin" in people.all().values()
     with st.sidebar:

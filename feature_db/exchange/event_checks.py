@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from feature_db.errors import RowError
 from feature_db.label.drafts import is_news
 from feature_db.label.events import Event, events_named
+from feature_db.label_values import folded
 from feature_db.sqlite.connection import Connection
 
 __all__ = ["Checked", "Incoming", "checked_against"]
@@ -103,6 +104,8 @@ def _check_same(here: Event, event: Event, incoming: Incoming, place: int) -> No
         kind = "label" if here.kind == "edit" else here.kind
         about = here.about if event.about is not None else None
         here = replace(here, kind=kind, supersedes=None, about=about)
+    if folded(here.annotator) == folded(event.annotator):
+        here = replace(here, annotator=event.annotator)  # the same person, in a store where they are two
     differs = [name for name, value in vars(here).items() if value != getattr(event, name)]
     if not differs:
         return
@@ -130,7 +133,11 @@ def _misfit(event: Event, uid: str, found: Event | None) -> str | None:
         why = f"is {_named(found.kind)}, not a label"
     elif uid == event.supersedes and found.kind not in _REPLACES.get(event.kind, ()):
         return f"{_named(event.kind)} cannot replace {_named(found.kind)} (event {uid})"
-    elif uid == event.supersedes and event.kind != "adjudicate" and found.annotator != event.annotator:
+    elif (
+        uid == event.supersedes
+        and event.kind != "adjudicate"
+        and folded(found.annotator) != folded(event.annotator)
+    ):
         why = f"is by {found.annotator}: {_named(event.kind)} is of one's own only"
     elif uid == event.supersedes and event.kind == "vote" and found.about != event.about:
         why = "is a vote on another label"

@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from feature_db.exchange.format import Report
 from feature_db.label.assignments import follow_events
 from feature_db.label.drafts import keep_draft
 from feature_db.label.events import EVENT_COLUMNS, Event, insert_event
+from feature_db.label_values import folded
 from feature_db.roles import People
 from feature_db.sqlite.connection import Connection
 from feature_db.store import Store
@@ -77,7 +78,7 @@ def import_events(store: Store, path: str | Path, by: str, *, dry_run: bool = Fa
     (`event_checks`).
     """
     People(store).require(by, "import events")
-    found = Incoming(list(read_events(store, path)), str(path), holds_labels(path))
+    found = Incoming(_one_spelling(store, read_events(store, path)), str(path), holds_labels(path))
     return _add(store, found, by, "import events", dry_run)
 
 
@@ -90,8 +91,20 @@ def merge_store(store: Store, other: str | Path, by: str, *, dry_run: bool = Fal
     if Path(other).resolve() == store.path.resolve():
         raise StoreError("a store cannot be merged with itself")
     People(store).require(by, "merge stores")
-    found = Incoming(foreign_events(store, other), str(other), False)
+    found = Incoming(_one_spelling(store, foreign_events(store, other)), str(other), False)
     return _add(store, found, by, "merge stores", dry_run)
+
+
+def _one_spelling(store: Store, rows: Iterable[tuple[int, Event]]) -> list[tuple[int, Event]]:
+    """Each person as this store spells them; who is new, as they are spelled first."""
+    people, spelled = People(store), dict[str, str]()
+    listed = []
+    for place, event in rows:
+        key = folded(event.annotator)
+        if key not in spelled:
+            spelled[key] = people.spelling(event.annotator)
+        listed.append((place, replace(event, annotator=spelled[key])))
+    return listed
 
 
 def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> MergeReport:

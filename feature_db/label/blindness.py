@@ -56,6 +56,7 @@ def hidden_from(store: Connection, name: str, features: Iterable[int]) -> dict[i
 
     Reasons are "lease", "draft" and "queue"; see the module. Cost: a few index look-ups a feature and queue.
     """
+    name = People(store).spelling(name)
     role = People(store).role(name or EVERYONE)
     if role == "reader":
         return {}

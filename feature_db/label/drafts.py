@@ -10,6 +10,7 @@ from typing import Any
 from feature_db.errors import StoreError
 from feature_db.label.events import Event, events
 from feature_db.records import clean_text
+from feature_db.roles import People
 from feature_db.sqlite.connection import Connection, microseconds
 
 __all__ = ["is_news", "keep_draft", "save_draft"]
@@ -55,6 +56,7 @@ def is_news(store: Connection, draft: Event) -> bool:
 
 def keep_draft(store: Connection, draft: Event) -> None:
     """Put `draft` in the place of the one before it; call inside `store.write()`."""
+    People(store).remember(draft.annotator)
     store.conn.execute(
         "INSERT INTO drafts (feature, annotator, uid, data, time) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (feature, annotator) DO UPDATE "

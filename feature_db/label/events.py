@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from feature_db.roles import People
 from feature_db.sqlite.connection import Connection
 from feature_db.sqlite.schema import EVENT_KINDS
 
@@ -55,6 +56,7 @@ class Event:
 
 def insert_event(store: Connection, event: Event) -> None:
     """Add one event; call inside `store.write()`."""
+    People(store).remember(event.annotator)
     marks = ", ".join("?" * len(EVENT_COLUMNS.split(", ")))
     store.conn.execute(f"INSERT INTO label_events ({EVENT_COLUMNS}) VALUES ({marks})", event.row())
 

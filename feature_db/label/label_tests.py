@@ -72,7 +72,7 @@ class LabelTests:
 
     def __init__(self, store: Store, annotator: str):
         self.store = store
-        self.annotator = annotator
+        self.annotator = People(store).spelling(annotator)
 
     def draw(self, feature: int) -> LabelTest:
         """Ten texts this person has not been shown; those they were shown and have not judged yet, if there are any.

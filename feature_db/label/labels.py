@@ -84,7 +84,7 @@ class Labels:
 
     def __init__(self, store: Connection, annotator: str):
         self.store = store
-        self.annotator = annotator
+        self.annotator = People(store).spelling(annotator)
 
     # -- acts --------------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Queues:
 
     def __init__(self, store: Store, annotator: str):
         self.store = store
-        self.annotator = annotator
+        self.annotator = People(store).spelling(annotator)
         self.labels = Labels(store, annotator)
 
     def make(
@@ -163,6 +163,7 @@ class Queues:
             where["ids"] = [int(feature) for feature in filters.ids]
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "make a queue")
+            People(self.store).remember(annotator)
             same = self.store.row("SELECT closed FROM queues WHERE name = ?", (name,))
             if same is not None:
                 state = "" if same["closed"] is None else ", closed; open it again or choose another name"
@@ -234,6 +235,7 @@ class Queues:
         """
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
+            People(self.store).remember(annotator)
             if self._queue(queue)["closed"] is not None:
                 raise StoreError(f"the queue {self._queue(queue)['name']!r} was closed; choose another one")
             row = conn.execute(
@@ -254,6 +256,7 @@ class Queues:
         feature = self.store.check_feature(feature)
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
+            People(self.store).remember(annotator)
             who = {"feature": feature, "annotator": annotator, "now": microseconds()}
             row = conn.execute(_TAKE, who | {"first": first}).fetchone()
             if row is not None:

@@ -16,12 +16,14 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from feature_db.errors import StoreError
+from feature_db.label_values import folded
 
 __all__ = [
     "APPLICATION_ID",
     "EVENT_KINDS",
     "EXAMPLES_BY_TEXT",
     "EXAMPLES_INDEX",
+    "NAMED",
     "bring_up_to_date",
     "is_up_to_date",
     "migrations",
@@ -88,6 +90,17 @@ def bring_up_to_date(db: Database) -> None:
         db.execute(f"UPDATE {table} SET name = 'm001_store' WHERE migration_set = ?", (migrations.name,))
     migrations.apply(db)
 
+
+NAMED = (
+    ("label_events", "annotator"),
+    ("drafts", "annotator"),
+    ("label_tests", "annotator"),
+    ("assignments", "annotator"),
+    ("queues", "made_by"),
+    ("lists", "owner"),
+    ("steerings", "author"),
+)
+"""Tables and columns that name people, besides `people`"""
 
 _MODEL = "model INTEGER NOT NULL DEFAULT 1 REFERENCES models (id)"
 
@@ -451,3 +464,21 @@ def m004_undo(db: Database) -> None:
         ) STRICT, WITHOUT ROWID""",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m005_names(db: Database) -> None:
+    """How each person is spelled: names that differ in case only are one person. The first spelling stands."""
+    db.execute("CREATE TABLE names (folded TEXT PRIMARY KEY, name TEXT NOT NULL) STRICT, WITHOUT ROWID")
+    for known in (
+        "SELECT name FROM people WHERE name <> '*' ORDER BY added, name",
+        "SELECT annotator FROM label_events GROUP BY annotator ORDER BY min(seq)",
+        *(
+            f"SELECT DISTINCT {column} FROM {table} ORDER BY 1"
+            for table, column in NAMED
+            if table != "label_events"
+        ),
+    ):
+        for (name,) in db.execute(known).fetchall():
+            if name:
+                db.execute("INSERT OR IGNORE INTO names (folded, name) VALUES (?, ?)", (folded(name), name))

@@ -91,3 +91,20 @@ def test_what_no_format_knows_is_refused_in_one_line_unless_it_is_named(
     test.selectbox(key="import_format").set_value("contexts").run()
     (line,) = [error.value.replace("\\", "") for error in test.error]
     assert "has no latent_context_map" in line
+
+
+def test_two_spellings_of_one_person_are_made_one_by_an_admin(
+    run_page: Run, admin: str, store_path: Path
+) -> None:
+    with Store.open(store_path) as store, store.write() as conn:
+        for uid, name in (("a", "ann"), ("b", "Ann")):
+            conn.execute(
+                "INSERT INTO label_events (uid, feature, annotator, kind, text, time) VALUES (?, 3, ?, 'label', 'x', 9)",
+                (uid, name),
+            )
+        conn.execute("INSERT INTO names VALUES ('ann', 'ann')")
+    test = sign(run_page("disagreements.py"), admin.upper())
+    assert "Ann is ann" in shown(test)
+    press(test, "people_merge")
+    with Store.open(store_path) as store:
+        assert {row[0] for row in store.rows("SELECT annotator FROM label_events")} == {"ann"}

@@ -21,6 +21,7 @@ from feature_db.exchange.merge import import_events, merge_store
 from feature_db.label.labels import CheckScore, Labels, categories, set_categories
 from feature_db.label.queues import Queues
 from feature_db.label.ratings import ratings, standing_ratings
+from feature_db.label.same_people import merge_people
 from feature_db.roles import ACTIONS, ROLES, People
 
 
@@ -290,6 +291,7 @@ def every_act(store: Store, who: str, label: str, path: Any) -> dict[str, Any]:
         "edit categories": lambda: set_categories(store, who, ["x"]),
         "import events": lambda: import_events(store, path, who),
         "merge stores": lambda: merge_store(store, path.with_name("other.db"), who),
+        "merge people": lambda: merge_people(store, who),
     }
 
 
