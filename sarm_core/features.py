@@ -6,7 +6,7 @@ activations z of n answers and the head w. Rewards, attributions and comparisons
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,7 +16,7 @@ from scipy import sparse
 
 from sarm_core.errors import SarmError
 
-__all__ = ["FeatureMatrix", "reward_order", "separating_features"]
+__all__ = ["Contributions", "Differences", "FeatureMatrix", "reward_order", "separating_features"]
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -38,6 +38,82 @@ def reward_order(left: npt.ArrayLike, right: npt.ArrayLike) -> npt.NDArray[np.in
     """
     one, two = np.asarray(left, np.float32), np.asarray(right, np.float32)
     return (one > two).astype(np.int64) - (one < two)
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What one answer's reward is made of: a row a feature, largest |contribution| first, ids ascending among equals.
+
+    Columns, each [m]: `features` int64; `activations` z float64, without the offsets of a steering, so 0 where only an
+    offset acts; `weights` w float64; `contributions` float64, w z and w times the offset. They sum to `reward`
+    but for rounding to float32, which is `error`.
+    """
+
+    features: Ids
+    activations: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    contributions: npt.NDArray[np.float64]
+    reward: float
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def error(self) -> float:
+        """|sum of the contributions - reward|."""
+        return abs(float(self.contributions.sum()) - self.reward)
+
+    def columns(self) -> dict[str, npt.NDArray]:
+        """The columns under the names that files and frames give them: feature, activation, weight, contribution."""
+        return {
+            "feature": self.features,
+            "activation": self.activations,
+            "weight": self.weights,
+            "contribution": self.contributions,
+        }
+
+    def rows(self, top: int | None = None) -> Iterator[dict[str, int | float]]:
+        """The first `top` rows (all without it) as plain numbers, under the same names."""
+        columns = {name: values[:top].tolist() for name, values in self.columns().items()}
+        for values in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What one answer's lead over another is made of: a row a feature active in either, largest |difference| first.
+
+    Columns, each [m]: `features` int64; `left` and `right`, the two answers with their activations and contributions at
+    these features; `weights` w float64; `differences` float64, w (z_left - z_right), in which offsets cancel. They
+    sum to `margin` but for rounding to float32, which is `error`.
+    """
+
+    features: Ids
+    left: Contributions
+    right: Contributions
+    weights: npt.NDArray[np.float64]
+    differences: npt.NDArray[np.float64]
+    margin: float
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def error(self) -> float:
+        """|sum of the differences - margin|."""
+        return abs(float(self.differences.sum()) - self.margin)
+
+    def columns(self) -> dict[str, npt.NDArray]:
+        """feature, left, right, difference (contributions w z), z_left, z_right, weight."""
+        return {
+            "feature": self.features,
+            "left": self.left.contributions,
+            "right": self.right.contributions,
+            "difference": self.differences,
+            "z_left": self.left.activations,
+            "z_right": self.right.activations,
+            "weight": self.weights,
+        }
 
 
 @dataclass(frozen=True)
@@ -168,6 +244,31 @@ class FeatureMatrix:
         z = np.concatenate([left_z.astype(np.float64), -right_z.astype(np.float64)])
         return _sum_by_id(ids, z * self.head[ids].astype(np.float64))
 
+    def table(self, row: int) -> Contributions:
+        """What the reward of one answer is made of, largest |contribution| first."""
+        row = range(len(self))[row]
+        ids, values = self.contributions(row)
+        return self._at(row, ids[np.argsort(-np.abs(values), kind="stable")])
+
+    def difference_table(self, left: int, right: int) -> Differences:
+        """What the margin of answer `left` over answer `right` is made of, largest |difference| first."""
+        left, right = (range(len(self))[row] for row in (left, right))
+        ids, values = self.difference(left, right)
+        order = np.argsort(-np.abs(values), kind="stable")
+        ids = ids[order]
+        one, two = self._at(left, ids), self._at(right, ids)
+        return Differences(ids, one, two, one.weights, values[order], one.reward - two.reward)
+
+    def _at(self, row: int, features: Ids) -> Contributions:
+        """The contributions of one answer at these features, in this order; 0 where one is silent."""
+        return Contributions(
+            features,
+            _values_at(features, *self.activations(row)),
+            self.head[features].astype(np.float64),
+            _values_at(features, *self.contributions(row)),
+            float(np.float32(self.exact_rewards[row])),
+        )
+
     def column(self, feature: int) -> tuple[Ids, npt.NDArray[np.float32]]:
         """Rows in which `feature` is active, and its z there."""
         csc = self.columns
@@ -198,3 +299,11 @@ def separating_features(matrix: FeatureMatrix, n: int) -> list[int]:
     varies = spread > 1e-12 * np.maximum(square, 1e-30)
     order = np.argsort(-np.where(varies, spread, 0.0), kind="stable")[:n]
     return [int(i) for i in order if varies[i]]
+
+
+def _values_at(wanted: Ids, ids: Ids, values: npt.NDArray) -> npt.NDArray[np.float64]:
+    """The values at `wanted`, 0 where `ids` (ascending) has none."""
+    if not ids.size:
+        return np.zeros(len(wanted), dtype=np.float64)
+    place = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    return np.where(ids[place] == wanted, values[place], 0.0).astype(np.float64)

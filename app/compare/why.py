@@ -37,29 +37,12 @@ def decide(
     matrix: FeatureMatrix, left: int, right: int, notes: Mapping[int, FeatureNote] | None = None
 ) -> Decision:
     """The exact decomposition of the margin between answers `left` and `right`."""
-    ids, difference = matrix.difference(left, right)
-    left_of = dict(zip(*(part.tolist() for part in matrix.contributions(left)), strict=True))
-    right_of = dict(zip(*(part.tolist() for part in matrix.contributions(right)), strict=True))
-    z_left = dict(zip(*(part.tolist() for part in matrix.activations(left)), strict=True))
-    z_right = dict(zip(*(part.tolist() for part in matrix.activations(right)), strict=True))
-    rewards = matrix.rewards
-    margin = float(rewards[left]) - float(rewards[right])
-    known = notes or {}
-    table = pd.DataFrame(
-        {
-            "feature": ids,
-            "label": [known[i].name if i in known else "" for i in ids.tolist()],
-            "left": [left_of.get(i, 0.0) for i in ids.tolist()],
-            "right": [right_of.get(i, 0.0) for i in ids.tolist()],
-            "difference": difference,
-            "z_left": [z_left.get(i, 0.0) for i in ids.tolist()],
-            "z_right": [z_right.get(i, 0.0) for i in ids.tolist()],
-            "weight": matrix.head[ids].astype(float),
-            "density": [known[i].density if i in known else None for i in ids.tolist()],
-        }
-    )
-    order = np.argsort(-np.abs(difference), kind="stable")
-    return Decision(table.iloc[order].reset_index(drop=True), margin, abs(float(difference.sum()) - margin))
+    made_of = matrix.difference_table(left, right)
+    ids, known = made_of.features.tolist(), notes or {}
+    table = pd.DataFrame(made_of.columns())
+    table.insert(1, "label", [known[i].name if i in known else "" for i in ids])
+    table["density"] = [known[i].density if i in known else None for i in ids]
+    return Decision(table, made_of.margin, made_of.error)
 
 
 def in_words(

@@ -67,20 +67,12 @@ class Explained:
     ) -> Explained:
         """Arithmetic on what is scored already, and names from the store."""
         steered = scored.steered(steering)
-        ids, contributions = steered.contributions(index)
-        z = dict(zip(*(part.tolist() for part in steered.matrix.activations(index)), strict=True))
-        notes = engine.notes(ids.tolist())
-        order = np.argsort(-np.abs(contributions), kind="stable")
-        table = pd.DataFrame(
-            {
-                "feature": ids,
-                "label": [notes[i].name for i in ids.tolist()],
-                "activation": [z.get(i, 0.0) for i in ids.tolist()],
-                "weight": scored.matrix.head[ids].astype(float),
-                "contribution": contributions,
-                "density": [notes[i].density for i in ids.tolist()],
-            }
-        ).iloc[order]
+        made_of = steered.matrix.table(index)
+        ids = made_of.features.tolist()
+        notes = engine.notes(ids)
+        table = pd.DataFrame(made_of.columns())
+        table.insert(1, "label", [notes[i].name for i in ids])
+        table["density"] = [notes[i].density for i in ids]
         return cls(engine, comparison, index, scored, steering, scored.rewards, steered.rewards, table, notes)
 
 

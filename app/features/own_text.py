@@ -80,8 +80,8 @@ def show_own_text(
 ) -> None:
     """The text, and every feature that is active at its scored token."""
     scored = session.score(engine, text)
-    ids, contributions = scored.contributions(0)
-    notes = engine.notes(ids.tolist())
+    made_of = scored.matrix.table(0)
+    notes = engine.notes(made_of.features.tolist())
     shown, hidden = firing_frame(scored.matrix, 0, notes, hide_dense=hide_dense)
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
@@ -89,10 +89,9 @@ def show_own_text(
         left.text(text.question)
         left.text(text.answers[0].text)
         right.button("Back to all features", on_click=_leave, icon=":material/close:")
-    error = abs(float(contributions.sum()) - float(scored.rewards[0]))
     st.caption(
-        f":green-badge[exact] {len(ids)} features are active at the scored token; together they give the reward "
-        f"{scored.rewards[0]:+.4f} (error {error:.0e})."
+        f":green-badge[exact] {len(made_of)} features are active at the scored token; together they give the reward "
+        f"{made_of.reward:+.4f} (error {made_of.error:.0e})."
         + (f" {hidden} dense {'ones are' if hidden > 1 else 'one is'} hidden." if hidden else "")
     )
     if shown.empty:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -191,25 +190,21 @@ def firing_frame(
 
     A feature whose density is unknown is kept.
     """
-    ids, contributions = matrix.contributions(row)
-    z = dict(zip(*(part.tolist() for part in matrix.activations(row)), strict=True))
-    order = np.argsort(-np.abs(contributions), kind="stable")
     rows: list[dict[str, Any]] = []
     hidden = 0
-    for place in order.tolist():
-        feature = int(ids[place])
-        note = notes.get(feature, FeatureNote())
+    for found in matrix.table(row).rows():
+        note = notes.get(int(found["feature"]), FeatureNote())
         if hide_dense and note.density is not None and note.density > DENSE:
             hidden += 1
             continue
         rows.append(
             {
-                "open": f"#{feature}",
+                "open": f"#{found['feature']}",
                 "name": note.name,
                 "by": ("suggested" if note.suggested else "label") if note.name else "",
-                "activation": z.get(feature, 0.0),
-                "head_weight": float(matrix.head[feature]),
-                "contribution": float(contributions[place]),
+                "activation": found["activation"],
+                "head_weight": found["weight"],
+                "contribution": found["contribution"],
                 "density": note.density,
             }
         )

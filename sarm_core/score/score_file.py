@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from sarm_core.errors import RowError
@@ -138,16 +137,5 @@ def _lines(
         result["n_active"] = int(n_active[i])
         if scored.n_cut[i]:
             result["n_cut"] = int(scored.n_cut[i])
-        ids, z = scored.matrix.activations(i)
-        contributions = scored.matrix.contributions(i)[1]
-        order = np.argsort(-np.abs(contributions), kind="stable")[:top]
-        result["features"] = [
-            {
-                "feature": int(ids[j]),
-                "activation": float(z[j]),
-                "weight": float(scored.matrix.head[ids[j]]),
-                "contribution": float(contributions[j]),
-            }
-            for j in order
-        ]
+        result["features"] = list(scored.matrix.table(i).rows(top))
         yield json.dumps(result, ensure_ascii=False, allow_nan=False).translate(_LINE_BREAKS) + "\n"

@@ -57,6 +57,54 @@ def test_differences_sum_to_the_margin_and_flip_sign_with_the_sides(matrix):
     np.testing.assert_allclose(opposite, -values)
 
 
+@given(matrices(), st.booleans())
+def test_a_table_sums_to_the_reward_and_has_the_largest_first(matrix, steered):
+    if steered:  # a constant on a feature that may be silent, and on another
+        matrix = FeatureMatrix(matrix.csr, matrix.head, np.array([0, 5]), np.array([2.0, -0.5]))
+    z, w = dense(matrix)
+    offset = np.bincount(matrix.offset_ids, weights=matrix.offset_values, minlength=WIDTH)
+    for row in range(len(matrix)):
+        table = matrix.table(row)
+        assert table.reward == matrix.rewards[row]
+        assert table.error <= 1e-6 * max(1.0, np.abs(table.contributions).sum())
+        assert sorted(table.features) == matrix.contributions(row)[0].tolist()
+        sizes = np.abs(table.contributions)
+        assert (np.diff(sizes) <= 0).all()
+        assert (np.diff(table.features)[np.diff(sizes) == 0] > 0).all()  # ids ascend among equals
+        np.testing.assert_array_equal(table.activations, z[row, table.features])
+        np.testing.assert_array_equal(table.weights, w[table.features])
+        np.testing.assert_allclose(
+            table.contributions, (z[row] * w + offset * w)[table.features], rtol=1e-12, atol=1e-12
+        )
+        listed = list(table.rows(3))
+        assert [entry["feature"] for entry in listed] == table.features[:3].tolist()
+        assert all(type(value) in (int, float) for entry in listed for value in entry.values())
+        assert len(list(table.rows())) == len(table)
+
+
+@given(matrices(n_min=2))
+def test_a_table_of_differences_sums_to_the_margin_and_holds_both_sides(matrix):
+    matrix = FeatureMatrix(matrix.csr, matrix.head, np.array([1]), np.array([3.0]))
+    table = matrix.difference_table(0, 1)
+    z, _ = dense(matrix)
+    assert table.margin == float(matrix.rewards[0]) - float(matrix.rewards[1])
+    assert table.error <= 1e-6 * max(
+        1.0, *(np.abs(side.contributions).sum() for side in (table.left, table.right))
+    )
+    assert (np.diff(np.abs(table.differences)) <= 0).all()
+    assert sorted(table.features) == np.flatnonzero((z[:2] != 0).any(0)).tolist()
+    for side, row in ((table.left, 0), (table.right, 1)):
+        np.testing.assert_array_equal(side.features, table.features)
+        np.testing.assert_array_equal(side.activations, z[row, table.features])
+        assert side.reward == matrix.rewards[row]
+    np.testing.assert_allclose(
+        table.left.contributions - table.right.contributions, table.differences, rtol=1e-9, atol=1e-9
+    )
+    assert {name: len(values) for name, values in table.columns().items()} == dict.fromkeys(
+        ["feature", "left", "right", "difference", "z_left", "z_right", "weight"], len(table)
+    )
+
+
 def test_an_answer_compared_with_itself_differs_in_nothing():
     matrix = FeatureMatrix.from_topk([[3, 1]], [[2.0, -1.0]], np.ones(5))
     assert not matrix.difference(0, 0)[1].any()
@@ -96,7 +144,7 @@ def test_a_column_holds_exactly_the_answers_where_the_feature_fires(matrix):
 def test_rows_count_from_the_end_like_any_sequence_and_never_silently_miss():
     matrix = FeatureMatrix.from_topk([[0], [1]], [[1.0], [2.0]], [1, 1])
     assert matrix.contributions(-1)[1] == [2.0]
-    for call in (matrix.contributions, matrix.activations, matrix.column):
+    for call in (matrix.contributions, matrix.activations, matrix.column, matrix.table):
         with pytest.raises(IndexError):
             call(2)
 

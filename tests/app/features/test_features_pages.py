@@ -191,7 +191,8 @@ def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_p
     ids, contributions = scored.contributions(0)
     assert set(table(test)) == set(ids.tolist())
     assert shown["contribution"].sum() == pytest.approx(scored.rewards[0], abs=1e-4)
-    assert list(shown["contribution"].abs()) == sorted(np.abs(contributions), reverse=True)
+    wanted = sorted(np.abs(contributions), reverse=True)  # the page may have them from another batch
+    assert list(shown["contribution"].abs()) == pytest.approx(wanted, abs=1e-5)
     # Its link opens it again in another session.
     again = run_page("features.py", f_hide_dense="false", text="".join(test.query_params["text"]))
     assert table(again) == table(test)
