@@ -29,6 +29,7 @@ __all__ = [
     "json_rows",
     "members",
     "read_json",
+    "read_json_any",
     "short",
     "strings",
     "whole",
@@ -50,6 +51,14 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,24}")
 
 def read_json(path: str | Path) -> dict[str, Any]:
     """A JSON object. Raises StoreError naming the file."""
+    data = read_json_any(path)
+    if not isinstance(data, dict):
+        raise StoreError(f"{path}: expected a JSON object, found {type(data).__name__}")
+    return data
+
+
+def read_json_any(path: str | Path) -> Any:
+    """Any JSON value. Raises StoreError naming the file."""
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST_JSON:
@@ -59,8 +68,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError) as error:
         raise StoreError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise StoreError(f"{path}: expected a JSON object, found {type(data).__name__}")
     return data
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from feature_db.exchange.foreign import json_rows, members, read_json
+from feature_db.exchange.foreign import json_rows, members, read_json_any
 from feature_db.exchange.spreadsheet import separator_of
 from feature_db.store import Store
 
@@ -72,9 +72,19 @@ class Look:
         return list(members(self.path)) if self.is_folder or self.suffix == ".zip" else []
 
     @cached_property
+    def _value(self) -> Any:
+        return read_json_any(self.path) if self.suffix == ".json" else None
+
+    @property
     def json(self) -> Mapping[str, Any]:
         """The object in a .json file; of any other file an empty one."""
-        return read_json(self.path) if self.suffix == ".json" else {}
+        return self._value if isinstance(self._value, dict) else {}
+
+    @property
+    def first_object(self) -> Mapping[str, Any]:
+        """The same, or the first object of a list of them."""
+        first = self._value[0] if isinstance(self._value, list) and self._value else None
+        return first if isinstance(first, dict) else self.json
 
     @cached_property
     def first_line(self) -> Mapping[str, Any]:

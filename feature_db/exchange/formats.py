@@ -9,10 +9,12 @@ from feature_db.exchange.auto_labels import AutoLabels
 from feature_db.exchange.contexts import Contexts
 from feature_db.exchange.csv_table import CsvTable
 from feature_db.exchange.events import Events
+from feature_db.exchange.feature_json import FeatureJson
 from feature_db.exchange.format import Format, Look
 from feature_db.exchange.labels import StandingLabels
 from feature_db.exchange.neuronpedia import Neuronpedia
 from feature_db.exchange.parquet_table import ParquetTable
+from feature_db.exchange.saedashboard import SaeDashboard
 
 __all__ = ["FORMATS", "named", "recognised"]
 
@@ -24,6 +26,8 @@ FORMATS: tuple[Format, ...] = (
     Contexts(),
     AutoLabels(),
     Neuronpedia(),
+    FeatureJson(),
+    SaeDashboard(),
 )
 """A new format is a file beside these and a line here."""
 

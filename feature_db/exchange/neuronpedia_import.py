@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from feature_db.records import (
 from feature_db.sqlite.blobs import unpack_array, unpack_values
 from feature_db.store import Store
 
-__all__ = ["SARM_FILE", "holds_batches", "import_folder"]
+__all__ = ["SARM_FILE", "Raw", "holds_batches", "import_folder", "take_in"]
 
 _PATH = re.compile(
     r"(?P<model>[^/]+)/(?P<layer>[^/]+)/(?P<kind>features|explanations|activations)/batch-(?P<n>\d{1,9})\.jsonl(?:\.gz)?"
@@ -75,9 +75,6 @@ def import_folder(
     batches, notes, size, (model_id, source_id) = _batches(path)
     if not check_fingerprint(store.model, _fingerprint(path), path):
         check_model(store.model, model_id, source_id, path, same_model=same_model)
-    bad = BadRows(skip_bad)
-    last = store.model.n_features - 1
-    unknown: set[str] = set()
     bar = tqdm(
         total=size,
         desc="reading",
@@ -86,31 +83,78 @@ def import_folder(
         disable=None,  # where stderr is no terminal
         leave=False,
     )
+    bad = BadRows(skip_bad)
+
+    def rows(kind: str) -> Iterator[Raw]:
+        for name in batches[kind]:
+            for line, row in json_rows(path, name, bar.update, bad.take):
+                yield f"{path}/{name}", line, row
+
+    with bar:
+        return take_in(
+            store,
+            path,
+            rows,
+            (model_id, source_id),
+            format="neuronpedia",
+            header={"batches": {kind: len(names) for kind, names in batches.items()}},
+            notes=notes,
+            bad=bad,
+            dry_run=dry_run,
+            replace=replace,
+            when_read=bar.close,
+        )
+
+
+Raw = tuple[str, int | str, dict[str, Any]]
+"""File, place in it, and a row"""
+
+
+def take_in(
+    store: Store,
+    path: str | Path,
+    raw: Callable[[str], Iterable[Raw]],
+    whose: tuple[str, str],
+    *,
+    format: str,
+    header: dict[str, Any],
+    notes: list[str],
+    bad: BadRows,
+    dry_run: bool,
+    replace: bool,
+    when_read: Callable[[], Any] = lambda: None,
+) -> Report:
+    """Take in rows with the keys of Neuronpedia's batches: `raw` has "features", "explanations" and "activations".
+
+    They are of the model and source `whose`. See `import_folder`, whose second half this is.
+    """
+    model_id, source_id = whose
+    last = store.model.n_features - 1
+    unknown: set[str] = set()
 
     def rows(kind: str) -> Iterator[tuple[Place, dict[str, Any], int]]:
         """Each row with its place and feature, all read once and before the store is locked."""
-        for name in batches[kind]:
-            for line, row in json_rows(path, name, bar.update, bad.take):
-                place = Place(f"{path}/{name}", line)
-                feature = None
-                with bad.at(f"{path}/{name}", line), place:
-                    feature = whole(row.get("index"), "index")
-                if feature is None:
-                    continue
-                with place:
-                    # Never skipped: of another dictionary all rows are bad, whatever their numbers.
-                    if feature > last:
-                        raise RowError(
-                            f"feature {short(feature)} is none of this store's model, whose ids run from 0 to {last}: "
-                            "another model's?"
-                        )
-                    for key, own in (("modelId", model_id), ("layer", source_id)):
-                        if row.get(key) not in (None, own):
-                            raise RowError(f"{key} is {short(row[key])} in a folder of {own!r}")
-                unknown.update(row.keys() - _KNOWN[kind])
-                yield place, row, feature
+        for file, line, row in raw(kind):
+            place = Place(file, line)
+            feature = None
+            with bad.at(file, line), place:
+                feature = whole(row.get("index"), "index")
+            if feature is None:
+                continue
+            with place:
+                # Never skipped: of another dictionary all rows are bad, whatever their numbers.
+                if feature > last:
+                    raise RowError(
+                        f"feature {short(feature)} is none of this store's model, whose ids run from 0 to {last}: "
+                        "another model's?"
+                    )
+                for key, own in (("modelId", model_id), ("layer", source_id)):
+                    if row.get(key) not in (None, own):
+                        raise RowError(f"{key} is {short(row[key])} in a folder of {own!r}")
+            unknown.update(row.keys() - _KNOWN[kind])
+            yield place, row, feature
 
-    with bar, Staging(store, str(path)) as staged:
+    with Staging(store, str(path)) as staged:
         listed: dict[int, FeatureRecord] = {}
         twice = 0
         for place, row, feature in rows("features"):
@@ -146,13 +190,13 @@ def import_folder(
         # A folder may hold explanations or activations of features it has no row for.
         for feature in sorted(named - listed.keys()):
             staged.feature(FeatureRecord(feature))
-        bar.close()
+        when_read()
         n_known, n_replaced = activations.leave_known(), activations.n_replaced()
         n_staged = activations.staged
         added: list[int] = []
         counts = staged.commit(
-            format="neuronpedia",
-            header={"batches": {kind: len(names) for kind, names in batches.items()}},
+            format=format,
+            header=header,
             keep=True,
             skip_repeated=True,
             dry_run=dry_run,

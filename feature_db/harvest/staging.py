@@ -85,7 +85,7 @@ class Place:
 
     __slots__ = ("kind", "row", "source")
 
-    def __init__(self, source: str, row: int, kind: str = ""):
+    def __init__(self, source: str, row: int | str, kind: str = ""):
         self.source, self.row, self.kind = source, row, kind
 
     def __enter__(self) -> None:

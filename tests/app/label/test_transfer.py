@@ -38,7 +38,8 @@ def test_every_format_is_offered_and_its_file_goes_in_again(
     run_page: Run, admin: str, store_path: Path, tmp_path: Path
 ) -> None:
     test = sign(run_page("disagreements.py"), admin)
-    wanted = {f"export_{format.name}_{ending}" for format in formats.FORMATS for ending in format.endings}
+    written = [format for format in formats.FORMATS if format.writable]
+    wanted = {f"export_{format.name}_{ending}" for format in written for ending in format.endings}
     assert wanted <= buttons(test)
     with Store.open(store_path) as store:
         export_csv(store, tmp_path / "f.csv")
