@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from sarm_core.errors import RowError
 from sarm_core.text.containers import damaged, opened, seekable, utf8
 from sarm_core.text.rows import kind_of
@@ -36,7 +38,11 @@ __all__ = ["MAX_ROW_BYTES", "OnError", "count_rows", "read_rows", "strict_json"]
 
 MAX_ROW_BYTES = 10_000_000
 _BLOCK = 1 << 20
+_LINES = 1 << 17
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_NEWLINE, _OPENING, _CLOSING, _COLON = b"\n{}:"
+_PLAIN = frozenset([str, int, bool, type(None)])
+_SPACED_KEY = re.compile(rb'"[ \t\r\n]+:')
 _SPACE = re.compile(r"[ \t\r\n]*")
 _BLANK = b" \t\r\n"
 _CSV_NAMES = (".csv", ".tsv")
@@ -164,10 +170,11 @@ def _checked(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Good rows; bad ones raise, or are handed on, with their place."""
     seen = False
-    for number, row in rows:
+    for numbered in rows:
         seen = True
+        number, row = numbered
         if not isinstance(row, RowError):
-            yield number, row
+            yield numbered  # type: ignore[misc]
             continue
         error = row.at(path, number)
         if on_error is None:
@@ -183,46 +190,115 @@ def _first_character(file: BinaryIO) -> bytes:
 
 
 def _line_rows(file: BinaryIO) -> Iterator[NumberedRow]:
-    number = 0
-    while line := file.readline(MAX_ROW_BYTES + 1):
-        number += 1
-        if len(line) > MAX_ROW_BYTES:
-            size = len(line)
-            while not line.endswith(b"\n") and (line := file.readline(_BLOCK)):
-                size += len(line)
+    """Rows of JSON lines, from blocks that fit a processor's cache, without a copy of each line."""
+    number, held = 0, b""
+    while block := file.read(_LINES):
+        data = held + block if held else block
+        at = data.rfind(b"\n") + 1
+        rows = _flat_block(data[:at]) if at else None
+        if rows is not None:
+            yield from enumerate(rows, number + 1)
+            number += len(rows)
+        else:
+            at = 0
+        view = memoryview(data)
+        while (end := data.find(b"\n", at)) >= 0:
+            number += 1
+            row = _fast(data, view, at, end)
+            if row is not None:
+                yield number, row
+            elif (found := _strict(data[at:end])) is not None:
+                yield number, found
+            at = end + 1
+        held = data[at:]
+        if len(held) > MAX_ROW_BYTES:
+            number += 1
+            size, held = _rest_of_line(file, len(held))
             yield number, _too_long(size)
-            continue
-        row = _fast(line)
-        if row is not None:
-            yield number, row
-        elif line.strip(_BLANK):
-            try:
-                text = line.decode("utf-8")
-                yield number, _object(text, strict_json(text))
-            except RowError as error:
-                yield number, error
-            except (ValueError, RecursionError) as error:
-                yield number, _syntax(error, line)
+    if held:
+        number += 1
+        row = _fast(held, memoryview(held), 0, len(held))
+        found = row if row is not None else _strict(held)
+        if found is not None:
+            yield number, found
 
 
-def _fast(line: bytes) -> dict[str, Any] | None:
-    """The object of a line where nothing needs a closer look; None otherwise.
+def _rest_of_line(file: BinaryIO, size: int) -> tuple[int, bytes]:
+    """The length of a line of which `size` bytes were read and are gone, and what was read behind its end."""
+    while block := file.read(_LINES):
+        end = block.find(b"\n")
+        if end >= 0:
+            return size + end, block[end + 1 :]
+        size += len(block)
+    return size, b""
 
-    The parser takes the last of doubled keys and makes floats of huge numbers. So the keys are counted: as many
-    `":` as keys, none with white space before the colon, means that none was lost.
+
+def _strict(line: bytes) -> dict[str, Any] | RowError | None:
+    """The object of a line or what is wrong with it; None for a blank one."""
+    if not line.strip(_BLANK):
+        return None
+    if len(line) > MAX_ROW_BYTES:
+        return _too_long(len(line))
+    try:
+        text = line.decode("utf-8")
+        return _object(text, strict_json(text))
+    except RowError as error:
+        return error
+    except (ValueError, RecursionError) as error:
+        return _syntax(error, line)
+
+
+def _flat_block(block: bytes) -> list[dict[str, Any]] | None:
+    """The objects of whole lines, parsed at once; None where they need a look each (see `_fast`).
+
+    Every line has one opening brace, at its start, and one closing brace, at its end; so as many objects as lines means
+    that each line is one, and as many colons as keys that none is doubled.
     """
-    if orjson is None:
+    if orjson is None or block[:1] != b"{" or block[-2:] != b"}\n":
+        return None
+    bytes_ = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(bytes_ == _NEWLINE)
+    n = ends.size
+    if np.count_nonzero(bytes_ == _OPENING) != n or np.count_nonzero(bytes_ == _CLOSING) != n:
+        return None
+    if (bytes_[ends - 1] != _CLOSING).any() or (bytes_[ends[:-1] + 1] != _OPENING).any():
         return None
     try:
-        row = orjson.loads(line)
+        rows = orjson.loads(b"[" + block[:-1].replace(b"\n", b",") + b"]")
+    except orjson.JSONDecodeError:
+        return None
+    if len(rows) != n or sum(map(len, rows)) != np.count_nonzero(bytes_ == _COLON):
+        return None
+    return rows if all(_PLAIN.issuperset(map(type, row.values())) for row in rows) else None
+
+
+def _fast(data: bytes, view: memoryview, start: int, end: int) -> dict[str, Any] | None:
+    """The object of the line `data[start:end]` where nothing needs a closer look; None otherwise.
+
+    The parser takes the last of doubled keys and makes floats of huge numbers. So keys are counted: every key has a
+    colon, and as many colons as keys means that none was lost. In lines with colons in their texts those behind a
+    quotation mark are counted, which no key may leave white space before.
+    """
+    if orjson is None or end - start > MAX_ROW_BYTES:
+        return None
+    try:
+        row = orjson.loads(view[start:end])
     except orjson.JSONDecodeError:
         return None
     if type(row) is not dict:
         return None
-    keys = _keys_in(row)
-    if keys < 0 or line.count(b'":') != keys or b" :" in line or b"\t:" in line or b"\r:" in line:
-        return None
-    return row
+    keys = len(row)
+    for one in row.values():
+        if type(one) is not str and type(one) is not int and one is not None:
+            more = _keys_in((one,))
+            if more < 0:
+                return None
+            keys += more
+    if data.count(b":", start, end) == keys:
+        return row
+    if data.count(b'":', start, end) == keys and not _SPACED_KEY.search(data, start, end):
+        return row
+    return None
 
 
 def _keys_in(value: Any) -> int:
