@@ -281,7 +281,7 @@ def test_a_mapping_names_columns_and_says_which_is_missing():
     reader = Reader(mapping={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"})
     (pair,) = reader.pairs_of([("f", 1, row)])
     assert (pair.chosen.answer, pair.rejected.answer) == ("Yes.", "No.")
-    with pytest.raises(RowError, match="'frage'.*which --map names"):
+    with pytest.raises(RowError, match=r"'frage'.*which --map names"):
         reader.answers({"prompt": "a"})
 
 
