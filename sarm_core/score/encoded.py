@@ -1,11 +1,12 @@
 """Answers encoded once and kept on disk, so that the model does not run again for another steering or question.
 
 `encode_once` is the door that every command and page goes through: `score`, `contrast`, `evaluate`, `perturb`;
-*Compare*, *Explain*, *Features*, *Find features*, *Evaluate*. Three things stay outside. The check of an export runs
+*Compare*, *Explain*, *Features*, *Find features*, *Evaluate*. Four things stay outside. The check of an export runs
 both models, because that is what it is for; a reward in training reads texts that a policy has just made and will not
-make again; a harvest reads every sentence of a corpus into its store. Each answer is kept on its own account (see
-`cache`): a list in another order, or with some answers more, runs the model for the new ones only, also after a
-restart. Interrupted work goes on where it stopped, at the last whole part.
+make again; a harvest reads every sentence of a corpus into its store; what an answer hangs on (`occlusion`, and a
+feature along a text) needs every token, not the scored one. Each answer is kept on its own account (see `cache`): a
+list in another order, or with some answers more, runs the model for the new ones only, also after a restart.
+Interrupted work goes on where it stopped, at the last whole part.
 
 An answer read from disk has the activations it got in the batch that first encoded it, bit by bit. In float32 a batch
 of other company moves a reward in the last bits only (below 1e-5), so results do not depend on what was asked before.
