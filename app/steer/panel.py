@@ -11,7 +11,7 @@ from app.components.rerank import as_steering, from_steering, rerank
 from app.draw.plain_text import plain
 from app.draw.popovers import close_popover, popover, turn
 from app.session import session
-from app.session.comparison import MAX_ANSWERS, Comparison, letters
+from app.session.comparison import Comparison, letters
 from app.session.engine import Engine
 from app.session.feature_title import marked_name
 from app.steer.saved_dialog import steerings_button
@@ -104,7 +104,7 @@ def _compare(answer: int) -> None:
         st.session_state["right"] = st.session_state.get("left")
     st.session_state["left"] = answer
     right = st.session_state.get("right")
-    if right in range(MAX_ANSWERS):
+    if isinstance(right, int):
         st.toast(
             f"{letters(answer)} is compared with {letters(right)} under the ranking.",
             icon=":material/compare_arrows:",
