@@ -30,9 +30,9 @@ with page(Page.DISAGREEMENTS, CAPTION) as here:
             )
             agreement(here.engine, of)
     with files:
-        st.markdown("##### Take labels out")
+        st.markdown("## Take labels out")
         export_section(here.engine)
-        st.markdown("##### Bring labels in")
+        st.markdown("## Bring labels in")
         import_section(here.engine, here.me)
     with people:
         people_section(here.engine, here.me)

@@ -39,7 +39,7 @@ MOST_CELLS = 12
 
 def shares(current: Engine, base: Scored, steered: Scored, titles: list[str]) -> None:
     """Reward and margin by group, under the same basis as the section above it."""
-    st.subheader("Which group of features carries it?", anchor=False)
+    st.header("Which group of features carries it?", anchor=False)
     matrix = (base if st.session_state.get("basis") == BASES[1] else steered).matrix
     active = np.unique(matrix.csr.indices)
     named = {name: group.features for name, group in session.steering().current.groups.items()}

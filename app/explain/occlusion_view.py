@@ -33,7 +33,7 @@ SHADES = {"the reward": "reward_change", "the feature": "contribution_change"}
 
 def which_words(current: Engine, conversation: Conversation, feature: int) -> None:
     """The section; the model runs when its button is pressed, and never for another steering or feature."""
-    st.subheader("Which words?", anchor=False)
+    st.header("Which words?", anchor=False)
     st.caption(
         ":orange-badge[estimated] the answer is scored again without each piece of it. That is an experiment on other "
         "texts: a piece that goes also moves the scored token's context, and can leave a text that no one would "

@@ -120,7 +120,7 @@ def made_of(of: Explained) -> None:
     """Every feature's part of the reward, as bars and as numbers; a bar is a way to `where_it_responds`."""
     table = of.table
     _keep_traced(table)
-    st.subheader("What the reward is made of", anchor=False)
+    st.header("What the reward is made of", anchor=False)
     error = abs(float(table["contribution"].sum()) - float(of.steered[of.index]))
     st.caption(
         f":green-badge[exact] the contributions w z of all {len(table)} features sum to the reward (error {error:.0e})"
@@ -159,7 +159,7 @@ def where_it_responds(of: Explained, head: DeltaGenerator, body: DeltaGenerator)
     _keep_traced(of.table)
     choices = _choices(of.table)
     with head:
-        st.subheader("Where a feature responds", anchor=False)
+        st.header("Where a feature responds", anchor=False)
         if not choices:
             st.info("No feature is active at the scored token of this answer.", icon=":material/info:")
             return None

@@ -168,7 +168,7 @@ def histogram(view: FeatureView, hits: list[AnswerHit] | None) -> None:
     """How often it fires how strongly, with marks where the answers at hand lie."""
     shape = shape_of(view.record)
     marks = marks_of(view.record.id, hits)
-    st.markdown("##### How strongly it fires")
+    st.markdown("## How strongly it fires")
     if shape is None:
         st.caption("This store came without a histogram: harvest a corpus to get one.")
         return
@@ -195,7 +195,7 @@ def histogram(view: FeatureView, hits: list[AnswerHit] | None) -> None:
 def examples(engine: Engine, view: FeatureView) -> None:
     """Texts with token colours, by kind and band."""
     feature = view.record.id
-    st.markdown("##### What it fires on")
+    st.markdown("## What it fires on")
     with engine.store() as store:
         everything = store.examples(feature, purpose=None)
     found = [example for example in everything if example.purpose == "label"]
@@ -259,7 +259,7 @@ def examples(engine: Engine, view: FeatureView) -> None:
 
 def answers(hits: list[AnswerHit] | None) -> None:
     """Where it fires among the answers at hand."""
-    st.markdown("##### Answers on the compare page where it fires")
+    st.markdown("## Answers on the compare page where it fires")
     if hits is None:
         st.caption("No answers are being compared.")
     elif not hits:
@@ -316,7 +316,7 @@ def related(view: FeatureView, names: Mapping[int, str]) -> None:
     ]
     st.html(RELATED_STYLE)
     for place, (title, words, items, empty) in enumerate(lists):
-        st.markdown(f"##### {title}")
+        st.markdown(f"## {title}")
         st.caption(words if items else empty)
         with st.container(gap="xxsmall", key=f"related_{place}"):
             for i, value in items[:RELATED]:

@@ -146,7 +146,7 @@ def figures_html(feature: int, head: npt.NDArray[np.floating], view: FeatureView
         if view.effect is not None:
             figures.append(("|w| × mean z", f"{view.effect:.3g}", "over all positions"))
     cells = "".join(
-        f"<div><dt>{html.escape(name)}</dt><dd>{value}</dd><small>{more}</small></div>"
+        f"<div><dt>{html.escape(name)}</dt><dd>{value}<small>{more}</small></dd></div>"
         for name, value, more in figures
     )
     return f'<style>{_CSS}</style><dl class="sarm-figures">{cells}</dl>'
@@ -309,6 +309,6 @@ _CSS = """
 .sarm-figures > div { margin: 0 !important; padding: 0 }
 .sarm-figures dt { font-size: 0.82rem; opacity: 0.75; font-weight: 400 }
 .sarm-figures dd { font-size: 1.4rem; margin: 0; line-height: 1.3; font-variant-numeric: tabular-nums }
-.sarm-figures small { font-size: 0.78rem; opacity: 0.65 }
+.sarm-figures small { display: block; font-size: 0.78rem; opacity: 0.72 }
 .sarm-names span { font-size: 0.82rem; opacity: 0.7 }
 """

@@ -33,7 +33,7 @@ def show(found: Found, engine: Engine) -> None:
     """The features, as a table and as a picture, and what may be done with them."""
     result = found.contrast
     notes: dict[int, FeatureNote] = engine.notes(result.table["feature"].tolist())
-    st.subheader(plain(found.title), anchor=False)
+    st.header(plain(found.title), anchor=False)
     st.caption(f"{summary(found)} Positive s: more active in the answers that are “{plain(found.names[0])}”.")
     opposing, few = int(result.table["opposes_head"].sum()), int(result.table["few"].sum())
     if found.notes:

@@ -80,7 +80,7 @@ def agreement(engine: Engine, measure: str) -> None:
     with engine.store() as store:
         last = last_rating_event(store)
     found = _figures(str(engine.store_path), engine.fingerprint, last, measure, engine)
-    st.markdown("##### All together")
+    st.markdown("## All together")
     _table([(figure.method, figure) for figure in found.whole], "measure")
     st.caption(
         "Over features that at least two people rated, each with the label from before they could read another's. "
@@ -88,18 +88,18 @@ def agreement(engine: Engine, measure: str) -> None:
         "verdict of 4 is nearer to 5 than 1 is. They are never averaged."
     )
     if found.discussed:
-        st.markdown("##### After discussion")
+        st.markdown("## After discussion")
         _table([(figure.method, figure) for figure in found.discussed], "measure, labels as they stand")
         st.caption(
             "Of the labels that stand now, those included that were changed after reading others': how far people came "
             "to agree, no sign that they saw the same by themselves."
         )
-    st.markdown("##### By pair")
+    st.markdown("## By pair")
     if found.pairs:
         _table(found.pairs, "Cohen's kappa of")
     else:
         st.caption("No two people rated the same feature yet: make a queue with an overlap of 2 or more.")
-    st.markdown("##### Over time")
+    st.markdown("## Over time")
     if found.times:
         _table(found.times, "up to (UTC)")
         st.caption(f"{plain(found.times[0][1].method)} of the ratings that stood at each of these times.")

@@ -62,7 +62,7 @@ def label_at_hand(engine: Engine, me: Me, work: Work) -> None:
 def _ways(work: Work, item: Item | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         nothing = "No queue yet" if work.queue is None else "Nothing left"
-        st.subheader(f"Feature {item.feature}" if item else nothing, anchor=False, width="content")
+        st.header(f"Feature {item.feature}" if item else nothing, anchor=False, width="content")
         if work.queue is not None:
             st.button("Back", key="label_back", shortcut="B", on_click=work.back, args=(item,))
         st.button("Undo", key="label_undo", shortcut="U", on_click=work.undo, args=(item,))
@@ -111,6 +111,6 @@ def _item(
         with engine.store() as store:
             visible = Labels(store, me.name).visible(item.feature)
         if visible:
-            st.markdown("##### All labels of this feature")
+            st.markdown("### All labels of this feature")
             standing_labels(engine, me, visible, "here")
             history(engine, me, item.feature)

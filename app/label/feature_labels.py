@@ -111,7 +111,7 @@ def what_people_said(engine: Engine, me: Me, feature: int, said: Said) -> None:
     """The section of the page; nothing where nobody ever said anything, or where it is hidden yet."""
     if said.hidden is not None or not said.any_event:
         return
-    st.markdown("##### What people said of it")
+    st.markdown("## What people said of it")
     if said.settled is not None:
         settled_label(said.settled)
     standing_labels(engine, me, said.labels, "page")

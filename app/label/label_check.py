@@ -52,7 +52,7 @@ def draw_check(engine: Engine, scale: float) -> None:
     state = st.session_state[STATE]
     test: LabelTest = state["test"]
     judged: Attempt | None = state["judged"]
-    st.markdown("##### Test of this label")
+    st.markdown("### Test of this label")
     st.caption(f"“{plain(state['text'])}”")
     stem = f"check_{engine.fingerprint[:8]}_{test.id}"
     if judged is None:

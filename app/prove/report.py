@@ -42,7 +42,7 @@ def report_section(
 
     A form, because a download button that makes its file on the click does not know what was typed just before.
     """
-    st.subheader("Report", anchor=False)
+    st.header("Report", anchor=False)
     why = (
         f"The contrast “{plain(contrast.title)}” of *Find features* goes in as evidence."
         if contrast is not None

@@ -38,7 +38,7 @@ def results(of: Evaluated, steering: Steering) -> bool:
     except SarmError as error:
         st.error(plain(str(error)))
         return False
-    st.subheader(plain(of.title), anchor=False)
+    st.header(plain(of.title), anchor=False)
     _headline(found, bool(steering))
     _notes(of, found)
     if not steering:

@@ -59,7 +59,7 @@ def rewrites_section(engine: Engine, working: DeltaGenerator) -> None:
     except SarmError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
-    st.subheader(plain(of.title), anchor=False)
+    st.header(plain(of.title), anchor=False)
     _headline(of, plain_model, found, bool(steering))
     by_rule, by_feature, by_flip = st.tabs(["Rewrites", "Features that moved", "Orders that changed"])
     with by_rule:

@@ -15,7 +15,7 @@ DAYS = 30
 
 def encoded_section() -> None:
     """Size and path, and a button each for the old and for all of it."""
-    st.subheader("Encoded answers", anchor=False)
+    st.header("Encoded answers", anchor=False)
     folder = encoded_folder()
     try:
         size = cache_size(folder)

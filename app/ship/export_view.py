@@ -30,7 +30,7 @@ READ_BY = {
 
 def export_section(engine: Engine) -> None:
     """Choose a layout, see the size, make and check the file, take it away."""
-    st.subheader("Export the steered model", anchor=False)
+    st.header("Export the steered model", anchor=False)
     st.caption(
         "The multipliers are folded into the head weights: the exported model gives the steered rewards by itself, "
         "without a steering file."

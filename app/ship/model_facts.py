@@ -15,7 +15,7 @@ def facts(engine: Engine) -> None:
     """Shape and speed as figures, the rest as a table, the checkpoint's own card in a fold."""
     scorer, checkpoint = engine.scorer, engine.scorer.checkpoint
     shape = checkpoint.shape
-    st.subheader(plain(cut(checkpoint.name or checkpoint.source, 80)), anchor=False)
+    st.header(plain(cut(checkpoint.name or checkpoint.source, 80)), anchor=False)
     with st.container(horizontal=True, gap="large"):
         st.metric("Blocks used", f"{shape.layer}", width="content")
         st.metric("Features", f"{shape.n_features:,}", width="content")

@@ -16,7 +16,7 @@ OF_ONE_MODEL = ("steering_state", "offered", "offered_for", "trace", "traced", "
 
 def switch() -> None:
     """A form that loads another checkpoint; the one in use stays until that is loaded."""
-    st.subheader("Switch to another model", anchor=False)
+    st.header("Switch to another model", anchor=False)
     now = session.choice()
     with st.form("switch"):
         source = st.text_input(

@@ -62,13 +62,13 @@ def sign(app: AppPage, name: str) -> None:
 
 
 def feature(app: AppPage) -> int:
-    text = app.page.locator("h3").filter(has_text=re.compile(r"^Feature \d+$")).first.inner_text()
+    text = app.page.locator("h2").filter(has_text=re.compile(r"^Feature \d+$")).first.inner_text()
     return int(text.split()[1])
 
 
 def next_feature(app: AppPage, before: int) -> int:
     app.page.wait_for_function(
-        "before => [...document.querySelectorAll('h3')].some(h => /^Feature \\d+$/.test(h.innerText.trim()) "
+        "before => [...document.querySelectorAll('h2')].some(h => /^Feature \\d+$/.test(h.innerText.trim()) "
         "&& h.innerText.trim() !== `Feature ${before}`)",
         arg=before,
         timeout=20_000,

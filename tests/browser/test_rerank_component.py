@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def test_offset_shifts_every_reward_and_says_that_it_cannot_rerank(open_page: Op
     app = open_page()
     before = order(app)
     row = app.page.locator('[data-feature="1287"]')
-    row.get_by_role("button", name="offset", exact=True).click()
+    row.get_by_role("button", name=re.compile("^offset feature")).click()
     shown(app)
     assert "cannot re-rank" in row.text_content()
     box(app).fill("4")
@@ -245,7 +246,7 @@ def test_offset_shifts_every_reward_and_says_that_it_cannot_rerank(open_page: Op
 def test_set_is_sent_only_once_a_value_was_chosen(open_page: Open) -> None:
     app = open_page()
     sent = len(app.sent)
-    app.page.locator('[data-feature="1287"]').get_by_role("button", name="set", exact=True).click()
+    app.page.locator('[data-feature="1287"]').get_by_role("button", name=re.compile("^set feature")).click()
     app.page.wait_for_timeout(400)
     assert len(app.sent) == sent
     box(app).fill("0")
@@ -472,7 +473,7 @@ def test_layout_fits_the_width_and_the_theme(open_page: Open, width: int, dark: 
         assert answers["x"] > panel["x"] + panel["width"]
         assert not app.page.locator(".strip").is_visible()
     overflow = app.page.locator(".rerank").evaluate(
-        """root => [...root.querySelectorAll('.row *, .answer *, h3, .axis')]
+        """root => [...root.querySelectorAll('.row *, .answer *, h2, .axis')]
             .filter(node => node.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
             .map(node => node.className)"""
     )

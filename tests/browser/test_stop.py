@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.browser.conftest import AppPage, AppServer
 pytestmark = pytest.mark.browser
 
 SCRIPT = Path(__file__).parent / "stop_page.py"
+CONFIG = Path(__file__).parents[2] / "app" / ".streamlit" / "config.toml"
 
 
 def test_a_stop_is_there_while_work_goes_on_and_ends_it(
@@ -20,7 +22,9 @@ def test_a_stop_is_there_while_work_goes_on_and_ends_it(
 ) -> None:
     log = tmp_path / "done"
     app = new_page()
-    app.open(f"{app_server(SCRIPT)}/?log={log}")
+    settings = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    address = app_server(SCRIPT, {"STREAMLIT_CLIENT_TOOLBAR_MODE": settings["client"]["toolbarMode"]})
+    app.open(f"{address}/?log={log}")
     app.page.get_by_role("button", name="Work").click()
     app.page.get_by_text("Stop keeps what is done").wait_for(timeout=30_000)
     app.page.get_by_role("button", name="Stop", exact=True).click(timeout=30_000)

@@ -22,7 +22,7 @@ export function createList(actions) {
     make("span", "", { textContent: "best 0" }),
   ]);
   const head = make("header", "list-head", {}, [
-    make("h3", "", { textContent: "Answers, best first" }),
+    make("h2", "", { textContent: "Answers, best first" }),
     summary,
     make("div", "axis-head", { title: "Every bar begins at the lowest answer, so the best has the longest" }, [
       make("div", "axis-title", {}, [legend, what]),

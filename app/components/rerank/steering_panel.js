@@ -21,7 +21,7 @@ export function createPanel(actions) {
   const empty = make("p", "empty", { textContent: "Add a feature: click a bar below or search." });
   const root = make("section", "panel", { "aria-label": "Steering" }, [
     make("header", "panel-head", {}, [
-      make("h3", "", { textContent: "Steering" }),
+      make("h2", "", { textContent: "Steering" }),
       count,
       make("div", "head-buttons", {}, [undo, redo, reset]),
     ]),
@@ -171,6 +171,7 @@ function createFeatureRow(id, actions) {
       type: "button",
       textContent: mode,
       title: MODE_HINTS[mode],
+      "aria-label": `${mode} feature ${id}`,
       onclick: () => actions.setMode(key, mode),
     }),
   );

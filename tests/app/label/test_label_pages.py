@@ -38,7 +38,7 @@ def sign(test: AppTest, name: str) -> AppTest:
 
 
 def feature(test: AppTest) -> int:
-    return int(test.subheader[0].value.split()[1])
+    return int(test.header[0].value.split()[1])
 
 
 def field(test: AppTest, name: str) -> object:
@@ -750,7 +750,7 @@ def test_a_queue_is_closed_and_opened_again_by_who_may(run_page: Run, queue: int
     assert not [button for button in test.button if button.key == "queue_switch"]
     assert test.selectbox(key="label_queue").value == queue
     test = press(sign(run_page("label.py"), CHIEF), "queue_switch")
-    assert "The queue is closed." in shown(test) and "No queue yet" in test.subheader[0].value
+    assert "The queue is closed." in shown(test) and "No queue yet" in test.header[0].value
     with Store.open(store_path) as store:
         assert Labels(store, ANN).hidden(7) is None
     press(test, "queue_switch")
