@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app.compare.stored_pairs import silenced_line
 from app.draw.plain_text import plain
@@ -33,7 +32,7 @@ CAPTION = (
 )
 
 
-def show(here: Frame, title: DeltaGenerator, number: int) -> None:
+def show(here: Frame, number: int) -> None:
     """All that is known of the feature with that number."""
     engine, me, scorer = here.engine, here.me, here.engine.scorer
     try:
@@ -41,11 +40,11 @@ def show(here: Frame, title: DeltaGenerator, number: int) -> None:
         view = read_feature(engine, feature)
         said = read_said(engine, me, feature)
     except session.Errors as error:
-        title.title(Page.FEATURE.title, anchor=False)
+        here.title.title(Page.FEATURE.title, anchor=False)
         st.error(plain(str(error)), icon=":material/error:")
         parts.all_features()
         return
-    title.title(plain(feature_heading(engine, me, feature)), anchor=False)
+    here.title.title(plain(feature_heading(engine, me, feature)), anchor=False)
     with here.head:
         parts.slider_button(feature)
         if view is not None:
@@ -86,9 +85,8 @@ def show(here: Frame, title: DeltaGenerator, number: int) -> None:
 
 
 with page(Page.FEATURE, CAPTION, title=False) as here:
-    title = here.head.container(width="content")
     number = parts.choose_feature(here.head, here.engine.scorer.n_features)
     if number is None:
-        title.title(Page.FEATURE.title, anchor=False)
+        here.title.title(Page.FEATURE.title, anchor=False)
     else:
-        show(here, title, number)
+        show(here, number)

@@ -24,6 +24,8 @@ class Frame:
 
     engine: Engine
     me: Me
+    title: DeltaGenerator
+    """Where the title stands."""
     head: DeltaGenerator
     """The line of the heading, to put buttons into."""
     link_box: DeltaGenerator | None = None
@@ -35,15 +37,17 @@ def page(of: Page, caption: str, *, title: bool = True, linked: Sequence[str] = 
     """`with page(Page.X, "What does it answer?") as here:` around all that a page draws.
 
     `linked` names the widgets, besides comparison and steering, that its address keeps (`link.LINKED`). A page that
-    writes its heading into `here.head` itself says `title=False`.
+    finds its title only later writes it into `here.title` itself and says `title=False`.
     """
     engine = session.engine()
     open_link(engine)
     if (feature := st.session_state.pop("open_feature", None)) is not None:
         st.switch_page(Page.FEATURE.path, query_params={"feature": str(feature)})
     me = identify(engine)
+    # A title that is a name takes a line of its own; any other shares it with the page's buttons.
+    place = None if title else st.container(key="title")
     head, messages = _heading(of.title if title else None, caption)
-    here = Frame(engine, me, head)
+    here = Frame(engine, me, place or head, head)
     yield here
     with messages:  # what was said while the page was drawn
         session.show_messages()

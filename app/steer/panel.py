@@ -114,7 +114,7 @@ def _compare(answer: int) -> None:
 def panel_tools(current: Engine, scored: Scored) -> None:
     """Search, groups, files: everything about the panel that is not a slider."""
     held = session.steering()
-    search, tools = st.columns([4, 5], vertical_alignment="bottom")
+    search, tools = st.columns([3, 7], vertical_alignment="bottom")
     with search:
         _search(current, scored)
     with tools.container(horizontal=True, horizontal_alignment="right"):
