@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.docs.pages_of import ROOT, site
+from tests.rooms import ORDER
 
 PACKAGES = ("sarm_core", "feature_db", "app")
 WHOLE = (
@@ -36,6 +39,16 @@ def test_the_table_names_every_room_once_and_no_other():
     named = rooms_named()
     assert len(named) == len(set(named))
     assert set(named) == rooms_there_are()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_table_stands_in_the_order_in_which_imports_may_run(package):
+    floor = {name: number for number, names in enumerate(ORDER[package]) for name in names}
+    named = [
+        room.split("/")[1].removesuffix(".py") for room in rooms_named() if room.startswith(f"{package}/")
+    ]
+    floors = [floor[name] for name in named]
+    assert floors == sorted(floors), list(zip(named, floors, strict=True))
 
 
 def test_tests_mirror_the_rooms():
