@@ -1,4 +1,4 @@
-"""The pages Find features and Evaluate over a tiny real model: what they show is what the engine computes."""
+"""The page Evaluate over a tiny real model: what it shows is what the engine computes."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from app.find.found import find_in_corpus, find_in_upload, listed
+from app.find.found import find_in_upload
 from app.prove.evaluation import (
     evaluate_corpus,
     evaluate_upload,
@@ -23,7 +23,6 @@ from app.prove.report import report
 from sarm_core.__main__ import main
 from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.errors import RowError, SarmError
-from sarm_core.find.corpus import axis_sides
 from sarm_core.find.sides import from_pairs
 from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.steering import Steering
@@ -44,47 +43,6 @@ def page(name):
 
 def button(script, key):
     return next(b for b in script.button if b.key == key)
-
-
-# -- logic -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_corpus_question_is_a_contrast_of_those_answers_and_the_rest_is_the_complement(engine):
-    found = find_in_corpus(engine, "format", "heavy", "plain")
-    sides = axis_sides("format", "heavy", "plain")
-    scored = [engine.scorer.score(side.conversations).matrix for side in (sides.chosen, sides.rejected)]
-    c, j = (matrix.csr.toarray().astype(float).sum(0) for matrix in scored)
-    for row in found.contrast.table.head(20).itertuples():
-        s = (c[row.feature] - j[row.feature]) / (c[row.feature] + j[row.feature] + (c + j).mean())
-        assert row.s == pytest.approx(s, abs=1e-4)
-    used = {answer.conversation for answer in corpus_answers()}
-    assert found.contrast.n_complement == len(corpus_answers()) - 2 * len(sides.chosen)
-    assert set(sides.chosen.conversations) <= used
-
-
-def test_axis_pairs_answer_the_same_prompt_and_use_no_answer_twice():
-    for axis, (with_, without) in {
-        "helpfulness": ("helpful", "over-refusing"),
-        "tone": ("rude", "kind"),
-    }.items():
-        sides = axis_sides(axis, with_, without)
-        varied = {answer.conversation: answer.varied for answer in corpus_answers()}
-        for one, two in zip(sides.chosen.conversations, sides.rejected.conversations, strict=True):
-            assert one.messages[:-1] == two.messages[:-1]
-            assert (varied[one][axis], varied[two][axis]) == (with_, without)
-        assert len(set(sides.chosen.conversations)) == len(sides.chosen)
-        assert len(set(sides.rejected.conversations)) == len(sides.rejected)
-
-
-def test_filters_hide_what_they_say(engine):
-    found = find_in_corpus(engine, "format", "heavy", "plain")
-    every = listed(found, {}, hide_few=False, only_opposing=False, sort="s")
-    assert len(every) == len(found.contrast.table)
-    assert every["s"].abs().is_monotonic_decreasing
-    opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")
-    assert (opposing["s"] * opposing["w"] < 0).all() and not opposing["few"].any()
-    assert opposing["flags"].str.contains("w opposes s").all()
 
 
 def test_a_bad_upload_is_named_as_the_person_named_it(engine):
@@ -128,60 +86,6 @@ def test_token_ids_cannot_be_opened_and_say_so(engine):
     assert len(found.comparison.flips) == 2
     with pytest.raises(SarmError, match="without text"):
         flip_comparison(of, found.comparison.flips.iloc[0])
-
-
-# -- pages -------------------------------------------------------------------------------------------------
-
-
-def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, monkeypatch):
-    script = page("find")
-    assert any("Choose a question" in box.value for box in script.info)
-    button(script, "find_go").click().run()
-    assert not script.exception and not script.error
-    (table,) = [frame.value for frame in script.dataframe if "s_low" in frame.value.columns]
-    found = script.session_state["found"]
-    assert (
-        table["feature"].tolist()
-        == listed(found, {}, hide_few=True, only_opposing=False, sort="s")["feature"].head(500).tolist()
-    )
-
-    def refuse(*_, **__):
-        raise AssertionError("the model ran")
-
-    monkeypatch.setattr(type(engine.scorer.encoder), "encode", refuse)
-    script.selectbox(key="find_question").select("heavy formatting against plain").run()
-    button(script, "find_go").click().run()
-    assert not script.exception
-    assert script.session_state["found"].title == "heavy against plain"
-
-
-def test_two_sets_of_text_files_are_compared_under_their_own_names(engine):
-    script = page("find")
-    script.segmented_control(key="find_source").set_value("Two sets of answers").run()
-
-    def give(label, *files):
-        script.file_uploader(key=f"find_files_Two sets of answers_{label}").set_value(list(files))
-        script.run()
-
-    calm = [(f"calm {n}.txt", f"All is well, {n}.".encode()) for n in (2, 0, 1)]
-    give("One set", *((name, body, "text/plain") for name, body in calm))
-    assert button(script, "find_go").disabled
-    row = b'{"prompt": "p", "response": "No."}'
-    give("The other set", ("no*.md", b"# Stop!", "text/markdown"), ("b.jsonl", row, "application/jsonl"))
-    button(script, "find_go").click().run()
-    assert not script.exception and not script.error, [e.value for e in script.error]
-    found = script.session_state["found"]
-    assert found.names == ("calm 0.txt and 2 more", "b.jsonl and 1 more")
-    assert (found.contrast.n_chosen, found.contrast.n_rejected, found.contrast.n_prompts) == (3, 2, 5)
-    answers = [
-        [c.answer for c in side.conversations]
-        for side in (found.encodings.sides.chosen, found.encodings.sides.rejected)
-    ]
-    assert answers == [[f"All is well, {n}." for n in range(3)], ["No.", "# Stop!"]]
-    give("The other set", ("bad\u00e9.txt", b"caf\xe9", "text/plain"))
-    button(script, "find_go").click().run()
-    assert not script.exception
-    assert any("badé" in error.value and "not valid UTF" in error.value for error in script.error)
 
 
 def test_what_find_encoded_evaluate_does_not_encode_again(engine, monkeypatch):
