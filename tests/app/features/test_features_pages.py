@@ -571,7 +571,7 @@ def test_bins_of_a_file_that_does_not_number_them_are_shown_each_with_its_own_te
     batch.parent.mkdir(parents=True)
     batch.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
     with Store.open(store_path) as store:
-        import_folder(store, tmp_path / "m", same_model=True)
+        import_folder(store, tmp_path / "m", same_model=True, replace=True)
         groups = example_groups(store.examples(9))
     assert [(group.key, group.title) for group in groups] == [
         ("band0", "8 ≤ z < 9"),
