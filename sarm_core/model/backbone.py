@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.other_folders import refuse_adapters
 from sarm_core.model.sarm import cut_config, remove_final_norm
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = [
     "FINAL_NORM",
+    "OTHER_HEAD",
     "backbone_config",
     "bare_name",
     "block_of",
@@ -35,6 +36,11 @@ __all__ = [
 ]
 
 FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
+_BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.att(n|ention)\.(masked_)?bias$|position_ids$")
+"""Buffers that older files store and that Transformers computes: frequencies, causal masks, positions."""
+OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
+"""Heads that trainers put on a model under names of their own: "v_head.", "value_head.", "classifier."."""
+_PLAIN = ("F64", "F32", "F16", "BF16")
 _PREFIX = re.compile(r"^(model|transformer)\.")
 # Entries of a config that name code, kernels or files to fetch; `model_type` is given by the class.
 _NOT_FOLLOWED = (
@@ -51,7 +57,9 @@ _NOT_FOLLOWED = (
 
 def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read."""
+    refuse_adapters(folder)
     config = cut_config(backbone_config(folder), layer)
+    _refuse_quantised(TensorFiles(folder), layer)
     source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
     index = folder / INDEX_NAME
     with quietly():
@@ -71,28 +79,74 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{folder}: the backbone cannot be loaded ({reason})") from None
+        except Exception as error:  # a config can be wrong in ways that fail anywhere in a model's own code
+            raise CheckpointError(f"{folder}: the backbone cannot be loaded ({_one_line(error)})") from None
     remove_final_norm(model)
     kept = set(model.state_dict())
     missing = sorted(name for name in info["missing_keys"] if name in kept)
     if missing:
         raise CheckpointError(f"{folder}: the backbone lacks {missing[0]} ({len(missing)} tensors missing)")
+    unread = sorted(name for name in info["unexpected_keys"] if not _needless(name, layer))
+    if unread:
+        raise CheckpointError(
+            f"{folder}: {config.model_type} has no place for {unread[0]} ({len(unread)} such tensors), so scores would "
+            "be those of another model: merge adapters and scales into the weights, or remove what is not part of it"
+        )
     return model
+
+
+def _refuse_quantised(files: TensorFiles, layer: int) -> None:
+    """Raises CheckpointError for weights that are not plain numbers."""
+    for name, dtype in files.dtypes().items():
+        if dtype not in _PLAIN and block_of(name) < layer and not _needless(name, layer):
+            raise CheckpointError(
+                f"{files.folder}: {name} is stored as {dtype}, a quantised format that is not read: "
+                "save the model in bfloat16, float16 or float32"
+            )
+
+
+def _needless(name: str, layer: int) -> bool:
+    """Whether a tensor that the cut backbone has no place for changes nothing in h."""
+    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or block_of(name) >= layer:
+        return True
+    return any((FINAL_NORM.fullmatch(name), OTHER_HEAD.match(name), _BUFFERS.search(name)))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join((str(error) or type(error).__name__).split())[:300]
 
 
 def backbone_config(folder: Path) -> PretrainedConfig:
     """The config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed."""
-    data = read_json(folder / "config.json")
+    place = folder / "config.json"
+    read_json(place)  # says better what is wrong with the file
+    try:
+        data, _ = PretrainedConfig.get_config_dict(str(folder), local_files_only=True)
+    except Exception as error:
+        raise CheckpointError(f"{place}: cannot be read ({_one_line(error)})") from None
+    quantised = data.get("quantization_config") or data.get("compression_config")
+    if quantised:
+        how = quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised
+        raise CheckpointError(
+            f"{place}: the weights are quantised ({how}), which is not read: load the model where that works, "
+            "dequantize() it and save it again"
+        )
     kind = str(data.get("model_type"))
-    architecture = str((data.get("architectures") or [""])[0])
+    named = data.get("architectures")
+    architecture = str(named[0]) if isinstance(named, list) and named else ""
     if kind not in CONFIG_MAPPING and architecture.endswith("SARM"):
         kind = architecture.removesuffix("SARM").lower()
     if kind not in CONFIG_MAPPING:
-        raise CheckpointError(f"{folder / 'config.json'}: model_type {kind!r} is not known to Transformers")
+        raise CheckpointError(f"{place}: model_type {kind!r} is not known to Transformers")
     data = {key: value for key, value in data.items() if key not in _NOT_FOLLOWED}
-    config = CONFIG_MAPPING[kind].from_dict(data)
+    try:
+        config = CONFIG_MAPPING[kind].from_dict(data)
+    except Exception as error:  # each class checks in its own way
+        raise CheckpointError(f"{place}: not a config of {kind} ({_one_line(error)})") from None
+    for key in ("num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings"):
+        value = getattr(config, key, None)
+        if value is not None and (type(value) is not int or value < 1):
+            raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
     files = TensorFiles(folder)
     for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
         if name in files:  # a [PAD] token may have been added after the config was written

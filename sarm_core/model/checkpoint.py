@@ -26,12 +26,14 @@ from transformers import PretrainedConfig
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import (
     FINAL_NORM,
+    OTHER_HEAD,
     backbone_config,
     bare_name,
     block_of,
     cut_backbone,
     load_tokenizer,
 )
+from sarm_core.model.other_folders import refuse_adapters, refuse_wrapped, without_config, without_shape
 from sarm_core.model.sae import SAE, Dense, SAEKind, TopK, kind_stated
 from sarm_core.model.sarm import SARM, cut_config
 from sarm_core.model.tensor_files import TensorFiles, read_json
@@ -136,11 +138,20 @@ class Checkpoint:
         model = SARM(cut_backbone(self.backbone, self.shape.layer, dtype), sae)
         if "score.weight" not in self.tensors:
             raise CheckpointError(f"{self.folder}: no score.weight; this is an SAE without a reward head")
+        for name in self.tensors.names():
+            if (name.startswith("score.") and name != "score.weight") or OTHER_HEAD.match(name):
+                raise CheckpointError(
+                    f"{self.folder}: a SARM has no place for {name}: its rewards are score.weight times z, no more"
+                )
         head = self.tensors.read("score.weight")
         if tuple(head.shape) != (1, self.shape.n_features):
             raise CheckpointError(
                 f"{self.folder}: score.weight has shape {list(head.shape)}, "
                 f"but the dictionary has {self.shape.n_features} features"
+            )
+        if not head.float().isfinite().all():
+            raise CheckpointError(
+                f"{self.folder}: score.weight holds infinity or NaN: no reward would be a number"
             )
         width = model.config.hidden_size
         if sae.width != width:
@@ -194,20 +205,19 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     if own.exists():
         return _open_own(str(source), folder, read_json(own))
     if not (folder / "config.json").exists():
-        raise CheckpointError(
-            f"{folder}: neither {CONFIG_NAME} nor config.json is there; this is not a SARM checkpoint"
-        )
+        refuse_adapters(folder)
+        raise without_config(folder, CONFIG_NAME)
     config = read_json(folder / "config.json")
     shape = Shape.from_config(config, str(folder / "config.json")) or Shape.from_name(folder.resolve().name)
     if shape is None and _HUB_ID.fullmatch(str(source)):
         shape = Shape.from_name(str(source).split("/")[1])
     if shape is None:
-        raise CheckpointError(
-            f"{folder}: its shape is not stated. Name the folder like ..._Latent65536_Layer16_K192_...-SARM-TopK-..., "
-            "or add sarm_param to config.json"
-        )
+        raise without_shape(folder, config, TensorFiles(folder).names())
+    refuse_adapters(folder)
+    tensors = TensorFiles(folder)
+    refuse_wrapped(folder, tensors.names())
     reading = _reading(config.get(READING, {}), folder / "config.json")
-    return Checkpoint(str(source), folder, "reference", shape, folder, TensorFiles(folder), **reading)
+    return Checkpoint(str(source), folder, "reference", shape, folder, tensors, **reading)
 
 
 def _reading(stated: Any, place: Path) -> dict[str, Any]:
@@ -278,6 +288,7 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
         where = folder / backbone
     else:
         where = find_folder(str(backbone))
+    refuse_adapters(where)
     scored = stated.get("scored_token", {})
     if not isinstance(scored, Mapping):
         raise CheckpointError(
@@ -319,7 +330,16 @@ def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -
         raise CheckpointError(
             f"{place}: no tensor {missing[0]}; this file holds no SAE of kind {shape.sae.kind!r}"
         )
-    loaded = {name: read(prefix + name).float() for name in axes}
+    unread = sorted(n for n in names if n.startswith(prefix) and n.removeprefix(prefix) not in axes)
+    if unread:
+        raise CheckpointError(f"{place}: an SAE of kind {shape.sae.kind!r} has no place for {unread[0]}")
+    loaded = {name: read(prefix + name) for name in axes}
+    whole = next((name for name, tensor in loaded.items() if not tensor.is_floating_point()), None)
+    if whole is not None:
+        raise CheckpointError(
+            f"{place}: {prefix}{whole} is stored as {loaded[whole].dtype}, not as floating point"
+        )
+    loaded = {name: tensor.float() for name, tensor in loaded.items()}
     first = next(name for name in axes if "d" in axes[name])
     d = loaded[first].shape[axes[first].index("d")] if loaded[first].ndim == len(axes[first]) else 0
     for name, wanted in shape.sae.shapes(d, shape.n_features).items():

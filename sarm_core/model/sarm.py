@@ -34,6 +34,10 @@ def cut_config(config: PretrainedConfig, layer: int) -> PretrainedConfig:
     Raises CheckpointError when the decoder has fewer blocks.
     """
     total = config.num_hidden_layers
+    if type(total) is not int:
+        raise CheckpointError(
+            f"num_hidden_layers is {total!r}: the backbone's config does not say how deep it is"
+        )
     if not 1 <= layer <= total:
         raise CheckpointError(f"the SAE reads block {layer}, but this backbone has {total} blocks")
     cut = copy.deepcopy(config)

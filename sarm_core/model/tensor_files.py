@@ -29,6 +29,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a clone without Git LFS left the pointer file where the weights belong."""
+    try:
+        with path.open("rb") as file:
+            return file.read(40).startswith(b"version https://git-lfs")
+    except OSError:
+        return False
+
+
 class TensorFiles:
     """All tensors of a folder's safetensors files, by name, read on demand."""
 
@@ -56,6 +65,10 @@ class TensorFiles:
                 with safe_open(file, "pt") as opened:
                     self.files.update(dict.fromkeys(opened.keys(), file))
             except (SafetensorError, OSError) as error:
+                if _is_lfs_pointer(file):
+                    raise CheckpointError(
+                        f"{file}: a Git LFS pointer, not the weights themselves: run `git lfs pull` in the clone"
+                    ) from None
                 raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from None
 
     def __contains__(self, name: str) -> bool:
@@ -75,6 +88,15 @@ class TensorFiles:
         with safe_open(self.files[name], "pt") as opened:
             part = opened.get_slice(name)
             return part[:0].dtype if part.get_shape() else opened.get_tensor(name).dtype
+
+    def dtypes(self) -> dict[str, str]:
+        """dtype of every tensor as the files' headers name it: "BF16", "F8_E4M3"."""
+        found: dict[str, str] = {}
+        for file in set(self.files.values()):
+            with safe_open(file, "pt") as opened:
+                mine = [name for name in self.files if self.files[name] == file]
+                found |= {name: opened.get_slice(name).get_dtype() for name in mine}
+        return found
 
     def read(self, name: str) -> Tensor:
         """One tensor, in its stored dtype."""

@@ -95,7 +95,7 @@ class Scorer:
             raise CheckpointError(f"max_length is {max_length}: at least the scored token must fit")
         self.checkpoint = checkpoint
         self.model = model
-        positions = int(getattr(model.config, "max_position_embeddings", DEFAULT_MAX_LENGTH))
+        positions = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
         self.max_length = min(max_length, positions) if max_length else checkpoint.limit()
         self.encoder = Encoder(model)
         tokenizer = checkpoint.tokenizer()

@@ -59,7 +59,7 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
     stated: dict[str, Any] = {
         "model_type": "sarm",
         "architectures": ["SARMForSequenceClassification"],
-        "backbone": {**inner.to_dict(), "model_type": inner.model_type},
+        "backbone": {**_as_json(inner), "model_type": inner.model_type},
         "n_features": shape.n_features,
         "k": words.k if words.topk else None,
         "scored_token_ids": _scored_ids(checkpoint),
@@ -72,6 +72,12 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
         if path.name not in ("config.json", "model.safetensors") and path.is_file():
             shutil.copyfile(path, folder / path.name)
     shutil.copyfile(CODE, folder / CODE.name)
+
+
+def _as_json(config: Any) -> dict[str, Any]:
+    """A config as JSON can hold it: infinity is written in Transformers' own way."""
+    found: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return found
 
 
 def _scored_ids(checkpoint: Checkpoint) -> list[int]:

@@ -1,0 +1,90 @@
+"""What a folder is that holds no SARM, or not the whole of one, in one line with what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sarm_core.errors import CheckpointError
+
+__all__ = ["ADAPTERS", "refuse_adapters", "refuse_wrapped", "without_config", "without_shape"]
+
+ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+_BARE_SAE = (
+    "cfg.json",
+    "sae_weights.safetensors",
+    "sae.safetensors",
+    "ae.pt",
+    "params.npz",
+    "hyperparams.json",
+)
+_WRAPPED = {
+    "module.": "DistributedDataParallel",
+    "_orig_mod.": "torch.compile",
+    "base_model.model.": "PEFT",
+}
+
+
+def refuse_adapters(folder: Path) -> None:
+    """Raises CheckpointError where an adapter lies in the folder: the weights beside it are not the whole model."""
+    found = next((name for name in ADAPTERS if (folder / name).exists()), None)
+    if found is None:
+        return
+    where = "beside the weights" if (folder / "config.json").exists() else "and no model"
+    raise CheckpointError(
+        f"{folder}: holds an adapter ({found}) {where}: merge it into its base model "
+        "(PEFT's merge_and_unload) and save that whole"
+    )
+
+
+def refuse_wrapped(folder: Path, names: Iterable[str]) -> None:
+    """Raises CheckpointError for tensor names that still carry the prefix of what the model was wrapped in."""
+    for name in names:
+        for prefix, wrapper in _WRAPPED.items():
+            if name.startswith(prefix):
+                raise CheckpointError(
+                    f"{folder}: tensor names start with {prefix!r}, as {wrapper} saves them ({name}): "
+                    "save the model that is wrapped"
+                )
+
+
+def without_config(folder: Path, own_config: str) -> CheckpointError:
+    """The error for a folder with neither this project's config nor a model's."""
+    inside = sorted(path.name for path in folder.glob("checkpoint-*") if path.is_dir())
+    if inside:
+        return CheckpointError(
+            f"{folder}: a trainer's folder; name a checkpoint inside it, {folder / inside[-1]} for example"
+        )
+    sae = next((name for name in _BARE_SAE if (folder / name).exists()), None)
+    if sae is not None or any(folder.glob("*.sae.pt")):
+        return CheckpointError(
+            f"{folder}: an SAE without model and reward head ({sae or '*.sae.pt'}); to score answers, a head has to be "
+            "trained on it (train-reward)"
+        )
+    return CheckpointError(
+        f"{folder}: neither {own_config} nor config.json is there; this is not a SARM checkpoint"
+    )
+
+
+def without_shape(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> CheckpointError:
+    """The error for a model's folder whose SAE is not stated; `names` are its tensors'."""
+    named = config.get("architectures")
+    architecture = (
+        str(named[0])[:80] if isinstance(named, list) and named else str(config.get("model_type"))[:80]
+    )
+    if config.get("model_type") == "sarm":
+        return CheckpointError(
+            f"{folder}: a SARM in the auto layout, which Transformers reads; give the checkpoint it was exported from, "
+            "or export that in the own layout"
+        )
+    if not any(name.startswith("sae.") for name in names):
+        what = "an ordinary reward model" if "Classification" in architecture else "a model"
+        return CheckpointError(
+            f"{folder}: {what} ({architecture}) without SAE, so there are no features to read; train-sae and "
+            "train-reward make a SARM on its blocks"
+        )
+    return CheckpointError(
+        f"{folder}: its shape is not stated. Name the folder like ..._Latent65536_Layer16_K192_...-SARM-TopK-..., "
+        "or add sarm_param to config.json"
+    )

@@ -1,0 +1,288 @@
+"""Checkpoints that are not what they seem: one line that says what they are, never another model's scores."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sarm_core import Steering, load_sarm
+from sarm_core.__main__ import main
+from sarm_core.errors import CheckpointError
+from sarm_core.model.backbone import backbone_config, cut_backbone
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.model.sae import TopK
+from sarm_core.ship.auto import export_auto
+from tests.sarm_core.tiny_models import backbone, own_checkpoint, reference_checkpoint
+
+CASES = Path(__file__).parents[4] / "shared" / "cases" / "checkpoints"
+ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return reference_checkpoint(tmp_path / "tiny")
+
+
+def refused(folder):
+    with pytest.raises(CheckpointError) as caught:
+        load_sarm(folder)
+    assert "\n" not in str(caught.value) and str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+def add(folder, **tensors):
+    """Tensors beside those that there are, "__" for a dot in their names."""
+    path = folder / "model.safetensors"
+    new = {name.replace("__", "."): tensor for name, tensor in tensors.items()}
+    save_file({**load_file(path), **new}, path, metadata={"format": "pt"})
+
+
+def state(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# -- nothing unread --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.0.self_attn.q_proj.lora_A.default.weight",
+        "model.layers.1.mlp.up_proj.weight_scale_inv",
+        "model.layers.1.mlp.up_proj.bias",
+        "model.embed_tokens_per_layer.weight",
+        "v_head.summary.weight",
+        "value_head.weight",
+        "score.bias",
+        "sae.threshold",
+        "sae.encoder.bias",
+    ],
+)
+def test_a_tensor_that_nothing_reads_is_named(folder, name):
+    add(folder, **{name: torch.ones(2)})
+    assert name in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "model.rotary_emb.inv_freq",
+        "model.layers.3.self_attn.q_proj.lora_A.default.weight",
+        "lm_head.weight",
+    ],
+)
+def test_buffers_heads_and_what_lies_behind_block_L_change_nothing(folder, name):
+    wanted = load_sarm(folder).score(ROWS).rewards
+    add(folder, **{name: torch.ones(4)})
+    np.testing.assert_array_equal(load_sarm(folder).score(ROWS).rewards, wanted)
+
+
+@pytest.mark.parametrize("name", ["v_head.summary.weight", "value_head.weight", "score.weight"])
+def test_the_head_of_another_trainer_does_not_keep_a_folder_from_being_a_backbone(tmp_path, name):
+    backbone("llama").save_pretrained(tmp_path)
+    add(tmp_path, **{name: torch.ones(2)})
+    assert cut_backbone(tmp_path, 2, torch.float32).config.num_hidden_layers == 2
+
+
+def test_an_unread_tensor_of_the_own_layout_is_named_too(tmp_path):
+    folder = own_checkpoint(tmp_path / "own", TopK(6))
+    blocks = folder / "backbone" / "model.safetensors"
+    save_file(
+        {**load_file(blocks), "layers.0.mlp.up_proj.lora_B.weight": torch.ones(2)},
+        blocks,
+        metadata={"format": "pt"},
+    )
+    assert "lora_B" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_head_that_is_no_number_is_refused(folder, value):
+    head = load_file(folder / "model.safetensors")["score.weight"]
+    head[0, 3] = value
+    add(folder, score__weight=head)
+    assert "score.weight holds infinity or NaN" in refused(folder)
+
+
+# -- quantised -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "(bitsandbytes)"),
+        ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "(fp8)"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, "(compressed-tensors)"),
+        ({"quantization_config": "awq"}, "(awq)"),
+    ],
+)
+def test_a_stated_quantisation_is_one_line_with_a_remedy(folder, stated, words):
+    state(folder, **stated)
+    line = refused(folder)
+    assert f"the weights are quantised {words}" in line and "dequantize()" in line
+    with pytest.raises(CheckpointError, match="quantised"):
+        open_checkpoint(folder).config()  # what an export asks, without loading
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8, torch.uint8])
+def test_weights_in_a_quantised_format_are_refused_whatever_the_config_says(folder, dtype):
+    name = "model.layers.1.mlp.up_proj.weight"
+    add(folder, **{name: torch.ones(40, 16).to(dtype)})
+    assert f"{name} is stored as" in refused(folder)
+
+
+def test_a_whole_number_sae_is_refused(folder):
+    add(folder, sae__latent_bias=torch.ones(64, dtype=torch.int32))
+    assert "sae.latent_bias is stored as torch.int32" in refused(folder)
+
+
+# -- adapters, wrappers, other things --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_beside_the_weights_is_refused(folder, name):
+    (folder / name).write_text("{}")
+    assert f"holds an adapter ({name}) beside the weights: merge it" in refused(folder)
+
+
+def test_an_adapter_alone_is_called_so(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "holds an adapter (adapter_config.json) and no model: merge it" in refused(tmp_path)
+
+
+def test_an_adapter_in_the_backbone_of_the_own_layout_is_refused(tmp_path):
+    folder = own_checkpoint(tmp_path / "own", TopK(6))
+    (folder / "backbone" / "adapter_config.json").write_text("{}")
+    assert "beside the weights" in refused(folder)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_names_that_carry_a_wrapper_s_prefix_say_which(folder, prefix):
+    path = folder / "model.safetensors"
+    save_file({prefix + n: t for n, t in load_file(path).items()}, path, metadata={"format": "pt"})
+    assert f"tensor names start with {prefix!r}" in refused(folder)
+
+
+def test_a_pointer_of_git_lfs_is_called_so(folder):
+    (folder / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 30000\n"
+    )
+    assert "a Git LFS pointer" in refused(folder) and "git lfs pull" in refused(folder)
+
+
+def test_an_ordinary_reward_model_is_called_so(folder):
+    config = json.loads((folder / "config.json").read_text())
+    del config["sarm_param"]
+    config["architectures"] = ["LlamaForSequenceClassification"]
+    (folder / "config.json").write_text(json.dumps(config))
+    path = folder / "model.safetensors"
+    whole = load_file(path)
+    save_file({n: t for n, t in whole.items() if not n.startswith("sae.")}, path, metadata={"format": "pt"})
+    assert "an ordinary reward model (LlamaForSequenceClassification) without SAE" in refused(folder)
+    save_file(whole, path, metadata={"format": "pt"})
+    assert "its shape is not stated" in refused(folder)
+
+
+def test_a_trainer_s_folder_names_a_checkpoint_inside(tmp_path):
+    (tmp_path / "checkpoint-500").mkdir()
+    assert f"name a checkpoint inside it, {tmp_path / 'checkpoint-500'}" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "ae.pt", "params.npz", "layer7.sae.pt"])
+def test_a_bare_sae_is_called_so(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    assert "an SAE without model and reward head" in refused(tmp_path)
+
+
+def test_the_auto_layout_says_who_reads_it(folder, tmp_path):
+    exported = export_auto(open_checkpoint(folder), Steering(), tmp_path / "auto")
+    assert "auto layout, which Transformers reads" in refused(exported)
+
+
+# -- configs ---------------------------------------------------------------------------------------------
+
+
+def test_infinity_as_transformers_writes_it_is_read_and_written_so(folder, tmp_path):
+    wanted = load_sarm(folder).score(ROWS).rewards
+    infinity = {"__float__": "Infinity"}
+    state(folder, time_step_limit=[0.0, infinity], norm_limit=infinity)
+    config = backbone_config(folder)
+    assert list(config.time_step_limit) == [0.0, math.inf] and config.norm_limit == math.inf
+    np.testing.assert_array_equal(load_sarm(folder).score(ROWS).rewards, wanted)
+    exported = export_auto(open_checkpoint(folder), Steering(), tmp_path / "auto")
+
+    def never(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    stated = json.loads((exported / "config.json").read_text(), parse_constant=never)
+    assert stated["backbone"]["norm_limit"] == infinity
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 0, 2.5, [1], {}, True])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "num_hidden_layers",
+        "hidden_size",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "intermediate_size",
+        "vocab_size",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "rope_parameters",
+        "hidden_act",
+        "layer_types",
+        "architectures",
+        "model_type",
+    ],
+)
+def test_a_wrong_kind_of_value_in_a_config_is_read_or_one_line(folder, key, value):
+    state(folder, **{key: value})
+    try:
+        rewards = load_sarm(folder).score(ROWS).rewards
+    except CheckpointError as error:
+        assert "\n" not in str(error) and str(folder) in str(error)
+    else:
+        assert np.isfinite(rewards).all()
+
+
+# -- the cases as people have them -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unread_lora_inside", "has no place for model.layers.0.self_attn.q_proj.lora_A.default.weight"),
+        ("unread_fp8_scales", "is stored as F8_E4M3"),
+        ("unread_adapter_beside", "holds an adapter (adapter_config.json) beside the weights"),
+        ("quant_bitsandbytes", "the weights are quantised (bitsandbytes)"),
+        ("quant_fp8", "the weights are quantised (fp8)"),
+        ("ordinary_reward_model", "an ordinary reward model (LlamaForSequenceClassification)"),
+        ("git_lfs_pointer", "a Git LFS pointer"),
+    ],
+)
+def test_the_kept_cases_are_one_line_and_exit_code_2(case, words, tmp_path, capsys):
+    if not (CASES / case).is_dir():
+        pytest.skip("the cases (../shared/cases beside the project) are not on this machine")
+    folder = shutil.copytree(CASES / case, tmp_path / case)
+    (tmp_path / "in.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    out = tmp_path / "out.jsonl"
+    assert main(["score", str(tmp_path / "in.jsonl"), "--model", str(folder), "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line and not out.exists()
+
+
+def test_the_kept_plain_checkpoint_is_read(tmp_path):
+    if not (CASES / "plain").is_dir():
+        pytest.skip("the cases (../shared/cases beside the project) are not on this machine")
+    rows = [{"prompt": "Is it safe?", "response": text} for text in ("Yes.", "No.")]
+    rewards = load_sarm(CASES / "plain").score(rows).rewards
+    assert np.isfinite(rewards).all() and rewards[0] != rewards[1]
