@@ -27,6 +27,7 @@ KINDS = {
 ADDED = {
     "tests/sarm_core/prove/test_benchmarks.py": "one-of-three",
     "tests/sarm_core/model/test_sae_kinds.py": "floor",
+    "tests/sarm_core/text/test_shapes.py": "ask-reply",
     "tests/feature_db/exchange/test_formats.py": "tab-lines",
     "tests/sarm_core/cli/test_commands.py": "(has_help and count)",
     "tests/app/test_pages.py": "dictionary",
