@@ -23,11 +23,11 @@ from tests.sarm_core.tiny_models import chatml, own_checkpoint
 
 @register
 @dataclass(frozen=True)
-class Floor(SAEKind):
+class Toy(SAEKind):
     """z = a where |a| > floor."""
 
     floor: float
-    kind: ClassVar[str] = "floor"
+    kind: ClassVar[str] = "toy"
 
     def activate(self, sae: SAE, a: Tensor) -> Rows:
         return Rows.where(a.abs() > self.floor, a)
@@ -39,7 +39,7 @@ class Floor(SAEKind):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return own_checkpoint(tmp_path_factory.mktemp("toy") / "own", Floor(0.75), tokenizer=chatml())
+    return own_checkpoint(tmp_path_factory.mktemp("toy") / "own", Toy(0.75), tokenizer=chatml())
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_it_exports_with_a_steering_and_is_refused_where_it_cannot_be_said(
     export = ["export", "--model", str(folder), "--steering", str(steering)]
     assert main([*export, "--out", str(tmp_path / "out")]) == 0
     again = load_sarm(tmp_path / "out")
-    assert again.checkpoint.shape.sae == Floor(0.75)
+    assert again.checkpoint.shape.sae == Toy(0.75)
     head = scorer.head.astype(np.float64)
     head[feature] *= -3.0
     np.testing.assert_allclose(again.score(ROWS).rewards, matrix.csr.toarray() @ head, atol=1e-4)
@@ -105,7 +105,7 @@ def test_it_exports_with_a_steering_and_is_refused_where_it_cannot_be_said(
         capsys.readouterr()
         assert main([*export, "--layout", layout, "--out", str(tmp_path / layout)]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
-        assert f"the {layout} layout has no word for an SAE of kind 'floor'" in line
+        assert f"the {layout} layout has no word for an SAE of kind 'toy'" in line
         assert not (tmp_path / layout).exists()
 
 
