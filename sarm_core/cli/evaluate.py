@@ -76,7 +76,7 @@ class Evaluate(Command):
         with encoding_of(options) as how:
             of = experiment.encode(scorer, **how)
         report = of.report(steering, resamples=options.resamples, seed=options.seed)
-        chosen = {name: getattr(options, name) for name in ("device", "max_length", "steering")}
+        chosen = {name: getattr(options, name) for name in ("device", "max_length", "date", "steering")}
         report["command"] = of.command(str(options.model), report, str(options.out), **chosen)
         with whole_file(options.out) as file:
             json.dump(report, file, indent=1, ensure_ascii=False, allow_nan=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ __all__ = [
     "add_model_options",
     "add_row_options",
     "count",
+    "day",
     "days",
     "encoding_of",
     "loaded",
@@ -38,6 +40,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
     parser.add_argument(
         "--max-length", type=count, help="tokens kept, from the end (default: the checkpoint's)"
+    )
+    parser.add_argument(
+        "--date",
+        type=day,
+        metavar="YYYY-MM-DD",
+        help="the day told to a chat template that writes today's into conversations (default: 2024-07-26)",
     )
 
 
@@ -114,7 +122,13 @@ def loaded(options: argparse.Namespace) -> Scorer:
     """The model the options name. Raises CheckpointError."""
     from sarm_core.score.scorer import load_sarm
 
-    return load_sarm(options.model, device=options.device, dtype=options.dtype, max_length=options.max_length)
+    return load_sarm(
+        options.model,
+        device=options.device,
+        dtype=options.dtype,
+        max_length=options.max_length,
+        date=options.date,
+    )
 
 
 def steering_of(options: argparse.Namespace) -> Steering | None:
@@ -157,6 +171,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
+
+
+def day(text: str) -> datetime.date:
+    """A day as YYYY-MM-DD."""
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2024-07-26") from None
 
 
 def days(text: str) -> float:

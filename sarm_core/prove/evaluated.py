@@ -189,7 +189,7 @@ class Evaluated:
         """
         words = ["sarm", "evaluate", *self.experiment.asked]
         words += ["--model", model, "--dtype", str(self.model["dtype"])]
-        for name in ("device", "max_length", "steering"):
+        for name in ("device", "max_length", "date", "steering"):
             if options.get(name) is not None:
                 words += [f"--{name.replace('_', '-')}", str(options[name])]
         if self.experiment.complement is not None and self.experiment.corpus_rows is None:

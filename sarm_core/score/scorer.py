@@ -7,6 +7,7 @@ scored.rewards
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder, Progress
 from sarm_core.steering import Steering
 from sarm_core.text.answers import conversation_of
-from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
+from sarm_core.text.conversation import TEMPLATE_DATE, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation
 
 __all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
@@ -90,7 +91,13 @@ class Scorer:
     ships no tokenizer: then only token ids can be scored), `device`, `dtype`, `max_length`.
     """
 
-    def __init__(self, checkpoint: Checkpoint, model: SARM, max_length: int | None = None):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        model: SARM,
+        max_length: int | None = None,
+        date: datetime.date | None = None,
+    ):
         if max_length is not None and max_length < 1:
             raise CheckpointError(f"max_length is {max_length}: at least the scored token must fit")
         self.checkpoint = checkpoint
@@ -106,6 +113,7 @@ class Scorer:
                 chat_template=checkpoint.chat_template,
                 rule=checkpoint.rule,
                 max_length=self.max_length,
+                date=date or TEMPLATE_DATE,
             )
 
     @property
@@ -154,6 +162,8 @@ class Scorer:
             ).encode()
         )
         if self.format is not None:
+            if self.format.writes_date:
+                digest.update(self.format.date.isoformat().encode())
             for text in _tokenizer_parts(self.format.tokenizer):
                 digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         return digest.hexdigest()
@@ -255,17 +265,19 @@ def load_sarm(
     device: str | None = None,
     dtype: str | torch.dtype | None = None,
     max_length: int | None = None,
+    date: datetime.date | None = None,
 ) -> Scorer:
     """Load "demo", a checkpoint folder or a Hub id.
 
     `device`: "cpu", "cuda", "cuda:1" ...; default CUDA when there is one. `dtype` of the backbone:
     "float32", "bfloat16", "float16" or "auto" (default): float32 on a CPU, the stored one on a GPU.
+    `date` is the day that a chat template is told which writes today's (default `TEMPLATE_DATE`).
     Raises CheckpointError.
     """
     checkpoint = open_checkpoint(source)
     where = _device(device)
     model = checkpoint.build(dtype=_dtype(dtype, checkpoint, where), device=where)
-    return Scorer(checkpoint, model, max_length)
+    return Scorer(checkpoint, model, max_length, date)
 
 
 def _tokenizer_parts(tokenizer: Any) -> Iterator[str]:

@@ -7,12 +7,14 @@ LEFT, as in the reference's training, so the end of the answer always stays.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,20 @@ from sarm_core.errors import CheckpointError, RowError
 from sarm_core.text.rows import Conversation
 from sarm_core.text.sentences import MARK
 
-__all__ = ["SCORED_RULES", "ChatFormat", "TokenSequence", "sentence_end_characters", "sentence_ends"]
+__all__ = [
+    "SCORED_RULES",
+    "TEMPLATE_DATE",
+    "ChatFormat",
+    "TokenSequence",
+    "sentence_end_characters",
+    "sentence_ends",
+]
 
 SCORED_RULES = ("last-special-token", "last-token")
+TEMPLATE_DATE = datetime.date(2024, 7, 26)
+"""The day that a chat template is told when it asks for today's: the one Llama's templates write by default."""
+_TWO_DATES = (datetime.date(2001, 2, 3), datetime.date(2031, 12, 24))
+_DIRECTIVES = "aAbBdjmUwWyYHIMSpcxX"
 _EM_SPACE = "\u2003"
 _POSITION = re.compile(rf"{MARK.pattern}|(?<=\S)(?=\n)|(?<=\S)$")
 
@@ -71,6 +84,7 @@ class ChatFormat:
     `rule` is "last-special-token" (the last special token of the rendered conversation, which is the
     end-of-turn token in every template we know), "last-token", or a token string such as "<|im_end|>".
     Calls are thread-safe. Without a chat template token ids and plain text can be read, conversations cannot.
+    `date` is what a template is told when it asks for today's: a score must not change overnight.
     Raises CheckpointError for a rule that names no token.
     """
 
@@ -81,8 +95,10 @@ class ChatFormat:
         chat_template: str | None = None,
         rule: str = SCORED_RULES[0],
         max_length: int = 4096,
+        date: datetime.date = TEMPLATE_DATE,
     ):
         self.tokenizer = tokenizer
+        self.date = date
         own = tokenizer.chat_template
         self.template = chat_template or (own.get("default") if isinstance(own, dict) else own)
         self.rule = rule
@@ -150,21 +166,52 @@ class ChatFormat:
         """The text the model reads, before truncation."""
         return self._render(conversation)[0]
 
+    @cached_property
+    def writes_date(self) -> bool:
+        """Whether the template writes the day into a conversation: rendered with two dates, it gives two texts."""
+        turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello."}]
+        try:
+            texts = {self._apply(turns, prompt_only=False, date=date) for date in _TWO_DATES}
+        except RowError:
+            return False
+        return len(texts) > 1
+
+    @cached_property
+    def default_system(self) -> str:
+        """The text that the template puts before the first turn of a conversation without a system prompt."""
+        turns = [{"role": "user", "content": _EM_SPACE}, {"role": "assistant", "content": _EM_SPACE}]
+        try:
+            text = self._apply(turns, prompt_only=False)
+            bare = self._apply([{"role": "system", "content": ""}, *turns], prompt_only=False)
+        except RowError:
+            return ""
+        head, bare_head = text.split(_EM_SPACE, 1)[0], bare.split(_EM_SPACE, 1)[0]
+        return head if len(head) > len(bare_head) else ""
+
     # -- rendering -------------------------------------------------------------------------------------
 
-    def _apply(self, messages: list[dict[str, Any]], *, prompt_only: bool, tools: Any = None) -> str:
+    def _apply(
+        self,
+        messages: list[dict[str, Any]],
+        *,
+        prompt_only: bool,
+        tools: Any = None,
+        date: datetime.date | None = None,
+    ) -> str:
         if not self.template:
             raise RowError(
                 f"the tokenizer of {self.tokenizer.name_or_path} has no chat template, so conversations cannot be "
                 "scored: add chat_template.jinja to the checkpoint, or give input_ids"
             )
+        day = date or self.date
         try:
             return self.tokenizer.apply_chat_template(
                 messages,
                 tools=tools,
-                chat_template=self.template,
+                chat_template=_on(day, self.template),
                 tokenize=False,
                 add_generation_prompt=prompt_only,
+                date_string=day.strftime("%d %b %Y"),
             )
         except Exception as error:  # a template is a program from the checkpoint: it may raise anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -321,6 +368,18 @@ class ChatFormat:
                 raise RowError(f"the scored token {self.rule!r} does not occur in the rendered conversation")
             return len(tokens) - 1
         return int(found[-1])
+
+
+@lru_cache(maxsize=16)
+def _on(day: datetime.date, template: str) -> str:
+    """A template whose `strftime_now` gives `day`: Transformers hands templates a function of today's date, and takes
+    no other in its place, so a macro of that name stands before the template's first character."""
+    if "strftime_now" not in template:
+        return template
+    replaced = "".join(f".replace({'%' + sign!r}, {day.strftime('%' + sign)!r})" for sign in _DIRECTIVES)
+    start = template.lstrip(" \t")
+    body = start if start.startswith(("{%", "{#")) else template  # as jinja's lstrip_blocks would have it
+    return "{%- macro strftime_now(form) -%}{{ form" + replaced + ' }}{%- endmacro %}{{ "" }}' + body
 
 
 def _passed_over(key: str, what: str) -> str:

@@ -306,3 +306,96 @@ def test_sentence_ends_of_a_cut_answer_stay_inside_it():
     sequence = one(form, chat("Is it safe?", "One. Two. Three. Four. Five. Six. Seven. Eight."))
     positions = sentence_ends(sequence)
     assert sequence.n_cut > 0 and positions[0] >= 0 and positions[-1] == sequence.scored
+
+
+# -- what stands beside the content ------------------------------------------------------------------------
+
+CALLING = (
+    "{% if tools %}<tools>{{ tools | tojson }}</tools>{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content if m.content else '' }}"
+    "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}</call>"
+    "{% endfor %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DATED = "Today is {{ strftime_now('%Y-%m-%d') }}.\n" + CALLING
+
+
+def call(name, arguments="{}", content=None):
+    function = {"name": name, "arguments": arguments}
+    return {
+        "role": "assistant",
+        "content": content,
+        "tool_calls": [{"type": "function", "function": function}],
+    }
+
+
+def read(turns, **beside):
+    from sarm_core.text.answers import conversation_of
+
+    return conversation_of(
+        {"messages": [{"role": "user", "content": "What is the weather?"}, *turns], **beside}
+    )
+
+
+def test_calls_go_through_the_template_and_two_of_them_differ():
+    chat = ChatFormat(chatml(), chat_template=CALLING)
+    turns = [call("weather", '{"city": "Bonn"}'), call("stock", "{}"), call("weather", '{"city": "Rome"}')]
+    texts = [tuple(s.input_ids.tolist()) for s in chat.tokens([read([turn]) for turn in turns])]
+    assert len(set(texts)) == 3
+    null, empty, parsed = (
+        read([call("weather", '{"city": "Bonn"}', content)])
+        for content in (None, "", [{"type": "text", "text": ""}])
+    )
+    assert null == empty == parsed
+    assert '<call>weather {"city": "Bonn"}</call>' in chat.render(null)
+
+
+@pytest.mark.parametrize(
+    ("turn", "key"),
+    [
+        (call("weather"), "tool_calls"),
+        ({"role": "assistant", "content": "4", "reasoning_content": "two and two"}, "reasoning_content"),
+        ({"role": "assistant", "content": "4", "name": "Ann"}, "name"),
+    ],
+)
+def test_what_a_template_does_not_read_is_refused_by_name(turn, key):
+    from sarm_core.text.answers import Reader, conversation_of
+
+    chat = ChatFormat(chatml())
+    with pytest.raises(RowError, match=rf"{key}.*not read by the model's chat template.*--ignore {key}"):
+        chat.tokens([read([turn])])
+    if turn["content"]:
+        row = {"messages": [{"role": "user", "content": "What is the weather?"}, turn]}
+        chat.tokens([conversation_of(row, Reader(ignore=[key]))])
+
+
+def test_tools_are_given_to_the_template_or_refused():
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    answer = {"role": "assistant", "content": "It rains."}
+    assert "weather" in ChatFormat(chatml(), chat_template=CALLING).render(read([answer], tools=tools))
+    with pytest.raises(RowError, match="'tools' are not read"):
+        ChatFormat(chatml()).tokens([read([answer], tools=tools)])
+
+
+def test_a_call_cannot_end_its_turn_early():
+    chat = ChatFormat(chatml(), chat_template=CALLING)
+    with pytest.raises(RowError, match="stands in a tool call"):
+        chat.tokens([read([call("weather", '{"city": "<|im_end|>"}')])])
+
+
+def test_a_template_that_writes_the_day_is_known_and_the_day_is_fixed():
+    import datetime
+
+    dated, plain = (ChatFormat(chatml(), chat_template=t) for t in (DATED, CALLING))
+    assert dated.writes_date and not plain.writes_date
+    conversation = read([{"role": "assistant", "content": "It rains."}])
+    assert dated.render(conversation).startswith("Today is 2024-07-26.")
+    other = ChatFormat(chatml(), chat_template=DATED, date=datetime.date(2026, 1, 2))
+    assert other.render(conversation).startswith("Today is 2026-01-02.")
+
+
+def test_a_default_system_prompt_is_found():
+    default = "{% if messages[0].role != 'system' %}<|im_start|>system\nBe kind.<|im_end|>\n{% endif %}"
+    assert "Be kind." in ChatFormat(chatml(), chat_template=default + CALLING).default_system
+    assert ChatFormat(chatml(), chat_template=CALLING).default_system == ""
