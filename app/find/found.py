@@ -14,6 +14,7 @@ import streamlit as st
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
+from app.session.feature_title import marked_name
 from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
@@ -146,7 +147,7 @@ def listed(
     table = table.iloc[np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")].reset_index(drop=True)
     table = table.copy()
     ids = table["feature"].tolist()
-    table.insert(1, "label", [notes[i].name if i in notes else "" for i in ids])
+    table.insert(1, "label", [marked_name(notes.get(i)) for i in ids])
     table["density"] = [notes[i].density if i in notes else None for i in ids]
     table["flags"] = [
         ", ".join(

@@ -281,5 +281,6 @@ def _curve(of: Evaluated, steering: Steering) -> None:
         return
     st.plotly_chart(curve_chart(drawn, wanted), key="eval_curve_chart", config={"displaylogo": False})
     st.caption(
-        "Strength t replaces every multiplier m by 1 + t (m − 1). Each point is exact; choose none by luck."
+        "Strength t replaces every multiplier m by 1 + t (m − 1). Each point is exact. One that stands "
+        "out may do so by chance: try it on other answers."
     )

@@ -7,6 +7,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.find.found import find_in_corpus, listed
+from app.session.engine import FeatureNote
 from sarm_core.demo.corpus import answers as corpus_answers
 from sarm_core.find.corpus import axis_sides
 
@@ -47,6 +48,9 @@ def test_filters_hide_what_they_say(engine):
     every = listed(found, {}, hide_few=False, only_opposing=False, sort="s")
     assert len(every) == len(found.contrast.table)
     assert every["s"].abs().is_monotonic_decreasing
+    notes = {int(every["feature"].iloc[0]): FeatureNote("a guess", True)}
+    named = listed(found, notes, hide_few=False, only_opposing=False, sort="s")
+    assert named["label"].iloc[0] == "a guess (suggested)"
     opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")
     assert (opposing["s"] * opposing["w"] < 0).all() and not opposing["few"].any()
     assert opposing["flags"].str.contains("w opposes s").all()
