@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
+from app.draw.files import UPLOADS
 from app.draw.plain_text import cut, plain
 from app.draw.popovers import close_popover, popover
 from app.session import session
-from app.session.comparison import Comparison, corpus, from_corpus, from_paste, from_texts, from_upload
+from app.session.comparison import (
+    Comparison,
+    columns_of,
+    corpus,
+    from_corpus,
+    from_paste,
+    from_texts,
+    from_upload,
+)
 from app.session.engine import Engine
 from sarm_core.errors import SteeringError
 from sarm_core.steering import Steering
+from sarm_core.text.answers import Reader
 
 __all__ = ["input_row"]
+
+_PARTS = {
+    "prompt": "Prompt",
+    "response": "Answer",
+    "chosen": "Better answer",
+    "rejected": "Worse answer",
+    "system": "System prompt",
+}
+"""What a person can say that a column is, with its title."""
 
 
 def input_row(current: Engine) -> Any:
@@ -90,31 +110,51 @@ def _upload() -> None:
         st.session_state.pop("upload_error", None)
         if file is None:
             return
+        take(file.name, file.getvalue())
+
+    def take(name: str, data: bytes, reader: Reader | None = None) -> None:
+        st.session_state.pop("upload_unknown", None)
+        reader = reader or Reader()
         try:
-            found = from_upload(file.getvalue(), file.name)
+            found = from_upload(data, name, reader)
         except session.Errors as error:
+            steering = _is_steering(data)
             st.session_state["upload_error"] = (
-                f"{file.name}: holds a steering, no answers; its place is “Load” in the steering panel"
-                if _is_steering(file.getvalue())
+                f"{name}: holds a steering, no answers; its place is “Load” in the steering panel"
+                if steering
                 else str(error)
             )
+            if not steering and (columns := columns_of(data, name)):
+                st.session_state["upload_unknown"] = (name, data, columns)
             return
+        st.session_state.pop("upload_error", None)
         st.session_state["upload_found"] = found
+        st.session_state["upload_said"] = " ".join(f"{line}." for line in reader.said())
         st.session_state["uploads"] += 1
         session.set_comparison(found[0])
         if len(found) == 1:
             close_popover("upload")
+
+    def assign() -> None:
+        name, data, columns = st.session_state["upload_unknown"]
+        chosen = {part: st.session_state.get(f"upload_as_{part}") for part in _PARTS}
+        mapping = {part: column for part, column in chosen.items() if column}
+        take(name, data, Reader(mapping=mapping, ignore=set(columns) - set(mapping.values())))
 
     def show(number: int) -> None:
         session.set_comparison(found[number])
         close_popover("upload")
 
     st.caption(
-        "JSONL, up to 20 MB. Rows of `prompt` + `response`, `messages`, `prompt` + `chosen` + `rejected`, "
-        "or `prompt` + `answers`. Rows with one prompt are compared with each other."
+        "JSONL, CSV, Parquet or Arrow, up to 20 MB. Rows of `prompt` + `response`, `messages`, `prompt` + `chosen` + "
+        "`rejected`, `prompt` + `answers` or of a public data set. Rows with one prompt are compared with each other."
     )
-    st.file_uploader("File", type=["jsonl", "json"], key=key, label_visibility="collapsed", on_change=read)
+    st.file_uploader("File", type=list(UPLOADS), key=key, label_visibility="collapsed", on_change=read)
     _show_error("upload_error")
+    if "upload_unknown" in st.session_state:
+        _columns(st.session_state["upload_unknown"][2], assign)
+    if st.session_state.get("upload_said"):
+        st.caption(plain(st.session_state["upload_said"]))
     found: list[Comparison] = st.session_state.get("upload_found", [])
     if len(found) > 1:
         picked = st.selectbox(
@@ -124,6 +164,22 @@ def _upload() -> None:
             key=f"upload_pick_{st.session_state['uploads']}",
         )
         st.button("Compare these answers", on_click=show, args=(picked,), key="upload_show", type="primary")
+
+
+def _columns(columns: dict[str, str], assign: Callable[[], None]) -> None:
+    """What the columns of a file hold first, and which of them are prompt and answers."""
+    with st.form("upload_columns", border=False):
+        st.caption("Say what the columns are; those that are not chosen are not used.")
+        for part, title in _PARTS.items():
+            st.selectbox(
+                title,
+                list(columns),
+                index=None,
+                format_func=lambda name: f"{name}: {cut(columns[name], 60)}",
+                placeholder="none",
+                key=f"upload_as_{part}",
+            )
+        st.form_submit_button("Read with these columns", on_click=assign)
 
 
 def _is_steering(data: bytes) -> bool:

@@ -11,9 +11,14 @@ import pandas as pd
 
 from feature_db.exchange.foreign import csv_cell
 from sarm_core.errors import RowError, SarmError
+from sarm_core.text.row_files import COMPRESSED_ENDINGS, ROW_ENDINGS, ending_of
 from sarm_core.text.text_files import TEXT_ENDINGS
 
-__all__ = ["as_csv", "uploaded"]
+__all__ = ["UPLOADS", "as_csv", "uploaded"]
+
+
+UPLOADS = tuple(ending.removeprefix(".") for ending in (*ROW_ENDINGS, *COMPRESSED_ENDINGS))
+"""What a browser lets a person choose where rows are asked for; the first bytes of a file decide."""
 
 
 @contextmanager
@@ -26,7 +31,7 @@ def uploaded(*files: tuple[str, bytes]) -> Iterator[list[Path]]:
         paths: list[Path] = []
         names: dict[str, str] = {}
         for number, (name, data) in enumerate(files):
-            ending = next((e for e in (".parquet", *TEXT_ENDINGS) if name.lower().endswith(e)), ".jsonl")
+            ending = next((e for e in TEXT_ENDINGS if name.lower().endswith(e)), ending_of(name))
             # RM-Bench takes a missing domain from the file's name: pass on the harmless letters of it.
             stem = "".join(c for c in PurePath(name).stem if c.isalnum() or c in "-_")[:60]
             path = Path(folder) / f"{number}-{stem}{ending}"

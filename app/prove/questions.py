@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
 from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
 from app.session import session
@@ -70,7 +71,7 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
     st.caption(f"{hint} JSONL, JSON or Parquet; several files make one benchmark.")
     files = st.file_uploader(
         "Files",
-        type=["jsonl", "json", "parquet"],
+        type=list(UPLOADS),
         accept_multiple_files=True,
         key="eval_files",
         label_visibility="collapsed",
@@ -79,7 +80,7 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
     if beside == COMPLEMENTS[2]:
         other = st.file_uploader(
             "Complement: rows of answers, or of chosen and rejected",
-            type=["jsonl", "json", "parquet"],
+            type=list(UPLOADS),
             key="eval_complement_file",
         )
     lacking = not files or (beside == COMPLEMENTS[2] and other is None)

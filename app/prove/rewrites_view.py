@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.draw.files import as_csv
+from app.draw.files import UPLOADS, as_csv
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions
@@ -85,7 +85,7 @@ def _form(engine: Engine, working: DeltaGenerator) -> None:
     if source == "My pairs":
         file = st.file_uploader(
             "Rows of `prompt` + `chosen` + `rejected` (JSONL, JSON or Parquet)",
-            type=["jsonl", "json", "parquet"],
+            type=list(UPLOADS),
             key="rewrite_file",
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):

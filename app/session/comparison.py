@@ -10,19 +10,21 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sarm_core.demo import CORPUS
 from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
-from sarm_core.text.row_files import read_rows
+from sarm_core.text.row_files import ending_of, read_rows
 from sarm_core.text.rows import ROLES, Conversation, Message
 
 __all__ = [
     "MAX_ANSWERS",
     "Answer",
     "Comparison",
+    "columns_of",
     "corpus",
     "from_corpus",
     "from_json",
@@ -208,7 +210,7 @@ def from_upload(data: bytes, name: str, reader: Reader | None = None) -> list[Co
     """
     reader = reader or Reader()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "upload.jsonl"
+        path = Path(folder) / f"upload{ending_of(name)}"
         path.write_bytes(data)
         found: dict[tuple[tuple[Message, ...], str], dict[tuple[str, str], str]] = {}
         given: Counter[tuple[tuple[Message, ...], str]] = Counter()
@@ -234,6 +236,24 @@ def from_upload(data: bytes, name: str, reader: Reader | None = None) -> list[Co
         )
         for (prompt, tools), answers in found.items()
     ]
+
+
+def columns_of(data: bytes, name: str) -> dict[str, str]:
+    """The columns of an uploaded file with what stands in them first, as text; {} where it cannot be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"upload{ending_of(name)}"
+        path.write_bytes(data)
+        found: dict[str, str] = {}
+        try:
+            for _, row in islice(read_rows(path, lambda _error: None), 20):
+                for key, value in row.items():
+                    if value not in (None, "") and not found.get(key):
+                        found[key] = (
+                            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                        )
+        except RowError:
+            return {}
+    return found
 
 
 def _answers_of(

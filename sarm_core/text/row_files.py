@@ -34,7 +34,16 @@ try:
 except ImportError:  # the engine reads without it, more slowly
     orjson = None  # type: ignore[assignment]
 
-__all__ = ["MAX_ROW_BYTES", "OnError", "count_rows", "read_rows", "strict_json"]
+__all__ = [
+    "COMPRESSED_ENDINGS",
+    "MAX_ROW_BYTES",
+    "ROW_ENDINGS",
+    "OnError",
+    "count_rows",
+    "ending_of",
+    "read_rows",
+    "strict_json",
+]
 
 MAX_ROW_BYTES = 10_000_000
 _BLOCK = 1 << 20
@@ -48,6 +57,9 @@ _BLANK = b" \t\r\n"
 _CSV_NAMES = (".csv", ".tsv")
 _JSON_NAMES = (".jsonl", ".json", ".ndjson")
 _COMPRESSED_NAMES = (".gz", ".zst", ".bz2", ".xz")
+ROW_ENDINGS = (*_JSON_NAMES, *_CSV_NAMES, ".parquet", ".pq", ".arrow", ".feather")
+"""Of files of rows, each also followed by one of `COMPRESSED_ENDINGS`"""
+COMPRESSED_ENDINGS = _COMPRESSED_NAMES
 OnError = Callable[[RowError], None]
 NumberedRow = tuple[int, dict[str, Any] | RowError]
 
@@ -87,6 +99,14 @@ def read_rows(
     except damaged as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0][:200] or type(error).__name__
         raise RowError(f"cannot be read ({reason})", source=path) from None
+
+
+def ending_of(name: str) -> str:
+    """The ending by which a file's name says what it holds; "" where it says nothing."""
+    name = name.lower()
+    packed = next((ending for ending in COMPRESSED_ENDINGS if name.endswith(ending)), "")
+    held = next((ending for ending in ROW_ENDINGS if name.removesuffix(packed).endswith(ending)), "")
+    return held + packed
 
 
 def count_rows(path: str | Path) -> int:

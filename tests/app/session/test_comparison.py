@@ -14,6 +14,7 @@ from app.session.comparison import (
     MAX_ANSWERS,
     Answer,
     Comparison,
+    columns_of,
     corpus,
     from_corpus,
     from_json,
@@ -24,6 +25,7 @@ from app.session.comparison import (
 )
 from app.session.session import FIRST_EXAMPLE
 from sarm_core.errors import RowError, SarmError
+from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Message
 
 HOSTILE = "<img src=x onerror=alert(1)> $\\frac{1}{2}$ [a](javascript:alert(2)) ![](http://x/y) **b**"
@@ -222,3 +224,27 @@ def test_empty_and_repeated_answers_are_counted_as_the_letters_of_the_others_mov
     rows = [{"prompt": "p", "response": r} for r in ("a", "b", "a")]
     twice, other = from_upload(lines(*rows, {"prompt": "o", "response": "a"}), "f.jsonl")
     assert twice.left_out_words.startswith("1 repeated answer was left out") and other.left_out_words == ""
+
+
+def test_a_file_that_no_shape_knows_is_read_with_the_columns_a_person_names() -> None:
+    data = b"frage,gut,schlecht,nr\nIs it safe?,Yes.,No.,1\n"
+    with pytest.raises(RowError, match="nothing to score"):
+        from_upload(data, "in.csv")
+    assert columns_of(data, "in.csv") == {"frage": "Is it safe?", "gut": "Yes.", "schlecht": "No.", "nr": "1"}
+    reader = Reader(mapping={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}, ignore=["nr"])
+    (made,) = from_upload(data, "in.csv", reader)
+    assert (made.question, texts(made)) == ("Is it safe?", ["Yes.", "No."])
+
+
+def test_a_call_is_kept_through_a_link() -> None:
+    call = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}],
+    }
+    (made,) = from_upload(
+        lines({"messages": [{"role": "user", "content": "q"}, call], "tools": [{"name": "f"}]}), "f"
+    )
+    (conversation,) = made.conversations()
+    assert '"name": "f"' in conversation.messages[-1].extra and conversation.tools
+    assert from_json(json.loads(json.dumps(made.to_json()))) == made
