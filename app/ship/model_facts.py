@@ -34,6 +34,9 @@ def facts(engine: Engine) -> None:
         "SAE and head compute in": "float32",
         "Longest input": f"{scorer.max_length:,} tokens, cut on the left",
         "Scored token": checkpoint.rule,
+        "Answers to one prompt": "share the work on it"
+        if scorer.encoder.can_share
+        else "each read it anew: this backbone's layers keep more than keys and values",
         "Reads text": "yes"
         if scorer.format
         else "no: the checkpoint ships no tokenizer, only token ids score",

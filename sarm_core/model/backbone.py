@@ -42,6 +42,17 @@ OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
 """Heads that trainers put on a model under names of their own: "v_head.", "value_head.", "classifier."."""
 _PLAIN = ("F64", "F32", "F16", "BF16")
 _PREFIX = re.compile(r"^(model|transformer)\.")
+_NOT_READ = {
+    "nanochat": "one norm stands before its blocks and after them",
+    "xlstm": "its config counts blocks in num_blocks, so that nothing would be cut",
+    "inkling2": "it mixes earlier blocks in behind the last one",
+    "inkling2_text": "it mixes earlier blocks in behind the last one",
+    "deepseek_v4": "its stream after a block is several vectors a token",
+    "hy_v4": "its stream after a block is several vectors a token",
+}
+"""Decoders (model_type) of which the first blocks, built alone, are another model: measured against the uncut one."""
+_WHOLE_ONLY = {"minicpm3": "it scales its residuals by the number of blocks"}
+"""Decoders that are read right only with all their blocks."""
 # Entries of a config that name code, kernels or files to fetch; `model_type` is given by the class.
 _NOT_FOLLOWED = (
     "model_type",
@@ -58,7 +69,16 @@ _NOT_FOLLOWED = (
 def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read."""
     refuse_adapters(folder)
-    config = cut_config(backbone_config(folder), layer)
+    whole = backbone_config(folder)
+    config = cut_config(whole, layer)
+    why = _NOT_READ.get(whole.model_type)
+    if layer < whole.num_hidden_layers:
+        why = why or _WHOLE_ONLY.get(whole.model_type)
+    if why:
+        raise CheckpointError(
+            f"{folder}: a {whole.model_type} cut after block {layer} would be another model, as {why}; "
+            "take a SARM on another backbone"
+        )
     _refuse_quantised(TensorFiles(folder), layer)
     source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
     index = folder / INDEX_NAME

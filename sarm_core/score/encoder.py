@@ -7,6 +7,7 @@ prefix that several sequences share, whose keys and values are then reused.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from sarm_core.model.sarm import SARM, position_ids_of
 
@@ -214,6 +216,19 @@ class Traced(NamedTuple):
     """[T, wanted], 0 where a feature is silent"""
 
 
+def can_share_prefixes(model: SARM) -> bool:
+    """Whether the work on a prompt can be kept for several answers: every layer keeps plain keys and values.
+
+    Decided by the cache that Transformers makes for the config. Recurrent and convolution states (Qwen3-Next, Qwen3.5,
+    Jamba, Mamba, LFM2, ...) are not selected by row, and some are continued over several tokens in another way than
+    they were begun; such a backbone reads every prompt anew.
+    """
+    if "past_key_values" not in inspect.signature(model.model.forward).parameters:
+        return False
+    layers = DynamicCache(config=model.config).layers
+    return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
 class Encoder:
     """Runs a SARM over token sequences. Thread-safe: a lock is held for one batch at a time."""
 
@@ -221,6 +236,7 @@ class Encoder:
         self.model = model.eval()
         device = next(model.parameters()).device
         self.token_budget = token_budget or (32_768 if device.type == "cuda" else 4_096)
+        self.can_share = can_share_prefixes(self.model)
         self._lock = threading.Lock()
 
     def encode(
@@ -313,7 +329,7 @@ class Encoder:
         share_prefixes: bool,
     ) -> Iterator[tuple[Batch, Tensor]]:
         lengths = [len(s) for s in sequences]
-        if share_prefixes:
+        if share_prefixes and self.can_share:
             limits = [
                 int(p.min()) if len(p) else len(s) - 1 for s, p in zip(sequences, positions, strict=True)
             ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
@@ -286,3 +287,15 @@ def test_the_kept_plain_checkpoint_is_read(tmp_path):
     rows = [{"prompt": "Is it safe?", "response": text} for text in ("Yes.", "No.")]
     rewards = load_sarm(CASES / "plain").score(rows).rewards
     assert np.isfinite(rewards).all() and rewards[0] != rewards[1]
+
+
+@pytest.mark.parametrize("kind", ["nanochat", "xlstm", "deepseek_v4", "hy_v4", "inkling2_text", "minicpm3"])
+def test_a_decoder_whose_first_blocks_are_another_model_is_refused_by_name(kind, tmp_path):
+    """MiniCPM3, NanoChat and xLSTM scored without a word, off by 0.8, 2.3 and 1.7 from the uncut model."""
+    (tmp_path / "config.json").write_text(CONFIG_MAPPING[kind]().to_json_string(use_diff=False))
+    save_file({"model.embed_tokens.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    with pytest.raises(
+        CheckpointError, match=f"a {kind} cut after block 2 would be another model, as "
+    ) as error:
+        cut_backbone(tmp_path, 2, torch.float32)
+    assert "\n" not in str(error.value)

@@ -8,11 +8,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import sarm_core.score.encoder as encoding
 from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.model.sarm import SARM, remove_final_norm
 from sarm_core.score.encoder import Encoder, plan_batches, shared_prefixes
-from tests.sarm_core.tiny_models import KINDS, VOCABULARY, WINDOW, reference_checkpoint
+from tests.sarm_core.tiny_models import (
+    KINDS,
+    VOCABULARY,
+    WIDTH,
+    WINDOW,
+    random_sae,
+    reference_checkpoint,
+)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -59,6 +69,42 @@ def test_sharing_prefixes_and_batching_change_no_feature(model, budget):
     for i, wanted in enumerate(alone):
         same(shared[i], wanted)
         same(apart[i], wanted)
+
+
+HYBRIDS = {
+    "qwen3_next": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
+    "mamba": {"state_size": 4},
+}
+"""Decoders whose layers keep other states than keys and values."""
+
+
+@pytest.mark.parametrize("kind", HYBRIDS)
+def test_a_backbone_with_other_states_reads_every_prompt_anew(kind):
+    """Two answers to one prompt ended in a traceback, or (Mamba) were continued as another text."""
+    config = CONFIG_MAPPING[kind](
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=40,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        **HYBRIDS[kind],
+    )
+    torch.manual_seed(0)
+    built = AutoModel.from_config(config).float().eval()
+    model = SARM(remove_final_norm(built), random_sae(64, 6))
+    encoder = Encoder(model)
+    assert not encoder.can_share
+    sequences = texts()
+    alone = [encoder.encode([s]) for s in sequences]
+    for i, row in enumerate(encoder.encode(sequences)):
+        same(row, alone[i], atol=1e-4)
+
+
+def test_a_backbone_of_plain_attention_shares(model):
+    assert Encoder(model).can_share
 
 
 def test_several_positions_of_one_text_keep_their_order_and_their_features(model):
