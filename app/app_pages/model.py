@@ -10,6 +10,7 @@ from app.session.engine import load_engine
 from app.session.page import page_without_model
 from app.session.pages import Page
 from app.ship.cache_view import encoded_section
+from app.ship.chat_view import chat_section
 from app.ship.export_view import export_section
 from app.ship.model_facts import facts
 from app.ship.switch_model import switch
@@ -24,6 +25,7 @@ with page_without_model(Page.MODEL, CAPTION):
         st.error(plain(str(error)), icon=":material/error:")
     else:
         facts(engine)
+        chat_section(engine)
         export_section(engine)
     switch()
     encoded_section()

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from app.ship.model_card import card_text
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, checked, demo_env, open_page, submit
-from tests.sarm_core.tiny_models import chatml, reference_checkpoint
+from tests.sarm_core.tiny_models import CHATML, byte_tokenizer, chatml, reference_checkpoint
 
 __all__ = ["demo_env", "open_page"]
 
@@ -84,6 +84,43 @@ def test_a_model_that_reads_no_text_says_so_on_the_compare_page(open_page: Open,
     test = checked(test.run())
     assert len(test.error) == 1
     assert "tokenizer" in test.error[0].value
+
+
+def read_of(test: AppTest) -> tuple[list[str], str, list[str]]:
+    """The default system prompt, the text of the tokens beside it, and which part each belongs to."""
+    table = next(frame.value for frame in test.dataframe if "Token" in frame.value)
+    assert table["Id"].map(lambda i: i >= 0).all()
+    return (
+        [code.value for code in test.code if "<|im_start|>" in code.value],
+        "".join(table["Token"]).replace("↵", "\n"),
+        list(table["Part"]),
+    )
+
+
+def test_a_default_system_prompt_is_shown_beside_the_tokens_that_hold_it(
+    open_page: Open, tiny: Path, tmp_path: Path
+) -> None:
+    (shown_text,), tokens, parts = read_of(open_page("model.py"))
+    assert "You are a helpful AI assistant named SmolLM" in shown_text
+    assert tokens.startswith(shown_text) and tokens.count("Hello.") == tokens.count("Hi.") == 1
+    assert parts[-1] == "scored" and parts.count("scored") == 1 and "answer" in parts
+
+    texts, tokens, _ = read_of(switch_to(open_page("model.py"), str(tiny)))
+    assert not texts and "system" not in tokens  # a template that adds none
+
+    kind = "**bold** <b>x</b> :red[y]"
+    template = (
+        "{% if messages[0].role != 'system' %}<|im_start|>system\n"
+        + kind
+        + "<|im_end|>\n{% endif %}"
+        + CHATML
+    )
+    tokenizer = byte_tokenizer(template, ["<|im_start|>", "<|im_end|>"], eos="<|im_end|>")
+    hostile = reference_checkpoint(tmp_path / "hostile", n_features=64, k=6, tokenizer=tokenizer)
+    test = switch_to(open_page("model.py"), str(hostile))
+    (shown_text,), tokens, _ = read_of(test)
+    assert kind in shown_text and kind in tokens
+    assert not any("**bold**" in part.value for part in [*test.markdown, *test.caption])
 
 
 def test_a_hostile_model_card_brings_no_image_and_no_header() -> None:
