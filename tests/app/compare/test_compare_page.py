@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from pathlib import Path
 
@@ -280,3 +282,52 @@ def test_a_steering_file_dropped_among_the_answers_is_sent_to_its_place(open_pag
     assert "a steering" in test.error[0].value and "Load" in test.error[0].value
     test = checked(test.file_uploader("upload_0").upload("wrong.json", b'{"prompt": "p"}').run())
     assert "row 1" in test.error[0].value and "Load" not in test.error[0].value
+
+
+def test_a_file_of_foreign_columns_is_asked_for_and_gives_the_rewards_of_known_ones(open_page: Open) -> None:
+    rows = [
+        ("Is it safe?", "Yes, if the room is aired.", "No! Never.", "Be brief.", "7"),
+        ("Is it safe?", "Ask a doctor, please.", "No idea, sorry", "Be brief.", "8"),
+    ]
+
+    def table(*names: str) -> bytes:
+        with io.StringIO(newline="") as out:
+            csv.writer(out).writerows([names, *rows])
+            return out.getvalue().encode()
+
+    def rewards(test: AppTest) -> dict[str, float]:
+        comparison = test.session_state["comparison"]
+        scored = load_engine(default_choice()).scorer.score(comparison.conversations())
+        return dict(zip(texts(test), scored.rewards.tolist(), strict=True))
+
+    known = table("prompt", "chosen", "rejected", "system", "nr")
+    test = checked(open_page("compare.py").file_uploader("upload_0").upload("known.csv", known).run())
+    wanted = rewards(test)
+    assert set(wanted) == {text for row in rows for text in row[1:3]}
+
+    foreign = table("frage", "gut", "schlecht", "rolle", "nr")
+    test = open_page("compare.py")
+    before = texts(test)
+    test = checked(test.file_uploader("upload_0").upload("fremd.csv", foreign).run())
+    assert texts(test) == before and "nothing to score" in test.error[0].value
+    shown = test.selectbox("upload_as_prompt").options
+    assert "frage: Is it safe?" in shown and "nr: 7" in shown  # a column with its first value
+
+    test.selectbox("upload_as_prompt").set_value("frage")
+    test.selectbox("upload_as_chosen").set_value("schlecht")
+    test = submit(test, "upload_columns", "Read with these columns")
+    assert texts(test) == before and "rejected" in test.error[0].value  # half a mapping: the form stays
+
+    test.selectbox("upload_as_chosen").set_value("gut")
+    test.selectbox("upload_as_rejected").set_value("schlecht")
+    test.selectbox("upload_as_system").set_value("rolle")
+    test = submit(test, "upload_columns", "Read with these columns")
+    assert not test.error and not [box for box in test.selectbox if box.key == "upload_as_prompt"]
+    assert rewards(test) == pytest.approx(wanted, abs=1e-5)
+
+    without = open_page("compare.py")
+    without = checked(without.file_uploader("upload_0").upload("fremd.csv", foreign).run())
+    for part, column in {"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}.items():
+        without.selectbox(f"upload_as_{part}").set_value(column)
+    without = submit(without, "upload_columns", "Read with these columns")
+    assert rewards(without) != pytest.approx(wanted, abs=1e-2)  # the system prompt was part of them
