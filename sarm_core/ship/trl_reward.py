@@ -14,8 +14,9 @@ some features do.
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ import torch
 from sarm_core.errors import RowError, SarmError
 from sarm_core.score.scorer import Scored, Scorer, load_sarm
 from sarm_core.steering import Steering
+from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, Message, is_list
 from sarm_core.text.turns import TurnReader, Turns, check_ends_with_answer
 
@@ -48,6 +50,9 @@ class SteeredReward:
     less the standard deviation of all of the call's rewards. None leaves it out of its group's mean and
     gives it no advantage; saying nothing then is never discouraged, and a toy policy ended up there.
 
+    `ignore` names columns of the data set, and keys of turns, to be left out though they may be context (see the
+    call).
+
     The call holds no state, and the scorer locks the model for a batch at a time: one object may serve several
     threads. Pickled, it loads the same checkpoint again where it is unpickled. Raises CheckpointError,
     SteeringError (also for a steering of another model) before any training starts, and warns when the
@@ -61,7 +66,10 @@ class SteeredReward:
         *,
         name: str = "steered_reward",
         empty: float | Literal["worst"] | None = "worst",
+        ignore: Iterable[str] = (),
     ):
+        if isinstance(ignore, str):
+            raise SarmError(f'ignore must be a list of columns: give ["{ignore}"]')
         self.steering = (
             Steering.read(steering) if isinstance(steering, str | Path) else steering or Steering()
         )
@@ -74,6 +82,7 @@ class SteeredReward:
                 stacklevel=2,
             )
         self.empty = empty
+        self.ignore = frozenset(ignore)
         self.__name__ = name  # what TRL logs
 
     def __call__(
@@ -81,7 +90,7 @@ class SteeredReward:
         prompts: Sequence[str | Given],
         completions: Sequence[str | Given | None],
         log_metric: Callable[[str, float], object] | None = None,
-        **_columns: object,
+        **columns: object,
     ) -> list[float | None]:
         """One reward a completion, in order, from one batched pass in which completions share their prompt.
 
@@ -90,13 +99,18 @@ class SteeredReward:
         given. One that was cut off at `max_completion_length` is scored as if its turn ended there
         (`GRPOConfig(mask_truncated_completions=True)` keeps it out of the loss). Tool calls and reasoning
         beside a turn's `content` are read as the chat template reads them; a template that does not know them
-        is refused, as in rows. Dataset columns are ignored.
+        is refused, as in rows.
+
+        `columns` are what the trainer hands over beside them, a value for each completion. Context among them is read
+        as in rows (`system`, `tools`, `history` before a prompt that is a string) or refused (`images`, `documents`,
+        ...): a reward that passed it over would be that of another conversation. Answers and questions that other
+        reward functions look at take no part.
 
         With `log_metric` (TRL passes it) the mean contribution of each steered feature, as trained, goes to the
         trainer's log, and the share of completions without an answer. Raises RowError naming the completion,
         counted from 1.
         """
-        scored, rows = self.score(prompts, completions)
+        scored, rows = self.score(prompts, completions, columns)
         steered = scored.steered(self.steering).rewards
         rewards: list[float | None] = [None] * len(completions)
         for row, reward in zip(rows, steered, strict=True):
@@ -110,7 +124,10 @@ class SteeredReward:
         return rewards
 
     def score(
-        self, prompts: Sequence[str | Given], completions: Sequence[str | Given | None]
+        self,
+        prompts: Sequence[str | Given],
+        completions: Sequence[str | Given | None],
+        columns: Mapping[str, object] | None = None,
     ) -> tuple[Scored, list[int]]:
         """The answers as scored WITHOUT the steering, and the index of each in `completions`; blank ones are
         left out. Nothing is kept on disk: a policy writes an answer once. Raises RowError."""
@@ -120,20 +137,22 @@ class SteeredReward:
             )
         rows: list[int] = []
         conversations: list[Conversation] = []
+        beside = _by_completion(columns or {}, len(completions))
+        reader = Reader(ignore=self.ignore)
         for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             try:
-                if _is_blank(completion):
+                if _is_blank(completion, self.ignore):
                     continue
-                turns = (*_turns(prompt, "user"), *_turns(completion, "assistant"))
+                turns = (*_turns(prompt, "user", self.ignore), *_turns(completion, "assistant", self.ignore))
                 check_ends_with_answer(turns, "messages")
-                conversations.append(Conversation(messages=turns))
+                conversations.append(reader.beside(turns, beside[row], may_follow=isinstance(prompt, str)))
             except RowError as error:
-                raise error.at(_PLACE, row + 1) from None
+                raise _placed(error, row) from None
             rows.append(row)
         try:
             return self.scorer.score(conversations), rows
         except RowError as error:
-            raise error.at(_PLACE, rows[(error.row or 1) - 1] + 1) from None
+            raise _placed(error, rows[(error.row or 1) - 1]) from None
 
     def mean_contributions(self, scored: Scored, features: Sequence[int] | None = None) -> dict[int, float]:
         """Mean over answers of w_i z_i, as trained, by feature: by default the first 32 that are steered.
@@ -153,7 +172,7 @@ class SteeredReward:
         checkpoint = self.scorer.checkpoint
         source = checkpoint.source if checkpoint.source == "demo" else str(checkpoint.folder)
         loaded = (source, self.scorer.dtype, self.scorer.max_length)
-        return _load_again, (*loaded, self.steering, self.__name__, self.empty)
+        return _load_again, (*loaded, self.steering, self.__name__, self.empty, self.ignore)
 
 
 def _load_again(
@@ -163,10 +182,27 @@ def _load_again(
     steering: Steering,
     name: str,
     empty: float | Literal["worst"] | None,
+    ignore: frozenset[str],
 ) -> SteeredReward:
-    return SteeredReward(
-        load_sarm(source, dtype=dtype, max_length=max_length), steering, name=name, empty=empty
-    )
+    scorer = load_sarm(source, dtype=dtype, max_length=max_length)
+    return SteeredReward(scorer, steering, name=name, empty=empty, ignore=ignore)
+
+
+def _by_completion(columns: Mapping[str, object], n: int) -> list[dict[str, Any]]:
+    """The data set's columns as a row for each of `n` completions.
+
+    What is no list of n values is the trainer's (its state, a function to log with), unless it has the name of context:
+    then it stands in every row, to be read or refused there.
+    """
+    each = {key: value for key, value in columns.items() if is_list(value) and len(value) == n}
+    every = {key: value for key, value in columns.items() if key not in each}
+    return [{**every, **{key: value[i] for key, value in each.items()}} for i in range(n)]
+
+
+def _placed(error: RowError, row: int) -> RowError:
+    """The error at its completion, with the remedy as one writes it here."""
+    reason = re.sub(r"--ignore ([^,:;]+)", r'ignore=["\1"]', error.reason)
+    return RowError(reason, source=_PLACE, row=row + 1)
 
 
 def _below(
@@ -181,8 +217,8 @@ def _below(
     return min(same) - (spread if spread > 1e-3 else 1.0)
 
 
-def _turns(value: Any, role: str) -> Turns:
-    """A string as one turn; messages as rows have them."""
+def _turns(value: Any, role: str, ignore: frozenset[str]) -> Turns:
+    """A string as one turn; messages as rows have them, without the keys in `ignore`."""
     if isinstance(value, str):
         return (Message(role, value),)
     if not is_list(value):
@@ -191,14 +227,14 @@ def _turns(value: Any, role: str) -> Turns:
     filled = [
         {**t, "content": ""} if isinstance(t, Mapping) and t.get("content") is None else t for t in value
     ]
-    return TurnReader().turns(filled, "messages")
+    return TurnReader(ignore).turns(filled, "messages")
 
 
-def _is_blank(completion: Any) -> bool:
+def _is_blank(completion: Any, ignore: frozenset[str]) -> bool:
     """Whether there is no answer: no turn, a last turn that is not the assistant's, or one that says nothing."""
     if completion is None or (
         not isinstance(completion, str) and is_list(completion) and not len(completion)
     ):
         return True
-    last = _turns(completion, "assistant")[-1]
+    last = _turns(completion, "assistant", ignore)[-1]
     return last.role in ("tool", "user") or not (last.content.strip() or last.extra)

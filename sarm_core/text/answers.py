@@ -20,7 +20,7 @@ from sarm_core.text.rows import Conversation, Place, is_list, keys_there, kind_o
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
 from sarm_core.text.shapes.base import Prompt, all_pairs
 from sarm_core.text.text_files import is_text_file, read_text, texts_in
-from sarm_core.text.turns import TURN_WORDS
+from sarm_core.text.turns import TURN_WORDS, Turns
 
 __all__ = [
     "Answers",
@@ -55,6 +55,12 @@ _NO_CONTEXT = _words(
     "fingerprint model date time version"
 )
 _CONTEXT_KEYS = frozenset(["system", "system_prompt", "system_message", "history", "input", "tools"])
+_BESIDE_A_PROMPT = _words(
+    "question query prompt response answer completion output chosen rejected messages conversation conversations "
+    "answers responses candidates"
+).union(TURN_WORDS)
+"""What a trainer's data set may keep beside the prompt that the policy saw: what it was made from, and answers that
+other reward functions look at. No part of the completion, which the policy wrote."""
 _WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _SHAPES_OF_ONE = "messages, prompt + response, question + answer, or input_ids"
 _SHAPES_OF_TWO = "prompt + chosen + rejected, or messages + chosen + rejected"
@@ -209,6 +215,22 @@ class Reader:
                 )
         return found
 
+    def beside(self, turns: Turns, columns: Mapping[str, Any], *, may_follow: bool = False) -> Conversation:
+        """A trainer's `turns` in the context that the data set's `columns` hold beside prompt and completion.
+
+        `may_follow`: the prompt is one text, so a history may stand before it. Raises RowError for context that has no
+        place, as for a row; answers and questions kept for other reward functions are none.
+        """
+        fields = Fields(columns, self.ignore)
+        conversation = fields.in_context(turns, may_follow=may_follow)
+        for key in fields.unread():
+            if key not in _BESIDE_A_PROMPT and (reason := _belongs(key, fields.peek(key))):
+                raise RowError(
+                    f"{key!r} {reason} and is not read beside a prompt: put it into the prompt, "
+                    f"or leave it out with --ignore {key}"
+                )
+        return conversation
+
     # -- files ---------------------------------------------------------------------------------------------
 
     def rows(self, path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -333,7 +355,11 @@ def _conversations(found: RowAnswers) -> list[Conversation]:
 
 def _belongs(key: str, value: Any) -> str:
     """Why a key that no shape reads may not be passed over; "" when it may."""
-    if isinstance(value, bool | int | float) or (hasattr(value, "__len__") and len(value) == 0):
+    if isinstance(value, bool | int | float) or (
+        getattr(value, "ndim", 1) == 0 and not isinstance(value, str)  # one number of an array or a tensor
+    ):
+        return ""
+    if hasattr(value, "__len__") and len(value) == 0:
         return ""
     if isinstance(value, str) and not value.strip() and value:
         return ""

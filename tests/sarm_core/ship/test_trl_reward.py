@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +103,91 @@ def test_a_call_that_the_template_does_not_know_is_refused_and_not_passed_over(r
         RowError, match=r"completions, row 2: .*'tool_calls'.*not read by the model's chat template"
     ):
         reward([user(PROMPT)] * 2, [assistant("It is 42."), [call]])
+
+
+def test_context_in_the_columns_is_read_as_rows_have_it(reward, folder, steering):
+    scorer = load_sarm(folder, dtype="float32")
+    two = ANSWERS[:2]
+    for column, values in {
+        "system": ["Be brief.", "Be a pirate."],
+        "system_prompt": ["Be brief.", None],  # a data set has null where a row has none
+        "history": [[["Hello", "Hi."]], []],
+    }.items():
+        rows = [
+            {"prompt": PROMPT, "response": a, column: value} for a, value in zip(two, values, strict=True)
+        ]
+        rewards = reward([PROMPT] * 2, two, **{column: values})
+        np.testing.assert_allclose(rewards, scorer.score(rows).steered(steering).rewards, atol=1e-5)
+        assert abs(rewards[0] - reward([PROMPT], two[:1])[0]) > 1e-4
+        left_out = SteeredReward(scorer, steering, ignore=[column])
+        assert left_out([PROMPT] * 2, two, **{column: values}) == pytest.approx(
+            reward([PROMPT] * 2, two), abs=1e-5
+        )
+    brief = [{"role": "system", "content": "Be brief."}, *user(PROMPT)]
+    same = reward([brief], two[:1], system=["Be brief."])  # said twice is said once
+    assert same == pytest.approx(reward([PROMPT], two[:1], system=["Be brief."]), abs=1e-5)
+
+
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "column", "values"),
+    [
+        (PROMPT, "tools", [[], TOOLS]),
+        (PROMPT, "tools", ["", json.dumps(TOOLS)]),
+        (PROMPT, "images", [[], ["a.png"]]),
+        (PROMPT, "image", [None, object()]),
+        (PROMPT, "documents", [[], ["The bottle says no."]]),
+        (PROMPT, "context", ["", "The bottle says no."]),
+        (PROMPT, "input", ["", "Bleach and vinegar."]),
+        (user(PROMPT), "history", [[], [["Hello", "Hi."]]]),
+        (
+            [{"role": "system", "content": "Be brief."}, *user(PROMPT)],
+            "system",
+            ["Be brief.", "Be a pirate."],
+        ),
+    ],
+)
+def test_context_that_has_no_place_is_refused_and_not_passed_over(reward, scorer, prompt, column, values):
+    with pytest.raises(RowError, match=rf"^completions, row 2: .*'{column}'") as caught:
+        reward([prompt] * 2, ANSWERS[:2], **{column: values})
+    assert "\n" not in str(caught.value) and f'ignore=["{column}"]' in str(caught.value)
+    plain = SteeredReward(scorer, reward.steering, ignore=[column])
+    assert plain([prompt] * 2, ANSWERS[:2], **{column: values}) == pytest.approx(
+        reward([prompt] * 2, ANSWERS[:2]), abs=1e-5
+    )
+    again = pickle.loads(pickle.dumps(plain))
+    assert again.ignore == {column}
+
+
+def test_tools_go_through_a_template_that_reads_them(tmp_path):
+    reads = "{% if tools %}{{ tools|tojson }}\n{% endif %}" + CHATML
+    tokenizer = byte_tokenizer(reads, ["<|im_start|>", "<|im_end|>"], eos="<|im_end|>")
+    reward = SteeredReward(reference_checkpoint(tmp_path / "reads", tokenizer=tokenizer))
+    rows = [{"prompt": PROMPT, "response": a, "tools": TOOLS} for a in ANSWERS[:2]]
+    wanted = reward.scorer.score(rows).rewards
+    assert reward([PROMPT] * 2, ANSWERS[:2], tools=[TOOLS] * 2) == pytest.approx(list(wanted), abs=1e-5)
+    assert abs(reward([PROMPT], ANSWERS[:1])[0] - wanted[0]) > 1e-4
+
+
+def test_what_other_reward_functions_look_at_takes_no_part(reward):
+    others = {
+        "answer": ["42", "43"],
+        "solution": ["a", "b"],
+        "question": [PROMPT, PROMPT],
+        "chosen": [assistant("Yes."), assistant("No.")],
+        "reasoning": ["because", "since"],
+        "completion_ids": [[1, 2], [3]],
+        "context_length": torch.tensor([5, 6]),
+        "images": [[], None],
+        "trainer_state": object(),
+        "log_extra": print,
+    }
+    expected = reward([PROMPT] * 2, ANSWERS[:2])
+    assert reward([PROMPT] * 2, ANSWERS[:2], **others) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(SarmError, match="a list of columns"):
+        SteeredReward(reward.scorer, ignore="system")
 
 
 BLANK = ["", " \n", None, [], assistant(""), [{"role": "assistant", "content": None}]]
