@@ -6,17 +6,17 @@ BIN := $(VENV)/bin
 PARALLEL ?= -n auto --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: app test test-fast setup fetch demo-store study browser-test study-test extras-test docs notebooks lint format types check clean
+.PHONY: app test test-fast setup fetch demo-store study browser-test study-test package-test extras-test docs notebooks lint format types check clean
 
 app: setup fetch
 	$(BIN)/sarm app
 
 test: setup-dev fetch
-	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study and not docs"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study and not docs and not package"
 
 # What a change needs every few minutes: the same tests without those that take seconds each.
 test-fast: setup-dev fetch
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study and not docs"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study and not docs and not package"
 
 setup: $(VENV)/installed
 setup-dev: $(VENV)/installed-dev
@@ -60,6 +60,10 @@ browser-test: setup-dev fetch
 study-test: setup-dev fetch
 	$(BIN)/python -m pytest -m study
 
+# The wheel, built and used outside the checkout.
+package-test: setup-dev
+	$(BIN)/python -m pytest -m package
+
 # The optional extras: a harvest with Ray Data, a reward function in TRL.
 extras-test: setup-dev fetch
 	$(BIN)/python -m pip install --quiet -r requirements-ray.txt -r requirements-train.txt
@@ -68,7 +72,7 @@ extras-test: setup-dev fetch
 # The documentation as a site, in build/site: warnings are errors, and nothing in it asks another host for anything.
 docs: setup-docs
 	$(BIN)/mkdocs build --strict
-	$(BIN)/python -m pytest -m docs tests/docs
+	$(BIN)/python -m pytest $(PARALLEL) -m docs tests/docs
 
 # The notebooks, run from top to bottom; what they print is not kept.
 notebooks: setup-docs fetch

@@ -138,6 +138,7 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @built
+@pytest.mark.package
 def test_the_wheel_has_every_file_of_the_three_packages(wheel):
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *ENGINE, "app"],
@@ -211,6 +212,7 @@ def with_the_app(wheel, tmp_path_factory) -> Place:
 
 
 @built
+@pytest.mark.package
 def test_the_engine_scores_without_the_apps_packages(engine_only):
     from tests.sarm_core.tiny_models import reference_checkpoint
 
@@ -227,6 +229,7 @@ def test_the_engine_scores_without_the_apps_packages(engine_only):
 
 
 @built
+@pytest.mark.package
 def test_without_the_extra_the_app_names_the_remedy(engine_only):
     done = engine_only.run("sarm", "app")
     assert (done.returncode, done.stdout) == (2, "")
@@ -234,6 +237,7 @@ def test_without_the_extra_the_app_names_the_remedy(engine_only):
 
 
 @built
+@pytest.mark.package
 def test_a_type_checker_sees_the_types(wheel, tmp_path):
     """Nothing else is installed there, so that it reads these packages alone."""
     (tmp_path / "none").mkdir()
@@ -266,6 +270,7 @@ def test_a_type_checker_sees_the_types(wheel, tmp_path):
 
 
 @built
+@pytest.mark.package
 @pytest.mark.skipif(find_spec("streamlit") is None, reason="the app's packages are not installed")
 def test_with_the_extra_all_modules_of_the_app_import_and_find_their_files(with_the_app):
     code = (
@@ -281,6 +286,7 @@ def test_with_the_extra_all_modules_of_the_app_import_and_find_their_files(with_
 
 
 @built
+@pytest.mark.package
 @pytest.mark.skipif(find_spec("streamlit") is None, reason="the app's packages are not installed")
 def test_with_the_extra_the_app_answers_and_on_this_machine_only(with_the_app):
     place = with_the_app

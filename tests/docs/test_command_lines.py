@@ -55,7 +55,7 @@ def tried(tmp_path_factory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.slow
+@pytest.mark.docs
 def test_every_line_leaves_what_it_names(tried):
     for line in lines():
         if not ELSEWHERE.search(line):
@@ -75,7 +75,7 @@ def test_every_sample_file_is_in_some_line():
         assert re.search(rf"\b{re.escape(path.name)}\b", text), path.name
 
 
-@pytest.mark.slow
+@pytest.mark.docs
 def test_files_written_by_the_lines_fit_their_schemas(tried):
     for name, schema in (("result.json", "evaluation"), ("steering.json", "steering")):
         described = json.loads(

@@ -15,7 +15,7 @@ from tests.sarm_core.test_documentation import python_of
 README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 FILES = ROOT / "examples" / "files"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.docs
 
 
 @pytest.fixture(scope="module")

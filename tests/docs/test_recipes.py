@@ -34,7 +34,7 @@ ADDED = {
 }
 """The contract tests that CONTRIBUTING.md names, with what picks those of what was added"""
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.docs
 
 
 def recipes() -> dict[str, list[tuple[str, str, str]]]:
