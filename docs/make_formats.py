@@ -20,7 +20,7 @@ Columns of the Arrow type `arrow.json`, which `datasets` writes, are parsed. Mem
 10 MB, for a table by its largest row group.
 
 **What is read.** The shape of a row is recognised by its keys; every command says as what it read a file and
-which columns were not used. `--format NAME` asks for one shape, `--map
+which columns were not used (`score` keeps them in its output). `--format NAME` asks for one shape, `--map
 prompt=question,chosen=good,rejected=bad` names columns, `--ignore KEY` leaves one (or a key of turns) out.
 
 **What stands beside the prompt.** `system`, `system_prompt` and `system_message` come before the turns,

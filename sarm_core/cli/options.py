@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,9 +95,9 @@ def reader_of(options: argparse.Namespace) -> Reader:
     return Reader(mapping=mapping, ignore=ignore, form=options.format)
 
 
-def say_reading(reader: Reader) -> None:
-    """As what rows were read and what was not used, on standard error."""
-    for line in reader.said():
+def say_reading(reader: Reader, written: Iterable[str] | None = None) -> None:
+    """As what rows were read and what was not used (see `Reader.said`), on standard error."""
+    for line in reader.said(written):
         print(line, file=sys.stderr)
 
 

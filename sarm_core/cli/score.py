@@ -42,7 +42,7 @@ class Score(Command):
         )
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.score.score_file import score_file
+        from sarm_core.score.score_file import WRITTEN, score_file
 
         steering, reader = steering_of(options), reader_of(options)
         written, bad = score_file(
@@ -56,7 +56,7 @@ class Score(Command):
             use_cache=not options.no_cache,
             reader=reader,
         )
-        say_reading(reader)
+        say_reading(reader, WRITTEN)
         for error in bad:
             print(f"skipped: {error}", file=sys.stderr)
         skipped = f", {len(bad)} skipped" if bad else ""

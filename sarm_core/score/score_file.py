@@ -20,7 +20,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.text.conversation import TokenSequence
 from sarm_core.text.rows import Conversation
 
-__all__ = ["score_file"]
+__all__ = ["WRITTEN", "score_file"]
 
 CHUNK = 512  # rows held in memory at once
 _LINE_BREAKS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}  # many readers split lines there

@@ -99,6 +99,7 @@ class Reader:
         self.ties = self.contradicting = 0
         self._titles: Counter[str] = Counter()
         self._unused: dict[str, None] = {}
+        self._left_out: dict[str, None] = {}
         self._possible: dict[tuple[str, ...], list[Shape]] = {}
 
     def choices(self) -> dict[str, Any]:
@@ -235,7 +236,7 @@ class Reader:
 
     def rows(self, path: str | Path, on_error: OnError | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """(Row number, row) of a file, as it stands there. Raises RowError."""
-        return read_rows(path, on_error, self._unused.setdefault)
+        return read_rows(path, on_error, self._left_out.setdefault)
 
     def pairs(self, path: str | Path, on_error: OnError | None = None) -> Iterator[RowPair]:
         """The preferences of a file: those its rows state, and those of single graded answers to one prompt.
@@ -318,8 +319,11 @@ class Reader:
             sides[found.good] += [(answer.conversation, (str(path), number)) for answer in found.answers]
         return tuple(Answers.of(sides[good]) for good in (True, False))  # type: ignore[return-value]
 
-    def said(self) -> list[str]:
-        """As what the rows were read, which columns were not used and how many ties there were, a line each."""
+    def said(self, written: Iterable[str] | None = None) -> list[str]:
+        """As what the rows were read, which columns were not used and how many ties there were, a line each.
+
+        `written` is for who writes the rows again with keys of their own: the others were kept, and are called so.
+        """
         if not self._titles:
             return []
         kinds = [
@@ -327,10 +331,13 @@ class Reader:
             for title, count in self._titles.items()
         ]
         lines = [f"read as {'; '.join(kinds)}"]
-        if self._unused:
-            names = list(self._unused)
-            more = f" and {len(names) - 12} more" if len(names) > 12 else ""
-            lines[0] += f"; not used: {', '.join(names[:12])}{more}"
+        unused, own = list(self._unused), frozenset(written or ())
+        kept = [] if written is None else [key for key in unused if key not in own]
+        dropped = [*(key for key in unused if key not in kept), *self._left_out]
+        for names, what in ((kept, "kept, but no part of the score"), (dropped, "not used")):
+            if names:
+                more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+                lines[0] += f"; {what}: {', '.join(names[:12])}{more}"
         if self.ties:
             lines.append(
                 f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"

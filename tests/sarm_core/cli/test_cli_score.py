@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 from sarm_core import Steering, load_sarm
@@ -77,6 +78,19 @@ def test_every_row_keeps_its_keys_and_gains_the_contract_s(place, model, capsys)
             assert f["weight"] == pytest.approx(float(scored.matrix.head[f["feature"]]), rel=1e-6)
     assert capsys.readouterr().out == ""
     assert files(place) == ["in.jsonl", "out.jsonl"]
+
+
+def test_what_is_kept_is_not_said_to_be_unused(place, model, capsys):
+    rows = [{"id": i, "source": "s", "prompt": "q", "response": "a", "reward": 9.0} for i in range(2)]
+    pandas.DataFrame(rows).assign(blob=[b"x", b"y"]).to_parquet(place / "in.parquet")
+    assert score(place, model, source="in.parquet") == 0
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("read as"))
+    _, kept, unused = said.split("; ")
+    assert kept == "kept, but no part of the score: id, source"
+    assert unused == "not used: reward, blob (bytes)"  # written anew; JSON has no word for it
+    for row, given in zip(written(place), rows, strict=True):
+        assert {key: row[key] for key in ("id", "source")} == {key: given[key] for key in ("id", "source")}
+        assert row["reward"] != 9.0 and "blob" not in row
 
 
 def test_steering_adds_one_key_and_changes_nothing_else(place, model):
