@@ -19,7 +19,6 @@ from sarm_core.model.sae import SAE
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import padded
 from sarm_core.ship.export import sae_tensors, write_own
-from sarm_core.text.rows import Conversation
 from sarm_core.train.activations import Reader
 from sarm_core.train.data import Pair
 from sarm_core.train.reward import RewardConfig, accuracy
@@ -32,7 +31,8 @@ Batch = tuple[torch.Tensor, ...]
 def train_blocks(model: SARM, batches: Sequence[Batch], config: RewardConfig) -> list[float]:
     """Mode 1: train blocks and head on `batches`, the SAE frozen; returns the loss of each step.
 
-    A batch is (chosen ids, chosen mask, rejected ids, rejected mask), int64 [B, T]. The head gets 100 times
+    A batch is (chosen ids, chosen mask, rejected ids, rejected mask, weights): int64 [B, T], and float32 [B] with mean
+    1 over all batches, by which the losses of pairs are multiplied. The head gets 100 times
     the blocks' rate since it starts at zero. Deterministic for a seed, machine and thread count.
     """
     model.train().requires_grad_(True)
@@ -58,9 +58,9 @@ def train_blocks(model: SARM, batches: Sequence[Batch], config: RewardConfig) ->
     losses = []
     for _ in range(config.epochs):
         for at in torch.randperm(len(batches), generator=generator).tolist():
-            chosen, chosen_mask, rejected, rejected_mask = batches[at]
+            chosen, chosen_mask, rejected, rejected_mask, weights = batches[at]
             margin = model(chosen, chosen_mask).logits - model(rejected, rejected_mask).logits
-            loss = torch.nn.functional.softplus(-margin).mean()
+            loss = (weights * torch.nn.functional.softplus(-margin)[:, 0]).mean()
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -82,19 +82,22 @@ def run_blocks(
     """Train on the train part of `pairs`, measure on its test part, write a whole checkpoint with report."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae).to(device)
-    sides = {
-        name: [(pair.chosen, pair.rejected) for pair in pairs if pair.split == name]
-        for name in ("train", "test")
-    }
+    sides = {name: [pair for pair in pairs if pair.split == name] for name in ("train", "test")}
 
-    def batches(rows: Sequence[tuple[Conversation, Conversation]]) -> list[Batch]:
+    def batches(rows: Sequence[Pair]) -> list[Batch]:
         out: list[Batch] = []
+        mean = np.mean([pair.weight for pair in rows]) if rows else 1.0
         for at in range(0, len(rows), config.batch):
             part = rows[at : at + config.batch]
-            chosen = [s.input_ids for s in reader.format.tokens([c for c, _ in part])]
-            rejected = [s.input_ids for s in reader.format.tokens([r for _, r in part])]
+            chosen = [s.input_ids for s in reader.format.tokens([pair.chosen for pair in part])]
+            rejected = [s.input_ids for s in reader.format.tokens([pair.rejected for pair in part])]
+            weights = torch.tensor([pair.weight / mean for pair in part], dtype=torch.float32, device=device)
             out.append(
-                (*padded(chosen, left=False, device=device), *padded(rejected, left=False, device=device))
+                (
+                    *padded(chosen, left=False, device=device),
+                    *padded(rejected, left=False, device=device),
+                    weights,
+                )
             )
         return out
 

@@ -1,5 +1,6 @@
 """Both training stages end to end on a tiny backbone, and the head against an independent optimiser."""
 
+import itertools
 import json
 
 import numpy as np
@@ -283,6 +284,40 @@ def test_mode_1_is_the_same_for_the_same_seed(place, stage1, tmp_path):
     ]
     heads = [load_file(out / "sarm.safetensors")["score.weight"] for out in outs]
     assert torch.equal(*heads) and heads[0].abs().sum() > 0
+
+
+def test_mode_1_weighs_the_pairs_of_a_graded_prompt_as_one(place, stage1, tmp_path):
+    """A prompt of three grades is three pairs of a third each: like every other pair written three times."""
+    graded = [
+        {
+            "prompt": row["prompt"],
+            "answers": [
+                {"text": row["chosen"], "quality": 3},
+                {"text": "Neither good nor bad.", "quality": 2},
+                {"text": row["rejected"], "quality": 1},
+            ],
+        }
+        for row in preferences(10)
+    ]
+    single = preferences(30)[10:]
+    as_pairs = [
+        {"prompt": row["prompt"], "chosen": good["text"], "rejected": bad["text"]}
+        for row in graded
+        for good, bad in itertools.permutations(row["answers"], 2)
+        if good["quality"] > bad["quality"]
+    ]
+
+    def losses(name, rows):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        config = reward_config(
+            place, tmp_path / name, mode=1, epochs=6, batch=1000, lr=1e-3, data=[str(path)]
+        )
+        return json.loads((run_reward(config) / "report.json").read_text())["stage2"]["losses"]
+
+    weighed = losses("weighed", [*single, *graded])
+    assert weighed == pytest.approx(losses("repeated", [*single * 3, *as_pairs]), abs=1e-4)
+    assert weighed != pytest.approx(losses("alike", [*single, *as_pairs]), abs=1e-3)
 
 
 @settings(max_examples=15)
