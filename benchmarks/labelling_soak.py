@@ -193,11 +193,14 @@ def run(way: str, operations: int, folder: Path, n_features: int = FEATURES) -> 
         victim = random.randrange(PEOPLE)
         journal = Path(jobs[victim][-1])
         wait_for = random.randrange(1, max(2, each // 2))
-        while not journal.exists() or journal.read_bytes().count(b"\n") < wait_for:
-            time.sleep(0.01)
-        time.sleep(random.random() * 0.02)
         doomed = workers[victim]
         assert isinstance(doomed, multiprocessing.process.BaseProcess) and doomed.pid is not None
+        while not journal.exists() or journal.read_bytes().count(b"\n") < wait_for:
+            if doomed.exitcode is not None:
+                ended.set()
+                raise SystemExit(f"{way}: annotator {victim} ended by itself, with {doomed.exitcode}")
+            time.sleep(0.01)
+        time.sleep(random.random() * 0.02)
         os.kill(doomed.pid, signal.SIGKILL)
     for worker in workers:
         worker.join()
