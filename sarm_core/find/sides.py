@@ -38,7 +38,7 @@ class Sides:
     `names` says what the sides are. `rows` holds the rows of a pairs file, for a cleaned copy of it.
     `prompts` [n] names the prompt of each pair; None takes what precedes each answer.
     `alike` says that the two of a pair are to differ in one thing only, and not in what of the prompt is read.
-    `notes` says what could not be used.
+    `notes` says what could not be used, or not as it was meant.
     """
 
     chosen: Answers
@@ -150,11 +150,17 @@ def from_pairs(path: str | Path, reader: Reader | None = None) -> Sides:
     if not pairs:
         raise SarmError(f"{path}: states no preference ({'; '.join(reader.said())})")
     where = tuple(pair.place for pair in pairs)
+    shared = sum(pair.weight < 1 for pair in pairs)
+    note = (
+        f"{shared:,} of {len(pairs):,} pairs share their prompt's grades with other pairs; a contrast "
+        "counts each as one, so a prompt with more answers counts for more"
+    )
     return Sides(
         Answers(tuple(pair.chosen for pair in pairs), where),
         Answers(tuple(pair.rejected for pair in pairs), where),
         True,
         rows=tuple(pair.row for pair in pairs),
+        notes=(note,) if shared else (),
     )
 
 

@@ -280,3 +280,14 @@ def test_errors_are_one_line_and_leave_nothing(model, tmp_path, capsys, rows, ex
     assert captured.out == ""
     assert re.search(message, captured.err)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
+
+
+def test_pairs_that_share_a_prompts_grades_are_said_to_count_one_each(model, tmp_path, capsys):
+    plain = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": "bad"} for i in range(2)]
+    answers = [{"text": f"answer {q}", "quality": q} for q in (1, 2, 3)]
+    for rows, said in ((plain, 0), ([*plain, {"prompt": "q", "answers": answers}], 1)):
+        source = write(tmp_path / "in.jsonl", rows)
+        assert run(tmp_path, source, "--model", model, "--out", tmp_path / "o.csv") == 0
+        error = capsys.readouterr().err
+        assert error.count("3 of 5 pairs share their prompt's grades with other pairs") == said
+        assert error.count("counts each as one") == said
