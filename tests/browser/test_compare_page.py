@@ -375,7 +375,7 @@ def test_a_wrong_model_is_one_line_and_the_one_in_use_stays(open_page: Open, tmp
     app = open_page("model", height=1200)
     facts = app.page.locator("[data-testid=stTable]").inner_text()
     app.page.get_by_role("textbox", name="Checkpoint").fill(str(tmp_path))
-    app.page.get_by_role("button", name="Load").click()
+    app.page.get_by_role("button", name="Load", exact=True).click()
     alert = app.page.get_by_role("alert")
     alert.wait_for()
     app.settled()
