@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
-from typing import Any
 from urllib.parse import urlsplit
 
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
-from app.components.kept_name import kept_name
 from app.draw.plain_text import cut, plain
 from feature_db import StoreError
 from feature_db.roles import EVERYONE, check_name
@@ -25,7 +23,6 @@ ADDRESS = re.compile(r"[^\s@()]+@[^\s@()]+")
 """What may pass for an e-mail address: no space and no bracket, so that it is never some other person's subject."""
 NEEDED = ("authlib", "httpx")
 """What Streamlit imports only when somebody signs in."""
-LONGEST = 100
 
 
 def sign_in_configured() -> bool:
@@ -47,26 +44,20 @@ def person() -> str:
         try:
             if sign_in_configured():
                 return _sign_in_box()
-            name = st.text_input(
-                "Your name",
-                key="person",
-                max_chars=LONGEST,
-                placeholder="for what you keep",
-                help="Written beside your bookmarks, lists and labels, and remembered by this browser until you take "
-                "it out. Anyone can type any name: it is no proof of identity.",
-                persist_state="session",
+            return _typed(
+                st.text_input(
+                    "Your name",
+                    key="person",
+                    max_chars=100,
+                    placeholder="for what you keep",
+                    help="Written beside your bookmarks, lists and labels. Anyone can type any name: it is no proof "
+                    "of identity.",
+                    persist_state="session",
+                )
             )
-            kept_name(name.strip(), _name_found, key="person_kept")
-            return _typed(name)
         except StoreError as error:
             st.error(plain(str(error)))
             return ""
-
-
-def _name_found(name: Any) -> None:
-    """Callback: the name this browser has kept, for a session that has none yet."""
-    if isinstance(name, str) and len(name) <= LONGEST and not st.session_state.get("person"):
-        st.session_state["person"] = name
 
 
 def _typed(name: str) -> str:
@@ -167,7 +158,7 @@ def ask_who() -> None:
     st.text_input(
         "Your name",
         key="person_here",
-        max_chars=LONGEST,
+        max_chars=100,
         placeholder="Enter goes on",
         width=320,
         on_change=_name_here,

@@ -28,12 +28,6 @@ ROW_HEIGHT = 35
 OPEN_TABLE = "[data-testid=stTabs] [role=tabpanel]:not([hidden]) [data-testid=stDataFrame]"
 """The table in the open tab"""
 
-FORGET_ONCE = """if (!sessionStorage.getItem("opened")) {
-  sessionStorage.setItem("opened", "1");
-  localStorage.removeItem("sarm-name");
-}"""
-"""Contexts are shared: a page of another test must not come with the name that was typed in the last one."""
-
 AppServer = Callable[..., str]
 
 
@@ -208,7 +202,6 @@ def new_page(browser: Any, contexts: dict[str, Any]) -> Iterator[Callable[..., A
         if key not in contexts:
             contexts[key] = browser.new_context(**options)
         app = AppPage(contexts[key].new_page())
-        app.page.add_init_script(FORGET_ONCE)
         pages.append(app.page)
         return app
 
