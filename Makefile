@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A process a core; a file's tests stay together, so that they share what they loaded.
-PARALLEL ?= -n auto --dist loadfile
+# A process a core; a file's tests stay together, so that they share what they loaded. In the order of the files: those with few
+# tests are often the long ones, and would run last, alone.
+PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: app test test-fast setup fetch demo-store study browser-test study-test package-test extras-test docs notebooks lint format types check clean
