@@ -1,4 +1,4 @@
-"""What holds for every test: one thread a process, no deadline for Hypothesis, and a cache of this run.
+"""What holds for every test: one thread where several processes share the cores, no deadline for Hypothesis, and a cache of this run.
 
 The tests run in as many processes as there are cores; on a busy machine an example that is right may take its time.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # before torch is imported, here or in a program that a test starts
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here or in a program that a test starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import shutil
