@@ -1,6 +1,6 @@
-"""What holds for every test: one thread where several processes share the cores, no deadline for Hypothesis, and a cache of this run.
+"""What holds for every test: one thread a process where several share the cores, no deadline, a cache of this run.
 
-The tests run in as many processes as there are cores; on a busy machine an example that is right may take its time.
+On a busy machine an example of Hypothesis that is right may take its time.
 """
 
 from __future__ import annotations
