@@ -29,7 +29,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ENGINE = ("sarm_core", "feature_db")
 APP_ONLY = ("streamlit", "plotly")
 PINNED = {
-    "requirements.txt": ("", "app", "fast"),
+    "requirements.txt": ("", "app"),
     "requirements-dev.txt": ("dev", "auth"),
     "requirements-docs.txt": ("docs",),
     "requirements-auth.txt": ("auth",),
@@ -85,7 +85,7 @@ def imported(folder: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("folder", "extras"),
-    [("sarm_core", ("", "ray", "train", "fast")), ("feature_db", ("",)), ("app", ("", "app", "auth"))],
+    [("sarm_core", ("", "ray", "train")), ("feature_db", ("",)), ("app", ("", "app", "auth"))],
 )
 def test_what_is_imported_is_declared(folder, extras):
     """A package that comes along with another today, as pyarrow with Streamlit, may not come along for everybody."""
