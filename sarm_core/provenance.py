@@ -20,12 +20,28 @@ PACKAGES = ("torch", "transformers", "numpy", "scipy")
 
 
 def file_facts(path: Path) -> dict[str, str]:
-    """Name and sha256 of a file. Raises SarmError when it cannot be read."""
+    """Name and sha256 of a file; of a folder that `datasets` saved the sha256 of its files' names and hashes.
+
+    Raises SarmError when it cannot be read.
+    """
     try:
-        with path.open("rb") as file:
-            return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"name": path.name, "sha256": _folder_hash(path) if path.is_dir() else _file_hash(path)}
     except OSError as error:
         raise SarmError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder_hash(folder: Path) -> str:
+    """Over the folder and its splits, which are one level down."""
+    digest = hashlib.sha256()
+    for pattern in ("*.json", "*.arrow", "*/*.json", "*/*.arrow"):
+        for path in sorted(folder.glob(pattern)):
+            digest.update(f"{_file_hash(path)} {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
 
 
 def bytes_facts(name: str, content: bytes) -> dict[str, str]:

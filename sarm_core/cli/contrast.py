@@ -118,8 +118,9 @@ class Contrast(Command):
 def _sides(options: argparse.Namespace, reader: Reader) -> Sides:
     from sarm_core.find.sides import from_bias, from_pairs, from_styles, from_two_files
     from sarm_core.text.answers import read_answers
+    from sarm_core.text.tables import is_saved
 
-    if options.source.is_dir() and not (options.against or options.bias):
+    if options.source.is_dir() and not (is_saved(options.source) or options.against or options.bias):
         raise SarmError(
             f"{options.source}: is a folder of texts: name the other one with --against, or a bias with --bias"
         )

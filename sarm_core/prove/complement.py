@@ -17,6 +17,7 @@ from sarm_core.prove.benchmarks.scores import Ids
 from sarm_core.provenance import file_facts
 from sarm_core.text.answers import Answers, Reader, read_answers
 from sarm_core.text.rows import Conversation, prompt_of
+from sarm_core.text.tables import is_saved
 
 __all__ = [
     "BY_FILE",
@@ -103,8 +104,8 @@ def file_complement(
 
     Raises RowError naming file and row, SarmError for a folder.
     """
-    if path.is_dir():
-        raise SarmError(f"{path}: a complement is a file of rows here, not a folder")
+    if path.is_dir() and not is_saved(path):
+        raise SarmError(f"{path}: a complement is a file of rows here, or a folder that datasets saved")
     answers = read_answers(path, reader)
     pairs, pairing = file_pairs(path, answers.conversations, reader)
     facts = file_facts(path)

@@ -19,6 +19,7 @@ from sarm_core.text.row_files import OnError, read_rows
 from sarm_core.text.rows import Conversation, Place, is_list, keys_there, kind_of, prompt_of, quoted
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
 from sarm_core.text.shapes.base import Prompt, all_pairs
+from sarm_core.text.tables import is_saved
 from sarm_core.text.text_files import is_text_file, read_text, texts_in
 from sarm_core.text.turns import TURN_WORDS, Turns
 
@@ -493,15 +494,16 @@ class Answers:
 
 def read_answers(paths: str | Path | Iterable[str | Path], reader: Reader | None = None) -> Answers:
     """Every answer of what is given, each once: of a file of rows all answers of each row, a .txt or .md file as one,
-    and of a folder each such file (see `text_files`).
+    and of a folder each such file (see `text_files`), unless it is one that `datasets` saved.
 
     Raises RowError naming file and row, SarmError for a folder without texts.
     """
     reader = reader or Reader()
     found: dict[Conversation, Place] = {}
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        if Path(path).is_dir() or is_text_file(path):
-            for text in texts_in(path) if Path(path).is_dir() else [path]:
+        is_folder = Path(path).is_dir() and not is_saved(path)
+        if is_folder or is_text_file(path):
+            for text in texts_in(path) if is_folder else [path]:
                 found.setdefault(read_text(text), (str(text), 1))
             continue
         for number, row in reader.rows(path):

@@ -16,7 +16,16 @@ from typing import Any, BinaryIO
 from sarm_core.errors import RowError
 from sarm_core.text.rows import is_list
 
-__all__ = ["Note", "arrow_rows", "csv_rows", "delimiter_of", "parquet_count", "parquet_rows", "saved_files"]
+__all__ = [
+    "Note",
+    "arrow_rows",
+    "csv_rows",
+    "delimiter_of",
+    "is_saved",
+    "parquet_count",
+    "parquet_rows",
+    "saved_files",
+]
 
 Note = Callable[[str], None]
 NumberedRow = tuple[int, dict[str, Any] | RowError]
@@ -87,6 +96,11 @@ def arrow_rows(file: BinaryIO, kind: str, path: str | Path, note: Note) -> Itera
             batches = feather.read_table(file).to_batches(_BATCH)
         small = (b.slice(at, _BATCH) for b in batches for at in range(0, b.num_rows, _BATCH))
         yield from _rows(pyarrow, small, note)
+
+
+def is_saved(folder: str | Path) -> bool:
+    """Whether this is a folder that `datasets` saved, and so a file of rows in parts."""
+    return any((Path(folder) / name).is_file() for name in ("state.json", "dataset_dict.json"))
 
 
 def saved_files(folder: str | Path) -> list[Path]:
