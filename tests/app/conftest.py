@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from app.session.engine import Choice, Engine, load_engine
+from sarm_core.score.scorer import Scorer, load_sarm
 from tests.app.store_builder import store_for
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint, text_checkpoint
 
@@ -17,6 +20,9 @@ MAIN = Path(__file__).parents[2] / "app" / "main.py"
 N_FEATURES = 64
 
 Run = Callable[..., AppTest]
+
+# Each AppTest reads the metadata of every installed package, in search of components: most of a small page's time.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +47,23 @@ def store_path(store_template: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def load_once(checkpoint: Path) -> Callable[..., Scorer]:
+    """`load_sarm` that loads the two models no test writes to, `checkpoint` and the embedded one, once a process."""
+    kept = functools.cache(load_sarm)
+
+    def load(source: str | Path, **how: str) -> Scorer:
+        return (kept if str(source) in ("demo", str(checkpoint)) else load_sarm)(str(source), **how)
+
+    return load
+
+
 @pytest.fixture
-def app_env(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def app_env(
+    checkpoint: Path, load_once: Callable[..., Scorer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
     """The app's model and data folder; the engine cached for another test's folder is dropped."""
+    monkeypatch.setattr("sarm_core.score.scorer.load_sarm", load_once)
     monkeypatch.setenv("SARM_MODEL", str(checkpoint))
     monkeypatch.setenv("SARM_DATA", str(tmp_path))
     load_engine.clear()

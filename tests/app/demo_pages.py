@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session.engine import load_engine
+from sarm_core.score.scorer import Scorer
 
 MAIN = Path(__file__).parents[2] / "app" / "main.py"
 PATIENCE = 180
@@ -18,10 +19,11 @@ Open = Callable[..., AppTest]
 
 
 @pytest.fixture(scope="module")
-def demo_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def demo_env(tmp_path_factory: pytest.TempPathFactory, load_once: Callable[..., Scorer]) -> Iterator[Path]:
     """The embedded model with a data folder of its own; gives the folder."""
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sarm_core.score.scorer.load_sarm", load_once)
         patch.setenv("SARM_MODEL", "demo")
         patch.setenv("SARM_DATA", str(folder))
         load_engine.clear()
