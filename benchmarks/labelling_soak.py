@@ -167,14 +167,16 @@ def most_holders(path: Path, ended: threading.Event, found: list[int]) -> None:
             ended.wait(0.1)
 
 
-def run(way: str, operations: int, folder: Path, n_features: int = FEATURES) -> list[Figure]:
+def run(
+    way: str, operations: int, folder: Path, n_features: int = FEATURES, people: int = PEOPLE
+) -> list[Figure]:
     """One run; raises SystemExit with what was lost or shown."""
     path = folder / f"{way}.db"
     queue = make_store(path, n_features)
-    each, pace = operations // PEOPLE, PACE_SECONDS if way == "paced" else 0.0
+    each, pace = operations // people, PACE_SECONDS if way == "paced" else 0.0
     jobs = [
         (str(path), queue, person, each, pace, str(folder / f"{way}-{person}.tsv"))
-        for person in range(PEOPLE)
+        for person in range(people)
     ]
     ended, holders = threading.Event(), list[int]()
     watch = threading.Thread(target=most_holders, args=(path, ended, holders))
@@ -190,7 +192,7 @@ def run(way: str, operations: int, folder: Path, n_features: int = FEATURES) -> 
         worker.start()
     victim = None
     if way == "killed":
-        victim = random.randrange(PEOPLE)
+        victim = random.randrange(people)
         journal = Path(jobs[victim][-1])
         wait_for = random.randrange(1, max(2, each // 2))
         doomed = workers[victim]

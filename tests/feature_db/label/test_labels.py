@@ -353,12 +353,12 @@ def become_admin(path: str, name: str, start: Any, done: Any) -> None:
 @pytest.mark.slow
 def test_of_many_who_become_the_first_admin_at_once_one_does(store: Store):
     context = multiprocessing.get_context("spawn")
-    done, start = context.Queue(), context.Barrier(6)
+    done, start = context.Queue(), context.Barrier(4)
     people = [
-        context.Process(target=become_admin, args=(str(store.path), f"p{i}", start, done)) for i in range(3)
+        context.Process(target=become_admin, args=(str(store.path), f"p{i}", start, done)) for i in range(2)
     ]
     people += [
-        threading.Thread(target=become_admin, args=(str(store.path), f"t{i}", start, done)) for i in range(3)
+        threading.Thread(target=become_admin, args=(str(store.path), f"t{i}", start, done)) for i in range(2)
     ]
     for person in people:
         person.start()
