@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
+from app.draw.columns import assigned, columns_form, first_rows, first_values
 from app.draw.files import UPLOADS
 from app.draw.plain_text import cut, plain
 from app.draw.popovers import close_popover, popover
 from app.session import session
 from app.session.comparison import (
     Comparison,
-    columns_of,
     corpus,
     from_corpus,
     from_paste,
@@ -26,15 +25,6 @@ from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 
 __all__ = ["input_row"]
-
-_PARTS = {
-    "prompt": "Prompt",
-    "response": "Answer",
-    "chosen": "Better answer",
-    "rejected": "Worse answer",
-    "system": "System prompt",
-}
-"""What a person can say that a column is, with its title."""
 
 
 def input_row(current: Engine) -> Any:
@@ -124,7 +114,7 @@ def _upload() -> None:
                 if steering
                 else str(error)
             )
-            if not steering and (columns := columns_of(data, name)):
+            if not steering and (columns := first_values(first_rows([(name, data)]))):
                 st.session_state["upload_unknown"] = (name, data, columns)
             return
         st.session_state.pop("upload_error", None)
@@ -137,9 +127,7 @@ def _upload() -> None:
 
     def assign() -> None:
         name, data, columns = st.session_state["upload_unknown"]
-        chosen = {part: st.session_state.get(f"upload_as_{part}") for part in _PARTS}
-        mapping = {part: column for part, column in chosen.items() if column}
-        take(name, data, Reader(mapping=mapping, ignore=set(columns) - set(mapping.values())))
+        take(name, data, Reader(**assigned("upload", columns)))
 
     def show(number: int) -> None:
         session.set_comparison(found[number])
@@ -152,7 +140,7 @@ def _upload() -> None:
     st.file_uploader("File", type=list(UPLOADS), key=key, label_visibility="collapsed", on_change=read)
     _show_error("upload_error")
     if "upload_unknown" in st.session_state:
-        _columns(st.session_state["upload_unknown"][2], assign)
+        columns_form("upload", st.session_state["upload_unknown"][2], assign)
     if st.session_state.get("upload_said"):
         st.caption(plain(st.session_state["upload_said"]))
     found: list[Comparison] = st.session_state.get("upload_found", [])
@@ -164,22 +152,6 @@ def _upload() -> None:
             key=f"upload_pick_{st.session_state['uploads']}",
         )
         st.button("Compare these answers", on_click=show, args=(picked,), key="upload_show", type="primary")
-
-
-def _columns(columns: dict[str, str], assign: Callable[[], None]) -> None:
-    """What the columns of a file hold first, and which of them are prompt and answers."""
-    with st.form("upload_columns", border=False):
-        st.caption("Say what the columns are; those that are not chosen are not used.")
-        for part, title in _PARTS.items():
-            st.selectbox(
-                title,
-                list(columns),
-                index=None,
-                format_func=lambda name: f"{name}: {cut(columns[name], 60)}",
-                placeholder="none",
-                key=f"upload_as_{part}",
-            )
-        st.form_submit_button("Read with these columns", on_click=assign)
 
 
 def _is_steering(data: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from sarm_core.prove.benchmarks.benchmark import Benchmark
 from sarm_core.prove.corpus import corpus_answers, encoded_corpus, positions
 from sarm_core.report.evidence import Evidence, evidence_from_rows
 from sarm_core.score.encoded import Progress
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "AXES",
@@ -66,6 +67,8 @@ class Found:
     contrast: Contrast
     encodings: Encodings
     fingerprint: str
+    said: tuple[str, ...] = ()
+    """As what rows were read"""
 
     @property
     def names(self) -> tuple[str, str]:
@@ -77,7 +80,7 @@ class Found:
         """What could not be used, or should be known."""
         n_cut = int((self.encodings.encoded.n_cut > 0).sum())
         cut = [f"{n_cut} answers were too long for the model and were cut on the left"] if n_cut else []
-        return [*self.encodings.sides.notes, *self.encodings.encoded.notes, *cut]
+        return [*self.said, *self.encodings.sides.notes, *self.encodings.encoded.notes, *cut]
 
 
 def find_in_corpus(
@@ -104,13 +107,18 @@ def find_in_upload(
     title: str,
     *,
     with_corpus: bool = False,
+    readers: Sequence[Reader] = (),
     progress: Progress | None = None,
 ) -> Found:
-    """The same for uploaded files; `read` makes the sides from their paths. Raises RowError, SarmError."""
+    """The same for uploaded files; `read` makes the sides from their paths, with `readers`.
+
+    Raises RowError, SarmError.
+    """
     with uploaded(*files) as paths:
         sides = read(*paths)
         encodings = sides.encode(engine.scorer, corpus_answers() if with_corpus else None, progress=progress)
-    return Found(title, encodings.contrast(), encodings, engine.fingerprint)
+    said = tuple(dict.fromkeys(line for reader in readers for line in reader.said()))
+    return Found(title, encodings.contrast(), encodings, engine.fingerprint, said)
 
 
 def set_name(names: list[str]) -> str:

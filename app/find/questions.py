@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.draw.columns import as_answers, reader_for
+from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
 from app.find.found import STARTING_AXES, Found, find_in_corpus, find_in_upload, set_name
 from app.session import session
@@ -14,14 +17,13 @@ from app.session.engine import Engine
 from sarm_core.demo import corpus
 from sarm_core.find.bias_pairs import BIASES
 from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files
-from sarm_core.prove.benchmarks.rm_bench import STYLES
-from sarm_core.text.answers import read_answers
+from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
+from sarm_core.text.answers import Reader, read_answers
 
 __all__ = ["IN_CORPUS", "IN_FILES", "from_corpus_form", "from_files_form", "last_found"]
 
 IN_CORPUS = "The project's corpus"
 IN_FILES = ("My pairs", "Two sets of answers", "A bias, in my answers", "Styles of RM-Bench")
-FILE_TYPES = ["jsonl", "json", "parquet"]
 
 
 def from_corpus_form(engine: Engine, working: DeltaGenerator) -> None:
@@ -52,7 +54,7 @@ def from_corpus_form(engine: Engine, working: DeltaGenerator) -> None:
 def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> None:
     """A question about a person's own files; `source` is one of `SOURCES`."""
     hints = {
-        "My pairs": "Rows of `prompt` + `chosen` + `rejected` (JSONL, JSON or Parquet).",
+        "My pairs": "Rows of `prompt` + `chosen` + `rejected`, or of a public data set (JSONL, CSV, Parquet or Arrow).",
         "Two sets of answers": "Each set is all the text files of a folder (`.txt`, `.md`, UTF-8, one answer a file), "
         "or files with rows of `prompt` + `response` or `messages`. They need not be pairs.",
         "A bias, in my answers": "Rows of `prompt` + `response` or `messages`, or text files (one answer a file). From "
@@ -65,13 +67,16 @@ def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> Non
         sets = [
             st.file_uploader(
                 label,
-                type=FILE_TYPES if one_file else [*FILE_TYPES, "txt", "md"],
+                type=list(UPLOADS) if one_file else [*UPLOADS, "txt", "md"],
                 accept_multiple_files=True,
                 key=f"find_files_{source}_{label}",
                 label_visibility="visible" if two_sets else "collapsed",
             )
             for label in (("One set", "The other set") if two_sets else ("File",))
         ]
+    # One reader a set: their files may name their columns differently.
+    check = {"My pairs": _as_pairs, "Styles of RM-Bench": _as_styles}.get(source, as_answers)
+    readers = [reader_for(f"find_{source}_{number}", files, check) for number, files in enumerate(sets)]
     bias = styles = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if source == "A bias, in my answers":
@@ -94,13 +99,13 @@ def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> Non
     given = [file for files in sorted_sets for file in files]
     first = len(sorted_sets[0])
     names = [set_name([name for name, _ in files]) for files in sorted_sets]
-    readers: dict[str, Callable[..., Sides]] = {
-        "My pairs": from_pairs,
+    ways: dict[str, Callable[..., Sides]] = {
+        "My pairs": lambda path: from_pairs(path, readers[0]),
         "Two sets of answers": lambda *paths: from_two_files(
-            paths[:first], paths[first:], (names[0], names[1])
+            paths[:first], paths[first:], (names[0], names[1]), readers[0], readers[1]
         ),
-        "A bias, in my answers": lambda *paths: from_bias(read_answers(paths), str(bias)),
-        "Styles of RM-Bench": lambda path: from_styles(path, *(styles or STYLES[:2])),
+        "A bias, in my answers": lambda *paths: from_bias(read_answers(paths, readers[0]), str(bias)),
+        "Styles of RM-Bench": lambda path: from_styles(path, *(styles or STYLES[:2]), reader=readers[0]),
     }
     titles = {
         "My pairs": "chosen against rejected",
@@ -112,10 +117,26 @@ def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> Non
         _keep(
             session.guarded(
                 lambda: find_in_upload(
-                    engine, given, readers[source], titles[source], with_corpus=with_corpus, progress=progress
+                    engine,
+                    given,
+                    ways[source],
+                    titles[source],
+                    with_corpus=with_corpus,
+                    readers=readers,
+                    progress=progress,
                 )
             )
         )
+
+
+def _as_pairs(reader: Reader, source: str, number: int, row: dict[str, Any]) -> None:
+    """A preference, or an answer that is labelled on its own."""
+    if reader.answers(row, preferences=True).good is None:
+        list(reader.pairs_of([(source, number, row)]))
+
+
+def _as_styles(reader: Reader, source: str, number: int, row: dict[str, Any]) -> None:
+    RMBench.from_rows([(source, number, row)], reader=reader)
 
 
 def _keep(found: Found | None) -> None:

@@ -25,6 +25,7 @@ from sarm_core.prove.evaluation_report import flip_row
 from sarm_core.prove.outcome import Outcome
 from sarm_core.report.verdict import KINDS, row_verdict
 from sarm_core.score.encoded import Progress
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "CORPUS",
@@ -56,6 +57,8 @@ def evaluate_upload(
     *,
     skip_bad: bool = False,
     complement: tuple[str, bytes] | None = None,
+    reader: Reader | None = None,
+    complement_reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
     """Uploaded files as one benchmark of `kind`; `complement` is another file of answers or pairs, or `CORPUS`.
@@ -65,10 +68,12 @@ def evaluate_upload(
     beside = corpus_complement() if complement is CORPUS else None
     if complement is not None and beside is None:
         with uploaded(complement) as (path,):
-            beside = file_complement(path, complement[0])
+            beside = file_complement(path, complement[0], reader=complement_reader)
     with uploaded(*files) as paths:
         names = {str(path): name for path, (name, _) in zip(paths, files, strict=True)}
-        experiment = Experiment.of_files(kind, paths, skip_bad=skip_bad, complement=beside, names=names)
+        experiment = Experiment.of_files(
+            kind, paths, skip_bad=skip_bad, complement=beside, names=names, reader=reader
+        )
     return experiment.encode(engine.scorer, progress=progress)
 
 

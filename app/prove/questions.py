@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.draw.columns import Check, as_answers, reader_for
 from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
 from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
@@ -13,8 +16,9 @@ from app.session.engine import Engine
 from sarm_core.prove.benchmarks.registry import BENCHMARKS
 from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluated import Evaluated
+from sarm_core.text.answers import Reader
 
-__all__ = ["choose", "evaluated"]
+__all__ = ["benchmark_rows", "choose", "evaluated"]
 
 COMPLEMENTS = ("none", "this tool's corpus", "my file")
 
@@ -67,8 +71,8 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
         skip_bad = st.toggle(
             "Leave bad rows out", key="eval_skip", help="They are counted and listed, never hidden"
         )
-    hint = BENCHMARKS[kind or kinds[0]].hint
-    st.caption(f"{hint} JSONL, JSON or Parquet; several files make one benchmark.")
+    kind = kind or kinds[0]
+    st.caption(f"{BENCHMARKS[kind].hint} JSONL, CSV, Parquet or Arrow; several files make one benchmark.")
     files = st.file_uploader(
         "Files",
         type=list(UPLOADS),
@@ -76,13 +80,15 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
         key="eval_files",
         label_visibility="collapsed",
     )
-    other = None
+    reader = reader_for(f"eval_{kind}", files, benchmark_rows(kind))
+    other, other_reader = None, None
     if beside == COMPLEMENTS[2]:
         other = st.file_uploader(
             "Complement: rows of answers, or of chosen and rejected",
             type=list(UPLOADS),
             key="eval_complement_file",
         )
+        other_reader = reader_for("eval_complement", [other] if other else [], as_answers)
     lacking = not files or (beside == COMPLEMENTS[2] and other is None)
     go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", disabled=lacking, key="eval_go")
     if go:
@@ -96,13 +102,24 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
                     lambda: evaluate_upload(
                         engine,
                         given,
-                        kind or kinds[0],
+                        kind,
                         skip_bad=skip_bad,
                         complement=complement,
+                        reader=reader,
+                        complement_reader=other_reader,
                         progress=progress,
                     )
                 )
             )
+
+
+def benchmark_rows(kind: str) -> Check:
+    """Reads rows as those of a benchmark."""
+
+    def check(reader: Reader, source: str, number: int, row: dict[str, Any]) -> None:
+        BENCHMARKS[kind].from_rows([(source, number, row)], reader=reader)
+
+    return check
 
 
 def _keep(found: Evaluated | None) -> None:

@@ -19,6 +19,7 @@ from sarm_core.prove.perturb import Perturbation, rewritten
 from sarm_core.prove.rewritten import Rewritten, encode_rewrites
 from sarm_core.score.encoded import Progress
 from sarm_core.steering import Steering
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "RULES",
@@ -53,6 +54,8 @@ class Checked:
 
     title: str
     of: Rewritten
+    said: tuple[str, ...] = ()
+    """As what rows were read"""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -62,7 +65,7 @@ class Checked:
             f"{n_cut} texts were too long for the model and were cut on the left; a rewrite that lost another part "
             "of the prompt than its original is in no figure",
         )
-        return (*self.of.notes, *(cut if n_cut else ()))
+        return (*self.said, *self.of.notes, *(cut if n_cut else ()))
 
 
 def check_corpus(
@@ -80,13 +83,15 @@ def check_upload(
     rules: Sequence[str],
     most: int,
     progress: Progress | None = None,
+    *,
+    reader: Reader | None = None,
 ) -> Checked:
     """Pairs of an uploaded file. Raises RowError naming the upload and the row, SarmError."""
     with uploaded(file) as (path,):
-        pairs = Pairs.read(path).under_names({str(path): file[0]})
-    return Checked(
-        file[0], encode_rewrites(engine.scorer, pairs, rules, most=most, seed=SEED, progress=progress)
-    )
+        reader = reader or Reader()
+        pairs = Pairs.read(path, reader=reader).under_names({str(path): file[0]})
+    found = encode_rewrites(engine.scorer, pairs, rules, most=most, seed=SEED, progress=progress)
+    return Checked(file[0], found, tuple(reader.said()))
 
 
 def outcome(of: Checked, steering: Steering) -> Perturbation:

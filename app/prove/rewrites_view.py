@@ -8,10 +8,12 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.draw.columns import reader_for
 from app.draw.files import UPLOADS, as_csv
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions
+from app.prove.questions import benchmark_rows
 from app.prove.rewrites import (
     RULES,
     SEED,
@@ -84,10 +86,11 @@ def _form(engine: Engine, working: DeltaGenerator) -> None:
     name = next(iter(CORPUS_SETS))
     if source == "My pairs":
         file = st.file_uploader(
-            "Rows of `prompt` + `chosen` + `rejected` (JSONL, JSON or Parquet)",
+            "Rows of `prompt` + `chosen` + `rejected`, or of a public data set (JSONL, CSV, Parquet or Arrow)",
             type=list(UPLOADS),
             key="rewrite_file",
         )
+    reader = reader_for("rewrite", [file] if file else [], benchmark_rows("pairs"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if source != "My pairs":
             name = st.selectbox(
@@ -112,7 +115,7 @@ def _form(engine: Engine, working: DeltaGenerator) -> None:
             made = session.guarded(lambda: check_corpus(engine, name, chosen, most, progress))
         else:
             given = (file.name, file.getvalue())
-            made = session.guarded(lambda: check_upload(engine, given, chosen, most, progress))
+            made = session.guarded(lambda: check_upload(engine, given, chosen, most, progress, reader=reader))
     if made is not None:
         st.session_state["rewritten"] = made
         st.session_state.pop("rewritten_outcome", None)

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ __all__ = [
     "MAX_ANSWERS",
     "Answer",
     "Comparison",
-    "columns_of",
     "corpus",
     "from_corpus",
     "from_json",
@@ -236,24 +234,6 @@ def from_upload(data: bytes, name: str, reader: Reader | None = None) -> list[Co
         )
         for (prompt, tools), answers in found.items()
     ]
-
-
-def columns_of(data: bytes, name: str) -> dict[str, str]:
-    """The columns of an uploaded file with what stands in them first, as text; {} where it cannot be read."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{ending_of(name)}"
-        path.write_bytes(data)
-        found: dict[str, str] = {}
-        try:
-            for _, row in islice(read_rows(path, lambda _error: None), 20):
-                for key, value in row.items():
-                    if value not in (None, "") and not found.get(key):
-                        found[key] = (
-                            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-                        )
-        except RowError:
-            return {}
-    return found
 
 
 def _answers_of(

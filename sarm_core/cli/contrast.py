@@ -134,7 +134,7 @@ def _sides(options: argparse.Namespace, reader: Reader) -> Sides:
             raise SarmError(
                 f"--styles {options.styles!r}: give two styles as A/B, for example markdown/plain"
             )
-        return from_styles(options.source, *names)
+        return from_styles(options.source, *names, reader=reader)
     return from_pairs(options.source, reader)
 
 

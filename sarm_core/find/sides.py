@@ -169,16 +169,18 @@ def from_two_files(
     two: str | Path | Sequence[str | Path],
     names: tuple[str, str] | None = None,
     reader: Reader | None = None,
+    other_reader: Reader | None = None,
 ) -> Sides:
     """Two sets of answers that are not pairs: every answer of `one` against every answer of `two`.
 
     Each set is a file, a folder of texts, or several files (see `read_answers`). `names` says what they are, by
-    default the name of the (first) file or folder. Raises RowError, SarmError.
+    default the name of the (first) file or folder. `other_reader` reads `two`, by default the same. Raises RowError,
+    SarmError.
     """
     if names is None:
         first = [side if isinstance(side, str | Path) else side[0] for side in (one, two)]
         names = (Path(first[0]).resolve().name, Path(first[1]).resolve().name)
-    return Sides(read_answers(one, reader), read_answers(two, reader), False, names=names)
+    return Sides(read_answers(one, reader), read_answers(two, other_reader or reader), False, names=names)
 
 
 def from_bias(answers: Answers, bias: str) -> Sides:
@@ -205,12 +207,14 @@ def from_bias(answers: Answers, bias: str) -> Sides:
     )
 
 
-def from_styles(path: str | Path, with_style: str, without_style: str) -> Sides:
+def from_styles(
+    path: str | Path, with_style: str, without_style: str, *, reader: Reader | None = None
+) -> Sides:
     """The same content in two styles, from an RM-Bench file: right and wrong answers alike. [SteerRM]
 
     Raises RowError for a bad row, SarmError for an unknown style.
     """
-    benchmark = RMBench.read(path)
+    benchmark = RMBench.read(path, reader=reader)
     pairs = style_pairs(benchmark, with_style, without_style)
     # Of an answer that several rows hold, the last row is its place.
     places = {answer.number: (item.source, item.row) for item in benchmark.items for answer in item.answers}

@@ -52,6 +52,8 @@ class Experiment:
     corpus_rows: tuple[Ids, Ids] | None = None
     reading: tuple[str, ...] = ()
     """The options by which rows were read, as the command line has them"""
+    said: tuple[str, ...] = ()
+    """As what they were read"""
 
     @classmethod
     def of_files(
@@ -70,15 +72,16 @@ class Experiment:
         """
         paths = list(paths)
         called = {str(path): (names or {}).get(str(path), str(path)) for path in paths}
+        reader = reader or Reader()
         benchmark = benchmark_of(kind).read(paths, skip_bad=skip_bad, reader=reader)
         facts = [{**file_facts(path), "name": Path(called[str(path)]).name} for path in paths]
         if names is not None:
             benchmark = benchmark.under_names(called)
             facts = [{**fact, "name": name} for fact, name in zip(facts, called.values(), strict=True)]
         asked = (kind, *called.values())
-        said = () if reader is None else tuple(reader.words())
+        words, said = tuple(reader.words()), tuple(reader.said())
         title = ", ".join(called.values())
-        return cls(title, benchmark, complement, tuple(facts), asked, skip_bad, reading=said)
+        return cls(title, benchmark, complement, tuple(facts), asked, skip_bad, reading=words, said=said)
 
     @classmethod
     def of_corpus(cls, name: str) -> Experiment:

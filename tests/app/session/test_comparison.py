@@ -14,7 +14,6 @@ from app.session.comparison import (
     MAX_ANSWERS,
     Answer,
     Comparison,
-    columns_of,
     corpus,
     from_corpus,
     from_json,
@@ -230,7 +229,6 @@ def test_a_file_that_no_shape_knows_is_read_with_the_columns_a_person_names() ->
     data = b"frage,gut,schlecht,nr\nIs it safe?,Yes.,No.,1\n"
     with pytest.raises(RowError, match="nothing to score"):
         from_upload(data, "in.csv")
-    assert columns_of(data, "in.csv") == {"frage": "Is it safe?", "gut": "Yes.", "schlecht": "No.", "nr": "1"}
     reader = Reader(mapping={"prompt": "frage", "chosen": "gut", "rejected": "schlecht"}, ignore=["nr"])
     (made,) = from_upload(data, "in.csv", reader)
     assert (made.question, texts(made)) == ("Is it safe?", ["Yes.", "No."])
