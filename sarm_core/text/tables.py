@@ -15,9 +15,11 @@ from typing import Any, BinaryIO
 
 from sarm_core.errors import RowError
 from sarm_core.text.rows import is_list
+from sarm_core.text.strict_json import strict_json
 
 __all__ = [
     "Note",
+    "NumberedRow",
     "arrow_rows",
     "csv_rows",
     "delimiter_of",
@@ -207,8 +209,6 @@ def _reader_of(pyarrow: Any, kind: Any, note: Note) -> Callable[[Any, str], Any]
 def _parsed(value: Any, key: str) -> Any:
     if not isinstance(value, str):
         return value
-    from sarm_core.text.row_files import strict_json
-
     try:
         return strict_json(value)
     except (ValueError, RecursionError):

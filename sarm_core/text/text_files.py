@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from sarm_core.errors import RowError, SarmError
-from sarm_core.text.row_files import MAX_ROW_BYTES
 from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.strict_json import MAX_ROW_BYTES
 
 __all__ = ["TEXT_ENDINGS", "is_text_file", "read_text", "texts_in"]
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from sarm_core.errors import RowError
 from sarm_core.text.answers import conversation_of
-from sarm_core.text.row_files import MAX_ROW_BYTES, count_rows, read_rows
+from sarm_core.text.row_files import count_rows, read_rows
 from sarm_core.text.rows import Conversation, Message
+from sarm_core.text.strict_json import MAX_ROW_BYTES
 from tests.sarm_core.harvest.harvest_corpus import spoilt_parquet
 
 USER = {"role": "user", "content": "Is it safe?"}
@@ -149,43 +150,3 @@ def test_a_damaged_page_of_parquet_names_the_file(tmp_path):
     path.write_bytes(data)
     with pytest.raises(RowError, match=r"in\.parquet: not readable as Parquet \(.*snappy"):
         list(read_rows(path, lambda _error: None))
-
-
-TRICKY = [
-    '{"a": 1}',
-    '{"a": 1, "a": 2}',
-    '{"a" : 1, "a": 2}',
-    '{"a": {"b": 1, "b": 2}}',
-    '{"a": "x: y", "b": "{\\"c\\": 1}"}',
-    '{"a": 123456789012345678901234567890}',
-    '{"a": 1.5e300, "b": [1e400]}',
-    '{"a": NaN}',
-    '{"a": "\\ud83d"}',
-    '{"a": 1},{"b": 2}',
-    '{"a": "x}',
-    '{y"}',
-    '{"a": [{"b": 1}',
-    '{"c": 2}]}',
-    "[1]",
-    "",
-    '{"a": 9223372036854775807, "b": 1.25, "c": null, "d": true}',
-]
-
-
-@given(lines=st.lists(st.sampled_from(TRICKY), min_size=1, max_size=6), repeats=st.sampled_from([1, 3000]))
-def test_the_fast_parser_reads_what_the_strict_one_does(tmp_path_factory, lines, repeats):
-    """Row for row, value for value and defect for defect; repeated, so that whole blocks are parsed at once too."""
-    from sarm_core.text import row_files
-
-    path = write(
-        tmp_path_factory.mktemp("rows") / "in.jsonl", '{"first": 1}\n' + "\n".join(lines * repeats) + "\n"
-    )
-    one, two = [], []
-    fast = list(read_rows(path, one.append))
-    parser, row_files.orjson = row_files.orjson, None
-    try:
-        strict = list(read_rows(path, two.append))
-    finally:
-        row_files.orjson = parser
-    assert fast == strict
-    assert [(str(e), e.row) for e in one] == [(str(e), e.row) for e in two]
