@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PretrainedConfig
+from transformers import AutoTokenizer, PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.cut import BLOCK_LISTS, check_layer, class_cut_after, drop_final_norm
 from sarm_core.model.other_folders import refuse_adapters
-from sarm_core.model.sarm import cut_config, remove_final_norm
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "bare_name",
     "block_of",
     "cut_backbone",
+    "holds_text_part",
     "load_tokenizer",
     "native_bfloat16",
     "quietly",
@@ -40,19 +42,20 @@ _BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.att(n|ention)\.(masked_)?bias$|p
 """Buffers that older files store and that Transformers computes: frequencies, causal masks, positions."""
 OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
 """Heads that trainers put on a model under names of their own: "v_head.", "value_head.", "classifier."."""
+_EMBEDDING = re.compile(r"(model\.)?(language_model\.)?(model\.)?embed_tokens\.weight")
 _PLAIN = ("F64", "F32", "F16", "BF16")
-_PREFIX = re.compile(r"^(model|transformer)\.")
+_PREFIX = re.compile(r"^(model\.)?language_model\.(model\.)?|^(model|transformer)\.")
+_BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 _NOT_READ = {
-    "nanochat": "one norm stands before its blocks and after them",
-    "xlstm": "its config counts blocks in num_blocks, so that nothing would be cut",
     "inkling2": "it mixes earlier blocks in behind the last one",
     "inkling2_text": "it mixes earlier blocks in behind the last one",
     "deepseek_v4": "its stream after a block is several vectors a token",
     "hy_v4": "its stream after a block is several vectors a token",
+    "gemma3n_text": "its stream after a block is several vectors a token",
 }
-"""Decoders (model_type) of which the first blocks, built alone, are another model: measured against the uncut one."""
-_WHOLE_ONLY = {"minicpm3": "it scales its residuals by the number of blocks"}
-"""Decoders that are read right only with all their blocks."""
+"""Decoders (model_type) that have no h after block L, and why: measured by benchmarks/backbones.py."""
+_TEXT_PART = re.compile(r"(model\.)?language_model\.(model\.)?")
+"""What stands before the decoder's names in a model that reads images or sound as well."""
 # Entries of a config that name code, kernels or files to fetch; `model_type` is given by the class.
 _NOT_FOLLOWED = (
     "model_type",
@@ -67,46 +70,42 @@ _NOT_FOLLOWED = (
 
 
 def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
-    """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read."""
+    """The first `layer` blocks of the decoder in `folder`, without final norm; the rest is never read.
+
+    `last_hidden_state` is h after block `layer`. The config is the folder's own, as deep as the whole decoder.
+    """
     refuse_adapters(folder)
-    whole = backbone_config(folder)
-    config = cut_config(whole, layer)
-    why = _NOT_READ.get(whole.model_type)
-    if layer < whole.num_hidden_layers:
-        why = why or _WHOLE_ONLY.get(whole.model_type)
-    if why:
-        raise CheckpointError(
-            f"{folder}: a {whole.model_type} cut after block {layer} would be another model, as {why}; "
-            "take a SARM on another backbone"
-        )
-    _refuse_quantised(TensorFiles(folder), layer)
+    config = backbone_config(folder)
+    check_layer(config, layer)
+    files = TensorFiles(folder)
+    _refuse_quantised(files, layer)
     source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
     index = folder / INDEX_NAME
+    composite = holds_text_part(files)
     with quietly():
         try:
-            reader: Any = AutoModel
             if index.exists() and "metadata" not in read_json(index):  # Transformers needs that entry
-                with torch.device("meta"):
-                    reader = type(AutoModel.from_config(config))
-                files = TensorFiles(folder)
-                state = {name: files.read(name) for name in files.names() if block_of(name) < layer}
+                read = [name for name in files.names() if _reaches(name, layer, composite)]
+                state = {name: files.read(name) for name in read}
                 source = {"pretrained_model_name_or_path": None, "state_dict": state}
+            reader: Any = class_cut_after(_model_class(config), layer)
             model, info = reader.from_pretrained(
                 **source,
                 config=config,
                 dtype=dtype,
                 output_loading_info=True,
+                key_mapping={f"^{_TEXT_PART.pattern}": ""} if composite else None,
                 trust_remote_code=False,
                 local_files_only=True,
             )
         except Exception as error:  # a config can be wrong in ways that fail anywhere in a model's own code
             raise CheckpointError(f"{folder}: the backbone cannot be loaded ({_one_line(error)})") from None
-    remove_final_norm(model)
+    drop_final_norm(model)
     kept = set(model.state_dict())
     missing = sorted(name for name in info["missing_keys"] if name in kept)
     if missing:
         raise CheckpointError(f"{folder}: the backbone lacks {missing[0]} ({len(missing)} tensors missing)")
-    unread = sorted(name for name in info["unexpected_keys"] if not _needless(name, layer))
+    unread = sorted(name for name in info["unexpected_keys"] if not _needless(name, layer, composite))
     if unread:
         raise CheckpointError(
             f"{folder}: {config.model_type} has no place for {unread[0]} ({len(unread)} such tensors), so scores would "
@@ -115,20 +114,38 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     return model
 
 
+def _model_class(config: PretrainedConfig) -> type[nn.Module]:
+    kind: Any = MODEL_MAPPING[type(config)]
+    found: type[nn.Module] = kind[0] if isinstance(kind, tuple) else kind
+    return found
+
+
+def holds_text_part(files: TensorFiles) -> bool:
+    """Whether the decoder in these files is a part of a model that reads images or sound as well."""
+    return any(_TEXT_PART.match(name) for name in files.files)
+
+
+def _reaches(name: str, layer: int, composite: bool) -> bool:
+    """Whether a tensor is the decoder's, and not of a block behind `layer`."""
+    return block_of(name) < layer and (not composite or _TEXT_PART.match(name) is not None)
+
+
 def _refuse_quantised(files: TensorFiles, layer: int) -> None:
     """Raises CheckpointError for weights that are not plain numbers."""
+    composite = holds_text_part(files)
     for name, dtype in files.dtypes().items():
-        if dtype not in _PLAIN and block_of(name) < layer and not _needless(name, layer):
+        if dtype not in _PLAIN and not _needless(name, layer, composite):
             raise CheckpointError(
                 f"{files.folder}: {name} is stored as {dtype}, a quantised format that is not read: "
                 "save the model in bfloat16, float16 or float32"
             )
 
 
-def _needless(name: str, layer: int) -> bool:
+def _needless(name: str, layer: int, composite: bool) -> bool:
     """Whether a tensor that the cut backbone has no place for changes nothing in h."""
-    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or block_of(name) >= layer:
+    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or not _reaches(name, layer, composite):
         return True
+    name = _TEXT_PART.sub("", name, count=1)
     return any((FINAL_NORM.fullmatch(name), OTHER_HEAD.match(name), _BUFFERS.search(name)))
 
 
@@ -137,7 +154,11 @@ def _one_line(error: Exception) -> str:
 
 
 def backbone_config(folder: Path) -> PretrainedConfig:
-    """The config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed."""
+    """The decoder's config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed.
+
+    Of a model that reads images or sound as well it is the decoder's part. Raises CheckpointError, also for models
+    that have no stream of one vector a token.
+    """
     place = folder / "config.json"
     read_json(place)  # says better what is wrong with the file
     try:
@@ -160,16 +181,26 @@ def backbone_config(folder: Path) -> PretrainedConfig:
         raise CheckpointError(f"{place}: model_type {kind!r} is not known to Transformers")
     data = {key: value for key, value in data.items() if key not in _NOT_FOLLOWED}
     try:
-        config = CONFIG_MAPPING[kind].from_dict(data)
+        whole = CONFIG_MAPPING[kind].from_dict(data)
+        config = whole.get_text_config(decoder=True)
     except Exception as error:  # each class checks in its own way
         raise CheckpointError(f"{place}: not a config of {kind} ({_one_line(error)})") from None
+    why = _NOT_READ.get(config.model_type)
+    if getattr(whole, "is_encoder_decoder", False):
+        why = "its answers are read by another stack than its questions"
+    elif type(config) not in MODEL_MAPPING:
+        why = "Transformers has no decoder for it by itself"
+    if why:
+        raise CheckpointError(
+            f"{place}: a {kind} has no features after a block to score by, as {why}; take a SARM on another backbone"
+        )
     for key in ("num_hidden_layers", "hidden_size", "vocab_size", "max_position_embeddings"):
         value = getattr(config, key, None)
         if value is not None and (type(value) is not int or value < 1):
             raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
     files = TensorFiles(folder)
-    for name in ("model.embed_tokens.weight", "embed_tokens.weight"):
-        if name in files:  # a [PAD] token may have been added after the config was written
+    for name in files.files:
+        if _EMBEDDING.fullmatch(name):  # a [PAD] token may have been added after the config was written
             config.vocab_size = files.shape(name)[0]
     return config
 
@@ -193,7 +224,7 @@ def bare_name(name: str) -> str:
 
 def block_of(name: str) -> int:
     """Which block a tensor belongs to, from 0; -1 for one outside the blocks (embeddings, norms, heads)."""
-    found = re.search(r"(?:layers|h|blocks)\.(\d+)\.", name)
+    found = _BLOCK.search(name)
     return int(found[1]) if found else -1
 
 

@@ -33,9 +33,10 @@ from sarm_core.model.backbone import (
     cut_backbone,
     load_tokenizer,
 )
+from sarm_core.model.cut import check_layer
 from sarm_core.model.other_folders import refuse_adapters, refuse_wrapped, without_config, without_shape
 from sarm_core.model.sae import SAE, Dense, SAEKind, TopK, kind_stated
-from sarm_core.model.sarm import SARM, cut_config
+from sarm_core.model.sarm import SARM
 from sarm_core.model.tensor_files import TensorFiles, read_json
 
 __all__ = [
@@ -124,8 +125,10 @@ class Checkpoint:
     name: str | None = None
 
     def config(self) -> PretrainedConfig:
-        """The backbone's config, cut after L blocks."""
-        return cut_config(backbone_config(self.backbone), self.shape.layer)
+        """The backbone's config, as deep as the model that its blocks are the first of."""
+        config = backbone_config(self.backbone)
+        check_layer(config, self.shape.layer)
+        return config
 
     def limit(self) -> int:
         """Tokens of a conversation that are read, from its end."""

@@ -7,17 +7,15 @@ r  sum_i w_i z_i, no bias                                                   [SAR
 
 from __future__ import annotations
 
-import copy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from sarm_core.errors import CheckpointError
 from sarm_core.model.sae import SAE, Rows
 
-__all__ = ["SARM", "SARMOutput", "cut_config", "last_attended", "position_ids_of", "remove_final_norm"]
+__all__ = ["SARM", "SARMOutput", "last_attended", "position_ids_of"]
 
 
 class SARMOutput(NamedTuple):
@@ -25,44 +23,6 @@ class SARMOutput(NamedTuple):
 
     logits: Tensor
     codes: Rows
-
-
-def cut_config(config: PretrainedConfig, layer: int) -> PretrainedConfig:
-    """A copy of a decoder's config that describes only its first `layer` blocks.
-
-    Lists with one entry per block (Gemma's and Qwen's `layer_types`, for example) are cut as well.
-    Raises CheckpointError when the decoder has fewer blocks.
-    """
-    total = config.num_hidden_layers
-    if type(total) is not int:
-        raise CheckpointError(
-            f"num_hidden_layers is {total!r}: the backbone's config does not say how deep it is"
-        )
-    if not 1 <= layer <= total:
-        raise CheckpointError(f"the SAE reads block {layer}, but this backbone has {total} blocks")
-    cut = copy.deepcopy(config)
-    for name, value in list(vars(cut).items()):
-        if isinstance(value, list | tuple) and len(value) == total:
-            setattr(cut, name, value[:layer])
-    cut.num_hidden_layers = layer
-    return cut
-
-
-def remove_final_norm(backbone: nn.Module) -> nn.Module:
-    """Replace the norm that follows the blocks by the identity, in place, and return the backbone.
-
-    The SAE was trained on the residual stream itself. The norm is the child module that comes after the
-    list of blocks and is named or typed as a norm (`norm`, `ln_f`, `final_layernorm`, ...).
-    Raises CheckpointError when no such child exists.
-    """
-    after_blocks = False
-    for name, child in backbone.named_children():
-        if isinstance(child, nn.ModuleList):
-            after_blocks = True
-        elif after_blocks and "norm" in (name + type(child).__name__).lower():
-            setattr(backbone, name, nn.Identity())
-            return backbone
-    raise CheckpointError(f"{type(backbone).__name__}: no final norm after its blocks; not a known decoder")
 
 
 def last_attended(attention_mask: Tensor) -> Tensor:
@@ -94,7 +54,7 @@ class SARM(nn.Module):
 
     @property
     def config(self) -> PretrainedConfig:
-        """The cut backbone's config."""
+        """The backbone's config, as deep as the model that it is the first L blocks of."""
         return self.model.config  # type: ignore[return-value]
 
     def hidden(

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from sarm_core.model.cut import blocks_read
 from sarm_core.model.sarm import SARM, position_ids_of
 
 __all__ = ["Batch", "Encoder", "Progress", "Traced", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
@@ -225,7 +226,7 @@ def can_share_prefixes(model: SARM) -> bool:
     """
     if "past_key_values" not in inspect.signature(model.model.forward).parameters:
         return False
-    layers = DynamicCache(config=model.config).layers
+    layers = DynamicCache(config=model.config).layers[: blocks_read(model.model)]
     return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
 

@@ -17,7 +17,6 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.model.sae import ReferenceWords
-from sarm_core.model.sarm import cut_config
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.export import export, reference_words
 from sarm_core.steering import Steering
@@ -54,12 +53,13 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
         raise CheckpointError(f"{checkpoint.source}: no tensor of its backbone can be named for this layout")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     shape = checkpoint.shape
-    inner = cut_config(checkpoint.config(), shape.layer)
+    inner = checkpoint.config()
     inner.dtype = None  # stated once, for the whole
     stated: dict[str, Any] = {
         "model_type": "sarm",
         "architectures": ["SARMForSequenceClassification"],
         "backbone": {**_as_json(inner), "model_type": inner.model_type},
+        "layer": shape.layer,
         "n_features": shape.n_features,
         "k": words.k if words.topk else None,
         "scored_token_ids": _scored_ids(checkpoint),

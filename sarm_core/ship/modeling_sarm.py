@@ -29,7 +29,8 @@ __all__ = ["SARMConfig", "SARMForSequenceClassification"]
 
 
 class SARMConfig(PreTrainedConfig):
-    """`backbone` is the cut decoder's config as a dict; `k` is None for a dictionary without TopK.
+    """`backbone` is the whole decoder's config as a dict, of which the first `layer` blocks are kept (all without it);
+    `k` is None for a dictionary without TopK.
 
     The last attended token whose id is in `scored_token_ids` is scored; with an empty list the last one.
     """
@@ -39,12 +40,14 @@ class SARMConfig(PreTrainedConfig):
     def __init__(
         self,
         backbone: dict[str, Any] | None = None,
+        layer: int | None = None,
         n_features: int = 0,
         k: int | None = None,
         scored_token_ids: list[int] | None = None,
         **rest: Any,
     ):
         self.backbone = backbone or {}
+        self.layer = layer
         self.n_features = n_features
         self.k = k
         self.scored_token_ids = scored_token_ids or []
@@ -57,6 +60,44 @@ class _Encoder(nn.Module):
         self.pre_bias = nn.Parameter(torch.zeros(d))
         self.latent_bias = nn.Parameter(torch.zeros(n_features))
         self.encoder = nn.Linear(d, n_features, bias=False)
+
+
+class _Reached(Exception):
+    """The last kept block has run and given `h`."""
+
+    def __init__(self, h: Tensor):
+        super().__init__()
+        self.h = h
+
+
+def _end_after(backbone: PreTrainedModel, layer: int) -> None:
+    """Keep the first `layer` blocks and let the last of them end the pass; the config stays that of all blocks.
+
+    Its `__call__` does so, around a checkpoint of the block's activations rather than inside.
+    """
+    total = backbone.config.num_hidden_layers
+    path, blocks = next(
+        (path, child)
+        for path, child in backbone.named_modules()
+        if isinstance(child, nn.ModuleList)
+        and len(child) == total
+        and not any(map(str.isdigit, path.split(".")))
+    )
+    parent, behind = backbone.get_submodule(path.rpartition(".")[0]), False
+    for name, child in parent.named_children():
+        if behind and "norm" in (name + type(child).__name__).lower():
+            if next(child.parameters(), None) is not None:
+                setattr(parent, name, nn.Identity())  # never reached; its weights are not in the file
+            break
+        behind |= child is blocks
+    del blocks[layer:]
+    kind = type(blocks[-1])
+
+    def call(block: nn.Module, *inputs: Any, **options: Any) -> None:
+        output = kind.__call__(block, *inputs, **options)
+        raise _Reached(output[0] if isinstance(output, tuple) else output)
+
+    blocks[-1].__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 
 
 class SARMForSequenceClassification(PreTrainedModel):
@@ -78,11 +119,7 @@ class SARMForSequenceClassification(PreTrainedModel):
         stated.pop("dtype", None)  # it would win over the dtype that from_pretrained was asked for
         inner = AutoConfig.for_model(stated.pop("model_type"), **stated)
         self.model = AutoModel.from_config(inner)
-        after_blocks = False
-        for name, child in list(self.model.named_children()):
-            after_blocks |= isinstance(child, nn.ModuleList)
-            if after_blocks and "norm" in (name + type(child).__name__).lower():
-                setattr(self.model, name, nn.Identity())
+        _end_after(self.model, config.layer or inner.num_hidden_layers)
         self.sae = _Encoder(inner.hidden_size, config.n_features)
         self.score = nn.Linear(config.n_features, 1, bias=False)
         self.post_init()
@@ -104,9 +141,10 @@ class SARMForSequenceClassification(PreTrainedModel):
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
         positions = (mask.cumsum(-1) - 1).clamp_min(0)
-        h = self.model(
-            input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
+        try:
+            self.model(input_ids=input_ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        except _Reached as reached:
+            h = reached.h
         rows = torch.arange(h.shape[0], device=h.device)
         x = h[rows, self._scored(input_ids, mask)].float()
         x = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6)

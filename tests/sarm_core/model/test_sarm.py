@@ -7,11 +7,11 @@ import pytest
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import cut_backbone
-from sarm_core.model.sarm import SARM, cut_config, last_attended, position_ids_of, remove_final_norm
+from sarm_core.model.cut import cut_after
+from sarm_core.model.sarm import SARM, last_attended, position_ids_of
 from tests.sarm_core.tiny_models import (
     BLOCKS,
     KINDS,
@@ -168,19 +168,18 @@ def test_a_missing_tensor_of_a_needed_block_is_named_and_never_left_random(tmp_p
     cut_backbone(folder, 1, torch.float32)
 
 
-def test_cutting_a_config_cuts_its_per_block_lists(tmp_path):
-    config = backbone("gemma2").config
-    cut = cut_config(config, 3)
-    assert cut.num_hidden_layers == 3 and list(cut.layer_types) == list(config.layer_types)[:3]
-    assert config.num_hidden_layers == BLOCKS
-    for wrong in (0, BLOCKS + 1):
-        with pytest.raises(CheckpointError, match="this backbone has 4 blocks"):
-            cut_config(config, wrong)
+@pytest.mark.parametrize("wrong", [0, BLOCKS + 1])
+def test_a_block_that_the_decoder_has_not_is_refused(wrong, tmp_path):
+    backbone("gemma2").save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="this backbone has 4 blocks"):
+        cut_backbone(tmp_path, wrong, torch.float32)
 
 
 def test_something_that_is_no_decoder_is_refused():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    model.config = backbone("llama").config
     with pytest.raises(CheckpointError, match="not a known decoder"):
-        remove_final_norm(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+        cut_after(model, 2)
 
 
 def test_the_last_real_token_comes_from_the_mask():
@@ -192,7 +191,7 @@ def test_the_last_real_token_comes_from_the_mask():
 @torch.no_grad()
 def test_a_text_full_of_the_pad_token_is_scored_at_its_real_end():
     """pad == eos in many tokenizers: the pad id inside a text must not be taken for padding."""
-    sarm = SARM(cut_config_model(), random_sae(32, 4))
+    sarm = SARM(cut_after(backbone("llama"), 2), random_sae(32, 4))
     torch.nn.init.normal_(sarm.score.weight)
     ids = torch.tensor([[5, 1, 7, 1, 9, 1]])
     assert sarm.config.pad_token_id == 1
@@ -200,11 +199,6 @@ def test_a_text_full_of_the_pad_token_is_scored_at_its_real_end():
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 0, 0], [1] * 8])
     torch.testing.assert_close(sarm(padded, mask).logits[0], sarm(ids).logits[0], atol=1e-5, rtol=1e-5)
     assert not torch.allclose(sarm(ids[:, :1]).logits, sarm(ids).logits)
-
-
-def cut_config_model():
-    model = backbone("llama")
-    return remove_final_norm(AutoModel.from_config(cut_config(model.config, 2)).float().eval())
 
 
 def test_sae_and_head_stay_in_float32_whatever_the_backbone(tmp_path):

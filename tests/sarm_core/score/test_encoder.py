@@ -13,7 +13,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import sarm_core.score.encoder as encoding
 from sarm_core.model.checkpoint import open_checkpoint
-from sarm_core.model.sarm import SARM, remove_final_norm
+from sarm_core.model.cut import cut_after
+from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder, plan_batches, shared_prefixes
 from tests.sarm_core.tiny_models import (
     KINDS,
@@ -94,7 +95,7 @@ def test_a_backbone_with_other_states_reads_every_prompt_anew(kind):
     )
     torch.manual_seed(0)
     built = AutoModel.from_config(config).float().eval()
-    model = SARM(remove_final_norm(built), random_sae(64, 6))
+    model = SARM(cut_after(built, 3), random_sae(64, 6))
     encoder = Encoder(model)
     assert not encoder.can_share
     sequences = texts()
