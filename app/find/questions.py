@@ -18,7 +18,8 @@ from sarm_core.demo import corpus
 from sarm_core.find.bias_pairs import BIASES
 from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files
 from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
-from sarm_core.text.answers import Reader, read_answers
+from sarm_core.text.answer_sets import read_answers
+from sarm_core.text.answers import Reader
 
 __all__ = ["IN_CORPUS", "IN_FILES", "from_corpus_form", "from_files_form", "last_found"]
 

@@ -87,7 +87,8 @@ class Contrast(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.find.suspicious import n_dropped
         from sarm_core.find.tables import write_ranked, write_table
-        from sarm_core.text.answers import Reader, read_answers
+        from sarm_core.text.answer_sets import read_answers
+        from sarm_core.text.answers import Reader
 
         if (options.suspicious or options.cleaned) and (options.against or options.bias or options.styles):
             raise SarmError(
@@ -117,7 +118,7 @@ class Contrast(Command):
 
 def _sides(options: argparse.Namespace, reader: Reader) -> Sides:
     from sarm_core.find.sides import from_bias, from_pairs, from_styles, from_two_files
-    from sarm_core.text.answers import read_answers
+    from sarm_core.text.answer_sets import read_answers
     from sarm_core.text.tables import is_saved
 
     if options.source.is_dir() and not (is_saved(options.source) or options.against or options.bias):

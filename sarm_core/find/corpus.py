@@ -5,7 +5,7 @@ from __future__ import annotations
 from sarm_core.demo.corpus import CORPUS, CorpusAnswer, by_prompt
 from sarm_core.errors import SarmError
 from sarm_core.find.sides import Sides
-from sarm_core.text.answers import Answers
+from sarm_core.text.answer_sets import Answers
 
 __all__ = ["axis_sides"]
 

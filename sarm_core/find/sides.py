@@ -19,7 +19,8 @@ from sarm_core.find.suspicious import suspicious_pairs
 from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
-from sarm_core.text.answers import Answers, Reader, read_answers
+from sarm_core.text.answer_sets import Answers, read_answers, read_labelled
+from sarm_core.text.answers import Reader
 
 __all__ = [
     "Encodings",
@@ -141,7 +142,7 @@ def from_pairs(path: str | Path, reader: Reader | None = None) -> Sides:
     Raises RowError naming file and row.
     """
     reader = reader or Reader()
-    if sides := reader.labelled(path):
+    if sides := read_labelled(path, reader):
         for answers, label in zip(sides, ("good", "bad"), strict=True):
             if not answers.conversations:
                 raise SarmError(f"{path}: no answer is labelled {label}, so there is nothing to compare")

@@ -15,7 +15,8 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.benchmarks.scores import Ids
 from sarm_core.provenance import file_facts
-from sarm_core.text.answers import Answers, Reader, read_answers
+from sarm_core.text.answer_sets import Answers, read_answers
+from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, prompt_of
 from sarm_core.text.tables import is_saved
 

@@ -15,7 +15,7 @@ from sarm_core.prove.complement import BY_PROMPT, ComplementAnswers, prompt_pair
 from sarm_core.provenance import file_facts
 from sarm_core.score.encoded import Encoded, encode_once
 from sarm_core.score.scorer import Scorer
-from sarm_core.text.answers import Answers
+from sarm_core.text.answer_sets import Answers
 from sarm_core.text.rows import Conversation
 
 __all__ = [

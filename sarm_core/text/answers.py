@@ -6,77 +6,32 @@ one line; what else is not used is kept in the `Reader`, which says it for the w
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import RowError, SarmError
+from sarm_core.text.preferences import SHAPES_OF_TWO, RowPair, one_answer, stated_pairs
 from sarm_core.text.row_files import OnError, read_rows
-from sarm_core.text.rows import Conversation, Place, is_list, keys_there, kind_of, prompt_of, quoted
+from sarm_core.text.rows import Conversation, keys_there, kind_of, quoted
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
-from sarm_core.text.shapes.base import Prompt, all_pairs
-from sarm_core.text.tables import is_saved
-from sarm_core.text.text_files import is_text_file, read_text, texts_in
-from sarm_core.text.turns import TURN_WORDS, Turns
+from sarm_core.text.shapes.base import Prompt
+from sarm_core.text.turns import Turns
+from sarm_core.text.unread_keys import BESIDE_A_PROMPT, CONTEXT_KEYS, OF_A_CONVERSATION, belongs
 
 __all__ = [
-    "Answers",
     "Reader",
     "RowAnswer",
     "RowAnswers",
-    "RowPair",
     "answer_to",
     "conversation_of",
     "pair_of",
-    "read_answers",
 ]
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_WORDS = _words(
-    "prompt question query instruction instructions input inputs response answer completion output chosen rejected "
-    "messages conversation conversations answers responses candidates dialogue dialog turns prefix suffix"
-)
-"""Keys that are part of a conversation under any of its shapes."""
-_CONTEXT = _words(
-    "system sys developer persona preamble history context contexts background passage passages document documents "
-    "article knowledge evidence tool tools function functions image images video videos audio audios attachment "
-    "attachments file files dialogue dialog instruction instructions"
-)
-"""A key with one of these words in it is context, unless it ends in one of the next, as `context_length` does."""
-_NO_CONTEXT = _words(
-    "id ids length tokens count counts type hash url uri name source index number num size path lang language score "
-    "fingerprint model date time version"
-)
-_CONTEXT_KEYS = frozenset(["system", "system_prompt", "system_message", "history", "input", "tools"])
-_BESIDE_A_PROMPT = _words(
-    "question query prompt response answer completion output chosen rejected messages conversation conversations "
-    "answers responses candidates"
-).union(TURN_WORDS)
-"""What a trainer's data set may keep beside the prompt that the policy saw: what it was made from, and answers that
-other reward functions look at. No part of the completion, which the policy wrote."""
-_WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 _SHAPES_OF_ONE = "messages, prompt + response, question + answer, or input_ids"
-_SHAPES_OF_TWO = "prompt + chosen + rejected, or messages + chosen + rejected"
-
-
-@dataclass(frozen=True)
-class RowPair:
-    """A preference as a file states it. `weight` is its share of its prompt: those of one prompt sum to one."""
-
-    chosen: Conversation
-    rejected: Conversation
-    place: Place
-    row: Mapping[str, Any]
-    weight: float = 1.0
-    names: tuple[str, str] = ("chosen", "rejected")
 
 
 class Reader:
@@ -183,9 +138,7 @@ class Reader:
     def _check_unread(self, fields: Fields, shape: Shape) -> None:
         for key in fields.unread():
             last = key.rpartition(".")[2]
-            if last not in shape.known and (
-                reason := _belongs(last, fields.peek(key) if last == key else "")
-            ):
+            if last not in shape.known and (reason := belongs(last, fields.peek(key) if last == key else "")):
                 name = self.mapping.get(last, last)
                 raise RowError(
                     f"{key!r} {reason} and is not read as {shape.title}: leave it out with --ignore {name}, "
@@ -201,8 +154,8 @@ class Reader:
         Raises RowError for context that has no place there.
         """
         fields = Fields(self.mapped(row), self.ignore)
-        found = {key: fields[key] for key in fields if key not in _CONTEXT_KEYS}
-        if "prompt" not in fields or not (beside := [key for key in fields if key in _CONTEXT_KEYS]):
+        found = {key: fields[key] for key in fields if key not in CONTEXT_KEYS}
+        if "prompt" not in fields or not (beside := [key for key in fields if key in CONTEXT_KEYS]):
             beside = []
         else:
             prompt = fields.prompt("prompt")
@@ -211,7 +164,7 @@ class Reader:
             if conversation.tools:
                 raise RowError("'tools' are not read in a benchmark: leave them out with --ignore tools")
         for key in [*found, *(key for key in beside if key in fields.unread())]:
-            if key not in _WORDS | {"models"} and (reason := _belongs(key, fields.peek(key))):
+            if key not in OF_A_CONVERSATION | {"models"} and (reason := belongs(key, fields.peek(key))):
                 raise RowError(
                     f"{key!r} {reason} and is not read in a benchmark: leave it out with --ignore {key}"
                 )
@@ -226,7 +179,7 @@ class Reader:
         fields = Fields(columns, self.ignore)
         conversation = fields.in_context(turns, may_follow=may_follow)
         for key in fields.unread():
-            if key not in _BESIDE_A_PROMPT and (reason := _belongs(key, fields.peek(key))):
+            if key not in BESIDE_A_PROMPT and (reason := belongs(key, fields.peek(key))):
                 raise RowError(
                     f"{key!r} {reason} and is not read beside a prompt: put it into the prompt, "
                     f"or leave it out with --ignore {key}"
@@ -251,74 +204,11 @@ class Reader:
         self, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None = None
     ) -> Iterator[RowPair]:
         """The preferences of (source, row number, row), as `pairs`."""
-        seen: set[tuple[Conversation, Conversation]] = set()
-        for pair in self._pairs_of(rows, on_error):
-            if (pair.rejected, pair.chosen) in seen:
-                self.contradicting += 1
-            seen.add((pair.chosen, pair.rejected))
-            yield pair
+        return stated_pairs(self, rows, on_error)
 
-    def _pairs_of(
-        self, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None
-    ) -> Iterator[RowPair]:
-        graded: dict[Hashable, dict[Conversation, list[tuple[float, Place, Mapping[str, Any]]]]] = {}
-        for source, number, row in rows:
-            try:
-                found = self.answers(row, preferences=True)
-                if len(found.answers) == 1:
-                    (answer,) = found.answers
-                    if answer.grade is None:
-                        raise RowError(_one_answer(found, row))
-                    held = graded.setdefault(prompt_of(answer.conversation)[0], {})
-                    held.setdefault(answer.conversation, []).append((answer.grade, (source, number), row))
-                elif not found.pairs and not found.ties:
-                    raise RowError(
-                        f"holds {len(found.answers)} answers but no grades or ranks: "
-                        "a pair needs to know which is better"
-                    )
-            except RowError as error:
-                placed = error.at(source, number)
-                if on_error is None:
-                    raise placed from None
-                on_error(placed)
-                continue
-            for pair in found.pairs:
-                better, worse = found.answers[pair.better], found.answers[pair.worse]
-                yield RowPair(
-                    better.conversation,
-                    worse.conversation,
-                    (source, number),
-                    row,
-                    pair.weight,
-                    (better.name, worse.name),
-                )
-        for answers in graded.values():
-            texts: list[Conversation] = list(answers)
-            grades = [sum(grade for grade, *_ in answers[c]) / len(answers[c]) for c in texts]
-            found_pairs, ties = all_pairs(grades)
-            self.ties += ties
-            for pair in found_pairs:
-                _, place, where = answers[texts[pair.better]][0]
-                yield RowPair(texts[pair.better], texts[pair.worse], place, where, pair.weight)
-
-    def labelled(self, path: str | Path) -> tuple[Answers, Answers] | None:
-        """The good and the bad answers of a file whose rows are labelled each on its own; None for another file.
-
-        Raises RowError naming file and row; a file in which only some rows have labels is refused.
-        """
-        sides: dict[bool, list[tuple[Conversation, Place]]] = {True: [], False: []}
-        for number, row in self.rows(path):
-            try:
-                found = self.answers(row)
-                if found.good is None:
-                    if not sides[True] and not sides[False]:
-                        self._titles.clear()  # they are counted by whoever reads the file as another
-                        return None
-                    raise RowError("has no label, but the rows before it are labelled good or bad each")
-            except RowError as error:
-                raise error.at(path, number) from None
-            sides[found.good] += [(answer.conversation, (str(path), number)) for answer in found.answers]
-        return tuple(Answers.of(sides[good]) for good in (True, False))  # type: ignore[return-value]
+    def forget_rows(self) -> None:
+        """Count rows from none again: the file that was begun is read once more, as another."""
+        self._titles.clear()
 
     def said(self, written: Iterable[str] | None = None) -> list[str]:
         """As what the rows were read, which columns were not used and how many ties there were, a line each.
@@ -361,38 +251,6 @@ def _conversations(found: RowAnswers) -> list[Conversation]:
     return [answer.conversation for answer in found.answers]
 
 
-def _belongs(key: str, value: Any) -> str:
-    """Why a key that no shape reads may not be passed over; "" when it may."""
-    if isinstance(value, bool | int | float) or (
-        getattr(value, "ndim", 1) == 0 and not isinstance(value, str)  # one number of an array or a tensor
-    ):
-        return ""
-    if hasattr(value, "__len__") and len(value) == 0:
-        return ""
-    if isinstance(value, str) and not value.strip() and value:
-        return ""
-    words = [word.lower() for word in _WORD.findall(key)]
-    if key.lower() in _WORDS:
-        return "is part of a conversation"
-    if words and words[-1] not in _NO_CONTEXT and not _CONTEXT.isdisjoint(words):
-        return "may belong to the conversation"
-    if key in TURN_WORDS:
-        return "belongs to a turn"
-    if (
-        is_list(value)
-        and isinstance(value[0], Mapping)
-        and ({"role", "content"} <= set(value[0]) or {"from", "value"} <= set(value[0]))
-    ):
-        return "holds turns of a conversation"
-    return ""
-
-
-def _one_answer(found: RowAnswers, row: Any) -> str:
-    if found.good is not None:
-        return "is one answer that is labelled good or bad: contrast reads such a file as two sets, pairs it has none"
-    return f"no 'chosen' and 'rejected' ({keys_there(row)}): a preference row needs {_SHAPES_OF_TWO}"
-
-
 def _what_is_missing(fields: Fields, row: Mapping[str, Any], form: str | None) -> str:
     if form is not None:
         shape = next(shape for shape in SHAPES if shape.name == form)
@@ -401,7 +259,7 @@ def _what_is_missing(fields: Fields, row: Mapping[str, Any], form: str | None) -
     for key in ("chosen", "rejected"):
         other = "rejected" if key == "chosen" else "chosen"
         if key in fields and other not in fields:
-            return f"no {other!r} ({keys_there(row)}): a preference row needs {_SHAPES_OF_TWO}"
+            return f"no {other!r} ({keys_there(row)}): a preference row needs {SHAPES_OF_TWO}"
     for key, wanted in (
         ("prompt", "'response'"),
         ("question", "'answer'"),
@@ -438,7 +296,7 @@ def pair_of(row: Mapping[str, Any], reader: Reader | None = None) -> tuple[Conve
     """The better and the worse conversation of a row that states one preference. Raises RowError."""
     found = (reader or Reader()).answers(row, preferences=True)
     if len(found.answers) == 1:
-        raise RowError(_one_answer(found, row))
+        raise RowError(one_answer(found, row))
     if len(found.pairs) != 1:
         raise RowError(f"holds {len(found.pairs)} preferences among {len(found.answers)} answers, not one")
     (pair,) = found.pairs
@@ -458,58 +316,3 @@ def _prompt(fields: Fields, prompt: Any) -> Prompt:
     if prompt is None:
         raise RowError("no 'prompt'")
     return fields.prompt("prompt")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Conversations with the file and row each came from."""
-
-    conversations: tuple[Conversation, ...]
-    places: tuple[Place, ...]
-
-    @classmethod
-    def of(cls, found: Sequence[tuple[Conversation, Place]]) -> Answers:
-        """From (conversation, place)."""
-        return cls(tuple(c for c, _ in found), tuple(place for _, place in found))
-
-    def __len__(self) -> int:
-        return len(self.conversations)
-
-    def select(self, numbers: Iterable[int]) -> Answers:
-        """The answers with these numbers."""
-        numbers = list(numbers)
-        return Answers(tuple(self.conversations[i] for i in numbers), tuple(self.places[i] for i in numbers))
-
-    @property
-    def prompts(self) -> list[Hashable]:
-        """What precedes each answer: equal for equal prompts, the unit of the bootstrap.
-
-        An answer that nothing precedes is a unit of its own: texts are not all answers to one prompt.
-        """
-        return [
-            prompt_of(conversation)[0] or place
-            for conversation, place in zip(self.conversations, self.places, strict=True)
-        ]
-
-
-def read_answers(paths: str | Path | Iterable[str | Path], reader: Reader | None = None) -> Answers:
-    """Every answer of what is given, each once: of a file of rows all answers of each row, a .txt or .md file as one,
-    and of a folder each such file (see `text_files`), unless it is one that `datasets` saved.
-
-    Raises RowError naming file and row, SarmError for a folder without texts.
-    """
-    reader = reader or Reader()
-    found: dict[Conversation, Place] = {}
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        is_folder = Path(path).is_dir() and not is_saved(path)
-        if is_folder or is_text_file(path):
-            for text in texts_in(path) if is_folder else [path]:
-                found.setdefault(read_text(text), (str(text), 1))
-            continue
-        for number, row in reader.rows(path):
-            try:
-                for answer in reader.answers(row).answers:
-                    found.setdefault(answer.conversation, (str(path), number))
-            except RowError as error:
-                raise error.at(path, number) from None
-    return Answers(tuple(found), tuple(found.values()))

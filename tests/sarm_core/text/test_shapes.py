@@ -17,7 +17,8 @@ from sarm_core.errors import RowError, SarmError
 from sarm_core.find.sides import from_pairs
 from sarm_core.harvest.corpus import read_corpus
 from sarm_core.prove.benchmarks.pairs import Pairs
-from sarm_core.text.answers import Reader, conversation_of, read_answers
+from sarm_core.text.answer_sets import read_answers
+from sarm_core.text.answers import Reader, conversation_of
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswers, Shape
 from sarm_core.text.shapes.base import all_pairs, keys

@@ -10,7 +10,8 @@ import pytest
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError
 from sarm_core.prove.complement import file_complement
-from sarm_core.text.answers import Reader, read_answers
+from sarm_core.text.answer_sets import read_answers
+from sarm_core.text.answers import Reader
 from tests.sarm_core.tiny_models import text_checkpoint
 
 pytest.importorskip("pyarrow")
