@@ -82,7 +82,7 @@ def _paste() -> None:
     with st.form("paste", border=False):
         st.text_area("Prompt", height=80, key="paste_prompt")
         st.text_area(
-            "Answers, separated by lines of three dashes",
+            "Answers, separated by lines of three dashes; or rows, without a prompt",
             height=220,
             placeholder="First answer\n---\nSecond answer",
             key="paste_answers",

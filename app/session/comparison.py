@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -196,9 +196,38 @@ def from_texts(prompt: str, texts: Iterable[str], notes: Sequence[str] = (), ori
 
 
 def from_paste(prompt: str, text: str) -> Comparison:
-    """Answers separated by lines that hold only three or more dashes."""
+    """Answers separated by lines that hold only three or more dashes; without a prompt, rows of one prompt.
+
+    Raises SarmError: rows beside a prompt are no answers to it, and would be scored as the text they are.
+    """
+    rows = _pasted_rows(text)
+    if rows is not None and prompt.strip():
+        raise SarmError(
+            "the answers are rows, which hold their own prompt: leave the prompt empty, or paste texts"
+        )
+    if rows is not None:
+        if len(rows) > 1:
+            raise SarmError(
+                f"these are rows of {len(rows)} prompts: paste those of one, or upload them as a file"
+            )
+        return replace(rows[0], origin="pasted")
     # Spaces of the one line: with \s, each blank line of a long run would read all that follow it.
     return from_texts(prompt, re.split(r"^[^\S\n]*-{3,}[^\S\n]*$", text, flags=re.MULTILINE), origin="pasted")
+
+
+def _pasted_rows(text: str) -> list[Comparison] | None:
+    """What pasted rows hold; None for answers, which may be JSON as well. Raises RowError for a bad later row."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    data = text.strip().encode("utf-8", "surrogatepass")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pasted.jsonl"
+            path.write_bytes(data)
+            Reader().answers(next(read_rows(path))[1])
+    except RowError:
+        return None
+    return from_upload(data, "pasted.jsonl")
 
 
 def from_upload(data: bytes, name: str, reader: Reader | None = None) -> list[Comparison]:

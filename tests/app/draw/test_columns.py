@@ -10,7 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.draw.columns import first_rows, first_values
+from sarm_core.text.shapes import SHAPES
 from tests.app.demo_pages import submit
+from tests.sarm_core.cli.test_every_shape import Toy
 
 ROOT = Path(__file__).parents[3]
 KNOWN = ("prompt", "chosen", "rejected", "nr")
@@ -170,3 +172,18 @@ def test_one_bad_row_among_good_ones_does_not_stand_in_the_way(engine):
     script.toggle(key="eval_skip").set_value(True).run()
     script = press(script, "eval_go")
     assert len(script.session_state["evaluated"].benchmark.items) == 2
+
+
+@pytest.mark.slow
+def test_a_shape_of_one_class_is_read_by_a_page_without_being_asked_for(engine, monkeypatch):
+    script = page("evaluate")
+    script.segmented_control(key="eval_source").set_value("My files").run()
+    script.segmented_control(key="eval_kind").set_value("pairs").run()
+    script = press(give(script, "eval_files", ("known.jsonl", table(KNOWN))), "eval_go")
+    wanted = script.session_state["evaluated"].matrix.rewards.tolist()
+    monkeypatch.setattr("sarm_core.text.answers.SHAPES", [*SHAPES, Toy()])
+    script = give(script, "eval_files", ("toy.jsonl", table(FOREIGN)))
+    assert not script.error and not [box for box in script.selectbox if box.key == "eval_pairs_as_prompt"]
+    script = press(script, "eval_go")
+    assert script.session_state["evaluated"].matrix.rewards.tolist() == wanted
+    assert any("toy pairs" in caption.value for caption in script.caption)

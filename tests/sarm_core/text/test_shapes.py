@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,8 +20,8 @@ from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.text.answer_sets import read_answers
 from sarm_core.text.answers import Reader, conversation_of
 from sarm_core.text.rows import Conversation, Message
-from sarm_core.text.shapes import SHAPES, Fields, RowAnswers, Shape
-from sarm_core.text.shapes.base import all_pairs, keys
+from sarm_core.text.shapes import SHAPES, Fields, Shape
+from sarm_core.text.shapes.base import all_pairs
 from sarm_core.train.data import read_pairs, read_texts
 
 ROOT = Path(__file__).parents[3]
@@ -108,45 +108,6 @@ def test_the_page_on_formats_is_what_the_registry_says():
     for example in examples:
         for line in example.strip().splitlines():
             assert Reader().answers(json.loads(line)).answers
-
-
-class Toy(Shape):
-    """A shape that nobody has."""
-
-    name = "toy"
-    title = "toy rows"
-    source = "a test"
-    needs = keys("frage antwort")
-    example: ClassVar = {"frage": "Is it safe?", "antwort": "Yes."}
-
-    def read(self, row: Fields) -> RowAnswers:
-        return RowAnswers.single(row.answer(row.prompt("frage"), "antwort"))
-
-
-def test_a_shape_is_one_class_that_commands_and_pages_read(tmp_path, monkeypatch, capsys):
-    from app.session.comparison import from_upload
-    from sarm_core.__main__ import main
-
-    path = write(tmp_path, [Toy.example])
-    with pytest.raises(RowError, match="nothing to score"):
-        read_answers(path)
-    monkeypatch.setattr("sarm_core.text.answers.SHAPES", [*SHAPES, Toy()])
-    assert read_answers(path).conversations[0].answer == "Yes."
-    assert [c.question for c in from_upload(path.read_bytes(), "in.jsonl")] == ["Is it safe?"]
-    assert [row.texts[0].conversation.answer for row in read_corpus([path])] == ["Yes."]
-    # The format is known to the command line; the model is not there, which is said before anything is read.
-    arguments = [
-        "score",
-        str(path),
-        "--out",
-        str(tmp_path / "out"),
-        "--format",
-        "toy",
-        "--model",
-        str(tmp_path),
-    ]
-    assert main(arguments) == 2
-    assert "no row format" not in capsys.readouterr().err
 
 
 def test_a_format_that_there_is_not_is_named_with_a_close_one():
