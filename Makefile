@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # tests are often the long ones, and would run last, alone.
 PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Where a machine asks for no bytecode, every process of the tests would compile everything again.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: app test test-fast setup fetch demo-store study browser-test study-test package-test extras-test docs notebooks lint format types check clean
 
@@ -71,9 +73,9 @@ extras-test: setup-dev fetch
 	$(BIN)/python -m pytest -m "ray or train"
 
 # The documentation as a site, in build/site: warnings are errors, and nothing in it asks another host for anything.
-docs: setup-docs
+docs: setup-docs fetch
 	$(BIN)/mkdocs build --strict
-	$(BIN)/python -m pytest $(PARALLEL) -m docs tests/docs
+	$(BIN)/python -m pytest $(PARALLEL) -m docs tests/docs tests/sarm_core/test_documentation.py
 
 # The notebooks, run from top to bottom; what they print is not kept.
 notebooks: setup-docs fetch

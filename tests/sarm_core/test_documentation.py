@@ -50,8 +50,8 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.docs
 @pytest.mark.parametrize("name", PYTHON)
-@pytest.mark.slow
 def test_the_python_of_a_document_runs_from_top_to_bottom(name, tmp_path):
     code = python_of((ROOT / name).read_text(encoding="utf-8"))
     assert code.strip()
