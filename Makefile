@@ -17,7 +17,7 @@ app: setup fetch
 test: setup-dev fetch
 	$(BIN)/python -m pytest $(PARALLEL) -m "not browser and not ray and not train and not study and not docs and not package"
 
-# What a change needs every few minutes: the same tests without those that take seconds each.
+# What a change needs every few minutes: the same tests without those that take more than about a fifth of a second each.
 test-fast: setup-dev fetch
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not browser and not ray and not train and not study and not docs and not package"
 

@@ -83,6 +83,7 @@ def imported(folder: str) -> set[str]:
     return names - set(sys.stdlib_module_names) - {*ENGINE, "app"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [("sarm_core", ("", "ray", "train")), ("feature_db", ("",)), ("app", ("", "app", "auth"))],
@@ -107,6 +108,7 @@ def changes_the_path(path: Path) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_only_the_app_looks_for_the_packages_by_its_place():
     """Everything else runs where the project is installed, as `make setup` does; Streamlit may be called without."""
     folders = ("app", "sarm_core", "feature_db", "benchmarks", "examples", "docs")

@@ -59,6 +59,7 @@ def test_an_arrow_that_runs_up_and_a_circle_are_seen(tmp_path: Path):
     assert [arrow.late for arrow in house.arrows] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_the_counts_are_printed_for_any_checkout(capsys: pytest.CaptureFixture[str]):
     main(str(ROOT))
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]}

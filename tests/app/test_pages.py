@@ -40,6 +40,7 @@ def test_a_page_is_small_and_its_functions_use_what_they_are_given(page: Page) -
         assert not (used - own) & state, f"{page.address}.{function.name} uses what the page holds"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", Page, ids=lambda page: page.address)
 @pytest.mark.parametrize("filled", [False, True], ids=["empty store", "filled store"])
 def test_a_page_opens_with_one_title_and_says_what_it_answers(

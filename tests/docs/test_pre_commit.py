@@ -22,6 +22,7 @@ def test_no_hook_comes_from_elsewhere():
     assert {hook["language"] for hook in HOOKS} == {"system"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook["id"])
 def test_a_hook_is_a_check_of_the_makefile_that_can_be_run(hook):
     program, *words = hook["entry"].split()

@@ -68,6 +68,7 @@ def broken(draw: Any, documents: st.SearchStrategy[Any]) -> Any:
     return whole[0]
 
 
+@pytest.mark.slow
 def test_the_files_are_what_the_readers_check_with():
     for name, made in write.schemas().items():
         Draft202012Validator.check_schema(made)
@@ -96,11 +97,13 @@ steerings = st.builds(
 BEYOND_THE_SCHEMA = re.compile(r"has two|too large|is not a feature number")
 
 
+@pytest.mark.slow
 @given(steerings)
 def test_every_steering_that_is_written_fits_its_schema(steering):
     assert schema("steering").is_valid(json.loads(steering.to_json()))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(broken(steerings.map(lambda steering: json.loads(steering.to_json()))))
 def test_the_schema_of_a_steering_and_its_reader_refuse_the_same(data):
@@ -256,6 +259,7 @@ def unquoted(rows: Any) -> Any:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["label-events", "labels"])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

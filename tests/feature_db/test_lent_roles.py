@@ -35,6 +35,7 @@ def lent(store: Store) -> tuple[int, int]:
     return queue, assignment.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACTS)
 def test_who_became_a_reader_meanwhile_changes_nothing(store: Store, lent: tuple[int, int], name: str):
     People(store).set_role("root", "ann", "reader")

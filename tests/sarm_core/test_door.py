@@ -47,6 +47,7 @@ def test_a_type_checker_and_a_program_are_told_the_same():
     assert sorted(seen) == sorted(NAMES)
 
 
+@pytest.mark.slow
 def test_the_door_is_light_and_arithmetic_needs_no_model():
     code = (
         "import sys, sarm_core\n"

@@ -42,6 +42,7 @@ def sql_in(path: Path) -> list[str]:
     return [text for text in texts if isinstance(text, str) and _SQL.search(text)]
 
 
+@pytest.mark.slow
 def test_no_room_of_the_engine_but_its_command_line_imports_a_store_or_sqlite():
     assert len(modules(ENGINE)) > 90
     for path in modules(ENGINE):
@@ -59,6 +60,7 @@ def test_a_command_imports_the_store_only_when_it_runs():
         assert not roots & {"feature_db", "sqlite3"}, path
 
 
+@pytest.mark.slow
 def test_no_room_of_the_engine_writes_sql():
     for path in sorted(ENGINE.rglob("*.py")):
         assert sql_in(path) == [], path

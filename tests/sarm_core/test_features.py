@@ -185,6 +185,7 @@ def few_sized(draw, rows=4):
     return FeatureMatrix(sparse.csr_matrix(z.astype(np.float32)), head)
 
 
+@pytest.mark.slow
 @given(few_sized(), st.integers(1, 6))
 def test_separating_features_are_those_whose_contribution_varies_most(matrix, n):
     z, w = dense(matrix)

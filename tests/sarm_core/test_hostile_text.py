@@ -73,6 +73,7 @@ def test_sentence_ends_are_those_of_the_plain_pattern(text):
         assert found == [match.span() for match in re.finditer(plain, text)]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(text=st.text(alphabet="ab. \n`", max_size=60), words=st.integers(1, 4))
 def test_groups_of_words_leave_code_blocks_whole(text, words):

@@ -52,6 +52,7 @@ def oracle(steering: Steering, matrix: FeatureMatrix) -> np.ndarray:
     return z @ matrix.head.astype(np.float64)
 
 
+@pytest.mark.slow
 @given(steerings, matrices())
 def test_both_ways_to_steer_equal_the_dense_oracle(steering, matrix):
     wanted = oracle(steering, matrix)
@@ -60,6 +61,7 @@ def test_both_ways_to_steer_equal_the_dense_oracle(steering, matrix):
     np.testing.assert_allclose(steering.apply(matrix).rewards, wanted, atol=size)
 
 
+@pytest.mark.slow
 @given(steerings, matrices())
 def test_steered_contributions_sum_to_the_steered_reward(steering, matrix):
     steered = steering.apply(matrix)
@@ -78,6 +80,7 @@ def test_scaling_moves_active_answers_by_m_minus_one_and_leaves_silent_ones_bit_
         np.testing.assert_allclose(after[rows] - matrix.exact_rewards[rows], moved, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(matrices(), changes)
 def test_offsets_move_all_answers_alike_and_never_rerank(matrix, offset):
     steering = Steering(offset=offset)
@@ -103,6 +106,7 @@ def test_the_reference_format_is_read_and_written_byte_for_byte_in_meaning():
     assert json.loads(steering.to_json()) == json.loads(text)
 
 
+@pytest.mark.slow
 @given(steerings, steerings, matrices())
 def test_then_equals_one_after_the_other(first, second, matrix):
     try:
@@ -148,6 +152,7 @@ def test_what_a_head_cannot_express_is_refused_with_the_reason():
         Steering(scale={10: 2.0}).fold(head)
 
 
+@pytest.mark.slow
 @given(steerings, matrices())
 def test_features_names_everything_that_changes(steering, matrix):
     rest = [i for i in range(WIDTH) if i not in steering.features()]

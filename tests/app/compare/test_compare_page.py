@@ -58,6 +58,7 @@ def test_a_first_visit_shows_an_example_with_sliders_and_what_decides(open_page:
     assert not test.error and not test.warning
 
 
+@pytest.mark.slow
 def test_the_sides_and_the_threshold_stay_when_a_slider_is_released(open_page: Open) -> None:
     test = open_page("compare.py")
     test.selectbox("right").set_value(2).run()
@@ -69,6 +70,7 @@ def test_the_sides_and_the_threshold_stay_when_a_slider_is_released(open_page: O
         assert test.slider("at_least").value == 35
 
 
+@pytest.mark.slow
 def test_a_link_opens_the_same_answers_panel_steering_and_choices(open_page: Open) -> None:
     first = open_page("compare.py")
     first = paste(first, "Which is it?", "It is the first.\n---\nIt is the second, of course.\n---\nNeither.")
@@ -110,6 +112,7 @@ def test_a_link_that_cannot_be_opened_says_why_and_still_shows_a_page(
     assert not steering(test).current
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "answers", "says"),
     [
@@ -135,12 +138,14 @@ def test_a_paste_that_cannot_be_used_says_why_and_keeps_the_page(
     assert not test.error
 
 
+@pytest.mark.slow
 def test_one_answer_alone_is_scored_and_asks_for_a_second(open_page: Open) -> None:
     test = paste(open_page("compare.py"), "q", "only one")
     assert texts(test) == ["only one"]
     assert any("second answer" in part.value for part in test.info)
 
 
+@pytest.mark.slow
 def test_hostile_text_reaches_no_markdown(open_page: Open) -> None:
     test = paste(open_page("compare.py"), HOSTILE, f"{HOSTILE} one\n---\n{HOSTILE} two")
     assert texts(test) == [f"{HOSTILE} one", f"{HOSTILE} two"]
@@ -149,6 +154,7 @@ def test_hostile_text_reaches_no_markdown(open_page: Open) -> None:
     assert any(part.value == HOSTILE for part in test.text)
 
 
+@pytest.mark.slow
 def test_sliders_follow_the_answers_but_for_those_that_steer(open_page: Open) -> None:
     test = open_page("compare.py")
     first = list(steering(test).panel)
@@ -184,6 +190,7 @@ def test_the_sliders_that_decide_here_replace_those_that_steer_nothing(open_page
     assert here[1:] == [i for i in steering(fresh).panel if i != 7]
 
 
+@pytest.mark.slow
 def test_a_feature_is_added_from_the_search_or_by_its_number_and_a_wrong_one_is_refused(
     open_page: Open,
 ) -> None:
@@ -214,6 +221,7 @@ def test_a_group_is_made_from_the_panel_and_a_nameless_one_refused(open_page: Op
     assert not test.error
 
 
+@pytest.mark.slow
 def test_the_store_may_be_taken_away_while_the_page_is_open(open_page: Open, demo_env: Path) -> None:
     test = open_page("compare.py")
     for path in demo_env.iterdir():
@@ -255,6 +263,7 @@ def test_both_texts_stand_beside_each_other_shaded_by_the_feature_that_decides(o
     assert address(test)["h"] == str(other)
 
 
+@pytest.mark.slow
 def test_a_feature_or_view_that_a_link_makes_up_is_left_aside(open_page: Open) -> None:
     test = open_page("compare.py", a=f"example:{FIRST_EXAMPLE}", h="99999", v="<b>Nothing</b>")
     assert address(test)["v"] == "Bars"
@@ -284,6 +293,7 @@ def test_a_steering_file_dropped_among_the_answers_is_sent_to_its_place(open_pag
     assert "row 1" in test.error[0].value and "Load" not in test.error[0].value
 
 
+@pytest.mark.slow
 def test_a_file_of_foreign_columns_is_asked_for_and_gives_the_rewards_of_known_ones(open_page: Open) -> None:
     rows = [
         ("Is it safe?", "Yes, if the room is aired.", "No! Never.", "Be brief.", "7"),

@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.compare.shares_view import category_groups, share_chart, share_table
@@ -83,6 +84,7 @@ def test_categories_make_groups_and_unsettled_labels_one_of_their_own() -> None:
     }
 
 
+@pytest.mark.slow
 def test_named_groups_of_the_steering_are_shared_out_as_the_engine_does(
     run_page: Run, store_path: Path, checkpoint: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_named_groups_of_the_steering_are_shared_out_as_the_engine_does(
         np.testing.assert_allclose(row["mine"] + row["unassigned"], row["reward"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_label_categories_are_groups_and_the_rest_is_said_to_be_unassigned(
     run_page: Run, store_path: Path, checkpoint: Path
 ) -> None:

@@ -32,6 +32,7 @@ def dense(matrix: FeatureMatrix) -> np.ndarray:
     return matrix.csr.toarray().astype(float) * matrix.head.astype(float)
 
 
+@pytest.mark.slow
 @given(matrices(), st.booleans())
 def test_the_decision_is_the_dense_difference_row_by_row(matrix: FeatureMatrix, steered: bool) -> None:
     if steered:
@@ -58,6 +59,7 @@ def test_the_decision_is_the_dense_difference_row_by_row(matrix: FeatureMatrix, 
     assert all(abs(wz[0, i] - wz[2, i]) < 1e-6 for i in missing)
 
 
+@pytest.mark.slow
 @given(matrices())
 def test_turning_the_sides_turns_the_signs(matrix: FeatureMatrix) -> None:
     there, back = decide(matrix, 0, 1), decide(matrix, 1, 0)
@@ -66,6 +68,7 @@ def test_turning_the_sides_turns_the_signs(matrix: FeatureMatrix) -> None:
     assert dict(zip(back.table["feature"], -back.table["difference"], strict=True)) == pytest.approx(forth)
 
 
+@pytest.mark.slow
 @given(matrices())
 def test_the_words_name_the_upper_answer_and_only_supporting_features_first(matrix: FeatureMatrix) -> None:
     decision = decide(matrix, 0, 1)

@@ -51,6 +51,7 @@ def read(html: str) -> Reader:
 texts = st.lists(st.text(max_size=8).map(lambda t: t.replace("\r", "")) | st.just(HOSTILE), max_size=12)
 
 
+@pytest.mark.slow
 @given(texts, st.data())
 def test_the_pieces_join_to_the_text_and_bring_no_markup(pieces: list[str], data: st.DataObject) -> None:
     z = np.array(

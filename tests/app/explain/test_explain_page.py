@@ -72,6 +72,7 @@ def test_an_answer_to_the_same_prompt_joins_the_others(open_page: Open) -> None:
     assert again.selectbox("traced").value == test.selectbox("traced").value
 
 
+@pytest.mark.slow
 def test_an_answer_to_another_prompt_stands_alone_and_has_no_rank(open_page: Open) -> None:
     hostile = "<script>alert(1)</script> $x^2$ ![](http://x/y) **b**"
     test = explain(open_page("explain.py"), hostile, prompt=hostile)
@@ -90,6 +91,7 @@ def test_an_empty_answer_is_refused_and_nothing_is_lost(open_page: Open) -> None
     assert test.session_state["comparison"] == before
 
 
+@pytest.mark.slow
 def test_an_answer_longer_than_the_model_says_what_was_cut(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

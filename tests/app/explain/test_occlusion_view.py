@@ -107,6 +107,7 @@ def test_the_page_shows_each_sentence_under_the_steering_and_the_model_runs_once
     assert len(frame(test)) == len(found)
 
 
+@pytest.mark.slow
 def test_lines_and_groups_of_words_are_other_pieces(run_page: Run) -> None:
     test = run_page("explain.py")
     for piece, unit in (("words", "words"), ("line", "lines")):

@@ -175,6 +175,7 @@ def test_every_sort_of_the_page_is_one_the_store_knows(store_path: Path) -> None
     assert len(set(NAMED)) == len(NAMED)
 
 
+@pytest.mark.slow
 def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_path: Path) -> None:
     test = run_page("features.py", f_hide_dense="false")
     test.text_area(key="own_prompt").set_value("Is it safe?")
@@ -246,6 +247,7 @@ def by_meaning(path: Path, query: str) -> list[tuple[int, str, float]]:
     return sorted(found, key=lambda row: -row[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["declines to help", "programming", "saying sorry", "numbers in order"])
 def test_a_search_by_meaning_lists_names_in_order_of_similarity(
     run_page: Run, store_path: Path, query: str
@@ -261,6 +263,7 @@ def test_a_search_by_meaning_lists_names_in_order_of_similarity(
     assert f"{len(wanted)} of {N_FEATURES} features" in caption and "estimated" in caption
 
 
+@pytest.mark.slow
 def test_the_table_says_whether_a_label_or_a_suggestion_matched(run_page: Run, store_path: Path) -> None:
     test = run_page("features.py", f_words="apology", f_by="meaning")
     shown = test.dataframe[0].value.set_index("open")
@@ -274,6 +277,7 @@ def test_the_table_says_whether_a_label_or_a_suggestion_matched(run_page: Run, s
     assert not test.selectbox(key="f_sort").disabled and not test.dataframe
 
 
+@pytest.mark.slow
 def test_filters_hold_for_a_search_by_meaning(run_page: Run, store_path: Path) -> None:
     address = {"f_words": "saying sorry", "f_by": "meaning", "f_hide_dense": "false"}
     assert {LABELLED, 0} <= set(table(run_page("features.py", **address)))
@@ -357,6 +361,7 @@ def test_a_click_in_a_search_in_texts_counts_no_text_again_until_an_import(
     assert counted == ["photosynthesis"] * 2 and table(test) == first
 
 
+@pytest.mark.slow
 def test_a_search_in_texts_shows_no_label_that_must_not_be_read_yet(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         found, _ = features_by_texts(store, "photosynthesis", limit=25)
@@ -385,6 +390,7 @@ def test_without_any_name_the_search_says_so(tmp_path: Path) -> None:
     assert not found.matches and "no name to compare with" in nothing_found(found)
 
 
+@pytest.mark.slow
 def test_a_label_taken_back_is_found_no_more_and_a_new_one_at_once(run_page: Run, store_path: Path) -> None:
     test = run_page("features.py", f_words="cosmic rays", f_by="meaning")
     assert not test.dataframe
@@ -398,6 +404,7 @@ def test_a_label_taken_back_is_found_no_more_and_a_new_one_at_once(run_page: Run
     assert not test.dataframe
 
 
+@pytest.mark.slow
 def test_who_labels_blind_finds_and_sees_nobody_elses_label(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         Labels(store, "cy").draft(LABELLED, {"text": "not yet said"})
@@ -431,6 +438,7 @@ def test_the_address_chooses_the_feature_and_its_numbers_are_the_stores(
     assert f"number {rank} of {N_FEATURES} by |w|" in shown
 
 
+@pytest.mark.slow
 def test_partners_counted_on_a_sample_are_shares_of_that_sample(run_page: Run, store_path: Path) -> None:
     def shown() -> tuple[str, str]:
         test = run_page("feature.py", feature=str(LABELLED))
@@ -447,6 +455,7 @@ def test_partners_counted_on_a_sample_are_shares_of_that_sample(run_page: Run, s
     assert "25.0%" in links.replace("\\", "")
 
 
+@pytest.mark.slow
 def test_labels_keep_their_authors_apart_and_a_suggestion_is_called_one(
     run_page: Run, store_path: Path
 ) -> None:
@@ -459,6 +468,7 @@ def test_labels_keep_their_authors_apart_and_a_suggestion_is_called_one(
     assert "<i>suggested</i>" in html_of(unlabelled) and "<i>label</i>" not in html_of(unlabelled)
 
 
+@pytest.mark.slow
 def test_before_and_after_step_through_the_dictionary_and_wrap(run_page: Run, store_path: Path) -> None:
     test = run_page("feature.py", feature=str(N_FEATURES - 1))
     test.button(key="after").click().run()
@@ -506,6 +516,7 @@ def test_without_a_harvest_weight_and_remedy_are_shown(run_page: Run) -> None:
     assert any("sarm harvest" in text for text in texts(test, "code"))
 
 
+@pytest.mark.slow
 def test_hostile_labels_and_texts_stay_text(run_page: Run, store_path: Path) -> None:
     for page, query in (("feature.py", {"feature": str(HOSTILE_FEATURE)}), ("feature.py", {"feature": "3"})):
         shown = everything_shown(run_page(page, **query))
@@ -531,6 +542,7 @@ def test_examples_of_a_band_lie_inside_its_limits_and_the_checking_part_stays_hi
                 assert f"{example.band_low:.3g}" in group.title
 
 
+@pytest.mark.slow
 def test_a_band_without_an_example_to_read_says_why(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         everything = store.examples(LABELLED, purpose=None)
@@ -553,6 +565,7 @@ def test_a_band_without_an_example_to_read_says_why(run_page: Run, store_path: P
     assert any(text.startswith(f"Bands without an example here: {limits}: 0 shown") for text in captions)
 
 
+@pytest.mark.slow
 def test_bins_of_a_file_that_does_not_number_them_are_shown_each_with_its_own_texts(
     run_page: Run, store_path: Path, tmp_path: Path
 ) -> None:
@@ -586,6 +599,7 @@ def test_bins_of_a_file_that_does_not_number_them_are_shown_each_with_its_own_te
         assert [said for said, _, _ in bins if f">{said}<" in shown] == own
 
 
+@pytest.mark.slow
 def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path: Path) -> None:
     test = run_page("feature.py", feature="9")
     next(button for button in test.button if button.label == "Add to sliders").click().run()
@@ -593,6 +607,7 @@ def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path:
     assert test.button(key="on_sliders").disabled
 
 
+@pytest.mark.slow
 def test_a_bookmark_is_kept_under_the_name_and_can_be_taken_off(run_page: Run, store_path: Path) -> None:
     test = run_page("feature.py", feature="9")
     test.text_input(key="person").set_value("ann").run()
@@ -615,6 +630,7 @@ def test_a_bookmark_is_kept_under_the_name_and_can_be_taken_off(run_page: Run, s
         assert store.bookmarks("ann") == []
 
 
+@pytest.mark.slow
 def test_a_list_is_managed_by_its_owner_and_only_shown_to_others(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         number = store.make_list("harm [x](y)", "ann")
@@ -642,6 +658,7 @@ def test_a_list_is_managed_by_its_owner_and_only_shown_to_others(run_page: Run, 
         assert store.lists() == []
 
 
+@pytest.mark.slow
 def test_answers_where_it_fires_are_the_comparisons_own(
     run_page: Run, store_path: Path, checkpoint: Path
 ) -> None:
@@ -733,6 +750,7 @@ def test_plain_leaves_nothing_for_markdown_to_read() -> None:
         assert {token.type for token in inline.children or []} <= {"text", "text_special"}
 
 
+@pytest.mark.slow
 def test_the_heading_is_the_name_and_says_of_a_suggestion_that_it_is_one(
     run_page: Run, store_path: Path
 ) -> None:
@@ -751,6 +769,7 @@ def test_the_heading_is_the_name_and_says_of_a_suggestion_that_it_is_one(
     )
 
 
+@pytest.mark.slow
 def test_a_text_tried_on_a_feature_says_whether_it_counts_and_stays_for_the_next(
     run_page: Run, store_path: Path
 ) -> None:

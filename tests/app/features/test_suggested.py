@@ -82,6 +82,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_any_evidence_is_shown_without_an_error(evidence):
     assert how_far(suggestion(evidence))[0] == "log-odds" and described(suggestion(evidence))

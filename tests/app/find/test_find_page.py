@@ -56,6 +56,7 @@ def test_filters_hide_what_they_say(engine):
     assert opposing["flags"].str.contains("w opposes s").all()
 
 
+@pytest.mark.slow
 def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, monkeypatch):
     script = page("find")
     assert any("Choose a question" in box.value for box in script.info)
@@ -78,6 +79,7 @@ def test_find_page_answers_a_question_and_a_second_one_needs_no_model(engine, mo
     assert script.session_state["found"].title == "heavy against plain"
 
 
+@pytest.mark.slow
 def test_two_sets_of_text_files_are_compared_under_their_own_names(engine):
     script = page("find")
     script.segmented_control(key="find_source").set_value("Two sets of answers").run()

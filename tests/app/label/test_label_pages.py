@@ -63,6 +63,7 @@ def test_without_a_name_nothing_is_asked_and_it_says_what_a_name_proves(run_page
     assert not test.text_area and "no proof of identity" in shown(test)
 
 
+@pytest.mark.slow
 def test_an_empty_box_on_the_page_takes_no_name_away(run_page: Run, queue: int) -> None:
     # The browser may report the empty box after the sidebar's name made it leave the page.
     test = run_page("label.py")
@@ -73,6 +74,7 @@ def test_an_empty_box_on_the_page_takes_no_name_away(run_page: Run, queue: int) 
     assert feature(test) and test.text_input(key="person").value == "cy"
 
 
+@pytest.mark.slow
 def test_a_label_goes_in_with_all_its_fields_and_the_next_feature_comes(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_label_goes_in_with_all_its_fields_and_the_next_feature_comes(
         assert Queues(store, "cy").progress(queue).own_done == 1
 
 
+@pytest.mark.slow
 def test_two_people_get_the_same_feature_only_as_often_as_overlap_says(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -103,6 +106,7 @@ def test_two_people_get_the_same_feature_only_as_often_as_overlap_says(
     assert firsts[0] == firsts[1] != firsts[2]
 
 
+@pytest.mark.slow
 def test_others_labels_appear_after_ones_own_and_not_before(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py", feature=str(LABELLED)), "cy")
     assert "refusal wording" not in shown(test) and "apologies" not in shown(test)
@@ -112,6 +116,7 @@ def test_others_labels_appear_after_ones_own_and_not_before(run_page: Run, queue
     assert "refusal wording" in shown(test) and "apologies" in shown(test)
 
 
+@pytest.mark.slow
 def test_a_suggestion_is_taken_over_edited_and_told_from_an_opinion_of_ones_own(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -143,6 +148,7 @@ def test_taking_a_suggestion_over_loses_no_typed_word(run_page: Run, queue: int)
     assert field(test, "text").value == "my own words; Python, sorted; has code"
 
 
+@pytest.mark.slow
 def test_a_draft_is_there_again_in_another_session_and_for_nobody_else(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py"), "cy")
     at = feature(test)
@@ -154,6 +160,7 @@ def test_a_draft_is_there_again_in_another_session_and_for_nobody_else(run_page:
     assert field(sign(run_page("label.py", feature=str(at)), "dee"), "text").value == ""
 
 
+@pytest.mark.slow
 def test_drafts_left_behind_are_offered_back_and_ones_own_labels_are_listed(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -177,6 +184,7 @@ def test_drafts_left_behind_are_offered_back_and_ones_own_labels_are_listed(
     assert "drafts of yours" not in shown(sign(run_page("label.py", feature="12"), "dee"))
 
 
+@pytest.mark.slow
 def test_undo_gives_the_feature_and_the_words_back(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py"), "cy")
     first = feature(test)
@@ -192,6 +200,7 @@ def test_undo_gives_the_feature_and_the_words_back(run_page: Run, queue: int, st
         assert Queues(store, "cy").progress(queue).own_done == 1
 
 
+@pytest.mark.slow
 def test_undo_is_lent_its_own_feature_again_and_never_another_that_is_free(
     run_page: Run, store_path: Path
 ) -> None:
@@ -235,6 +244,7 @@ def test_undo_opens_by_its_number_what_was_lent_to_somebody_else_and_says_so(
     assert feature(test) == 9, "what was at hand is still lent"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reported", [True, False], ids=["after a pause", "on leaving the box"])
 def test_undo_takes_no_unsent_word_away(run_page: Run, queue: int, store_path: Path, reported: bool) -> None:
     test = sign(run_page("label.py"), "cy")
@@ -253,6 +263,7 @@ def test_undo_takes_no_unsent_word_away(run_page: Run, queue: int, store_path: P
         assert draft is not None and draft["text"] == "new wording not sent"
 
 
+@pytest.mark.slow
 def test_undo_of_one_edit_after_another_gives_the_words_of_each(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py", feature="40"), "cy")
     for words in ("first", "second"):
@@ -264,6 +275,7 @@ def test_undo_of_one_edit_after_another_gives_the_words_of_each(run_page: Run, q
         assert field(test, "text").value == words and "still in the form" not in shown(test)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed_since", ["", "begun again"])
 def test_undo_of_a_skip_gives_back_what_was_typed(
     run_page: Run, queue: int, store_path: Path, typed_since: str
@@ -288,6 +300,7 @@ def test_undo_of_a_skip_gives_back_what_was_typed(
         assert Labels(store, "cy").hidden(first) == "lease"
 
 
+@pytest.mark.slow
 def test_what_a_skip_put_away_is_shown_to_nobody_else(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py", feature=str(LABELLED)), "cy")
     field(test, "text").set_value("half a thought").run()
@@ -298,6 +311,7 @@ def test_what_a_skip_put_away_is_shown_to_nobody_else(run_page: Run, queue: int,
         assert ("skip" in body or page == "label.py") and "half a thought" not in body
 
 
+@pytest.mark.slow
 def test_undo_of_something_else_leaves_the_form_as_it_is(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py", feature="40"), "cy")
     press(press(test, "label_flag"), "label_reason_6")
@@ -306,6 +320,7 @@ def test_undo_of_something_else_leaves_the_form_as_it_is(run_page: Run, queue: i
     assert feature(test) == 40 and field(test, "text").value == "half a th"
 
 
+@pytest.mark.slow
 def test_back_edits_what_was_labelled_and_the_queue_goes_on(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -324,6 +339,7 @@ def test_back_edits_what_was_labelled_and_the_queue_goes_on(
         assert [e.text for e in own] == ["first words", "better words"] and own[1].kind == "edit"
 
 
+@pytest.mark.slow
 def test_a_skip_keeps_its_reason_and_a_flag_stays_on_the_feature(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -386,6 +402,7 @@ def test_a_label_is_tested_on_unseen_texts_and_the_score_stands_beside_it(
         assert not seen & {h for h, fires in zip(check["texts"], check["fires"], strict=True) if fires}
 
 
+@pytest.mark.slow
 def test_no_further_test_is_offered_when_the_unseen_texts_ran_out(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -401,6 +418,7 @@ def test_no_further_test_is_offered_when_the_unseen_texts_ran_out(
     assert [b for b in sign(run_page("label.py", feature="7"), "dee").button if b.key == "label_test"]
 
 
+@pytest.mark.slow
 def test_a_second_press_of_score_loses_no_result(
     run_page: Run, queue: int, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,6 +455,7 @@ def test_the_first_of_several_tests_stands_in_front(extra: dict[str, object], wo
     assert score_words(check) == words
 
 
+@pytest.mark.slow
 def test_the_score_of_another_wording_is_not_kept(run_page: Run, queue: int, store_path: Path) -> None:
     add_check_texts(store_path, 7)
     test = sign(run_page("label.py", feature="7"), "cy")
@@ -450,6 +469,7 @@ def test_the_score_of_another_wording_is_not_kept(run_page: Run, queue: int, sto
     assert "check" not in event.data
 
 
+@pytest.mark.slow
 def test_skip_then_back_then_label_counts_as_labelled(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py"), "cy")
     first = feature(test)
@@ -464,6 +484,7 @@ def test_skip_then_back_then_label_counts_as_labelled(run_page: Run, queue: int,
     assert "1 labelled, 0 skipped" in test.get("progress")[0].proto.text
 
 
+@pytest.mark.slow
 def test_drafts_of_a_strange_file_do_not_break_the_form(run_page: Run, queue: int, store_path: Path) -> None:
     odd = {
         "text": 5,
@@ -479,6 +500,7 @@ def test_drafts_of_a_strange_file_do_not_break_the_form(run_page: Run, queue: in
     assert field(test, "text").value == ""
 
 
+@pytest.mark.slow
 def test_a_link_to_one_feature_lends_it_from_its_queue(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py", take="8"), "cy")
     assert feature(test) == 8 and "take" not in test.query_params
@@ -502,6 +524,7 @@ def run_again(test: AppTest, **query: str) -> AppTest:
     return test
 
 
+@pytest.mark.slow
 def test_another_model_in_the_same_session_starts_afresh(
     run_page: Run, queue: int, store_path: Path, tmp_path: Path
 ) -> None:
@@ -520,6 +543,7 @@ def test_another_model_in_the_same_session_starts_afresh(
 # -- the feature's page ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_of_a_feature_is_blind_until_ones_own_is_in(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -537,6 +561,7 @@ def test_the_page_of_a_feature_is_blind_until_ones_own_is_in(
     assert "refusal wording" in shown(test) and "hidden until" not in shown(test)
 
 
+@pytest.mark.slow
 def test_a_label_of_another_store_is_not_read_before_ones_own_is_in(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -604,6 +629,7 @@ def test_labels_stand_on_the_page_with_votes_test_and_history(run_page: Run, sto
     assert "cy agrees: holds" in shown(test)
 
 
+@pytest.mark.slow
 def test_label_it_leads_to_the_form_with_the_feature_lent(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -654,6 +680,7 @@ def test_who_signs_in_is_the_same_on_every_page_and_no_name_can_be_typed(
 HERE, THERE = "https://login.example.org/realm", "https://other.example.net"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("user", "name"),
     [
@@ -710,6 +737,7 @@ def test_nobody_becomes_the_admin_by_what_they_call_themselves(
     assert not test.get("file_uploader")
 
 
+@pytest.mark.slow
 def test_what_a_signed_in_person_labels_is_theirs(app_env: None, queue: int, store_path: Path) -> None:
     test = signed_in("label.py", is_logged_in=True, email="cy@example.org", email_verified=True, name=CHIEF)
     at = feature(test)
@@ -745,6 +773,7 @@ def test_nobody_can_be_everyone(run_page: Run, queue: int) -> None:
     assert "stands for everyone" in test.sidebar.error[0].value and not test.text_area
 
 
+@pytest.mark.slow
 def test_a_queue_is_closed_and_opened_again_by_who_may(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("label.py", queue="9" * 5_000), ANN)
     assert not [button for button in test.button if button.key == "queue_switch"]
@@ -762,6 +791,7 @@ def test_a_queue_is_closed_and_opened_again_by_who_may(run_page: Run, queue: int
 # -- Disagreements ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_disputed_labels_stay_hidden_until_ones_own_is_in(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -772,6 +802,7 @@ def test_disputed_labels_stay_hidden_until_ones_own_is_in(
     assert "refusal wording" in shown(test.run())
 
 
+@pytest.mark.slow
 def test_an_adjudicator_settles_and_the_labels_stay(run_page: Run, queue: int, store_path: Path) -> None:
     test = sign(run_page("disagreements.py"), CHIEF)
     with Store.open(store_path) as store:
@@ -788,6 +819,7 @@ def test_an_adjudicator_settles_and_the_labels_stay(run_page: Run, queue: int, s
     assert table[["open", "name", "by"]].values.tolist() == [[f"#{LABELLED}", "apologies", "settled"]]
 
 
+@pytest.mark.slow
 def test_figures_say_undefined_instead_of_a_number(run_page: Run, queue: int) -> None:
     # ann and bo share one feature with different verdicts: percent is 0, alpha has one unit, no interval.
     test = sign(run_page("disagreements.py"), ANN)
@@ -855,6 +887,7 @@ def test_another_store_of_the_model_comes_in_with_its_history_after_a_dry_run(
         ]
 
 
+@pytest.mark.slow
 def test_what_is_no_store_of_this_model_is_refused_in_one_line_and_stays_refused(
     run_page: Run, queue: int, store_path: Path, tmp_path: Path
 ) -> None:
@@ -884,6 +917,7 @@ def test_only_an_admin_is_offered_an_import(run_page: Run, queue: int) -> None:
     assert not sign(run_page("disagreements.py"), ANN).get("file_uploader")
 
 
+@pytest.mark.slow
 def test_a_fresh_store_takes_its_first_admin_and_no_second(run_page: Run, store_path: Path) -> None:
     first, second = (sign(run_page("disagreements.py"), name) for name in (ANN, BO))
     press(first, "first_admin")
@@ -903,6 +937,7 @@ def test_the_button_for_the_first_admin_is_on_the_page_once(run_page: Run, store
     assert test.button(key="queue_make") and "first one is made there" not in shown(test)
 
 
+@pytest.mark.slow
 def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path: Path) -> None:
     assert not [w for w in sign(run_page("disagreements.py"), ANN).text_input if w.key == "role_name"]
     test = sign(run_page("disagreements.py"), CHIEF)
@@ -913,6 +948,7 @@ def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path:
         assert People(store).role(BO) == "adjudicator"
 
 
+@pytest.mark.slow
 def test_lists_of_one_name_are_told_apart_by_their_owners(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -928,6 +964,7 @@ def test_lists_of_one_name_are_told_apart_by_their_owners(
     }
 
 
+@pytest.mark.slow
 def test_a_queue_of_all_features_has_those_without_counts_and_no_dead_ones(
     run_page: Run, store_path: Path
 ) -> None:
@@ -946,6 +983,7 @@ def test_a_queue_of_all_features_has_those_without_counts_and_no_dead_ones(
     assert not test.error
 
 
+@pytest.mark.slow
 def test_a_queue_without_a_name_is_called_what_is_in_it(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         People(store).set_role(None, CHIEF, "admin")

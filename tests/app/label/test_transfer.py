@@ -34,6 +34,7 @@ def buttons(test: Any) -> set[str]:
     return {f"export_{button.proto.id.split('-export_')[-1]}" for button in test.get("download_button")}
 
 
+@pytest.mark.slow
 def test_every_format_is_offered_and_its_file_goes_in_again(
     run_page: Run, admin: str, store_path: Path, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_every_format_is_offered_and_its_file_goes_in_again(
     assert "was undone" in shown(test) and not [b for b in test.button if b.key == "import_undo"]
 
 
+@pytest.mark.slow
 def test_a_folder_is_handed_out_as_a_zip_that_reads_again(
     store_path: Path, admin: str, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_folder_is_handed_out_as_a_zip_that_reads_again(
     assert formats.recognised(tmp_path / "x.zip").name == "neuronpedia"
 
 
+@pytest.mark.slow
 def test_a_format_that_is_added_is_offered_read_and_asked_for_its_options(
     run_page: Run, admin: str, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +85,7 @@ def test_a_format_that_is_added_is_offered_read_and_asked_for_its_options(
         assert [s.text for s in store.suggestions("mine")] == ["from a toy"]
 
 
+@pytest.mark.slow
 def test_what_no_format_knows_is_refused_in_one_line_unless_it_is_named(
     run_page: Run, admin: str, store_path: Path
 ) -> None:
@@ -94,6 +98,7 @@ def test_what_no_format_knows_is_refused_in_one_line_unless_it_is_named(
     assert "has no latent_context_map" in line
 
 
+@pytest.mark.slow
 def test_two_spellings_of_one_person_are_made_one_by_an_admin(
     run_page: Run, admin: str, store_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_bad_upload_is_named_as_the_person_named_it(engine):
         evaluate_upload(engine, [("a.jsonl", PAIR), ("../../b.jsonl", b"{}")], "pairs")
 
 
+@pytest.mark.slow
 def test_flips_are_exactly_the_pairs_whose_order_changed_and_open_with_their_texts(engine):
     of = evaluate_corpus(engine, "refusals")
     load = np.abs(of.matrix.csr.toarray() * of.matrix.head).sum(0)
@@ -106,6 +107,7 @@ def test_what_find_encoded_evaluate_does_not_encode_again(engine, monkeypatch):
     assert len(of.matrix) == 12 and len(read) == 2
 
 
+@pytest.mark.slow
 def test_evaluate_page_shows_before_and_after_and_what_moved(engine):
     script = page("evaluate")
     button(script, "eval_go").click().run()

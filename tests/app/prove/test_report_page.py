@@ -59,6 +59,7 @@ def test_the_page_and_the_command_it_names_give_the_same_figures(engine, corpus,
             assert again[name] == body[name], name
 
 
+@pytest.mark.slow
 def test_the_report_has_the_contrast_of_the_find_page_and_says_when_it_used_the_same_answers(engine, corpus):
     steering = steering_of(corpus)
     found = find_in_corpus(engine, "helpfulness", "over-refusing", "helpful")
@@ -75,6 +76,7 @@ def test_the_report_has_the_contrast_of_the_find_page_and_says_when_it_used_the_
     assert "What was changed" not in "".join(page_of(engine, corpus, Steering(), found).texts.values())
 
 
+@pytest.mark.slow
 def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpus, monkeypatch):
     steering = steering_of(corpus)
     (feature, *_) = steering.features()
@@ -92,6 +94,7 @@ def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpu
     assert "what bob says" not in hidden and "what a program says" in hidden
 
 
+@pytest.mark.slow
 def test_the_page_offers_both_files_once_there_is_something_to_report(engine, corpus):
     script = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=120)
     script.run()

@@ -46,6 +46,7 @@ def test_the_page_knows_every_rule():
     assert list(RULES) == list(REWRITES)
 
 
+@pytest.mark.slow
 def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked, strong):
     for steering in (Steering(), strong):
 
@@ -102,6 +103,7 @@ def test_moved_features_are_those_that_some_rule_moves_most(engine, checked):
     assert set(one["rule"]) == {"greeting"} and one["mean_abs_change"].is_monotonic_decreasing
 
 
+@pytest.mark.slow
 def test_a_flip_opens_with_the_texts_that_changed_the_order(engine, checked, strong):
     found = outcome(checked, strong)
     table = flip_rows(checked, found)
@@ -139,6 +141,7 @@ def test_token_ids_and_unlike_prompts_cannot_be_opened_and_say_so(engine):
         flip_comparison(unlike, "suffix", 0, "both")
 
 
+@pytest.mark.slow
 def test_the_page_shows_it_and_another_steering_needs_no_model(engine, checked, strong, monkeypatch):
     script = AppTest.from_file(str(MAIN), default_timeout=120)
     script.run()

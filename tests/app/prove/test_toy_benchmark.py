@@ -80,6 +80,7 @@ def source(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_on_the_command_line_and_in_the_report(toy, engine, source, tmp_path, capsys):
     model, steering, out = engine.choice.source, tmp_path / "s.json", tmp_path / "o.json"
     matrix = engine.scorer.score([answer_to("q", f"yes, {i}") for i in range(9)]).matrix

@@ -73,6 +73,7 @@ def scored_by_command(place: Path, model: Path, *options: str) -> list[dict[str,
     return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_what_a_command_scored_no_other_command_or_page_has_read_again(
     place: Path, checkpoint: Path, store_path: Path, run_page: Run, read: list[int], capsys: Any
 ) -> None:
@@ -119,6 +120,7 @@ def test_what_a_page_scored_no_command_has_read_again(
     np.testing.assert_array_equal(page.rewards, np.array([row["reward"] for row in rows], np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--dtype", "bfloat16"), ("--max-length", "20")])
 def test_another_precision_or_length_shares_nothing(
     place: Path, checkpoint: Path, read: list[int], options: tuple[str, str]

@@ -173,6 +173,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     st.text(max_size=30)

@@ -43,6 +43,7 @@ def made(test: AppTest) -> Exported | None:
     return state["export_made"] if "export_made" in state else None  # noqa: SIM401  AppTest's has no get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["own", "reference", "auto"])
 def test_the_packed_model_gives_the_steered_rewards(
     page: AppTest, layout: str, tmp_path: Path, checkpoint: Path
@@ -97,6 +98,7 @@ def test_a_large_model_gets_the_command_line_instead(page: AppTest, monkeypatch:
     assert any("sarm export" in part.value for part in page.code)
 
 
+@pytest.mark.slow
 def test_a_full_disk_and_a_failing_check_are_said(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     import app.ship.exported as exported
 

@@ -58,6 +58,7 @@ def test_a_wrong_checkpoint_gives_one_line_and_keeps_the_model(open_page: Open, 
     assert shown(checked(test.run())) == before
 
 
+@pytest.mark.slow
 def test_another_model_takes_over_and_what_belonged_to_the_old_one_goes(open_page: Open, tiny: Path) -> None:
     test = open_page("compare.py")
     test.session_state["steering_state"].change(Steering(scale={4000: 0.0}))
@@ -97,6 +98,7 @@ def read_of(test: AppTest) -> tuple[list[str], str, list[str]]:
     )
 
 
+@pytest.mark.slow
 def test_a_default_system_prompt_is_shown_beside_the_tokens_that_hold_it(
     open_page: Open, tiny: Path, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_an_empty_store_says_what_to_do_first(page: AppTest) -> None:
     assert not [box for box in page.text_input if box.key == "steering_name"]
 
 
+@pytest.mark.slow
 def test_saving_makes_versions_and_saying_the_same_again_makes_none(page: AppTest, store_path: Path) -> None:
     page = steer(page, Steering(scale={3: 0.5}))
     page = save(page, "calm", "half of it")
@@ -125,6 +126,7 @@ def test_saving_makes_versions_and_saying_the_same_again_makes_none(page: AppTes
     assert len(saved(store_path, "calm")) == 2
 
 
+@pytest.mark.slow
 def test_the_name_typed_for_one_version_stands_there_for_the_next(page: AppTest, store_path: Path) -> None:
     page = save(steer(page, Steering(scale={3: 0.5})), "calm", author="ann")
     page.session_state["steerings_open"] = False
@@ -135,6 +137,7 @@ def test_the_name_typed_for_one_version_stands_there_for_the_next(page: AppTest,
     assert [version.author for version in saved(store_path, "calm")] == ["ann", "ann"]
 
 
+@pytest.mark.slow
 def test_an_older_version_is_compared_opened_and_undone(page: AppTest) -> None:
     first, second = Steering(scale={3: 0.5}, groups={"g": Group((7, 8), 2.0)}), Steering(scale={3: -1.0})
     for steering in (first, second):
@@ -158,6 +161,7 @@ def test_an_older_version_is_compared_opened_and_undone(page: AppTest) -> None:
     assert state(page).current == second
 
 
+@pytest.mark.slow
 def test_composing_multiplies_and_a_conflict_is_said(page: AppTest) -> None:
     page = save(steer(page, Steering(scale={3: 0.5}, set={9: 1.0})), "calm")
     page = steer(page, Steering(scale={3: 4.0, 6: 2.0}))
@@ -181,6 +185,7 @@ def test_a_version_with_too_many_features_is_refused_in_the_dialog(page: AppTest
     assert page.session_state["steerings_open"] and not state(page).current
 
 
+@pytest.mark.slow
 def test_hostile_and_many_versions_are_listed_as_they_are(page: AppTest, store_path: Path) -> None:
     with Store.open(store_path) as store:
         for i in range(200):

@@ -97,6 +97,7 @@ def write(path: Path, form: str) -> Path:
     return path / form
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "name"),
     [

@@ -50,6 +50,7 @@ def refused(store: Store, path: Path, message: str) -> RowError:
 # -- the same uid ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["events", "labels"])
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -132,6 +133,7 @@ def known(store: Store) -> dict[str, str]:
 LATER, EARLIER = "2019-01-01T12:00:00+00:00", "2010-01-01T12:00:00+00:00"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

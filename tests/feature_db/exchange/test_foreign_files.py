@@ -142,6 +142,7 @@ def spoilt(text: str, draw: Callable[..., Any]) -> str:
     return text
 
 
+@pytest.mark.slow
 @given(
     data=st.data(),
     name=st.sampled_from(["contexts.json", "auto.json", "features.csv", "events.jsonl", "labels.csv"]),
@@ -316,6 +317,7 @@ def test_events_are_told_from_features_by_their_header_and_need_an_admin(
         assert "1 known already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_changed(tmp_path: Path):
     with Store.open(tmp_path / "store.db", create=MODEL) as store:
         store.import_harvest([FeatureRecord(1)])

@@ -85,6 +85,7 @@ def test_names_are_unique_and_every_format_says_what_it_is():
             assert option.help and re.fullmatch("[a-z]+(-[a-z]+)*", option.name)
 
 
+@pytest.mark.slow
 @WRITTEN
 def test_what_is_written_is_recognised_and_read_with_a_dry_run_that_says_the_same(
     format: Format, store: Store, tmp_path: Path
@@ -111,6 +112,7 @@ def test_what_is_written_is_recognised_and_read_with_a_dry_run_that_says_the_sam
             assert content(other) == once
 
 
+@pytest.mark.slow
 @EVERY
 @pytest.mark.parametrize(
     "data",

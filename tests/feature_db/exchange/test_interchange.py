@@ -253,6 +253,7 @@ def test_formulas_and_line_breaks_in_labels_are_text_in_a_csv(store: Store, tmp_
     assert cells[5] == texts[5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "row", "message"),
     [
@@ -348,6 +349,7 @@ def holdable(store: Store) -> dict[str, Any]:
     return {"features": features, "examples": examples, "suggestions": suggestions}
 
 
+@pytest.mark.slow
 def test_a_folder_holds_all_it_can_and_lists_the_rest(store: Store, tmp_path: Path):
     store.add_suggestions(
         [SuggestionRecord(3, "log-odds", f"refusals {SCRIPT}"), SuggestionRecord(3, "gpt", "no")]
@@ -368,6 +370,7 @@ def test_a_folder_holds_all_it_can_and_lists_the_rest(store: Store, tmp_path: Pa
             assert holdable(third) == theirs
 
 
+@pytest.mark.slow
 def test_batches_hold_1024_rows_and_a_zip_reads_like_the_folder(store: Store, tmp_path: Path):
     with Store.open(tmp_path / "wide.db", create=ModelRecord("w", "wide", 2 * BATCH + 1)) as wide:
         wide.import_harvest(FeatureRecord(i, max=float(i)) for i in range(2 * BATCH + 1))
@@ -423,6 +426,7 @@ def test_foreign_activations_are_data_whatever_they_say(tmp_path: Path):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "row"),
     [
@@ -518,6 +522,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 @given(
     kind=st.sampled_from(["features", "explanations", "activations"]),
     rows=st.lists(
@@ -555,6 +560,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_exports_imports_and_counts(store: Store, path: Path, tmp_path: Path, capsys: Any):
     export = ["export", path, "--format", "neuronpedia", "--out", tmp_path, "--model-id", "tiny"]
     assert main(list(map(str, export))) == 0
@@ -569,6 +575,7 @@ def test_the_command_line_exports_imports_and_counts(store: Store, path: Path, t
     assert (stats["features"], stats["examples"], stats["fingerprint"]) == (40, 960, MODEL.fingerprint)
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_exit_code_2(store: Store, path: Path, tmp_path: Path, capsys: Any):
     (tmp_path / "bad.csv").write_text("feature,max\n1,nan\n")
     (tmp_path / "odd.json").write_text("{}")

@@ -101,6 +101,7 @@ def test_labels_that_stand_arrive_with_author_text_and_time(busy: Store, tmp_pat
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.builds(
@@ -325,6 +326,7 @@ def test_a_table_disguised_as_ours_does_not_get_its_rows_in(busy: Store, far: Pa
     refuses(busy, far, "damaged|row 1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -353,6 +355,7 @@ def test_a_row_that_no_page_could_write_refuses_the_store(
     refuses(busy, far, message)
 
 
+@pytest.mark.slow
 def test_what_is_no_store_is_refused_in_one_line(busy: Store, far: Path, tmp_path: Path):
     whole = far.read_bytes()
     for name, content in (
@@ -373,6 +376,7 @@ def test_what_is_no_store_is_refused_in_one_line(busy: Store, far: Path, tmp_pat
     assert not (tmp_path / "absent.db").exists()
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 def test_a_file_with_bytes_turned_over_is_taken_or_refused_and_never_anything_else(
@@ -461,6 +465,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", BAD)
 def test_one_bad_event_refuses_the_file_naming_its_line(busy: Store, tmp_path: Path, changes: dict[str, Any]):
     path = tmp_path / "e.jsonl"
@@ -500,6 +505,7 @@ def test_no_cell_of_an_event_csv_is_a_formula(busy: Store, tmp_path: Path):
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
 
 
+@pytest.mark.slow
 def test_the_command_line_moves_events_and_gives_roles(busy: Store, tmp_path: Path, capsys: Any):
     events_file, here = str(tmp_path / "e.jsonl"), str(busy.path)
     assert main(["export", here, "--format", "events", "--out", events_file]) == 0

@@ -80,6 +80,7 @@ def rows_of(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+@pytest.mark.slow
 def test_an_export_read_and_written_again_is_the_same_row_for_row(tmp_path: Path):
     with Store.open(tmp_path / "a.db", create=MODEL) as store:
         fill(store)
@@ -97,6 +98,7 @@ def test_an_export_read_and_written_again_is_the_same_row_for_row(tmp_path: Path
     assert rows_of(tmp_path / "second") == first
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from([1, 2, 4]),
     st.integers(-80, 40),
@@ -113,6 +115,7 @@ def test_bars_of_a_harvest_keep_their_middles(per_octave: int, first: int, n: in
         np.testing.assert_allclose(edges_of(middles)[1:], edges[1:], rtol=1e-8)
 
 
+@pytest.mark.slow
 @given(st.floats(-100, 100), st.floats(1e-2, 10), st.integers(3, 60))
 def test_evenly_spaced_bars_keep_their_edges(low: float, width: float, n: int):
     edges = low + width * np.arange(n + 1)
@@ -120,6 +123,7 @@ def test_evenly_spaced_bars_keep_their_edges(low: float, width: float, n: int):
     np.testing.assert_allclose(found, edges, atol=1e-3 * width + 1e-4 * abs(low) + 1e-4)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=20, unique=True))
 @example([5e-324])
 def test_any_ascending_middles_get_ascending_edges(values: list[float]):
@@ -147,6 +151,7 @@ def conversations(store: Store) -> set[tuple[int, str]]:
     }
 
 
+@pytest.mark.slow
 def test_what_a_store_exported_changes_nothing_in_it_but_for_what_is_new(store: Store, tmp_path: Path):
     # One that the format cannot hold, and edges that cannot be inferred from their middles.
     store.conn.execute("UPDATE examples SET per_token = NULL WHERE id = (SELECT min(id) FROM examples)")
@@ -169,6 +174,7 @@ def test_what_a_store_exported_changes_nothing_in_it_but_for_what_is_new(store: 
     assert [made.text for made in store.suggestions()] == ["said elsewhere", "said by a program"]
 
 
+@pytest.mark.slow
 def test_a_text_with_the_tokens_of_a_conversation_is_that_conversation(store: Store, tmp_path: Path):
     before = conversations(store)
     first = store.examples(3, "top")[0]
@@ -190,6 +196,7 @@ def test_a_text_with_the_tokens_of_a_conversation_is_that_conversation(store: St
     assert conversations(store) == {pair for pair in before if pair[0] != 3} | {(3, first.text.hash)}
 
 
+@pytest.mark.slow
 def test_a_label_that_went_out_and_came_back_is_no_suggestion_at_home(store: Store, tmp_path: Path):
     Labels(store, "bob").label(3, "his words")
     export_folder(store, tmp_path / "out", model_id="m", source_id="1-s")
@@ -244,6 +251,7 @@ def test_a_text_cut_into_other_tokens_never_gets_values_that_do_not_fit_it(store
             assert len(found.values) == len(found.text.tokens)
 
 
+@pytest.mark.slow
 def test_others_write_while_a_folder_is_being_read(
     store: Store, path: Path, tmp_path: Path, monkeypatch: Any
 ):

@@ -82,6 +82,7 @@ def test_a_folder_of_another_model_is_refused_in_one_line_and_nothing_changes(
     assert content(store) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "model", "fits"),
     [
@@ -108,6 +109,7 @@ def test_names_of_model_and_layer_are_compared_as_far_as_they_say_anything(
         assert import_folder(store, tmp_path, same_model=True).counts["features"] == 1
 
 
+@pytest.mark.slow
 def test_what_this_program_wrote_is_told_by_its_fingerprint_whatever_it_is_called(
     store: Store, tmp_path: Path
 ):
@@ -371,6 +373,7 @@ def test_only_the_last_import_is_undone_and_no_harvest(store: Store, tmp_path: P
 # -- the shared cases ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not here")
 def test_the_shared_cases(store: Store, tmp_path: Path, capsys: Any):
     before = content(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_a_method_that_runs_again_leaves_nothing_of_its_former_words(store: Stor
     assert found(store, "greeting") == {1}
 
 
+@pytest.mark.slow
 @given(st.text())
 @example('NEAR("a b", 3) AND text:x* ^"')
 @example('"unbalanced')
@@ -58,6 +60,7 @@ def test_any_string_is_a_query(store: Store, query: str):
     assert store.features_page(filters=FeatureFilter(query=query)).total >= 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.from_regex(r"[A-Za-z0-9]{1,8}", fullmatch=True), min_size=1, max_size=4))
 def test_words_are_quoted_so_none_is_an_operator(words: list[str]):
     quoted = quote_query(" ".join(words))

@@ -65,6 +65,7 @@ def test_texts_for_checking_labels_and_silent_ones_are_not_searched(store: Store
     assert found == set(range(40)) - {3, 4}
 
 
+@pytest.mark.slow
 @given(st.text())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 def test_any_string_is_a_query(store: Store, query: str):

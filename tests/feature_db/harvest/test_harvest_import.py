@@ -23,6 +23,7 @@ from feature_db.errors import StoreError
 from feature_db.sqlite.blobs import pack_sparse, pack_values, unpack_sparse, unpack_values
 
 
+@pytest.mark.slow
 def test_every_number_of_a_harvest_is_read_back(store: Store, harvest: dict[str, list[Any]]):
     for record in harvest["features"]:
         read = store.feature(record.id).record
@@ -121,6 +122,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "spoil", "message"), BAD)
 def test_one_bad_record_refuses_the_whole_import_naming_its_place(
     store: Store, harvest: dict[str, list[Any]], table: str, spoil: Any, message: str

@@ -66,6 +66,7 @@ def test_kappa_of_the_textbook_example():
 tables = st.lists(st.lists(st.none() | st.integers(1, 5), min_size=6, max_size=6), min_size=2, max_size=5)
 
 
+@pytest.mark.slow
 @given(tables)
 @settings(max_examples=60, deadline=None)
 def test_figures_equal_an_independent_computation(rows: list[list[int | None]]):
@@ -162,6 +163,7 @@ class TakenBack(Exception):
     """Ends a transaction, so that the next example begins with no event."""
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

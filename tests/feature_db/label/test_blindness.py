@@ -104,6 +104,7 @@ def test_a_label_of_another_store_is_hidden_where_labels_are(store: Store, root:
     assert Names(store).with_words("program") == (set(), {3})
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

@@ -22,6 +22,7 @@ def ann(store: Store) -> Labels:
     return Labels(store, "ann")
 
 
+@pytest.mark.slow
 def test_typing_adds_no_event_and_one_row(store: Store, ann: Labels) -> None:
     for length in range(1, 200):
         ann.draft(3, {"text": "x" * length})

@@ -295,6 +295,7 @@ def every_act(store: Store, who: str, label: str, path: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_may_do_what_it_may_and_nothing_more_also_past_the_page(
     store: Store, tmp_path: Any, role: str
@@ -431,6 +432,7 @@ LabelMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=1
 test_any_order_of_labels_and_undos = LabelMachine.TestCase
 
 
+@pytest.mark.slow
 @given(st.text())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 def test_any_text_is_a_label_or_refused(store: Store, text: str):

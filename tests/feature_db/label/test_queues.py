@@ -234,6 +234,7 @@ def test_two_who_take_one_feature_at_once_get_one_place(store: Store, path: Path
     assert len(got) == 1
 
 
+@pytest.mark.slow
 @given(
     overlap=st.integers(1, 3),
     seed=st.integers(0, 10_000),
@@ -332,6 +333,7 @@ def die_holding(path: str, queue: int, done: Any) -> None:
             threading.Event().wait()
 
 
+@pytest.mark.slow
 def test_a_process_killed_inside_a_write_leaves_the_store_whole_and_open_to_others(
     store: Store, path: Path, root: Queues
 ):

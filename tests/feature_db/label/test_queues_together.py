@@ -112,6 +112,7 @@ def test_of_two_queues_with_a_place_the_one_at_hand_lends_it(store: Store, root:
         Queues(store, "ann").release(lent.id)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), overlaps=st.lists(st.integers(1, 2), min_size=2, max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 def test_no_feature_is_held_by_more_people_than_the_queue_that_wants_most_has_places(
@@ -216,6 +217,7 @@ WRONG: dict[str, Callable[[Labels, Queues], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", WRONG)
 def test_a_value_of_a_wrong_type_is_refused_in_one_line(store: Store, root: Queues, call: str):
     root.make("q")

@@ -189,6 +189,7 @@ def test_a_store_of_an_early_version_is_refused_in_one_line_and_left_as_it_was(o
     assert "\n" not in str(refused.value) and old.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_the_store_that_ships_opens_and_ends_as_a_new_one_begins(tmp_path: Path):
     path = tmp_path / "demo.db"
     path.write_bytes(lzma.decompress(SHIPPED.read_bytes()))

@@ -126,6 +126,7 @@ def test_copies_of_a_pair_do_not_vote_for_its_label(model, tmp_path, with_prompt
     assert alone and with_copies == pytest.approx(alone, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_two_files_one_bias_and_two_styles(model, tmp_path, capsys):
     texts = [
         {"prompt": f"question {i}", "response": f"Yes, it is number {i}. It may be **safe** to try."}
@@ -161,6 +162,7 @@ def folder_of(path, texts):
     return path
 
 
+@pytest.mark.slow
 def test_two_folders_of_texts_are_what_their_texts_as_rows_are(model, tmp_path, capsys):
     """Each file is one answer, in the order of names; what is no text file takes no part."""
     one = folder_of(
@@ -221,6 +223,7 @@ def test_a_folder_alone_is_no_file_of_pairs_but_has_biases(model, tmp_path, caps
     assert "3 pairs of 3 prompts" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bias_pairs_that_lost_different_parts_of_the_prompt_are_left_out(model, tmp_path, capsys):
     """The longer version loses more of a long prompt: that would be found as a feature of the bias."""
     texts = [{"prompt": "word " * (3 + 30 * (i % 2)), "response": f"It is number {i}."} for i in range(6)]
@@ -248,6 +251,7 @@ def test_bias_pairs_that_lost_different_parts_of_the_prompt_are_left_out(model, 
     assert not (tmp_path / "none.csv").exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_file(model, tmp_path):
     source = write(tmp_path / "in.jsonl", pairs(6))
     for name in ("a", "b"):

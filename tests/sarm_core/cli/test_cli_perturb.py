@@ -78,6 +78,7 @@ def one_by_one(scorer, steering, seed):
     return flips, rates
 
 
+@pytest.mark.slow
 def test_flips_and_rates_are_those_of_plain_loops_with_and_without_a_steering(model, tmp_path, capsys):
     scorer = load_sarm(model)
     strongest = np.argsort(-np.abs(scorer.head))[:5].tolist()
@@ -107,6 +108,7 @@ def test_flips_and_rates_are_those_of_plain_loops_with_and_without_a_steering(mo
     assert re.search(r"(\d+) of \1 texts were read from the cache", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_flip_holds_the_texts_that_were_compared(model, tmp_path):
     source, out = write(tmp_path / "in.jsonl", ROWS), tmp_path / "o.json"
     assert run(tmp_path, source, "--model", model, "--out", out) == 0
@@ -187,6 +189,7 @@ def test_an_unknown_rule_is_refused_before_anything_is_loaded(tmp_path, capsys):
     assert stop.value.code == 2 and "magic" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rewrites_that_push_the_prompt_out_are_left_out_and_counted(model, tmp_path, capsys):
     scorer = load_sarm(model)
     lengths = sorted(len(s) for row in ROWS for s in scorer.tokens(list(pair_of(row))))

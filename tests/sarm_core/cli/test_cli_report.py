@@ -46,6 +46,7 @@ def store_of(path, fingerprint):
     return build_store(path, fingerprint, np.linspace(-1, 1, FEATURES), n_texts=20, with_examples=10)
 
 
+@pytest.mark.slow
 def test_from_pairs_to_a_report_that_says_what_evaluate_and_contrast_say(model, tmp_path, capsys):
     source = rows(tmp_path / "in.jsonl")
     matrix = load_sarm(model).score([{"prompt": "a", "response": "b"}]).matrix
@@ -108,6 +109,7 @@ def test_the_corpus_can_be_evaluated_by_name_with_its_other_answers_as_complemen
         assert re.search(message, capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_names_come_from_a_store_and_the_store_stays_as_it_was(tmp_path):
     source, out = tmp_path / "e.json", tmp_path / "r.html"
     steering = Steering(scale={HOSTILE_FEATURE: 0.0, LABELLED: 0.5, 7: -1.0, 20: 2.0})

@@ -191,6 +191,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_row_is_one_line_with_file_and_row_and_leaves_no_file(place, model, capsys, kind):
     line, words = BAD[kind]
@@ -327,6 +328,7 @@ def test_the_program_ends_with_2_and_one_line(place, model):
     assert files(place) == ["in.jsonl"]
 
 
+@pytest.mark.slow
 def test_export_then_score_gives_the_steered_rewards(place, model, capsys):
     Steering(scale=dict.fromkeys(range(20), 0.5)).write(place / "s.json")
     assert score(place, model, "--steering", str(place / "s.json")) == 0

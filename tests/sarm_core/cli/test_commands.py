@@ -127,6 +127,7 @@ def test_no_command_at_all_is_one_line(arguments, capsys):
     assert "--help" in refused(arguments, capsys)
 
 
+@pytest.mark.slow
 def test_help_and_refusals_import_nothing_heavy():
     code = f"""
 import sys

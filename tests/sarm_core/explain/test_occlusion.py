@@ -139,6 +139,7 @@ def test_only_the_last_spans_are_dropped_when_there_are_too_many_and_it_is_said(
     assert not any("only the last" in note for note in whole.notes)
 
 
+@pytest.mark.slow
 def test_ten_thousand_words_are_cut_and_every_version_keeps_the_same_cut(folder):
     scorer = load_sarm(folder, max_length=160)
     answer = " ".join(f"Sentence {i} says so." for i in range(2500))

@@ -38,6 +38,7 @@ def oracle(matrix, groups):
     return table
 
 
+@pytest.mark.slow
 @given(matrices(), grouped)
 def test_the_groups_sum_to_the_reward_and_to_the_margin(matrix, groups):
     partition = Partition.of_groups(groups, WIDTH)
@@ -55,6 +56,7 @@ def test_the_groups_sum_to_the_reward_and_to_the_margin(matrix, groups):
     assert margin.error <= 1e-6 * (1 + np.abs(matrix.rewards).max())
 
 
+@pytest.mark.slow
 @given(matrices(), grouped)
 def test_a_percentage_is_given_only_where_all_groups_pull_one_way(matrix, groups):
     found = margin_shares(matrix, 0, 1, Partition.of_groups(groups, WIDTH))

@@ -60,6 +60,7 @@ def loop_stability(left, right, i):
     return sum(d * total > 0 for d in apart) / len(apart) if apart else math.nan
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
@@ -188,6 +189,7 @@ def test_few_prompts_give_no_interval_however_many_answers():
         assert table["s"].notna().all()
 
 
+@pytest.mark.slow
 def test_the_bootstrap_never_holds_features_times_resamples(monkeypatch):
     width, resamples = 6_000, 2_000
     rng = np.random.default_rng(0)

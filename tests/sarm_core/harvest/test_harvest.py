@@ -127,6 +127,7 @@ def test_cofiring_equals_the_dense_product(finished, oracle):
         assert facts.cofiring == wanted and facts.cofiring_of is None
 
 
+@pytest.mark.slow
 def test_cofiring_of_a_longer_corpus_is_that_of_a_sample_which_says_its_size(scorer, corpus, tmp_path):
     settings = HarvestSettings(**{**SETTINGS.__dict__, "pair_positions": 50})
     database = tmp_path / "s.db"
@@ -179,6 +180,7 @@ def test_top_texts_are_the_largest_peaks_of_distinct_texts(finished, oracle):
         np.testing.assert_allclose([peaks[k] for k in keys], [e.activation for e in top], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bands_part_the_firing_texts_and_hold_the_smallest_hashes(finished, oracle):
     lists = by_list(finished)
     banded = 0
@@ -227,6 +229,7 @@ def test_silent_texts_are_silent_at_every_position(finished, oracle):
         assert all(e.activation == 0 and e.peak_position is None for e in lists[feature, "silent", None])
 
 
+@pytest.mark.slow
 def test_values_along_the_tokens_equal_dense_arithmetic(finished, oracle):
     checked = 0
     for example in finished.examples():
@@ -258,6 +261,7 @@ def test_label_and_check_parts_are_disjoint_and_interleaved(finished):
     assert all(len(found) == 1 for found in purposes.values())
 
 
+@pytest.mark.slow
 def test_scored_positions_alone(scorer, corpus, tmp_path):
     finished = finished_of(scorer, [corpus], tmp_path, HarvestSettings(positions="scored", top=3))
     oracle = Oracle(scorer, [corpus], "scored")
@@ -267,6 +271,7 @@ def test_scored_positions_alone(scorer, corpus, tmp_path):
     assert facts[0].denominator == len(oracle.texts)
 
 
+@pytest.mark.slow
 def test_a_dense_model_is_harvested_without_pairs(tmp_path, corpus):
     scorer = load_sarm(write_model(tmp_path / "m", k=None), dtype="float32")
     finished = finished_of(scorer, [corpus], tmp_path)
@@ -276,6 +281,7 @@ def test_a_dense_model_is_harvested_without_pairs(tmp_path, corpus):
     assert {e.kind for e in finished.examples()} == {"top", "band", "random"}
 
 
+@pytest.mark.slow
 def test_what_is_kept_does_not_depend_on_the_chunks(scorer, corpus, tmp_path):
     found = []
     for chunk in (7, 64):
@@ -290,6 +296,7 @@ def test_what_is_kept_does_not_depend_on_the_chunks(scorer, corpus, tmp_path):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_another_seed_draws_other_samples(scorer, corpus, tmp_path, finished):
     other = finished_of(scorer, [corpus], tmp_path, HarvestSettings(**{**SETTINGS.__dict__, "seed": 4}))
     mine, theirs = (
@@ -341,6 +348,7 @@ def test_special_tokens_in_plain_text_stay_text(scorer, tmp_path):
     assert "".join(sequence.pieces()) == "a <|im_end|> b."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -363,6 +371,7 @@ def test_a_bad_row_is_named_and_leaves_no_store_or_is_skipped(scorer, tmp_path, 
     assert not Workspace(database).folder.exists()
 
 
+@pytest.mark.slow
 def test_rows_of_parquet_that_cannot_be_read_are_skipped_like_others(scorer, tmp_path):
     path = spoilt_parquet(tmp_path / "c.parquet")
     with pytest.raises(RowError, match=r"c\.parquet, row 2"):
@@ -374,6 +383,7 @@ def test_rows_of_parquet_that_cannot_be_read_are_skipped_like_others(scorer, tmp
         assert store.stats()["texts"] == 3
 
 
+@pytest.mark.slow
 def test_a_bad_row_late_in_a_corpus_says_how_to_go_on_and_loses_nothing(scorer, tmp_path, capsys):
     path = tmp_path / "c.jsonl"
     good = json.dumps({"prompt": "mix?", "response": "Yes. No."})
@@ -430,6 +440,7 @@ def test_the_store_holds_the_harvest(stored, finished, scorer):
             assert len(example.text.tokens) == len(example.values)
 
 
+@pytest.mark.slow
 def test_harvesting_again_replaces_and_labels_survive(stored, scorer, corpus, tmp_path):
     before = content(stored)
     harvest_into(stored, scorer, [corpus], SETTINGS)
@@ -438,6 +449,7 @@ def test_harvesting_again_replaces_and_labels_survive(stored, scorer, corpus, tm
     assert after["texts"] == before["texts"] and after["features"] == before["features"]
 
 
+@pytest.mark.slow
 def test_others_can_write_while_a_harvest_computes(stored, scorer, corpus, tmp_path, monkeypatch):
     """The corpus is tokenised, pairs are counted and decoder columns compared before the store is locked."""
     database = tmp_path / "s.db"
@@ -462,6 +474,7 @@ def test_others_can_write_while_a_harvest_computes(stored, scorer, corpus, tmp_p
     assert written.keys() == {"tokens", "decoder_neighbours", "partners"}
 
 
+@pytest.mark.slow
 def test_others_can_write_while_suggestions_are_made(stored, monkeypatch):
     def suggest_while_another_writes(examples, background):
         with Store.open(stored, busy_seconds=0.05) as other:
@@ -498,6 +511,7 @@ def test_suggesting_holds_one_feature_at_a_time(tmp_path, monkeypatch):
     assert peaks[1] < 2 * peaks[0]
 
 
+@pytest.mark.slow
 def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corpus, tmp_path, monkeypatch):
     from app.session.engine import Choice, _prepared_store
 
@@ -509,6 +523,7 @@ def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corp
         assert (one.model.info["layer"], one.model.info["k"]) == (scorer.checkpoint.shape.layer, 24)
 
 
+@pytest.mark.slow
 def test_another_corpus_replaces_the_texts_of_the_last_but_no_labels_evidence(stored, scorer, tmp_path):
     from app.compare.stored_pairs import StoredPairs
     from feature_db.label.labels import CheckScore, Labels
@@ -557,6 +572,7 @@ def test_a_store_of_another_model_is_refused_before_the_work(stored, corpus, tmp
     assert not Workspace(stored).folder.exists()
 
 
+@pytest.mark.slow
 def test_a_model_without_tokenizer_harvests_token_ids(tmp_path):
     scorer = load_sarm(reference_checkpoint(tmp_path / "m"), dtype="float32")
     path = tmp_path / "ids.jsonl"
@@ -566,6 +582,7 @@ def test_a_model_without_tokenizer_harvests_token_ids(tmp_path):
         assert store.stats()["texts"] == 40
 
 
+@pytest.mark.slow
 def test_the_command_line_harvests_and_reports(tmp_path, corpus, scorer, capsys):
     model = str(scorer.checkpoint.folder)
     arguments = ["harvest", str(corpus), "--model", model, "--db", str(tmp_path / "s.db"), "--top", "4"]
@@ -616,6 +633,7 @@ def test_settings_and_checkpoint_times_are_checked_in_python_too(scorer, corpus,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_largest_seed_and_the_smallest_lists_harvest(scorer, corpus, tmp_path):
     kept = dict.fromkeys(("top", "per_band", "random", "silent", "partners", "neighbours"), 0)
     settings = HarvestSettings(**kept, pool=1, pair_positions=1, chunk_texts=16)

@@ -62,6 +62,7 @@ def random_chunks(seed: int, n_chunks: int = 6, size: int = 9) -> list[ChunkActi
     return out
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=60),
     st.integers(1, 4),
@@ -230,6 +231,7 @@ def part_of(chunk: ChunkActivity, text: int, number: int) -> ChunkActivity:
     )
 
 
+@pytest.mark.slow
 def test_the_silent_pool_is_a_uniform_sample_with_what_fired():
     chunks = random_chunks(3)
     fired = {}

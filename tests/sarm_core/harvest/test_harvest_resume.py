@@ -105,6 +105,7 @@ def test_a_stop_after_every_single_result_changes_nothing(scorer, corpus, unbrok
     assert content(database) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["import", "suggestions", "removal", "folder"])
 def test_a_stop_while_the_store_is_written_changes_nothing(
     where, scorer, corpus, unbroken, tmp_path, monkeypatch
@@ -161,6 +162,7 @@ def test_nothing_to_resume_is_said_and_nothing_encoded(
     )
 
 
+@pytest.mark.slow
 def test_what_was_computed_for_the_store_is_not_computed_again(
     scorer, corpus, unbroken, tmp_path, monkeypatch
 ):
@@ -183,6 +185,7 @@ def test_what_was_computed_for_the_store_is_not_computed_again(
     assert content(database) == unbroken[0]
 
 
+@pytest.mark.slow
 def test_a_text_that_was_edited_between_the_phases_is_not_traced_for_another(
     scorer, corpus, tmp_path, monkeypatch
 ):
@@ -249,6 +252,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(scorer, corpus, tmp_path):
             harvest(scorer, [corpus], workspace, SETTINGS)
 
 
+@pytest.mark.slow
 def test_traces_without_a_checkpoint_are_not_taken_for_this_harvests(scorer, corpus, unbroken, tmp_path):
     workspace = Workspace(tmp_path / "store.db")
     workspace.folder.mkdir()

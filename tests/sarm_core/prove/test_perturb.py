@@ -66,6 +66,7 @@ TEXT = st.lists(
 ).flatmap(lambda parts: st.sampled_from([" ", "\n", "\n\n"]).map(lambda gap: gap.join(parts)))  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(text=TEXT, seed=st.integers(0, 50))
 def test_each_rule_changes_only_what_it_may(text, seed):

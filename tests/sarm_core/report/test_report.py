@@ -106,6 +106,7 @@ def test_before_after_and_change_are_the_shares_counted_by_hand():
     assert page.texts["items"].count("margin ") == min(10, n_won) + min(10, n_lost)
 
 
+@pytest.mark.slow
 def test_the_features_shares_are_those_of_dense_arithmetic_and_sum_to_the_change_of_the_margin():
     benchmark = pairs()
     matrix = matrix_for(benchmark)
@@ -131,6 +132,7 @@ def test_the_features_shares_are_those_of_dense_arithmetic_and_sum_to_the_change
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BENCHMARKS)
 def test_the_shares_sum_to_the_margins_in_every_benchmark_and_with_set(kind):
     for steering in (SCALED, SET):
@@ -183,6 +185,7 @@ def test_the_curves_table_has_the_evaluations_values_at_every_strength():
             assert number(cell.split("|")[1]) == pytest.approx(100 * columns["low"][i], abs=0.051)
 
 
+@pytest.mark.slow
 def test_rm_benchs_style_matrix_is_the_mean_of_strict_wins():
     benchmark = rm_bench()
     matrix = matrix_for(benchmark)
@@ -230,6 +233,7 @@ def test_evidence_shows_salience_and_frequency_recomputed_from_dense_arrays():
 # -- words -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -248,6 +252,7 @@ def test_the_verdict_follows_the_interval(change, words):
     assert words in page_of(data).texts["verdict"]
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_odd_is_said():
     data = evaluation(rm_bench(), nan=3)
     told = page_of(data).texts["caveats"]
@@ -259,6 +264,7 @@ def test_what_is_missing_or_odd_is_said():
     assert "an exact tie" in told or "exact ties" in told or few["tied"] == 0
 
 
+@pytest.mark.slow
 def test_items_shown_are_counted():
     data = evaluation(pairs(), Steering(scale=dict.fromkeys(range(FEATURES), -1.0)))
     page = page_of(data, items=3)
@@ -272,6 +278,7 @@ def test_items_shown_are_counted():
 # -- every case --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BENCHMARKS)
 @pytest.mark.parametrize("steering", [None, SCALED, SET, OFFSET, Steering(), Steering(scale={29: 1.0000001})])
 @pytest.mark.parametrize("how", [{}, {"nan": 5}, {"nan": 10_000}, {"complement": False, "resamples": 0}])
@@ -303,6 +310,7 @@ def test_old_evaluations_without_the_new_parts_still_make_a_report():
     assert "not recorded" in page.texts["provenance"] and "not recorded" in page.texts["caveats"]
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_and_another_time_only_another_line():
     data, notes = evaluation(pairs()), {3: FeatureNote("refusal", True, 0.01, ("a text",))}
     one, two = (html_report(copy.deepcopy(data), notes=notes, time="noon") for _ in range(2))
@@ -311,6 +319,7 @@ def test_the_same_input_gives_the_same_bytes_and_another_time_only_another_line(
     assert sum(a != b for a, b in zip(one.splitlines(), other, strict=True)) == 1
 
 
+@pytest.mark.slow
 def test_own_curves_are_drawn_with_their_numbers_and_a_trade_off():
     x = [0.0, 0.5, 1.0]
     series = [
@@ -374,6 +383,7 @@ def shape(page):
     return [(tag, tuple(sorted(set(a) - {"text-anchor"}))) for tag, a in page.elements]
 
 
+@pytest.mark.slow
 def test_no_text_of_any_field_becomes_markup_an_attribute_or_an_address():
     benchmark = pairs()
     data = evaluation(benchmark)
@@ -488,6 +498,7 @@ def places(value, path=()):
 PLACES = sorted(places(BASE), key=str)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(place=st.sampled_from(PLACES), value=JSON, remove=st.booleans())
 def test_any_one_change_to_a_file_gives_a_sound_page_or_one_line(place, value, remove):

@@ -170,6 +170,7 @@ class Counting:
         return self.scorer.encode(sequences, **how)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=st.lists(st.lists(st.integers(0, 10), min_size=1, max_size=14), min_size=1, max_size=4))
 def test_the_model_reads_each_answer_once_whatever_lists_it_comes_in(

@@ -60,6 +60,7 @@ def same(left, right, atol=1e-5):
 # -- prefix sharing --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [64, 300, 4096])
 def test_sharing_prefixes_and_batching_change_no_feature(model, budget):
     sequences = texts()
@@ -81,6 +82,7 @@ HYBRIDS = {
 """Decoders whose layers keep other states than keys and values."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HYBRIDS)
 def test_a_backbone_with_other_states_reads_every_prompt_anew(kind):
     """Two answers to one prompt ended in a traceback, or (Mamba) were continued as another text."""
@@ -108,6 +110,7 @@ def test_a_backbone_of_plain_attention_shares(model):
     assert Encoder(model).can_share
 
 
+@pytest.mark.slow
 def test_several_positions_of_one_text_keep_their_order_and_their_features(model):
     sequences = texts(1)
     rng = np.random.default_rng(3)
@@ -178,6 +181,7 @@ def nested_texts(seed):
     return [np.array(s, dtype=np.int32) for s in sequences], limits
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(st.integers(0, 10**6), st.sampled_from([1, 16]))
 def test_shared_prefixes_save_as_much_as_the_best_of_all_partitions(seed, shortest):
@@ -316,6 +320,7 @@ def test_raising_in_the_callback_stops_after_that_batch_and_leaves_the_encoder_u
     assert encoder.encode(texts()).shape[0] == len(texts())
 
 
+@pytest.mark.slow
 def test_many_threads_get_the_results_of_one(model):
     encoder = Encoder(model, 256)
     inputs = [texts(seed)[:9] for seed in range(4)]

@@ -125,6 +125,7 @@ def test_a_trace_lines_up_with_its_text_and_ends_in_the_score(scorer):
             scorer.trace(ROWS[0], [wrong])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_scores_on_every_architecture(kind, tmp_path):
     scorer = load_sarm(reference_checkpoint(tmp_path / kind, kind, tokenizer=chatml()), dtype="float32")

@@ -95,6 +95,7 @@ def test_a_name_without_a_known_word_is_never_a_result() -> None:
     assert best_rows(similarities, np.array([7, 8])).tolist() == [1]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.5000001, float("nan")]), st.integers(0, 5)), max_size=30

@@ -39,6 +39,7 @@ def padded(rows, left):
     return {"input_ids": ids, "attention_mask": mask}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [6, None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_the_steered_rewards_alone_and_padded_on_either_side(kind, k, tmp_path):
@@ -56,6 +57,7 @@ def test_logits_are_the_steered_rewards_alone_and_padded_on_either_side(kind, k,
     assert ((output.hidden_states[0] != 0).sum(-1) == (k or 64)).all()
 
 
+@pytest.mark.slow
 def test_text_through_the_folder_s_own_tokenizer_is_scored_at_the_end_of_turn(tmp_path):
     source = reference_checkpoint(tmp_path / "source", tokenizer=chatml())
     messages = [

@@ -16,6 +16,7 @@ from tests.sarm_core.tiny_models import KINDS, chatml, reference_checkpoint
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}, {"input_ids": [9] * 30}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["own", "reference"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_of_scales_and_groups_gives_the_steered_rewards(kind, layout, tmp_path):
@@ -34,6 +35,7 @@ def test_export_of_scales_and_groups_gives_the_steered_rewards(kind, layout, tmp
     assert exported.fingerprint != load_sarm(source).fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_export_of_nothing_keeps_the_fingerprint_and_only_the_first_blocks(kind, tmp_path):
     source = open_checkpoint(reference_checkpoint(tmp_path / "source", kind, layer=2))
@@ -47,6 +49,7 @@ def test_export_of_nothing_keeps_the_fingerprint_and_only_the_first_blocks(kind,
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["own", "reference"])
 def test_the_tokenizer_travels_along(layout, tmp_path):
     source = reference_checkpoint(tmp_path / "source", tokenizer=chatml())
@@ -82,6 +85,7 @@ def test_an_existing_folder_is_never_written_into(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["source"]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_readable_by_others_and_free_of_remote_code(tmp_path):
     folder = reference_checkpoint(tmp_path / "source")
     config = json.loads((folder / "config.json").read_text())

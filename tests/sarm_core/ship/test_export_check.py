@@ -33,6 +33,7 @@ def answered(scorer):
     return rows, scored, steering
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_was_written_holds_and_has_the_size_that_was_said(layout, scorer, answered, tmp_path):
     rows, scored, steering = answered
@@ -47,6 +48,7 @@ def test_what_was_written_holds_and_has_the_size_that_was_said(layout, scorer, a
     assert written == pytest.approx(exported_bytes(scorer.checkpoint), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "file"), [("own", "sarm.safetensors"), ("auto", "model.safetensors")])
 def test_a_folder_with_another_head_does_not_hold(layout, file, scorer, answered, tmp_path):
     rows, _, steering = answered
@@ -57,6 +59,7 @@ def test_a_folder_with_another_head_does_not_hold(layout, file, scorer, answered
     assert not check_export(folder, layout, trial(scorer, rows, steering)).holds
 
 
+@pytest.mark.slow
 def test_rows_of_token_ids_check_a_model_without_a_tokenizer(tmp_path):
     scorer = load_sarm(reference_checkpoint(tmp_path / "source"), dtype="float32")
     rows = [conversation_of({"input_ids": ids}) for ids in ([3, 5, 8, 13], [2, 7, 1])]
@@ -84,6 +87,7 @@ def test_each_reward_has_its_own_room():
     assert check(wanted, wanted + np.float32(1e-3), np.array([500.0, 500.0], np.float32)).holds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_half_precision_is_checked_as_closely(layout, dtype, scorer, answered, tmp_path):

@@ -33,6 +33,7 @@ def export(model, tmp_path, *more, out="out"):
     return main([*arguments, "--out", str(tmp_path / out), *more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_layout_says_what_was_folded_into_what_and_was_loaded_again(
     layout, model, steering, tmp_path, capsys
@@ -83,6 +84,7 @@ def test_without_the_check_no_model_is_loaded_and_the_readme_says_so(
     assert "Not checked" in (tmp_path / "out" / README).read_text()
 
 
+@pytest.mark.slow
 def test_under_the_proposed_name_nothing_is_said_about_names(steering, tmp_path, capsys):
     wordless = reference_checkpoint(tmp_path / "source")
     name = reference_name(open_checkpoint(wordless).shape)

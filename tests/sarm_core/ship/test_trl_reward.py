@@ -193,6 +193,7 @@ def test_what_other_reward_functions_look_at_takes_no_part(reward):
 BLANK = ["", " \n", None, [], assistant(""), [{"role": "assistant", "content": None}]]
 
 
+@pytest.mark.slow
 @given(
     kinds=st.lists(st.tuples(st.sampled_from([PROMPT, "Thank you."]), st.sampled_from([*BLANK, 0, 1]))),
     empty=st.sampled_from([None, -3.0, "worst"]),

@@ -21,6 +21,7 @@ def parts(text, unit="sentences", words=5):
     return [span.of(text) for span in answer_spans(text, unit, words)]
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(text=TEXT, unit=st.sampled_from(UNITS), words=st.integers(1, 4))
 def test_spans_tile_the_answer(text, unit, words):
@@ -32,6 +33,7 @@ def test_spans_tile_the_answer(text, unit, words):
         assert all(span.of(text).strip() for span in spans)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(text=TEXT, words=st.integers(1, 4))
 def test_finer_units_keep_the_borders_of_coarser_ones(text, words):
@@ -40,6 +42,7 @@ def test_finer_units_keep_the_borders_of_coarser_ones(text, words):
     assert starts["paragraphs"] <= starts["sentences"] <= starts["words"]
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(text=TEXT, unit=st.sampled_from(UNITS), data=st.data())
 def test_without_a_span_the_rest_stays_and_no_words_grow_together(text, unit, data):

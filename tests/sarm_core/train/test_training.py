@@ -95,6 +95,7 @@ def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, st
     assert again.variance_unexplained == pytest.approx(stated["variance_unexplained"], abs=0.02)
 
 
+@pytest.mark.slow
 def test_training_explains_more_variance_than_the_initial_sae(place):
     reader = Reader(str(place / "tiny"), 2)
     texts = list(read_texts(place / "pairs.jsonl"))
@@ -124,6 +125,7 @@ def test_the_measured_variance_is_the_textbook_one(place):
     )
 
 
+@pytest.mark.slow
 def test_a_seed_decides_the_run(place, tmp_path, stage1):
     again = run_sae(sae_config(place, tmp_path / "again"))
     other = run_sae(sae_config(place, tmp_path / "other", seed=1))
@@ -219,6 +221,7 @@ def reward_config(place, out, **changes):
     return RewardConfig(**{**settings, **changes})
 
 
+@pytest.mark.slow
 def test_mode_0_gives_a_checkpoint_that_prefers_what_was_planted(place, stage1, tmp_path):
     out = run_reward(reward_config(place, tmp_path / "sarm", name="tiny"))
     scorer = load_sarm(out, dtype="bfloat16")
@@ -277,6 +280,7 @@ def test_mode_1_trains_blocks_and_head_with_the_sae_frozen(place, stage1, tmp_pa
     assert np.mean(chosen > rejected) > 0.85
 
 
+@pytest.mark.slow
 def test_mode_1_is_the_same_for_the_same_seed(place, stage1, tmp_path):
     outs = [
         run_reward(reward_config(place, tmp_path / f"m{i}", mode=1, epochs=1, batch=16, lr=1e-3))
@@ -286,6 +290,7 @@ def test_mode_1_is_the_same_for_the_same_seed(place, stage1, tmp_path):
     assert torch.equal(*heads) and heads[0].abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_mode_1_weighs_the_pairs_of_a_graded_prompt_as_one(place, stage1, tmp_path):
     """A prompt of three grades is three pairs of a third each: like every other pair written three times."""
     graded = [
@@ -320,6 +325,7 @@ def test_mode_1_weighs_the_pairs_of_a_graded_prompt_as_one(place, stage1, tmp_pa
     assert weighed != pytest.approx(losses("alike", [*single, *as_pairs]), abs=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([1e-2, 1e-1, 1.0]), st.booleans())
 def test_the_head_is_the_optimum_an_independent_optimiser_finds(seed, decay, as_sparse):
@@ -388,6 +394,7 @@ def test_a_prompt_is_in_one_part_whatever_its_answers(prompt, answer, more):
     assert split_of(one) == split_of(other)
 
 
+@pytest.mark.slow
 def test_about_a_tenth_is_held_out_for_each_part():
     parts = [split_of(conversation_of({"prompt": f"p{i}", "response": "a"})) for i in range(3000)]
     for part in ("validation", "test"):
@@ -472,6 +479,7 @@ def test_too_few_prompts_are_refused_with_a_remedy(place, stage1, tmp_path):
             run(config(place, tmp_path / "out", data=[str(tmp_path / "few.jsonl")]))
 
 
+@pytest.mark.slow
 def test_the_commands_run_a_yaml_file(place, tmp_path, capsys):
     (tmp_path / "sae.yaml").write_text(
         f"backbone: {place / 'tiny'}\nlayer: 2\nn_features: 32\nk: 4\nsteps: 3\nbatch: 16\n"
