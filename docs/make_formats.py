@@ -31,7 +31,7 @@ which has to read them; content in text parts is joined. An answer, a prompt or 
 text, and a text that writes Human and Assistant before its turns, as hh-rlhf does, is read as turns.
 
 **Several answers.** Graded or ranked answers give every pair of different grade; the pairs of one prompt
-weigh one together in training and in `evaluate`, while `contrast` counts each pair as one and says so. Ties are
+weigh one together in training, `evaluate`, `contrast` and the rates of `perturb`, which say so. Ties are
 in no pair and are counted, and so are pairs that contradict an earlier one.
 """
 BEGIN, END = "<!-- rows: made -->\n", "<!-- rows: end -->\n"

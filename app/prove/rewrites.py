@@ -32,6 +32,7 @@ __all__ = [
     "flip_rows",
     "moved_rows",
     "outcome",
+    "rate",
     "rule_rows",
     "totals",
 ]
@@ -130,6 +131,12 @@ def totals(found: Perturbation) -> tuple[int, int]:
     """Orders that changed and orders asked, over all rules."""
     rows = found.rules.to_dict("records")
     return sum(_count(row, "flips") for row in rows), sum(_asked(row) for row in rows)
+
+
+def rate(found: Perturbation) -> float:
+    """The share of orders that changed, over all rules, pairs weighing as they do in each; NaN for none asked."""
+    asked = found.rules.dropna(subset=["flip_rate"]) if "flip_rate" in found.rules else found.rules.head(0)
+    return float(np.average(asked["flip_rate"], weights=asked["weight"])) if len(asked) else np.nan
 
 
 def _asked(row: Mapping[object, float]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -25,6 +26,7 @@ from app.prove.rewrites import (
     flip_rows,
     moved_rows,
     outcome,
+    rate,
     rule_rows,
     totals,
 )
@@ -138,11 +140,13 @@ def _headline(of: Checked, plain_model: Perturbation, found: Perturbation, steer
     with st.container(horizontal=True):
         st.metric("Pairs", f"{len(of.of.pairs):,} of {of.of.n_all:,}", border=True, height="stretch")
         st.metric("Orders asked", f"{asked:,}", border=True, height="stretch")
-        st.metric("Orders changed, plain model", _rate(flips, asked), border=True, height="stretch")
+        st.metric(
+            "Orders changed, plain model", _rate(rate(plain_model), flips), border=True, height="stretch"
+        )
         if steered:
             st.metric(
                 "Orders changed, steered",
-                _rate(now, asked),
+                _rate(rate(found), now),
                 f"{now - flips:+,}",
                 delta_color="inverse" if now != flips else "off",
                 border=True,
@@ -157,8 +161,8 @@ def _headline(of: Checked, plain_model: Perturbation, found: Perturbation, steer
         st.info("  \n".join(plain(note[0].upper() + note[1:]) for note in of.notes), icon=":material/info:")
 
 
-def _rate(flips: int, asked: int) -> str:
-    return f"{flips / asked:.1%} ({flips:,})" if asked else "undefined"
+def _rate(share: float, flips: int) -> str:
+    return f"{share:.1%} ({flips:,})" if np.isfinite(share) else "undefined"
 
 
 def _rules(table: pd.DataFrame) -> None:

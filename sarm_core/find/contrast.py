@@ -7,6 +7,9 @@ over the chosen and the rejected answers and M the width of the dictionary,
 
 The mean runs over ALL features, silent ones included. s says what the answers differ in, w what the head
 rewards; the two can disagree in sign, so both are always in the table.
+
+Pairs may have weights v, as those that one prompt's grades give, which weigh one together: a pair of weight v counts as
+v copies of it would. With the weights all one, s is that of the paper.
 """
 
 from __future__ import annotations
@@ -74,6 +77,7 @@ def contrast(
     prompts: Sequence[Hashable] | None = None,
     rejected_prompts: Sequence[Hashable] | None = None,
     complement: FeatureMatrix | None = None,
+    weights: npt.ArrayLike | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -86,7 +90,8 @@ def contrast(
     chosen row (of each pair when paired), `rejected_prompts` that of each rejected row: the bootstrap draws
     prompts, so answers to one prompt stay together, and prompts named on both sides are drawn together.
     Without them every pair (or row) is its own prompt. Offsets of a steered matrix are not activations
-    and take no part. An entry counts as firing when z is stored and not 0.
+    and take no part. An entry counts as firing when z is stored and not 0. `weights` [pairs] are the
+    shares of pairs in sums, means, rates and the bootstrap (counts of answers stay counts); None: one each.
 
     Columns of the table: `feature`; `w`; `s` with `s_low`, `s_high`; `chosen_sum` c, `rejected_sum` j;
     `mean_difference` of z per answer; `margin_share` = w x mean_difference, which sums over features to the
@@ -100,11 +105,13 @@ def contrast(
     Intervals are percentile bootstrap at `confidence` over `resamples` draws of a seeded generator; 0 skips
     them, and below `fewest_prompts` prompts, where a bootstrap is always sure, they are NaN. Memory is at
     most a few blocks of 64 MB beside 2 bytes x prompts x resamples.
-    Raises SarmError for empty sets, different models, unequal pairs, activations that are not finite.
+    Raises SarmError for empty sets, different models, unequal pairs, activations that are not finite, weights that are
+    not a positive number a pair.
     """
     _check(chosen, rejected, complement, paired)
+    shares = _shares(weights, len(chosen), paired)
     width = chosen.n_features
-    c, j = _column_sums(chosen.csr), _column_sums(rejected.csr)
+    c, j = _column_sums(chosen.csr, shares), _column_sums(rejected.csr, shares)
     scores = salience(c, j)
 
     active = np.zeros(width, dtype=bool)
@@ -114,12 +121,14 @@ def contrast(
     ids = np.flatnonzero(active)
     left, right = _columns(chosen.csr, ids), _columns(rejected.csr, ids)
     left_fires, right_fires = _fires(left), _fires(right)
-    left_count, right_count = _column_sums(left_fires), _column_sums(right_fires)
+    n_firing = _column_sums(left_fires) + _column_sums(right_fires)
+    left_count, right_count = _column_sums(left_fires, shares), _column_sums(right_fires, shares)
     n_left, n_right = len(chosen), len(rejected)
+    all_left, all_right = (n_left, n_right) if shares is None else (shares.sum(), shares.sum())
     w = chosen.head[ids].astype(np.float64)
-    mean_difference = c[ids] / n_left - j[ids] / n_right
+    mean_difference = c[ids] / all_left - j[ids] / all_right
     denominator = c[ids] + j[ids] + (c + j).mean()
-    stability, n_differing = _stability(left, right) if paired else (np.full(ids.size, np.nan), None)
+    stability, n_differing = _stability(left, right, shares) if paired else (np.full(ids.size, np.nan), None)
 
     columns: dict[str, npt.NDArray] = {
         "feature": ids,
@@ -131,15 +140,15 @@ def contrast(
         "rejected_sum": j[ids],
         "mean_difference": mean_difference,
         "margin_share": w * mean_difference,
-        "chosen_freq": left_count / n_left,
-        "rejected_freq": right_count / n_right,
-        "freq_difference": left_count / n_left - right_count / n_right,
+        "chosen_freq": left_count / all_left,
+        "rejected_freq": right_count / all_right,
+        "freq_difference": left_count / all_left - right_count / all_right,
         "freq_difference_low": np.full(ids.size, np.nan),
         "freq_difference_high": np.full(ids.size, np.nan),
-        "cohens_d": _cohens_d(left, right),
+        "cohens_d": _cohens_d(left, right, shares),
         "stability": stability,
         "n_differing": np.zeros(ids.size, np.int64) if n_differing is None else n_differing,
-        "n_firing": (left_count + right_count).astype(np.int64),
+        "n_firing": n_firing.astype(np.int64),
     }
     n_complement = 0
     if complement is not None:
@@ -150,7 +159,7 @@ def contrast(
 
     left_groups, right_groups, n_prompts = _prompt_groups(n_left, n_right, paired, prompts, rejected_prompts)
     if resamples > 0 and n_prompts >= fewest_prompts:
-        draws = _Draws(left_groups, right_groups, resamples, seed)
+        draws = _Draws(left_groups, right_groups, shares, resamples, seed)
         quantiles = ((1 - confidence) / 2, (1 + confidence) / 2)
         columns["s_low"], columns["s_high"] = draws.salience(left, right, c + j, chosen, rejected, quantiles)
         columns["freq_difference_low"], columns["freq_difference_high"] = draws.rates(
@@ -209,8 +218,23 @@ def _fires(csr: sparse.csr_matrix) -> sparse.csr_matrix:
     return fires
 
 
-def _column_sums(csr: sparse.csr_matrix) -> Floats:
-    return _sum_by_column(csr, csr.data)
+def _shares(weights: npt.ArrayLike | None, n: int, paired: bool) -> Floats | None:
+    """The weights as float64 [n]; None where all pairs count alike."""
+    if weights is None:
+        return None
+    shares = np.asarray(weights, np.float64)
+    if not paired or shares.shape != (n,) or not (np.isfinite(shares) & (shares > 0)).all():
+        raise SarmError(f"weights must be a positive number for each of {n} pairs")
+    return None if (shares == 1).all() else shares
+
+
+def _of_entries(csr: sparse.csr_matrix, shares: Floats) -> Floats:
+    """The share of each stored entry's row."""
+    return np.repeat(shares, np.diff(csr.indptr))
+
+
+def _column_sums(csr: sparse.csr_matrix, shares: Floats | None = None) -> Floats:
+    return _sum_by_column(csr, csr.data if shares is None else csr.data * _of_entries(csr, shares))
 
 
 def _sum_by_column(csr: sparse.csr_matrix, values: npt.NDArray) -> Floats:
@@ -227,30 +251,41 @@ def _ratio(over: Floats, under: Floats) -> Floats:
         return np.where(under != 0, over / under, np.nan)
 
 
-def _cohens_d(left: sparse.csr_matrix, right: sparse.csr_matrix) -> Floats:
+def _cohens_d(left: sparse.csr_matrix, right: sparse.csr_matrix, shares: Floats | None) -> Floats:
     """(mean chosen - mean rejected) / pooled standard deviation; NaN below 3 answers or without spread."""
-    n, m = left.shape[0], right.shape[0]
-    if n + m < 3:
+    n, m = (left.shape[0], right.shape[0]) if shares is None else (shares.sum(), shares.sum())
+    if n + m <= 2:
         return np.full(left.shape[1], np.nan)
-    mean_left, mean_right = _column_sums(left) / n, _column_sums(right) / m
-    pooled = np.sqrt((_squares_about(left, mean_left) + _squares_about(right, mean_right)) / (n + m - 2))
-    return _ratio(mean_left - mean_right, pooled)
+    mean_left, mean_right = _column_sums(left, shares) / n, _column_sums(right, shares) / m
+    squares = _squares_about(left, mean_left, shares) + _squares_about(right, mean_right, shares)
+    return _ratio(mean_left - mean_right, np.sqrt(squares / (n + m - 2)))
 
 
-def _squares_about(csr: sparse.csr_matrix, mean: Floats) -> Floats:
+def _squares_about(csr: sparse.csr_matrix, mean: Floats, shares: Floats | None) -> Floats:
     """Sum over answers of (z - mean)^2, the silent ones too, without cancellation or a dense matrix."""
     stored = (csr.data - mean[csr.indices]) ** 2
-    present = np.bincount(csr.indices, minlength=csr.shape[1])
-    return _sum_by_column(csr, stored) + (csr.shape[0] - present) * mean**2
+    if shares is None:
+        silent = csr.shape[0] - np.bincount(csr.indices, minlength=csr.shape[1])
+    else:
+        each = _of_entries(csr, shares)
+        stored = stored * each
+        # Never below zero, which rounding could make of a feature that fires everywhere.
+        silent = np.maximum(shares.sum() - _sum_by_column(csr, each), 0.0)
+    return _sum_by_column(csr, stored) + silent * mean**2
 
 
-def _stability(left: sparse.csr_matrix, right: sparse.csr_matrix) -> tuple[Floats, npt.NDArray[np.int64]]:
+def _stability(
+    left: sparse.csr_matrix, right: sparse.csr_matrix, shares: Floats | None
+) -> tuple[Floats, npt.NDArray[np.int64]]:
     difference = sparse.csr_matrix(left - right)
+    each = np.ones(difference.nnz) if shares is None else _of_entries(difference, shares)
     signs = np.sign(difference.data)
-    direction = np.sign(_column_sums(difference))[difference.indices]
-    differing = _sum_by_column(difference, signs != 0)
-    agreeing = _sum_by_column(difference, (signs == direction) & (signs != 0))
-    return _ratio(agreeing, differing), differing.astype(np.int64)
+    direction = np.sign(_column_sums(difference, shares))[difference.indices]
+    apart, agreeing = signs != 0, (signs == direction) & (signs != 0)
+    return (
+        _ratio(_sum_by_column(difference, agreeing * each), _sum_by_column(difference, apart * each)),
+        _sum_by_column(difference, apart).astype(np.int64),
+    )
 
 
 def _by_size(table: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -285,16 +320,22 @@ def _prompt_groups(
 
 
 class _Draws:
-    """The prompts of both sides, drawn anew; `left` [n] and `right` [m] number the prompt of each answer.
+    """The prompts of both sides, drawn anew; `left` [n] and `right` [m] number the prompt of each answer, `shares` [n]
+    are the weights of pairs.
 
     Prompts that answer on both sides, only chosen and only rejected are drawn within their own kind, so
     that no resample loses a whole side.
     """
 
     def __init__(
-        self, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64], resamples: int, seed: int
+        self,
+        left: npt.NDArray[np.int64],
+        right: npt.NDArray[np.int64],
+        shares: Floats | None,
+        resamples: int,
+        seed: int,
     ) -> None:
-        self.left, self.right = left, right
+        self.left, self.right, self.shares = left, right, shares
         self.n = int(max(left.max(), right.max())) + 1
         kinds = np.isin(np.arange(self.n), left) + 2 * np.isin(np.arange(self.n), right)
         self.kept = KeptDraws(kinds, resamples, seed)
@@ -345,7 +386,7 @@ class _Draws:
     def _by_prompt(self, csr: sparse.csr_matrix, groups: npt.NDArray[np.int64]) -> sparse.csc_matrix:
         """Rows summed within each prompt, [prompts, columns]."""
         member = sparse.csr_matrix(
-            (np.ones(groups.size), (groups, np.arange(groups.size))),
+            (np.ones(groups.size) if self.shares is None else self.shares, (groups, np.arange(groups.size))),
             shape=(self.n, groups.size),
         )
         return sparse.csc_matrix(member @ csr)

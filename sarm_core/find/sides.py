@@ -39,6 +39,7 @@ class Sides:
     `names` says what the sides are. `rows` holds the rows of a pairs file, for a cleaned copy of it.
     `prompts` [n] names the prompt of each pair; None takes what precedes each answer.
     `alike` says that the two of a pair are to differ in one thing only, and not in what of the prompt is read.
+    `weights` [n] are the shares of pairs, those of one prompt's grades weighing one together; None: one each.
     `notes` says what could not be used, or not as it was meant.
     """
 
@@ -49,6 +50,7 @@ class Sides:
     rows: tuple[Mapping[str, Any], ...] = ()
     prompts: tuple[Hashable, ...] | None = None
     alike: bool = False
+    weights: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
 
     def encode(self, scorer: Scorer, complement: Answers | None = None, **how: Any) -> Encodings:
@@ -91,6 +93,7 @@ class Sides:
             rejected=self.rejected.select(kept),
             rows=tuple(self.rows[i] for i in kept) if self.rows else (),
             prompts=None if self.prompts is None else tuple(self.prompts[i] for i in kept),
+            weights=None if self.weights is None else tuple(self.weights[i] for i in kept),
             notes=(*self.notes, f"{n - kept.size} of {n} pairs were left out: {why}"),
         )
 
@@ -114,6 +117,7 @@ class Encodings:
             prompts=self._prompts(),
             rejected_prompts=None if self.sides.paired else self.sides.rejected.prompts,
             complement=self.complement,
+            weights=self.sides.weights,
             **how,
         )
 
@@ -130,7 +134,7 @@ class Encodings:
             pair if prompt == place else prompt
             for prompt, place, pair in zip(self._prompts(), places, pairs, strict=True)
         ]
-        return suspicious_pairs(self.chosen, self.rejected, by=by, prompts=names)
+        return suspicious_pairs(self.chosen, self.rejected, by=by, prompts=names, weights=self.sides.weights)
 
     def _prompts(self) -> Sequence[Hashable]:
         return self.sides.chosen.prompts if self.sides.prompts is None else self.sides.prompts
@@ -153,14 +157,15 @@ def from_pairs(path: str | Path, reader: Reader | None = None) -> Sides:
     where = tuple(pair.place for pair in pairs)
     shared = sum(pair.weight < 1 for pair in pairs)
     note = (
-        f"{shared:,} of {len(pairs):,} pairs share their prompt's grades with other pairs; a contrast "
-        "counts each as one, so a prompt with more answers counts for more"
+        f"{shared:,} of {len(pairs):,} pairs share their prompt's grades with other pairs: those of one prompt weigh "
+        "one together"
     )
     return Sides(
         Answers(tuple(pair.chosen for pair in pairs), where),
         Answers(tuple(pair.rejected for pair in pairs), where),
         True,
         rows=tuple(pair.row for pair in pairs),
+        weights=tuple(pair.weight for pair in pairs) if shared else None,
         notes=(note,) if shared else (),
     )
 

@@ -35,12 +35,14 @@ def concept_scores(
     *,
     leave_one_out: bool = True,
     prompts: Sequence[Hashable] | None = None,
+    weights: npt.ArrayLike | None = None,
 ) -> Floats:
     """sum_i s_i (z_i chosen - z_i rejected) of each pair, float64 [n]; a feature with undefined s adds 0.
 
     With `leave_one_out`, s is taken over the pairs of all OTHER `prompts` (one a pair), so that neither a pair nor
     a copy of it can vote for its own label. Without `prompts`, and where all pairs answer one prompt, a pair is left
-    out alone. Raises SarmError when the sets are not pairs of one model.
+    out alone. `weights` [n] are the shares of the pairs in s (see `contrast`). Raises SarmError when the sets are not
+    pairs of one model.
     """
     n = len(chosen)
     if n != len(rejected) or not n:
@@ -52,13 +54,16 @@ def concept_scores(
     left = sparse.csr_matrix(chosen.csr, dtype=np.float64)
     right = sparse.csr_matrix(rejected.csr, dtype=np.float64)
     difference, total = sparse.csr_matrix(left - right), sparse.csr_matrix(left + right)
-    c, j = np.asarray(left.sum(axis=0)).ravel(), np.asarray(right.sum(axis=0)).ravel()
+    shares = np.ones(n) if weights is None else np.asarray(weights, np.float64)
+    if shares.shape != (n,):
+        raise SarmError(f"weights has {shares.size} numbers for {n} pairs: give one a pair")
+    c, j = left.T @ shares, right.T @ shares
     if not leave_one_out:
         return np.asarray(difference @ np.nan_to_num(salience(c, j), nan=0.0))
     scores, over_all, under_all, sum_all = np.zeros(n), c - j, c + j, (c + j).sum()
     for pairs in _left_out_together(n, prompts):
         # Left out, they change s of their own features, and the mean over the dictionary through their total.
-        own, own_total = _sums(difference, pairs), _sums(total, pairs)
+        own, own_total = _sums(difference, pairs, shares), _sums(total, pairs, shares)
         mean = (sum_all - sum(own_total.values())) / c.size
         for pair in pairs:
             ids, delta = _entries(difference, pair)
@@ -76,12 +81,12 @@ def _left_out_together(n: int, prompts: Sequence[Hashable] | None) -> list[list[
     return list(groups.values()) if len(groups) > 1 else [[pair] for pair in range(n)]
 
 
-def _sums(csr: sparse.csr_matrix, rows: Sequence[int]) -> dict[int, float]:
-    """Column sums of some rows, of the columns that occur in them."""
+def _sums(csr: sparse.csr_matrix, rows: Sequence[int], shares: Floats) -> dict[int, float]:
+    """Weighted column sums of some rows, of the columns that occur in them."""
     sums: dict[int, float] = defaultdict(float)
     for row in rows:
         for i, value in zip(*_entries(csr, row), strict=True):
-            sums[i] += value
+            sums[i] += shares[row] * value
     return sums
 
 
@@ -97,17 +102,18 @@ def suspicious_pairs(
     by: str = "concept",
     leave_one_out: bool = True,
     prompts: Sequence[Hashable] | None = None,
+    weights: npt.ArrayLike | None = None,
 ) -> pd.DataFrame:
     """All pairs, the most suspicious first.
 
     Columns: `pair` (row in both matrices, from 0), `concept`, `margin`, their ranks `concept_rank` and
     `margin_rank` (1 = contradicts its label most), `contradicted_by` ("both", "concept", "margin" or "").
-    `by` is "concept", "margin" or "both" (the mean of the two ranks). Ties keep the order of the pairs. `prompts`:
-    see `concept_scores`.
+    `by` is "concept", "margin" or "both" (the mean of the two ranks). Ties keep the order of the pairs. `prompts`
+    and `weights`: see `concept_scores`.
     """
     if by not in ("concept", "margin", "both"):
         raise SarmError(f"cannot order suspicious pairs by {by!r}: use concept, margin or both")
-    concept = concept_scores(chosen, rejected, leave_one_out=leave_one_out, prompts=prompts)
+    concept = concept_scores(chosen, rejected, leave_one_out=leave_one_out, prompts=prompts, weights=weights)
     margin = chosen.exact_rewards - rejected.exact_rewards
     table = pd.DataFrame({"pair": np.arange(len(chosen)), "concept": concept, "margin": margin})
     table["concept_rank"] = table["concept"].rank(method="min").astype(np.int64)

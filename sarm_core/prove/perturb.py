@@ -33,9 +33,9 @@ class Perturbation:
 
     `rules`: one row per rule with `rule`, `answers` rewritten, `not_applicable` answers, `cut` answers (see
     `perturb`; they count as not rewritten), `pairs` (with at least one side rewritten), `flips` and `flip_rate`
-    over the questions asked, the same for each side (`flips_both`, `pairs_both`, ...), `mean_change` and
-    `mean_abs_change` of the reward of rewritten answers, and `nan` (questions with a reward that is not a
-    number; they are in no rate).
+    over the questions asked, which weigh as their pairs do, `weight` in all; the same for each side (`flips_both`,
+    `pairs_both`, ...), `mean_change` and `mean_abs_change` of the reward of rewritten answers, and `nan` (questions
+    with a reward that is not a number; they are in no rate).
     `features`: per rule the features whose contribution moved most: `rule`, `feature`, `w`, `mean_change`,
     `mean_abs_change` of w z over the rewritten answers, `share_changed` of them in which z changed at all.
     `flips`: one row per flip: `rule`, `pair`, `side`, `margin_before`, `margin_after`.
@@ -94,6 +94,7 @@ def perturb(
     top: int = 20,
     seed: int = 0,
     cuts: Mapping[Conversation, int] | None = None,
+    weights: npt.ArrayLike | None = None,
 ) -> Perturbation:
     """Rewrite the answers of (chosen, rejected) pairs by each rule and see what flips.
 
@@ -103,6 +104,7 @@ def perturb(
     `cuts` says how many tokens each conversation lost on the left to fit the model, 0 where it says nothing. A
     rewrite that lost more or fewer than its original shows the model another part of the prompt, so what
     changes is not the rewrite's doing alone: it is left out of every figure and counted as `cut`.
+    `weights` [pairs] are the shares of pairs in the rates, as of those that one prompt's grades give; None: one each.
     Raises SarmError for an unknown rule, no pairs, or a score function that loses answers.
     """
     _check(pairs, rules)
@@ -110,6 +112,9 @@ def perturb(
     number = {answer: position for position, answer in enumerate(answers)}
     chosen = np.array([number[pair[0]] for pair in pairs])
     rejected = np.array([number[pair[1]] for pair in pairs])
+    shares = np.ones(len(pairs)) if weights is None else np.asarray(weights, np.float64)
+    if shares.shape != (len(pairs),):
+        raise SarmError(f"weights has {shares.size} numbers for {len(pairs)} pairs: give one a pair")
     original = _scored(score, answers)
 
     rule_rows: list[dict[str, Any]] = []
@@ -131,7 +136,7 @@ def perturb(
         changed = _scored(score, [version for version in versions if version is not None])
         before, after = original.exact_rewards, original.exact_rewards.copy()
         after[applied] = changed.exact_rewards
-        row = _asked(rule, before, after, chosen, rejected, applied, flips)
+        row = _asked(rule, before, after, chosen, rejected, shares, applied, flips)
         difference = after[applied] - before[applied]
         row |= left_out
         row["mean_change"] = float(np.nanmean(difference)) if (~np.isnan(difference)).any() else np.nan
@@ -166,6 +171,7 @@ def _asked(
     after: npt.NDArray[np.float64],
     chosen: npt.NDArray[np.int64],
     rejected: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64],
     applied: npt.NDArray[np.int64],
     flips: list[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def _asked(
     one, two = is_applied[chosen], is_applied[rejected]
     row: dict[str, Any] = {"rule": rule, "answers": int(applied.size), "pairs": int((one | two).sum())}
     unknown = 0
-    total = asked = 0
+    total, flipped_share, asked_share = 0, 0.0, 0.0
     # "both" where both sides were rewritten; a one-sided question needs only its own side.
     for side, askable in zip(SIDES, (one & two, one, two), strict=True):
         left = (before if side == "rejected" else after)[chosen]
@@ -184,8 +190,10 @@ def _asked(
         unknown += int((askable & ~known).sum())
         flipped = known & (reward_order(left, right) != reward_order(before[chosen], before[rejected]))
         row[f"pairs_{side}"], row[f"flips_{side}"] = int(known.sum()), int(flipped.sum())
-        row[f"flip_rate_{side}"] = flipped.sum() / known.sum() if known.any() else np.nan
-        total, asked = total + int(flipped.sum()), asked + int(known.sum())
+        own_flipped, own_asked = float(shares[flipped].sum()), float(shares[known].sum())
+        row[f"flip_rate_{side}"] = own_flipped / own_asked if own_asked else np.nan
+        total += int(flipped.sum())
+        flipped_share, asked_share = flipped_share + own_flipped, asked_share + own_asked
         flips.extend(
             {
                 "rule": rule,
@@ -196,7 +204,9 @@ def _asked(
             }
             for pair in np.flatnonzero(flipped)
         )
-    row["flips"], row["flip_rate"], row["nan"] = total, total / asked if asked else np.nan, unknown
+    row["flips"], row["nan"] = total, unknown
+    row["flip_rate"] = flipped_share / asked_share if asked_share else np.nan
+    row["weight"] = asked_share
     return row
 
 

@@ -54,7 +54,10 @@ class Rewritten:
         """What the rewrites change under a steering (see `perturb`). Raises SteeringError for one of another model."""
         score = scores_from(self.conversations, steering.apply(self.matrix) if steering else self.matrix)
         cuts = dict(zip(self.conversations, self.n_cut.tolist(), strict=True))
-        return perturb(self.pairs, score, rules=self.rules, top=top, seed=self.seed, cuts=cuts)
+        weights = [item.weight for item in self.items]
+        return perturb(
+            self.pairs, score, rules=self.rules, top=top, seed=self.seed, cuts=cuts, weights=weights
+        )
 
     def report(self, steering: Steering | None = None, *, top: int = 20) -> dict[str, Any]:
         """`outcome` as plain JSON data; a flip names its pair by file, row and id, and holds both answers compared."""
@@ -104,6 +107,11 @@ def encode_rewrites(
         for i in kept
     )
     conversations, origin = versions_of(pairs, rules=rules, seed=seed)
+    shared = sum(item.weight < 1 for item in items)
+    note = (
+        f"{shared:,} of {len(items):,} pairs share their prompt's grades with other pairs: in rates those of one "
+        "prompt weigh one together"
+    )
     places = [(items[pair].source, items[pair].row) for pair in origin]
     encoded = encode_once(scorer, conversations, places=places, **how)
     return Rewritten(
@@ -116,7 +124,7 @@ def encode_rewrites(
         encoded.matrix,
         encoded.n_cut,
         encoded.reused,
-        encoded.notes,
+        (*encoded.notes, note) if shared else encoded.notes,
         model_facts(scorer),
     )
 

@@ -286,12 +286,22 @@ def test_errors_are_one_line_and_leave_nothing(model, tmp_path, capsys, rows, ex
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]
 
 
-def test_pairs_that_share_a_prompts_grades_are_said_to_count_one_each(model, tmp_path, capsys):
+def test_pairs_that_share_a_prompts_grades_weigh_one_together(model, tmp_path, capsys):
+    """As the same pairs would as rows of their own, each plain prompt three times and each graded pair once."""
     plain = [{"prompt": f"p{i}", "chosen": f"good {i}", "rejected": "bad"} for i in range(2)]
-    answers = [{"text": f"answer {q}", "quality": q} for q in (1, 2, 3)]
-    for rows, said in ((plain, 0), ([*plain, {"prompt": "q", "answers": answers}], 1)):
+    texts = [f"answer {q}" for q in range(3)]
+    graded = {"prompt": "q", "answers": [{"text": text, "quality": q} for q, text in enumerate(texts)]}
+    apart = [{"prompt": "q", "chosen": texts[a], "rejected": texts[b]} for a in range(3) for b in range(a)]
+    found = {}
+    for rows, said in (([*plain, graded], 1), ([*plain * 3, *apart], 0)):
         source = write(tmp_path / "in.jsonl", rows)
         assert run(tmp_path, source, "--model", model, "--out", tmp_path / "o.csv") == 0
         error = capsys.readouterr().err
         assert error.count("3 of 5 pairs share their prompt's grades with other pairs") == said
-        assert error.count("counts each as one") == said
+        found[said] = table(tmp_path / "o.csv")
+    assert found[0].keys() == found[1].keys() and found[0]
+    for feature, row in found[1].items():
+        for name in ("mean_difference", "chosen_freq", "rejected_freq", "stability", "s"):
+            assert float(row[name]) == pytest.approx(float(found[0][feature][name]), rel=1e-6, nan_ok=True), (
+                name
+            )

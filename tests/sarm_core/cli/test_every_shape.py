@@ -195,9 +195,17 @@ COMMANDS: dict[str, tuple[object, ...]] = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_on_pairs_give_every_example_the_figures_of_plain_pairs(command, run, tmp_path):
-    """One file of all shapes that state pairs; rows that are graded each are compared when all are read."""
-    shapes = [shape for shape in (*SHAPES, Toy()) if HOLDS[shape.name].pairs]
+    """One file of all shapes that state pairs; rows that are graded each are compared when all are read.
+
+    Where a prompt states several, they weigh one together, which no plain pair says: see the tests of weights.
+    """
+    shapes = [shape for shape in (*SHAPES, Toy()) if len(HOLDS[shape.name].pairs) == 1]
     shapes.sort(key=lambda shape: shape.name == "graded-response")
+    several = [shape for shape in SHAPES if len(HOLDS[shape.name].pairs) > 1]
+    weighted = write(tmp_path / "several.jsonl", [row for shape in several for row in rows_of(shape)])
+    assert run(*COMMANDS[command], weighted, "--out", tmp_path / "c", "--no-cache") == ""
+    if command == "evaluate":
+        assert read_figures(tmp_path / "c")[0] == sum(len(HOLDS[shape.name].pairs) for shape in several)
     source = write(tmp_path / "in.jsonl", [row for shape in shapes for row in rows_of(shape)])
     plainly = write(tmp_path / "plain.jsonl", [row for shape in shapes for row in plain_pairs(shape)])
     for file, out in ((source, "a"), (plainly, "b")):

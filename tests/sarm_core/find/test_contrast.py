@@ -97,6 +97,53 @@ def test_every_column_equals_a_plain_loop(seed, n, m, signed, pair):
         assert row["opposes_head"] == (wanted["s"] * head[i] < 0)
 
 
+@given(
+    seed=st.integers(0, 10_000),
+    copies=st.lists(st.integers(1, 4), min_size=2, max_size=7),
+    signed=st.booleans(),
+)
+def test_a_weighted_pair_counts_as_copies_of_it(seed, copies, signed):
+    n, prompts = len(copies), [i // 2 for i in range(len(copies))]
+    left, right = (np.round(some(seed + i, n, 6, signed) * 8) / 8 for i in range(2))
+    rows = np.repeat(np.arange(n), copies)
+    how = {"resamples": 20, "fewest_prompts": 1}
+    weighted = contrast(matrix(left), matrix(right), prompts=prompts, weights=copies, **how)
+    copied = contrast(matrix(left[rows]), matrix(right[rows]), prompts=[prompts[row] for row in rows], **how)
+    counts = ["n_firing", "n_differing", "few"]  # of answers and pairs that there are
+    wanted = copied.table.set_index("feature").drop(columns=counts)
+    found = weighted.table.set_index("feature").drop(columns=counts).loc[wanted.index]
+    pd.testing.assert_frame_equal(found, wanted, rtol=1e-9, atol=1e-9)
+    plain = contrast(matrix(left), matrix(right), prompts=prompts, **how).table
+    pd.testing.assert_frame_equal(
+        contrast(matrix(left), matrix(right), prompts=prompts, weights=np.ones(n), **how).table, plain
+    )
+    assert weighted.table.set_index("feature")["n_firing"].equals(
+        plain.set_index("feature")["n_firing"].loc[weighted.table["feature"]]
+    )
+
+
+def test_weights_are_a_positive_number_for_each_pair():
+    one = matrix(some(1, 3, 6))
+    for weights in ([1, 2], [1, 0, 1], [1, math.nan, 1]):
+        with pytest.raises(SarmError, match="a positive number for each of 3 pairs"):
+            contrast(one, one, weights=weights, resamples=0)
+    with pytest.raises(SarmError, match="weights"):
+        contrast(one, one, paired=False, weights=[1, 1, 1], resamples=0)
+
+
+@pytest.mark.parametrize("leave_one_out", [True, False])
+def test_concept_scores_weigh_pairs_as_copies(leave_one_out):
+    left, right, copies = some(3, 5, 8), some(4, 5, 8), [1, 3, 2, 1, 2]
+    rows = np.repeat(np.arange(5), copies)
+    weighted = concept_scores(
+        matrix(left), matrix(right), leave_one_out=leave_one_out, prompts=range(5), weights=copies
+    )
+    copied = concept_scores(
+        matrix(left[rows]), matrix(right[rows]), leave_one_out=leave_one_out, prompts=rows.tolist()
+    )
+    np.testing.assert_allclose(weighted[rows], copied, rtol=1e-9)
+
+
 def test_margin_shares_add_up_to_the_mean_margin():
     left, right = matrix(some(1, 9, 20)), matrix(some(2, 9, 20))
     found = contrast(left, right, resamples=0)

@@ -4,8 +4,10 @@ import math
 import re
 import zlib
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -277,6 +279,22 @@ def test_moved_features_account_for_the_change_of_reward():
         mine = found.features[found.features["rule"] == row["rule"]]
         assert mine["mean_change"].sum() == pytest.approx(row["mean_change"], abs=1e-6)
         assert (mine["mean_abs_change"].diff().dropna() <= 1e-12).all()
+
+
+def test_rates_weigh_pairs_as_copies_of_them():
+    words = ["It is maybe big.", "Someone begins here.", "some quick thing", "No, usually.", "A big tent."]
+    pairs = [(said(a), said(b)) for a, b in pairwise(words)]
+    copies = [1, 3, 2, 1]
+    repeated = [pair for pair, n in zip(pairs, copies, strict=True) for _ in range(n)]
+    weighted = perturb(pairs, words_as_features, weights=copies).rules.dropna(subset=["flip_rate"])
+    copied = perturb(repeated, words_as_features).rules.dropna(subset=["flip_rate"])
+    rates = ["flip_rate", *(f"flip_rate_{side}" for side in ("both", "chosen", "rejected")), "weight"]
+    pd.testing.assert_frame_equal(weighted[rates], copied[rates])
+    plain = perturb(pairs, words_as_features).rules.dropna(subset=["flip_rate"])
+    assert plain["flips"].equals(weighted["flips"])
+    assert not np.allclose(plain["flip_rate"], weighted["flip_rate"])  # the weights did something here
+    with pytest.raises(SarmError, match="weights has 1 numbers for 4 pairs"):
+        perturb(pairs, words_as_features, weights=[1])
 
 
 def test_a_score_that_ignores_the_rewrite_flips_nothing():
