@@ -1,5 +1,6 @@
 """Answers kept on disk: the same numbers without the model, and never the wrong ones."""
 
+import datetime
 import multiprocessing
 import os
 import resource
@@ -22,8 +23,9 @@ from sarm_core.score import part_index
 from sarm_core.score.cache import EncodedParts, cache_size, prune
 from sarm_core.score.encoded import encode_once
 from sarm_core.score.part_index import PartIndex
+from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
-from tests.sarm_core.tiny_models import reference_checkpoint
+from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,27 @@ def test_second_pass_gives_the_same_activations_without_the_model(
     np.testing.assert_array_equal(dense(second), dense(first))
     np.testing.assert_array_equal(second.matrix.rewards, first.matrix.rewards)
     assert (first.reused, second.reused) == (0, 11)
+
+
+@pytest.mark.parametrize("writes_date", [True, False])
+def test_a_date_parts_encodings_only_where_the_template_writes_it(tmp_path, writes_date):
+    tokenizer = chatml()
+    if writes_date:
+        tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}\n" + tokenizer.chat_template
+    model = backbone("llama", vocabulary=len(tokenizer))
+    folder = reference_checkpoint(tmp_path / "tiny", model=model, tokenizer=tokenizer)
+    row = [{"prompt": "Which day is it?", "response": "I do not know."}]
+    days = [None, datetime.date(2026, 1, 2), datetime.date(2027, 3, 4)]
+    scorers = [load_sarm(folder, dtype="float32", date=day) for day in days]
+    conversations = [conversation_of(row[0])]
+    reused = [encode_once(scorer, conversations, folder=tmp_path / "kept").reused for scorer in scorers]
+    assert reused == ([0, 0, 0] if writes_date else [0, 1, 1])
+    assert len({scorer.encoding_key for scorer in scorers}) == (3 if writes_date else 1)
+    # What is kept is what a model that keeps nothing gives for that day.
+    for scorer in scorers:
+        kept = encode_once(scorer, conversations, folder=tmp_path / "kept")
+        assert kept.reused == 1
+        np.testing.assert_array_equal(dense(kept), scorer.score(row).matrix.csr.toarray())
 
 
 def test_interrupted_work_goes_on_at_the_last_whole_part(scorer, answers, tmp_path, small_parts):
