@@ -56,7 +56,7 @@ def check_model(model: ModelRecord, name: Any, layer: Any, path: str | Path, *, 
     ours = model.info.get("layer")
     theirs = _number(layer)
     differ = []
-    if name is not None and _plain(str(name)) not in _names(model):
+    if name is not None and _words(str(name)) not in _names(model):
         differ.append(f"model {short(name)}")
     if theirs is not None and ours is not None and theirs != ours:
         differ.append(f"layer {theirs}")
@@ -72,11 +72,26 @@ def _names(model: ModelRecord) -> set[str]:
     """What a model may be called: by its name, or where it is from, whole or the last part of a path or Hub id."""
     stated: Mapping[str, Any] = model.info
     names = [model.name, *(str(stated[key]) for key in ("source", "backbone", "model_id") if stated.get(key))]
-    return {_plain(part) for name in names for part in (name, name.rstrip("/").rsplit("/", 1)[-1])}
+    return {_words(part) for name in names for part in (name, name.rstrip("/").rsplit("/", 1)[-1])}
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+_WORD = re.compile(r"\d+(?:\.\d+)*(?:[bmk](?![a-z]))?|[a-z]+")
+_TUNED = {"instruct": "it"}
+_SAME = {("gpt", "2", "small"): ("gpt", "2")}
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """A model's name as words and numbers: "llama3.1-8b-it" as "meta-llama/Llama-3.1-8B-Instruct" has them.
+
+    Numbers stay whole, with their dots and what they count: "gemma-2-2b" is not "gemma-22b", nor one that was tuned
+    the one that was not.
+    """
+    words = [_TUNED.get(word, word) for word in _WORD.findall(name.lower())]
+    if words[:2] == ["meta", "llama"]:
+        del words[0]
+    if words[-1:] == ["hf"]:
+        del words[-1]
+    return _SAME.get(tuple(words), tuple(words))
 
 
 def _number(layer: Any) -> int | None:
