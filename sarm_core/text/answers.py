@@ -18,6 +18,7 @@ from sarm_core.text.row_files import OnError, read_rows
 from sarm_core.text.rows import Conversation, keys_there, kind_of, quoted
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswer, RowAnswers, Shape
 from sarm_core.text.shapes.base import Prompt
+from sarm_core.text.text_rows import Kinds, TextRows, kinds_of, text_rows
 from sarm_core.text.turns import Turns
 from sarm_core.text.unread_keys import BESIDE_A_PROMPT, CONTEXT_KEYS, OF_A_CONVERSATION, belongs
 
@@ -57,6 +58,7 @@ class Reader:
         self._unused: dict[str, None] = {}
         self._left_out: dict[str, None] = {}
         self._possible: dict[tuple[str, ...], list[Shape]] = {}
+        self._text_rows: dict[Kinds, TextRows | None] = {}
 
     def choices(self) -> dict[str, Any]:
         """What was asked for, as JSON can hold it; {} for nothing. Equal ones read rows alike."""
@@ -83,7 +85,12 @@ class Reader:
         A row that two shapes know is read where both find the same answers; with `preferences`, which they may see
         differently, it is refused.
         """
-        fields = Fields(self.mapped(row), self.ignore)
+        given = row if type(row) is dict and not self.mapping else self.mapped(row)
+        kinds = kinds_of(given)
+        if (alike := self._text_rows.get(kinds)) and (quick := alike.read(given)):
+            self._titles[alike.title] += 1
+            return quick
+        fields = Fields(given, self.ignore)
         shapes = self._shapes_of(fields, row)
         found = shapes[0].read(fields)
         self._check_unread(fields, shapes[0])
@@ -95,6 +102,10 @@ class Reader:
                     f"can be read as {names} ({keys_there(row)}): say which with --format, "
                     "or leave keys out with --ignore"
                 )
+        if kinds not in self._text_rows and len(self._text_rows) < 1000:
+            possible = self._possible.get(tuple(fields))
+            alone = possible and len(shapes) == 1 and all(shape.by_kinds for shape in possible)
+            self._text_rows[kinds] = text_rows(given, kinds, self.ignore, shapes[0]) if alone else None
         self._titles[shapes[0].title] += 1
         self.ties += found.ties
         return found

@@ -29,7 +29,7 @@ Place = tuple[str, int]
 """File and row number a conversation came from, for error messages."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Message:
     """One turn: `role` is one of `ROLES`.
 
@@ -41,13 +41,17 @@ class Message:
     content: str
     extra: str = ""
 
+    def __init__(self, role: str, content: str, extra: str = ""):
+        held = self.__dict__  # half the time of what a frozen dataclass writes; files have millions of turns
+        held["role"], held["content"], held["extra"] = role, content, extra
+
     def as_dict(self) -> dict[str, Any]:
         """The turn as chat templates take it."""
         turn: dict[str, Any] = {"role": self.role, "content": self.content}
         return {**turn, **json.loads(self.extra)} if self.extra else turn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Conversation:
     """What is to be scored: turns that end with the assistant's, or token ids; the other field is None.
 
@@ -57,6 +61,15 @@ class Conversation:
     messages: tuple[Message, ...] | None = None
     input_ids: tuple[int, ...] | None = None
     tools: str = ""
+
+    def __init__(
+        self,
+        messages: tuple[Message, ...] | None = None,
+        input_ids: tuple[int, ...] | None = None,
+        tools: str = "",
+    ):
+        held = self.__dict__
+        held["messages"], held["input_ids"], held["tools"] = messages, input_ids, tools
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """The turns as chat templates take them; empty for token ids."""

@@ -16,7 +16,15 @@ from typing import Any
 from sarm_core.errors import RowError
 from sarm_core.text.rows import ROLES, Message, is_list, keys_there, kind_of, quoted, short
 
-__all__ = ["TURN_WORDS", "TurnReader", "Turns", "check_answer", "check_ends_with_answer", "marked_turns"]
+__all__ = [
+    "TURN_WORDS",
+    "TurnReader",
+    "Turns",
+    "check_answer",
+    "check_ends_with_answer",
+    "marked_turns",
+    "stands_as_it_is",
+]
 
 Turns = tuple[Message, ...]
 TURN_WORDS = ("tool_calls", "reasoning_content", "reasoning", "thinking", "name", "function_call", "refusal")
@@ -214,7 +222,7 @@ def marked_turns(text: str) -> Turns | None:
     if text.startswith("\n\nHuman:") or (text.lstrip().startswith("Human:") and "\n\nAssistant:" in text):
         parts = _HH.split("\n\n" + text.lstrip())
         first: list[tuple[str, str]] = []
-    elif _HELPSTEER.search(text):
+    elif "<extra_id_1>" in text and _HELPSTEER.search(text):
         parts = _HELPSTEER.split(text)
         first = [("User", parts[0])] if parts[0].strip() else []
     else:
@@ -223,6 +231,20 @@ def marked_turns(text: str) -> Turns | None:
     if pairs[-1][0] == "Assistant" and not pairs[-1][1].strip():
         pairs.pop()
     return tuple(Message(_MARKED_ROLES[who], said.strip()) for who, said in pairs) or None
+
+
+def stands_as_it_is(text: str) -> bool:
+    """Whether a text is one turn of just its characters; what is not may be empty, broken, or turns in writing."""
+    start = text.lstrip()[:6]
+    if not start or start[0] in "[{" or start == "Human:" or "<extra_id_1>" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def from_json(value: Any, key: str) -> Any:

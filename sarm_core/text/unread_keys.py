@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sarm_core.text.rows import is_list
@@ -52,13 +53,8 @@ def belongs(key: str, value: Any) -> str:
         return ""
     if isinstance(value, str) and not value.strip() and value:
         return ""
-    words = [word.lower() for word in _WORD.findall(key)]
-    if key.lower() in OF_A_CONVERSATION:
-        return "is part of a conversation"
-    if words and words[-1] not in _NO_CONTEXT and not _CONTEXT.isdisjoint(words):
-        return "may belong to the conversation"
-    if key in TURN_WORDS:
-        return "belongs to a turn"
+    if reason := _named(key):
+        return reason
     if (
         is_list(value)
         and isinstance(value[0], Mapping)
@@ -66,3 +62,14 @@ def belongs(key: str, value: Any) -> str:
     ):
         return "holds turns of a conversation"
     return ""
+
+
+@lru_cache(maxsize=1000)
+def _named(key: str) -> str:
+    """The reason that lies in the key's name alone."""
+    words = [word.lower() for word in _WORD.findall(key)]
+    if key.lower() in OF_A_CONVERSATION:
+        return "is part of a conversation"
+    if words and words[-1] not in _NO_CONTEXT and not _CONTEXT.isdisjoint(words):
+        return "may belong to the conversation"
+    return "belongs to a turn" if key in TURN_WORDS else ""

@@ -24,6 +24,7 @@ class AnswerList(Shape):
     name = "answers"
     title = "a list of answers, graded or ranked where a grade or rank stands beside them"
     source = "this project's corpus, Nectar, raters' grades"
+    by_kinds = True
     needs = keys(*(f"{prompt} {answers}" for prompt in (*PROMPTS, "messages") for answers in _LISTS))
     known = frozenset(["num_responses", "turns", "good_natured"])
     example = {

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from sarm_core.errors import RowError
 from sarm_core.text.rows import Conversation, Message, is_list, kind_of, short
@@ -25,6 +25,7 @@ from sarm_core.text.turns import (
 )
 
 __all__ = [
+    "FIRST_IS_BETTER",
     "SYSTEM",
     "Fields",
     "Preferred",
@@ -44,8 +45,7 @@ _HISTORY = ("history",)
 _TOOLS = ("tools",)
 
 
-@dataclass(frozen=True)
-class RowAnswer:
+class RowAnswer(NamedTuple):
     """One answer of a row. `name` says which ("chosen", a model's name), `grade` how good it is said to be (more is
     better). `plain` marks a text that no chat template belongs around."""
 
@@ -55,8 +55,7 @@ class RowAnswer:
     plain: bool = False
 
 
-@dataclass(frozen=True)
-class Preferred:
+class Preferred(NamedTuple):
     """Answer `better` of a row is preferred to answer `worse`; the weights of a prompt sum to one."""
 
     better: int
@@ -64,8 +63,10 @@ class Preferred:
     weight: float = 1.0
 
 
-@dataclass(frozen=True)
-class RowAnswers:
+FIRST_IS_BETTER = (Preferred(0, 1),)
+
+
+class RowAnswers(NamedTuple):
     """What a row says: its answers, which of them are better, how many pairs are ties; `good` is the label of a single
     answer that is called good or bad on its own (KTO)."""
 
@@ -84,7 +85,7 @@ class RowAnswers:
         cls, better: Conversation, worse: Conversation, names: Sequence[str] = ("chosen", "rejected")
     ) -> RowAnswers:
         """Two answers, the better one first."""
-        return cls((RowAnswer(better, names[0]), RowAnswer(worse, names[1])), (Preferred(0, 1),))
+        return cls((RowAnswer(better, names[0]), RowAnswer(worse, names[1])), FIRST_IS_BETTER)
 
     @classmethod
     def judged(cls, answers: Sequence[RowAnswer], winner: int | None) -> RowAnswers:
@@ -144,7 +145,14 @@ class Fields:
 
     def first(self, *keys: str) -> str | None:
         """The first of `keys` that is there."""
-        return next((key for key in keys if key in self._row), None)
+        for key in keys:
+            if key in self._row:
+                return key
+        return None
+
+    def has(self, keys: frozenset[str]) -> bool:
+        """Whether all `keys` are there."""
+        return self._row.keys() >= keys
 
     def inside(self, key: str) -> Fields:
         """The object in `key`, whose keys are watched as the row's are. Raises RowError."""
@@ -325,19 +333,31 @@ class Shape:
     source: ClassVar[str] = ""
     """Who writes such rows."""
     needs: ClassVar[tuple[frozenset[str], ...]] = ()
+    by_kinds: ClassVar[bool] = True
+    """Whether all rows with the same keys and types match or none does, lists of answers aside. One that replaces
+    `matches` has to say so, or each of its rows is looked at."""
     known: ClassVar[frozenset[str]] = frozenset()
     """Keys that stand beside the answers and are known not to belong to the conversation, whatever they are called."""
     example: ClassVar[Mapping[str, Any] | Sequence[Mapping[str, Any]]]
     """A row as `docs/formats.md` shows it (several where one says nothing)."""
 
+    def __init_subclass__(cls) -> None:
+        if "matches" in vars(cls) and "by_kinds" not in vars(cls):
+            cls.by_kinds = False
+
     def matches(self, row: Fields) -> frozenset[str] | None:
         """The keys by which `row` is of this shape; None when it is not."""
-        found = [keys for keys in self.needs if all(key in row for key in keys)]
+        found = [keys for keys in self.needs if row.has(keys)]
         return max(found, key=len) if found else None
 
     def read(self, row: Fields) -> RowAnswers:
         """The answers of a row that matches. Raises RowError."""
         raise NotImplementedError
+
+    def texts(self, row: Fields) -> tuple[str, tuple[str, ...]] | None:
+        """The key of the prompt and those of the answers (one, or the better and the worse, called so) where `read`
+        would look at nothing else in a row with these keys, if they hold texts; None: `read` looks at each row."""
+        return None
 
 
 def keys(*sets: str | Iterable[str]) -> tuple[frozenset[str], ...]:

@@ -29,6 +29,7 @@ class PlainText(Shape):
     name = "text"
     title = "plain texts (no prompt before them)"
     source = "text corpora"
+    by_kinds = True
     needs = keys("text")
     example = {"text": "Rice can be reheated once if it was cooled quickly."}
 

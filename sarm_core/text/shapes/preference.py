@@ -21,6 +21,7 @@ class Preference(Shape):
         "LLaMA-Factory (alpaca and ShareGPT)"
     )
     needs = keys("chosen rejected", *(f"{prompt} chosen rejected" for prompt in _PROMPTS))
+    by_kinds = True
     known = frozenset(["score_chosen", "score_rejected", "chosen_model", "rejected_model", "prompt_id"])
     example = {
         "system": "You know about food.",
@@ -52,6 +53,12 @@ class Preference(Shape):
                     "for example with --ignore messages"
                 )
         return RowAnswers.pair(chosen, rejected)
+
+    def texts(self, row: Fields) -> tuple[str, tuple[str, ...]] | None:
+        key = row.first(*_PROMPTS)
+        if key in (None, "conversations") or "messages" in row:
+            return None
+        return key, ("chosen", "rejected")
 
 
 def several(value: Any) -> bool:

@@ -14,6 +14,7 @@ class RightWrong(Shape):
     name = "right-wrong"
     title = "lists of right and wrong answers"
     source = "RewardBench 2, RM-Bench"
+    by_kinds = True
     needs = keys(*(f"{prompt} chosen rejected" for prompt in PROMPTS))
     known = frozenset(
         ["num_incorrect", "total_completions", "models", "additional_metadata", "domain", "subset"]

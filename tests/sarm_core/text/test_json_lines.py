@@ -101,9 +101,10 @@ values = plain | st.lists(plain, max_size=2) | st.dictionaries(texts, plain | st
 def test_what_is_written_is_read(rows, escaped, separators):
     lines = [json.dumps(row, ensure_ascii=escaped, separators=separators) for row in rows]
     data = "\n".join(lines).encode("utf-8", "surrogatepass")
-    assert flat(data) == one_by_one(data)
-    if escaped:
-        assert [row for _, row, kind in flat(data) if kind is dict] == [repr(row) for row in rows]
+    found = flat(data)
+    assert found == one_by_one(data)
+    if RowError not in {kind for *_, kind in found}:  # halves of characters are refused
+        assert [row for _, row, _ in found] == [repr(row) for row in rows]
 
 
 def test_rows_that_are_sound_never_need_a_look_each(monkeypatch):
