@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sarm_core.ship.export import export
     from sarm_core.ship.trl_reward import SteeredReward
     from sarm_core.steering import Steering
+    from sarm_core.text.answers import Reader
     from sarm_core.text.row_files import read_rows
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "HarvestSettings",
     "Pairs",
     "Partition",
+    "Reader",
     "RowError",
     "SarmError",
     "Scored",
@@ -150,6 +152,7 @@ _FROM = {
     "export": "sarm_core.ship.export:export",
     "SteeredReward": "sarm_core.ship.trl_reward:SteeredReward",
     "Steering": "sarm_core.steering:Steering",
+    "Reader": "sarm_core.text.answers:Reader",
     "read_rows": "sarm_core.text.row_files:read_rows",
 }
 """Where each name comes from, as "module:name"; the imports above say the same to a type checker."""

@@ -114,8 +114,8 @@ def _percent(value: float) -> str:
 
 def _notes(of: Evaluated, found: Outcome) -> None:
     """Ties, NaN, missing subsets, cut answers: reported, never dropped silently."""
-    if of.experiment.said:
-        st.caption(plain(". ".join(line[0].upper() + line[1:] for line in of.experiment.said) + "."))
+    if of.benchmark.said:
+        st.caption(plain(". ".join(line[0].upper() + line[1:] for line in of.benchmark.said) + "."))
     lines = [*found.comparison.after.notes, *of.notes]
     if of.n_cut:
         lines.append(f"{of.n_cut} answers were too long for the model and were cut on the left")

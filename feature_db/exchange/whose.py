@@ -68,7 +68,7 @@ def check_model(model: ModelRecord, name: Any, layer: Any, path: str | Path, *, 
         )
 
 
-def _names(model: ModelRecord) -> set[str]:
+def _names(model: ModelRecord) -> set[tuple[str, ...]]:
     """What a model may be called: by its name, or where it is from, whole or the last part of a path or Hub id."""
     stated: Mapping[str, Any] = model.info
     names = [model.name, *(str(stated[key]) for key in ("source", "backbone", "model_id") if stated.get(key))]

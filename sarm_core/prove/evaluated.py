@@ -52,8 +52,6 @@ class Experiment:
     corpus_rows: tuple[Ids, Ids] | None = None
     reading: tuple[str, ...] = ()
     """The options by which rows were read, as the command line has them"""
-    said: tuple[str, ...] = ()
-    """As what they were read"""
 
     @classmethod
     def of_files(
@@ -79,9 +77,9 @@ class Experiment:
             benchmark = benchmark.under_names(called)
             facts = [{**fact, "name": name} for fact, name in zip(facts, called.values(), strict=True)]
         asked = (kind, *called.values())
-        words, said = tuple(reader.words()), tuple(reader.said())
+        words = tuple(reader.words())
         title = ", ".join(called.values())
-        return cls(title, benchmark, complement, tuple(facts), asked, skip_bad, reading=words, said=said)
+        return cls(title, benchmark, complement, tuple(facts), asked, skip_bad, reading=words)
 
     @classmethod
     def of_corpus(cls, name: str) -> Experiment:

@@ -26,7 +26,7 @@ from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint, open_chec
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder, Progress
 from sarm_core.steering import Steering
-from sarm_core.text.answers import conversation_of
+from sarm_core.text.answers import Reader, conversation_of
 from sarm_core.text.conversation import TEMPLATE_DATE, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation
 
@@ -38,10 +38,14 @@ Row = Mapping[str, Any] | Conversation
 
 @dataclass(frozen=True)
 class Scored:
-    """n scored answers: their sparse activations and what the tokenizer did to them."""
+    """n scored answers: their sparse activations and what the tokenizer did to them.
+
+    `said` is what commands print of files: as what the rows were read, and which of their keys were not used.
+    """
 
     matrix: FeatureMatrix
     sequences: tuple[TokenSequence, ...]
+    said: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -66,7 +70,7 @@ class Scored:
 
     def steered(self, steering: Steering) -> Scored:
         """The same answers under a steering. Raises SteeringError for features the model does not have."""
-        return Scored(steering.apply(self.matrix), self.sequences)
+        return Scored(steering.apply(self.matrix), self.sequences, self.said)
 
 
 @dataclass(frozen=True)
@@ -168,12 +172,13 @@ class Scorer:
                 digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         return digest.hexdigest()
 
-    def tokens(self, rows: Sequence[Row]) -> list[TokenSequence]:
-        """Token sequences of `rows`. Raises RowError naming the row (counted from 1)."""
+    def tokens(self, rows: Sequence[Row], reader: Reader | None = None) -> list[TokenSequence]:
+        """Token sequences of `rows`, read by `reader`. Raises RowError naming the row (counted from 1)."""
         conversations = []
+        reader = reader or Reader()
         for number, row in enumerate(rows, start=1):
             try:
-                conversations.append(self._conversation(row))
+                conversations.append(self._conversation(row, reader))
             except RowError as error:
                 raise error.at(error.source, error.row or number) from None
         if self.format is None:
@@ -194,16 +199,21 @@ class Scorer:
         *,
         progress: Progress | None = None,
         share_prefixes: bool = True,
+        reader: Reader | None = None,
     ) -> Scored:
-        """Score rows of `messages`, `prompt` + `response`, `question` + `answer` or `input_ids`.
+        """Score rows of `messages`, `prompt` + `response`, `question` + `answer`, `input_ids` or another shape of one
+        answer, read as the rows of a file are: a key that may belong to the conversation and is not read refuses its
+        row, unless `reader` leaves it out, and what else was not used is in `Scored.said`.
 
         Answers to one prompt share the work on the prompt. `progress(tokens done, tokens in all)` is
         called after each batch and may raise to stop. The model runs, whatever was scored before, and nothing is kept:
         that is `encode_once`, which commands and pages call. Raises RowError for a row that cannot be scored.
         """
-        sequences = self.tokens(rows)
+        reader = reader or Reader()
+        sequences = self.tokens(rows, reader)
         ids = [s.input_ids for s in sequences]
-        return Scored(self.encode(ids, progress=progress, share_prefixes=share_prefixes), tuple(sequences))
+        matrix = self.encode(ids, progress=progress, share_prefixes=share_prefixes)
+        return Scored(matrix, tuple(sequences), tuple(reader.said()))
 
     def encode(
         self,
@@ -236,8 +246,8 @@ class Scorer:
         """Positions of sentence-final tokens of the last answer, the scored one last."""
         return sentence_ends(sequence)
 
-    def _conversation(self, row: Row) -> Conversation:
-        conversation = row if isinstance(row, Conversation) else conversation_of(row)
+    def _conversation(self, row: Row, reader: Reader) -> Conversation:
+        conversation = row if isinstance(row, Conversation) else conversation_of(row, reader)
         if not conversation.messages and not conversation.input_ids:
             raise RowError("the conversation is empty: give messages or input_ids")
         if conversation.input_ids is not None:

@@ -60,7 +60,8 @@ class Benchmark(ABC):
     """Conversations to encode, in order and without repeats, and the way from their rewards to scores.
 
     `prompts` [items] numbers the prompts that are redrawn as one. `skipped` holds the rows that were left out,
-    `n_repeated` counts rows that say the same as an earlier one, `remarks` says what else was odd in the files.
+    `n_repeated` counts rows that say the same as an earlier one, `remarks` says what else was odd in the files,
+    `said` as what rows were read, and which of their keys were not used.
     """
 
     conversations: tuple[Conversation, ...]
@@ -69,6 +70,7 @@ class Benchmark(ABC):
     skipped: tuple[RowError, ...] = ()
     n_repeated: int = 0
     remarks: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     kind: ClassVar[str]
     """What the command line and files call it"""
@@ -174,7 +176,8 @@ class Benchmark(ABC):
         keys: list[Hashable] = []
         remarks: Counter[str] = Counter()
         on_error = None if skipped is None else skipped.append
-        for (source, row_number, row), entry in cls.entries(rows, reader or Reader(), on_error):
+        reader = reader or Reader()
+        for (source, row_number, row), entry in cls.entries(rows, reader, on_error):
             key, prompt = prompt_of(entry.answers[0].conversation)
             answers = tuple(
                 ItemAnswer(number.setdefault(conversation, len(number)), name, right)
@@ -200,6 +203,7 @@ class Benchmark(ABC):
             numbered(keys),
             tuple(skipped or ()),
             remarks=tuple(f"in {n} rows {remark}" for remark, n in remarks.items()),
+            said=tuple(reader.said()),
         )
 
     def under_names(self, names: Mapping[str, str]) -> Self:

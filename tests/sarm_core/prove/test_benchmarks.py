@@ -159,3 +159,11 @@ def test_a_kind_is_taken_once_and_an_unknown_one_is_named():
     with pytest.raises(SarmError, match="unknown benchmark 'x': use pairs, "):
         benchmark_of("x")
     assert known("x") is Benchmark and Benchmark.headlines(["total", "a", "a/b", "c>d"]) == ["total", "a"]
+
+
+def test_a_benchmark_says_as_what_its_rows_were_read(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "chosen": "a", "rejected": "b", "tags": ["x"]}) + "\n")
+    assert load_benchmark("pairs", path).said == (
+        "read as preference pairs (chosen, rejected); not used: tags",
+    )

@@ -1,5 +1,6 @@
 """The three-line Python door: rows in, rewards with their features out."""
 
+import json
 import threading
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sarm_core import RowError, SarmError, Steering, load_sarm
+from sarm_core import Reader, RowError, SarmError, Steering, load_sarm
 from sarm_core.errors import CheckpointError
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation, Message
@@ -39,6 +40,32 @@ def test_every_shape_of_a_row_gives_the_same_reward(scorer):
     ]
     rewards = scorer.score(same).rewards
     np.testing.assert_allclose(rewards, rewards[0], atol=1e-5)
+
+
+def test_rows_given_in_python_are_read_as_those_of_a_file_and_said(scorer, tmp_path):
+    turns = [
+        {"role": "user", "content": QUESTION, "at": "noon"},
+        {"role": "assistant", "content": ANSWERS[0]},
+    ]
+    rows = [{**ROWS[0], "id": 7, "tags": ["a"]}, {"messages": turns}]
+    scored = scorer.score(rows)
+    (said,) = scored.said
+    assert (
+        "a prompt and its response (1 rows); messages (1 rows)" in said
+        and "not used: id, tags, turn.at" in said
+    )
+    assert scored.steered(Steering()).said == scored.said
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    reader = Reader()
+    for _, row in reader.rows(tmp_path / "in.jsonl"):
+        reader.answers(row)
+    assert tuple(reader.said()) == scored.said
+    with pytest.raises(RowError, match="row 2: 'context' may belong to the conversation"):
+        scorer.score([ROWS[0], {**ROWS[1], "context": "The room is small."}])
+    left_out = scorer.score([{**ROWS[0], "context": "The room is small."}], reader=Reader(ignore=["context"]))
+    assert left_out.rewards[0] == pytest.approx(scored.rewards[0], abs=1e-5)
+    with pytest.raises(RowError, match="not an object but a list"):
+        scorer.score([turns])
 
 
 def test_the_contract_of_a_scored_result(scorer):
