@@ -35,8 +35,8 @@ def facts(engine: Engine) -> None:
         "Longest input": f"{scorer.max_length:,} tokens, cut on the left",
         "Scored token": checkpoint.rule,
         "Answers to one prompt": "share the work on it"
-        if scorer.encoder.can_share
-        else "each read it anew: this backbone's layers keep more than keys and values",
+        if scorer.encoder.why_not_shared is None
+        else f"each read it anew: {scorer.encoder.why_not_shared}",
         "Reads text": "yes"
         if scorer.format
         else "no: the checkpoint ships no tokenizer, only token ids score",

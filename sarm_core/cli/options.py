@@ -119,16 +119,19 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def loaded(options: argparse.Namespace) -> Scorer:
-    """The model the options name. Raises CheckpointError."""
+    """The model the options name; says where answers cannot share the work on their prompt. Raises CheckpointError."""
     from sarm_core.score.scorer import load_sarm
 
-    return load_sarm(
+    scorer = load_sarm(
         options.model,
         device=options.device,
         dtype=options.dtype,
         max_length=options.max_length,
         date=options.date,
     )
+    if scorer.encoder.why_not_shared:
+        print(f"every answer reads its prompt anew: {scorer.encoder.why_not_shared}", file=sys.stderr)
+    return scorer
 
 
 def steering_of(options: argparse.Namespace) -> Steering | None:

@@ -29,15 +29,20 @@ __all__ = [
     "OTHER_HEAD",
     "backbone_config",
     "bare_name",
+    "base_prefix",
     "block_of",
     "cut_backbone",
     "holds_text_part",
     "load_tokenizer",
     "native_bfloat16",
     "quietly",
+    "reaches",
 ]
 
-FINAL_NORM = re.compile(r"(model\.|transformer\.)?(\w*norm\w*|ln_f)\.\w+")
+FINAL_NORM = re.compile(
+    r"(model\.|transformer\.|decoder\.|backbone\.|gpt_neox\.|language_model\.)*(?!word_embed|embed_|per_layer)(\w*norm\w*|ln_f)\.\w+"
+)
+"""The norm behind the blocks, which h has not passed; BLOOM's of its embeddings and Gemma 4's per layer are others."""
 _BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.att(n|ention)\.(masked_)?bias$|position_ids$")
 """Buffers that older files store and that Transformers computes: frequencies, causal masks, positions."""
 OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
@@ -46,12 +51,28 @@ _EMBEDDING = re.compile(r"(model\.)?(language_model\.)?(model\.)?embed_tokens\.w
 _PLAIN = ("F64", "F32", "F16", "BF16")
 _PREFIX = re.compile(r"^(model\.)?language_model\.(model\.)?|^(model|transformer)\.")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
+_SEVERAL = "its stream after a block is several vectors a token"
+_OWN_POSITIONS = "its positions begin behind the id of its padding token"
 _NOT_READ = {
     "inkling2": "it mixes earlier blocks in behind the last one",
     "inkling2_text": "it mixes earlier blocks in behind the last one",
-    "deepseek_v4": "its stream after a block is several vectors a token",
-    "hy_v4": "its stream after a block is several vectors a token",
-    "gemma3n_text": "its stream after a block is several vectors a token",
+    **dict.fromkeys(("deepseek_v4", "hy_v4", "gemma3n_text", "qwen4_exp_text"), _SEVERAL),
+    "hrm_text": "it runs through its blocks several times",
+    "longcat_flash": "each of its blocks is two layers",
+    "blt": "its blocks read patches of several bytes",
+    "cpmant": "it puts a prompt of its own before every text",
+    **dict.fromkeys(
+        (
+            "camembert",
+            "data2vec-text",
+            "roberta",
+            "roberta-prelayernorm",
+            "xlm-roberta",
+            "xlm-roberta-xl",
+            "xmod",
+        ),
+        _OWN_POSITIONS,
+    ),
 }
 """Decoders (model_type) that have no h after block L, and why: measured by benchmarks/backbones.py."""
 _TEXT_PART = re.compile(r"(model\.)?language_model\.(model\.)?")
@@ -85,7 +106,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     with quietly():
         try:
             if index.exists() and "metadata" not in read_json(index):  # Transformers needs that entry
-                read = [name for name in files.names() if _reaches(name, layer, composite)]
+                read = [name for name in files.names() if reaches(name, layer, composite)]
                 state = {name: files.read(name) for name in read}
                 source = {"pretrained_model_name_or_path": None, "state_dict": state}
             reader: Any = class_cut_after(_model_class(config), layer)
@@ -120,12 +141,17 @@ def _model_class(config: PretrainedConfig) -> type[nn.Module]:
     return found
 
 
+def base_prefix(config: PretrainedConfig) -> str:
+    """What a model with a head puts before the names of its backbone's tensors: "model" in Llama and most others."""
+    return str(getattr(_model_class(config), "base_model_prefix", ""))
+
+
 def holds_text_part(files: TensorFiles) -> bool:
     """Whether the decoder in these files is a part of a model that reads images or sound as well."""
     return any(_TEXT_PART.match(name) for name in files.files)
 
 
-def _reaches(name: str, layer: int, composite: bool) -> bool:
+def reaches(name: str, layer: int, composite: bool) -> bool:
     """Whether a tensor is the decoder's, and not of a block behind `layer`."""
     return block_of(name) < layer and (not composite or _TEXT_PART.match(name) is not None)
 
@@ -143,7 +169,7 @@ def _refuse_quantised(files: TensorFiles, layer: int) -> None:
 
 def _needless(name: str, layer: int, composite: bool) -> bool:
     """Whether a tensor that the cut backbone has no place for changes nothing in h."""
-    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or not _reaches(name, layer, composite):
+    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or not reaches(name, layer, composite):
         return True
     name = _TEXT_PART.sub("", name, count=1)
     return any((FINAL_NORM.fullmatch(name), OTHER_HEAD.match(name), _BUFFERS.search(name)))
@@ -188,6 +214,8 @@ def backbone_config(folder: Path) -> PretrainedConfig:
     why = _NOT_READ.get(config.model_type)
     if getattr(whole, "is_encoder_decoder", False):
         why = "its answers are read by another stack than its questions"
+    elif getattr(config, "is_decoder", True) is False and not config.model_type.startswith("gpt_neox"):
+        why = "it reads a text in both directions where is_decoder is not set"
     elif type(config) not in MODEL_MAPPING:
         why = "Transformers has no decoder for it by itself"
     if why:

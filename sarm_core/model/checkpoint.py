@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from sarm_core.model.backbone import (
     OTHER_HEAD,
     backbone_config,
     bare_name,
-    block_of,
     cut_backbone,
+    holds_text_part,
     load_tokenizer,
+    reaches,
 )
 from sarm_core.model.cut import check_layer
 from sarm_core.model.other_folders import refuse_adapters, refuse_wrapped, without_config, without_shape
@@ -196,9 +198,14 @@ class Checkpoint:
 
     def takes_part(self, name: str) -> bool:
         """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
-        if name.startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
+        if bare_name(name).startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
             return False
-        return block_of(name) < self.shape.layer
+        return reaches(name, self.shape.layer, self._composite)
+
+    @cached_property
+    def _composite(self) -> bool:
+        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+        return holds_text_part(files)
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:

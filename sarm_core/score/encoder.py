@@ -217,17 +217,21 @@ class Traced(NamedTuple):
     """[T, wanted], 0 where a feature is silent"""
 
 
-def can_share_prefixes(model: SARM) -> bool:
-    """Whether the work on a prompt can be kept for several answers: every layer keeps plain keys and values.
+_READ_ANEW = "this backbone's layers keep more of a prompt than keys and values"
+
+
+def why_not_shared(model: SARM) -> str | None:
+    """Why the work on a prompt cannot be kept for several answers; None where every layer keeps plain keys and values.
 
     Decided by the cache that Transformers makes for the config. Recurrent and convolution states (Qwen3-Next, Qwen3.5,
     Jamba, Mamba, LFM2, ...) are not selected by row, and some are continued over several tokens in another way than
     they were begun; such a backbone reads every prompt anew.
     """
     if "past_key_values" not in inspect.signature(model.model.forward).parameters:
-        return False
+        return _READ_ANEW
     layers = DynamicCache(config=model.config).layers[: blocks_read(model.model)]
-    return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+    plain = bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+    return None if plain else _READ_ANEW
 
 
 class Encoder:
@@ -237,7 +241,7 @@ class Encoder:
         self.model = model.eval()
         device = next(model.parameters()).device
         self.token_budget = token_budget or (32_768 if device.type == "cuda" else 4_096)
-        self.can_share = can_share_prefixes(self.model)
+        self.why_not_shared = why_not_shared(self.model)
         self._lock = threading.Lock()
 
     def encode(
@@ -330,7 +334,7 @@ class Encoder:
         share_prefixes: bool,
     ) -> Iterator[tuple[Batch, Tensor]]:
         lengths = [len(s) for s in sequences]
-        if share_prefixes and self.can_share:
+        if share_prefixes and self.why_not_shared is None:
             limits = [
                 int(p.min()) if len(p) else len(s) - 1 for s, p in zip(sequences, positions, strict=True)
             ]

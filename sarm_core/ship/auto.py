@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
+from sarm_core.model.backbone import FINAL_NORM, reaches
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.model.sae import ReferenceWords
 from sarm_core.model.tensor_files import TensorFiles
@@ -47,7 +48,7 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
     for name in files.names():
         if name.startswith(("sae.", "score.")):
             tensors[name] = files.read(name)
-        elif checkpoint.takes_part(name):
+        elif reaches(name, checkpoint.shape.layer, False) and not FINAL_NORM.fullmatch(name):
             tensors[f"model.{name.split('.', 1)[1]}"] = files.read(name)
     if not any(name.startswith("model.") for name in tensors):
         raise CheckpointError(f"{checkpoint.source}: no tensor of its backbone can be named for this layout")
@@ -64,7 +65,7 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
         "k": words.k if words.topk else None,
         "scored_token_ids": _scored_ids(checkpoint),
         "num_labels": 1,
-        "pad_token_id": inner.pad_token_id,
+        "pad_token_id": getattr(inner, "pad_token_id", None),
         "dtype": str(checkpoint.stored_dtype()).removeprefix("torch."),
     }
     (folder / "config.json").write_text(json.dumps(stated, indent=1), encoding="utf-8")

@@ -12,11 +12,10 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoModel
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
-from sarm_core.model.backbone import FINAL_NORM, bare_name
+from sarm_core.model.backbone import FINAL_NORM, bare_name, base_prefix
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.model.sae import SAE, ReferenceWords
 from sarm_core.model.tensor_files import TensorFiles
@@ -103,7 +102,8 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
                 name=checkpoint.name,
             )
         elif layout == "reference":
-            named = {_prefix(checkpoint) + bare_name(name): tensor for name, tensor in blocks.items()}
+            prefix = _prefix(checkpoint)
+            named = {prefix + bare_name(name): tensor for name, tensor in blocks.items()}
             if "model.embed_tokens.weight" in named and "model.norm.weight" not in named:
                 named["model.norm.weight"] = torch.ones(checkpoint.config().hidden_size)
             named = {**named, **tensors, "score.weight": torch.from_numpy(folded)[None].contiguous()}
@@ -128,8 +128,7 @@ def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 def _prefix(checkpoint: Checkpoint) -> str:
     """What a whole model's tensor names put before its backbone's: "model." in Llama and most others."""
-    with torch.device("meta"):
-        return f"{AutoModel.from_config(checkpoint.config()).base_model_prefix}."
+    return f"{base_prefix(checkpoint.config())}."
 
 
 def reference_name(shape: Shape) -> str:

@@ -95,7 +95,7 @@ def _end_after(backbone: PreTrainedModel, layer: int) -> None:
 
     def call(block: nn.Module, *inputs: Any, **options: Any) -> None:
         output = kind.__call__(block, *inputs, **options)
-        raise _Reached(output[0] if isinstance(output, tuple) else output)
+        raise _Reached(output[0] if isinstance(output, tuple | list) else output)
 
     blocks[-1].__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 

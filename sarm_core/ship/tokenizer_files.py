@@ -69,7 +69,7 @@ def padding_is_safe(checkpoint: Checkpoint) -> bool:
     It does not where the pad token also ends turns, as in every model with pad == eos.
     """
     config = checkpoint.config()
-    if config.pad_token_id is None:
+    if getattr(config, "pad_token_id", None) is None:
         return True
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     chat = _chat_format(checkpoint)

@@ -290,7 +290,9 @@ def test_the_kept_plain_checkpoint_is_read(tmp_path):
     assert np.isfinite(rewards).all() and rewards[0] != rewards[1]
 
 
-@pytest.mark.parametrize("kind", ["deepseek_v4", "hy_v4", "inkling2_text", "gemma3n_text", "gemma3n", "bart"])
+@pytest.mark.parametrize(
+    "kind", ["deepseek_v4", "hy_v4", "inkling2_text", "gemma3n", "qwen4_exp_text", "bart", "roberta"]
+)
 def test_a_decoder_without_one_vector_a_token_is_refused_by_name(kind, tmp_path):
     (tmp_path / "config.json").write_text(CONFIG_MAPPING[kind]().to_json_string(use_diff=False))
     save_file({"model.embed_tokens.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")

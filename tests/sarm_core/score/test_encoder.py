@@ -99,7 +99,7 @@ def test_a_backbone_with_other_states_reads_every_prompt_anew(kind):
     built = AutoModel.from_config(config).float().eval()
     model = SARM(cut_after(built, 3), random_sae(64, 6))
     encoder = Encoder(model)
-    assert not encoder.can_share
+    assert encoder.why_not_shared
     sequences = texts()
     alone = [encoder.encode([s]) for s in sequences]
     for i, row in enumerate(encoder.encode(sequences)):
@@ -107,7 +107,7 @@ def test_a_backbone_with_other_states_reads_every_prompt_anew(kind):
 
 
 def test_a_backbone_of_plain_attention_shares(model):
-    assert Encoder(model).can_share
+    assert Encoder(model).why_not_shared is None
 
 
 @pytest.mark.slow

@@ -1,0 +1,42 @@
+"""What `benchmarks/backbones.py` asks of every decoder type, asked here of one type for each mechanism."""
+
+import json
+
+import pytest
+
+from benchmarks.backbones import CHECKS, sarm_folder, tried, uncut_model
+from sarm_core.__main__ import main
+
+MECHANISMS = {
+    "minicpm3": "residuals scaled by depth",
+    "nanochat": "one norm before and behind the blocks",
+    "opt": "blocks inside a decoder, learned positions",
+    "bloom": "a norm behind the embeddings, positions from the mask",
+    "gpt_neox": "another prefix, attention and MLP side by side",
+    "gemma3": "a part of a model that reads images, two kinds of attention",
+    "gemma4_text": "numbers of each layer from the token ids, keys shared among the last layers",
+    "llama4_text": "attention in chunks",
+    "deepseek_v3": "latent attention, experts",
+    "qwen3_5_text": "linear attention among full attention",
+    "mamba": "states and no keys",
+    "jamba": "states and keys",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MECHANISMS)
+def test_a_decoder_is_exact_however_it_is_read(kind, tmp_path):
+    found = tried(kind, tmp_path, layers=(2, 3), layouts=("reference", "auto"))
+    assert found["verdict"] == "exact", found
+    assert {name: found[name] for name in CHECKS} == dict.fromkeys(CHECKS, "")
+    assert found["shares"] == (kind not in ("qwen3_5_text", "mamba", "jamba"))
+
+
+@pytest.mark.parametrize(("kind", "said"), [("mamba", True), ("llama", False)])
+def test_a_command_says_that_prompts_are_read_anew(kind, said, tmp_path, capsys):
+    folder = sarm_folder(tmp_path / "sarm", uncut_model(kind), 2)
+    (tmp_path / "in.jsonl").write_text(json.dumps({"input_ids": [3, 5, 8]}) + "\n")
+    rows, out = str(tmp_path / "in.jsonl"), str(tmp_path / "out.jsonl")
+    assert main(["score", rows, "--model", str(folder), "--out", out, "--no-cache"]) == 0
+    line = "every answer reads its prompt anew: this backbone's layers keep more of a prompt than keys and values"
+    assert (line in capsys.readouterr().err.splitlines()) == said
