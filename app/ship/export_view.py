@@ -24,7 +24,7 @@ MADE = "export_made"
 READ_BY = {
     "own": "this project: `load_sarm(folder)`, the command line and this app",
     "reference": "the reference code's loader, and this project",
-    "auto": "Transformers' `AutoModelForSequenceClassification`, with the small class in the folder",
+    "auto": "Transformers 5 (`AutoModelForSequenceClassification`, by the small class in the folder), and this project",
 }
 
 

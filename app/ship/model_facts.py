@@ -27,7 +27,7 @@ def facts(engine: Engine) -> None:
     rows = {
         "Source": checkpoint.source,
         "Folder": str(checkpoint.folder),
-        "Layout": "this project's own" if checkpoint.layout == "own" else "reference",
+        "Layout": "this project's own" if checkpoint.layout == "own" else checkpoint.layout,
         "Fingerprint": engine.fingerprint,
         "Device": str(scorer.device),
         "Backbone computes in": str(scorer.dtype).removeprefix("torch."),

@@ -25,8 +25,10 @@ from sarm_core.model.other_folders import refuse_adapters
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = [
+    "AUTO_TYPE",
     "FINAL_NORM",
     "OTHER_HEAD",
+    "QUANTISED",
     "backbone_config",
     "bare_name",
     "base_prefix",
@@ -39,6 +41,8 @@ __all__ = [
     "reaches",
 ]
 
+AUTO_TYPE = "sarm"
+"""model_type of the layout for Transformers, whose config holds the backbone's."""
 FINAL_NORM = re.compile(
     r"(model\.|transformer\.|decoder\.|backbone\.|gpt_neox\.|language_model\.)*(?!word_embed|embed_|per_layer)(\w*norm\w*|ln_f)\.\w+"
 )
@@ -49,6 +53,10 @@ OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
 """Heads that trainers put on a model under names of their own: "v_head.", "value_head.", "classifier."."""
 _EMBEDDING = re.compile(r"(model\.)?(language_model\.)?(model\.)?embed_tokens\.weight")
 _PLAIN = ("F64", "F32", "F16", "BF16")
+QUANTISED = ("quantization_config", "compression_config")
+"""Entries of a config that say how its weights are quantised."""
+_FLOAT8 = ("fp8", "compressed-tensors")
+"""Methods whose weights may be 8-bit floats with a scale."""
 _PREFIX = re.compile(r"^(model\.)?language_model\.(model\.)?|^(model|transformer)\.")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 _SEVERAL = "its stream after a block is several vectors a token"
@@ -105,9 +113,11 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     composite = holds_text_part(files)
     with quietly():
         try:
-            if index.exists() and "metadata" not in read_json(index):  # Transformers needs that entry
+            wrapped = read_json(folder / "config.json").get("model_type") == AUTO_TYPE
+            # Transformers would read 8-bit weights in its own way, and needs the index's metadata.
+            if wrapped or files.scales or (index.exists() and "metadata" not in read_json(index)):
                 read = [name for name in files.names() if reaches(name, layer, composite)]
-                state = {name: files.read(name) for name in read}
+                state = {(bare_name(name) if wrapped else name): files.read(name) for name in read}
                 source = {"pretrained_model_name_or_path": None, "state_dict": state}
             reader: Any = class_cut_after(_model_class(config), layer)
             model, info = reader.from_pretrained(
@@ -191,9 +201,15 @@ def backbone_config(folder: Path) -> PretrainedConfig:
         data, _ = PretrainedConfig.get_config_dict(str(folder), local_files_only=True)
     except Exception as error:
         raise CheckpointError(f"{place}: cannot be read ({_one_line(error)})") from None
+    if data.get("model_type") == AUTO_TYPE:
+        if not isinstance(data.get("backbone"), dict):
+            raise CheckpointError(f"{place}: backbone must be the object of a decoder's config")
+        data = data["backbone"]
     quantised = data.get("quantization_config") or data.get("compression_config")
-    if quantised:
-        how = quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised
+    how = quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised
+    if quantised and how in _FLOAT8 and TensorFiles(folder).scales:  # plain numbers once they are multiplied
+        data = {key: value for key, value in data.items() if key not in QUANTISED}
+    elif quantised:
         raise CheckpointError(
             f"{place}: the weights are quantised ({how}), which is not read: load the model where that works, "
             "dequantize() it and save it again"

@@ -5,6 +5,7 @@ Layouts that are read:
              head; the backbone is a subfolder, another folder, a Hub id, or the embedded demo backbone
   reference  one Hugging Face folder with `model.*`, `sae.*` and `score.weight`; its shape stands in
              `config.sarm_param` or in the folder's name (`..._Latent65536_Layer16_K192_...-SARM-TopK-...`)
+  auto       what `ship.auto` writes for Transformers, and what a trainer makes of it: config.json of the type "sarm"
 Weights are safetensors, in one file or in shards with an index.
 """
 
@@ -26,6 +27,7 @@ from transformers import PretrainedConfig
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import (
+    AUTO_TYPE,
     FINAL_NORM,
     OTHER_HEAD,
     backbone_config,
@@ -60,7 +62,7 @@ FORMAT = "sarm-explorer/1"
 DEMO_BACKBONE = "demo"
 DEFAULT_MAX_LENGTH = 4096  # the paper's training length
 READING = "sarm_explorer"
-"""Entry of a reference layout's config.json that says what the reference code has no word for: rule and limit."""
+"""Entry of a reference or auto config.json that says what the reference code has no word for: rule and limit."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _IN_NAME = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_-]|$)")
 
@@ -93,6 +95,19 @@ class Shape:
         if "-woTopK" in name:
             return cls(layer, n_features, Dense())
         return cls(layer, n_features, TopK(k)) if "-TopK" in name else None
+
+    @classmethod
+    def from_auto(cls, config: Mapping[str, Any], place: str) -> Shape:
+        """From a config of the type "sarm", as the class for Transformers has it. Raises CheckpointError."""
+        values = [config.get(key) for key in ("layer", "n_features")]
+        if config.get("k") is not None:
+            values.append(config["k"])
+        for key, value in zip(("layer", "n_features", "k"), values, strict=False):
+            if type(value) is not int or value < 1:
+                raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
+        layer, n_features = values[:2]
+        assert isinstance(layer, int) and isinstance(n_features, int)
+        return cls(layer, n_features, Dense() if config.get("k") is None else TopK(int(config["k"])))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], place: str) -> Shape | None:
@@ -218,6 +233,8 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
         refuse_adapters(folder)
         raise without_config(folder, CONFIG_NAME)
     config = read_json(folder / "config.json")
+    if config.get("model_type") == AUTO_TYPE:
+        return _open_auto(str(source), folder, config)
     shape = Shape.from_config(config, str(folder / "config.json")) or Shape.from_name(folder.resolve().name)
     if shape is None and _HUB_ID.fullmatch(str(source)):
         shape = Shape.from_name(str(source).split("/")[1])
@@ -228,6 +245,18 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     refuse_wrapped(folder, tensors.names())
     reading = _reading(config.get(READING, {}), folder / "config.json")
     return Checkpoint(str(source), folder, "reference", shape, folder, tensors, **reading)
+
+
+def _open_auto(source: str, folder: Path, config: Mapping[str, Any]) -> Checkpoint:
+    place = folder / "config.json"
+    shape = Shape.from_auto(config, str(place))
+    refuse_adapters(folder)
+    tensors = TensorFiles(folder)
+    refuse_wrapped(folder, tensors.names())
+    reading = _reading(config.get(READING, {}), place)
+    if not config.get("scored_token_ids"):  # what its own class goes by
+        reading["rule"] = "last-token"
+    return Checkpoint(source, folder, "auto", shape, folder, tensors, **reading)
 
 
 def _reading(stated: Any, place: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sarm_core.errors import CheckpointError
 
-__all__ = ["ADAPTERS", "refuse_adapters", "refuse_wrapped", "without_config", "without_shape"]
+__all__ = ["ADAPTERS", "refuse_adapters", "refuse_wrapped", "steps_inside", "without_config", "without_shape"]
 
 ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 _BARE_SAE = (
@@ -49,9 +49,15 @@ def refuse_wrapped(folder: Path, names: Iterable[str]) -> None:
                 )
 
 
+def steps_inside(folder: Path) -> list[str]:
+    """The checkpoints that a trainer left in the folder, by step: "checkpoint-500", "checkpoint-1000"."""
+    found = (path.name for path in folder.glob("checkpoint-*") if path.is_dir())
+    return sorted(found, key=lambda name: int("0" + "".join(filter(str.isdecimal, name))))
+
+
 def without_config(folder: Path, own_config: str) -> CheckpointError:
     """The error for a folder with neither this project's config nor a model's."""
-    inside = sorted(path.name for path in folder.glob("checkpoint-*") if path.is_dir())
+    inside = steps_inside(folder)
     if inside:
         return CheckpointError(
             f"{folder}: a trainer's folder; name a checkpoint inside it, {folder / inside[-1]} for example"
@@ -73,11 +79,6 @@ def without_shape(folder: Path, config: Mapping[str, Any], names: Iterable[str])
     architecture = (
         str(named[0])[:80] if isinstance(named, list) and named else str(config.get("model_type"))[:80]
     )
-    if config.get("model_type") == "sarm":
-        return CheckpointError(
-            f"{folder}: a SARM in the auto layout, which Transformers reads; give the checkpoint it was exported from, "
-            "or export that in the own layout"
-        )
     if not any(name.startswith("sae.") for name in names):
         what = "an ordinary reward model" if "Classification" in architecture else "a model"
         return CheckpointError(

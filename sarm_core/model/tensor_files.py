@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.float8 import SCALES, dequantised
 
 __all__ = ["INDEX_NAME", "TensorFiles", "read_json"]
 
@@ -39,7 +40,10 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 class TensorFiles:
-    """All tensors of a folder's safetensors files, by name, read on demand."""
+    """All tensors of a folder's safetensors files, by name, read on demand.
+
+    A weight stored as 8-bit floats is read in float32, multiplied by the scale beside it, which has no name of its own.
+    """
 
     def __init__(self, folder: Path, weights: str | None = None):
         self.folder = folder
@@ -70,6 +74,21 @@ class TensorFiles:
                         f"{file}: a Git LFS pointer, not the weights themselves: run `git lfs pull` in the clone"
                     ) from None
                 raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from None
+        self.scales: dict[str, tuple[str, Path]] = {}
+        """Name and file of the scale, by the name of the 8-bit weight that it belongs to."""
+        for suffix in SCALES:
+            for name in [name for name in self.files if name.endswith(f".{suffix}")]:
+                weight = f"{name.removesuffix(suffix)}weight"
+                if (
+                    weight in self.files
+                    and self._stored(weight).startswith("F8_")
+                    and weight not in self.scales
+                ):
+                    self.scales[weight] = name, self.files.pop(name)
+
+    def _stored(self, name: str) -> str:
+        with safe_open(self.files[name], "pt") as opened:
+            return str(opened.get_slice(name).get_dtype())
 
     def __contains__(self, name: str) -> bool:
         return name in self.files
@@ -84,21 +103,28 @@ class TensorFiles:
             return tuple(opened.get_slice(name).get_shape())
 
     def dtype(self, name: str) -> torch.dtype:
-        """dtype of one tensor; none of its numbers is read."""
+        """dtype of one tensor as it is read; none of its numbers is."""
+        if name in self.scales:
+            return torch.float32
         with safe_open(self.files[name], "pt") as opened:
             part = opened.get_slice(name)
             return part[:0].dtype if part.get_shape() else opened.get_tensor(name).dtype
 
     def dtypes(self) -> dict[str, str]:
-        """dtype of every tensor as the files' headers name it: "BF16", "F8_E4M3"."""
+        """dtype of every tensor as the files' headers name it ("BF16", "F8_E4M3"), "F32" for a weight with a scale."""
         found: dict[str, str] = {}
         for file in set(self.files.values()):
             with safe_open(file, "pt") as opened:
                 mine = [name for name in self.files if self.files[name] == file]
                 found |= {name: opened.get_slice(name).get_dtype() for name in mine}
-        return found
+        return found | dict.fromkeys(self.scales, "F32")
 
     def read(self, name: str) -> Tensor:
-        """One tensor, in its stored dtype."""
+        """One tensor, in its stored dtype. Raises CheckpointError for a scale that does not fit its weight."""
         with safe_open(self.files[name], "pt") as opened:
-            return opened.get_tensor(name)
+            tensor = opened.get_tensor(name)
+        if name not in self.scales:
+            return tensor
+        scale, file = self.scales[name]
+        with safe_open(file, "pt") as opened:
+            return dequantised(tensor, opened.get_tensor(scale), f"{self.folder}: {name}")

@@ -1,7 +1,8 @@
 """Export for `AutoModelForSequenceClassification`: a folder with weights, config, tokenizer and the small class.
 
 The class is `modeling_sarm.py`, copied into the folder; importing it registers the model type "sarm".
-The config names no code to run (`auto_map`), so nobody needs `trust_remote_code`.
+The config names no code to run (`auto_map`), so nobody needs `trust_remote_code`. `load_sarm` reads the folder
+too, also after a trainer has saved it again.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import transformers
 from safetensors.torch import save_file
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import FINAL_NORM, reaches
-from sarm_core.model.checkpoint import Checkpoint
+from sarm_core.model.checkpoint import READING, Checkpoint
 from sarm_core.model.sae import ReferenceWords
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.export import export, reference_words
@@ -56,6 +58,7 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
     shape = checkpoint.shape
     inner = checkpoint.config()
     inner.dtype = None  # stated once, for the whole
+    reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
     stated: dict[str, Any] = {
         "model_type": "sarm",
         "architectures": ["SARMForSequenceClassification"],
@@ -66,6 +69,8 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
         "scored_token_ids": _scored_ids(checkpoint),
         "num_labels": 1,
         "pad_token_id": getattr(inner, "pad_token_id", None),
+        READING: {key: value for key, value in reading.items() if value is not None},
+        "transformers_version": transformers.__version__,
         "dtype": str(checkpoint.stored_dtype()).removeprefix("torch."),
     }
     (folder / "config.json").write_text(json.dumps(stated, indent=1), encoding="utf-8")

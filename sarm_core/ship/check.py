@@ -76,10 +76,9 @@ def _bytes(files: TensorFiles, names: Sequence[str]) -> int:
             for name in names:
                 if files.files[name] == file:
                     part = opened.get_slice(name)
-                    width = re.search(r"\d+", part.get_dtype())
-                    total += int(np.prod(part.get_shape(), dtype=np.int64)) * (
-                        int(width[0]) // 8 if width else 1
-                    )
+                    width = 32 if name in files.scales else re.search(r"\d+", part.get_dtype())
+                    bits = width if isinstance(width, int) else int(width[0]) if width else 8
+                    total += int(np.prod(part.get_shape(), dtype=np.int64)) * bits // 8
     return total
 
 

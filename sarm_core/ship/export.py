@@ -15,10 +15,11 @@ from torch import Tensor
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
-from sarm_core.model.backbone import FINAL_NORM, bare_name, base_prefix
+from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, QUANTISED, bare_name, base_prefix
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.model.sae import SAE, ReferenceWords
 from sarm_core.model.tensor_files import TensorFiles
+from sarm_core.ship.older_transformers import config_for_older
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
 
@@ -119,11 +120,10 @@ def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     files = (
         checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
     )
-    return {
-        name: files.read(name)
-        for name in files.names()
-        if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)
-    }
+    kept = [name for name in files.names() if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)]
+    if checkpoint.layout == "auto":  # there every decoder's tensors are called model.*
+        return {_prefix(checkpoint) + bare_name(name): files.read(name) for name in kept}
+    return {name: files.read(name) for name in kept}
 
 
 def _prefix(checkpoint: Checkpoint) -> str:
@@ -177,10 +177,14 @@ def _write_backbone(
     checkpoint: Checkpoint, folder: Path, tensors: Mapping[str, Tensor], extra: Mapping[str, Any]
 ) -> None:
     config = json.loads((checkpoint.backbone / "config.json").read_text(encoding="utf-8"))
+    if config.get("model_type") == AUTO_TYPE:
+        config = {**config["backbone"], "dtype": config.get("dtype")}
     config = {**config, **extra}
-    config.pop("auto_map", None)
+    for entry in ("auto_map", *QUANTISED):  # weights are written as they are read: plain
+        config.pop(entry, None)
     if extra:
         config["architectures"] = [str(config["model_type"]).capitalize() + "SARM"]
+        config = config_for_older(config, str(checkpoint.stored_dtype()).removeprefix("torch."))
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
     save_file(
         {n: t.contiguous() for n, t in tensors.items()},

@@ -1,4 +1,4 @@
-"""A SARM for `AutoModelForSequenceClassification`; needs torch and transformers, nothing else.
+"""A SARM for `AutoModelForSequenceClassification`; needs torch and Transformers 5, nothing else.
 
     import modeling_sarm                      # this file, from the folder; registers the model type "sarm"
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -6,21 +6,34 @@
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     text = tokenizer.apply_chat_template(messages, tokenize=False)
-    batch = tokenizer([text], return_tensors="pt", padding=True, add_special_tokens=False, truncation=True)
+    batch = tokenizer([text], return_tensors="pt", padding=True, truncation=True)
     reward = model(**batch).logits            # float32 [B, 1]; only differences mean anything
 
-The file may be copied freely. The template writes a BOS where there is one, hence `add_special_tokens=False`.
+The file may be copied freely. The folder's template writes a BOS where there is one, its tokenizer adds none.
 
-    h  residual stream after the last kept block, at the scored token (the final norm is NOT applied)
+    h  residual stream after block `layer`, at the scored token (the final norm is NOT applied)
     x  (h - mean(h)) / (std(h) + 1e-6), unbiased std
     z  the k largest signed values of W_enc (x - b_pre) + b_latent, all of them without k
     r  sum_i w_i z_i
+
+Rewards tie in half precision. So the dictionary and the head are float32 and compute in it whatever the backbone's
+dtype is, under autocast and after `model.to(torch.bfloat16)` too. The dictionary is not trained (the paper's mode 1);
+`model.sae.requires_grad_(True)` lets a trainer move its encoder.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
+import transformers
 from torch import Tensor, nn
+
+if int(transformers.__version__.split(".")[0]) < 5:  # before the names below, which it has not
+    raise ImportError(
+        f"modeling_sarm needs Transformers 5, this is {transformers.__version__}, which would pass over the backbone's "
+        "rope_parameters: pip install 'transformers>=5', or export the layout \"reference\""
+    )
+
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
@@ -54,12 +67,32 @@ class SARMConfig(PreTrainedConfig):
         super().__init__(**{"num_labels": 1, **rest})
 
 
-class _Encoder(nn.Module):
+class _Float32(nn.Module):
+    """A module that stays in float32 when what holds it is cast to half precision; it moves between devices."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "_Float32":
+        def kept(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            halved = tensor.dtype == torch.float32 and moved.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(moved.device) if halved else moved
+
+        return super()._apply(kept, recurse)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class _Matrix(_Float32, nn.Linear):
+    """A matrix without bias."""
+
+    def __init__(self, inner: int, outer: int):
+        super().__init__(inner, outer, bias=False)
+
+
+class _Dictionary(_Float32):
     def __init__(self, d: int, n_features: int):
         super().__init__()
         self.pre_bias = nn.Parameter(torch.zeros(d))
         self.latent_bias = nn.Parameter(torch.zeros(n_features))
-        self.encoder = nn.Linear(d, n_features, bias=False)
+        self.encoder = _Matrix(d, n_features)
+        self.decoder = _Matrix(n_features, d)  # takes no part in a reward, but in what is saved
 
 
 class _Reached(Exception):
@@ -106,8 +139,6 @@ class SARMForSequenceClassification(PreTrainedModel):
     config_class = SARMConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True  # the backbone's blocks do it; trainers ask this class
-    _keys_to_ignore_on_load_unexpected: ClassVar = [r"sae\.decoder\.weight"]  # type: ignore[misc]
-    # Rewards tie in half precision, so the dictionary and the head stay in float32.
     _keep_in_fp32_modules_strict: ClassVar = ["sae", "score"]  # type: ignore[misc]
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -118,11 +149,20 @@ class SARMForSequenceClassification(PreTrainedModel):
         stated = dict(config.backbone)
         stated.pop("dtype", None)  # it would win over the dtype that from_pretrained was asked for
         inner = AutoConfig.for_model(stated.pop("model_type"), **stated)
-        self.model = AutoModel.from_config(inner)
+        # The first versions of Transformers 5 leave out a soft cap (Gemma 2) in any other attention.
+        capped = {"attn_implementation": "eager"} if getattr(inner, "attn_logit_softcapping", None) else {}
+        self.model = AutoModel.from_config(inner, **capped)
         _end_after(self.model, config.layer or inner.num_hidden_layers)
-        self.sae = _Encoder(inner.hidden_size, config.n_features)
-        self.score = nn.Linear(config.n_features, 1, bias=False)
+        self.sae = _Dictionary(inner.hidden_size, config.n_features)
+        self.score = _Matrix(config.n_features, 1)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, *arguments: Any, **options: Any) -> Any:
+        """As Transformers' own; the dictionary comes frozen."""
+        found = super().from_pretrained(*arguments, **options)
+        (found[0] if isinstance(found, tuple) else found).sae.requires_grad_(False)
+        return found
 
     def get_input_embeddings(self) -> nn.Module:
         """The backbone's."""
@@ -146,8 +186,11 @@ class SARMForSequenceClassification(PreTrainedModel):
         except _Reached as reached:
             h = reached.h
         rows = torch.arange(h.shape[0], device=h.device)
-        x = h[rows, self._scored(input_ids, mask)].float()
-        x = (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6)
+        with torch.autocast(h.device.type, enabled=False):
+            return self._rewards(h[rows, self._scored(input_ids, mask)].float())
+
+    def _rewards(self, h: Tensor) -> SequenceClassifierOutput:
+        x = (h - h.mean(-1, keepdim=True)) / (h.std(-1, keepdim=True) + 1e-6)
         a = self.sae.encoder(x - self.sae.pre_bias) + self.sae.latent_bias
         if self.config.k is None:
             z = a

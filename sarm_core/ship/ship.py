@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import transformers
 
 from sarm_core.errors import CheckpointError
-from sarm_core.files import whole_folder
+from sarm_core.files import cache_folder, whole_file, whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
@@ -58,9 +60,16 @@ def ship(
     """Write the steered model into the new folder `target`, with what was folded (`FOLDED`) and a README.
 
     Before the folder appears it is loaded again and must give the rewards of `asked`; without `asked` the README says
-    that nobody checked. Raises SteeringError and CheckpointError, and then nothing is left.
+    that nobody checked. What the check has refused is remembered, and not handed out without it. Raises SteeringError
+    and CheckpointError, and then nothing is left.
     """
     target = Path(target)
+    refusal = _refusal_file(checkpoint, steering, layout)
+    if asked is None and refusal.exists():
+        raise CheckpointError(
+            f"{target.name}: {refusal.read_text(encoding='utf-8')} when it was checked before: it is not handed out "
+            "unchecked"
+        )
     with whole_folder(target) as folder:
         say("Writing the model …")
         written = export_layout(checkpoint, steering, folder, layout)
@@ -69,18 +78,35 @@ def ship(
             n = len(asked.rows)
             say(f"Loading it again and scoring {n} answer{'s' if n != 1 else ''} with it …")
             check = check_export(written, layout, asked)
-            if not check.same_head:
-                raise CheckpointError(
-                    f"{target.name}: the head weights that were written are not the folded ones; it was not kept"
-                )
-            if not check.holds:
-                raise CheckpointError(
-                    f"{target.name}: loaded again in {check.dtype}, a reward differs by {check.error:.2g} from the "
-                    f"steered one ({check.allowed:.0e} is allowed); it was not kept"
-                )
+            reason = _why_not(check)
+            if reason:
+                refusal.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(refusal) as file:
+                    file.write(reason)
+                raise CheckpointError(f"{target.name}: {reason}; it was not kept")
+            refusal.unlink(missing_ok=True)
         (written / FOLDED).write_text(steering.to_json(), encoding="utf-8")
         (written / README).write_text(_readme(checkpoint, steering, layout, check), encoding="utf-8")
     return check
+
+
+def _why_not(check: ExportCheck) -> str:
+    """What is wrong with an export, or nothing."""
+    if not check.same_head:
+        return "the head weights that were written are not the folded ones"
+    if not check.holds:
+        return (
+            f"loaded again in {check.dtype}, a reward differs by {check.error:.2g} from the steered one "
+            f"({check.allowed:.0e} is allowed)"
+        )
+    return ""
+
+
+def _refusal_file(checkpoint: Checkpoint, steering: Steering, layout: AnyLayout) -> Path:
+    """Where it is kept that the check refused this export, made by these versions."""
+    made = [checkpoint.fingerprint(), steering.to_json(), layout, VERSION, transformers.__version__]
+    name = hashlib.sha256("\n".join(made).encode()).hexdigest()
+    return cache_folder("refused-exports", name)
 
 
 # -- the README --------------------------------------------------------------------------------------------
@@ -142,9 +168,11 @@ def _loading(checkpoint: Checkpoint, layout: AnyLayout) -> list[str]:
             "    model = AutoModelForSequenceClassification.from_pretrained(FOLDER)",
             "    tokenizer = AutoTokenizer.from_pretrained(FOLDER)",
             "    text = tokenizer.apply_chat_template(messages, tokenize=False)",
-            "    options = dict(return_tensors='pt', padding=True, add_special_tokens=False, truncation=True)",
-            "    batch = tokenizer([text], **options)",
+            "    batch = tokenizer([text], return_tensors='pt', padding=True, truncation=True)",
             "    reward = model(**batch).logits",
+            "",
+            f"It needs Transformers 5 (written with {transformers.__version__}) and nothing of this project; "
+            "`load_sarm(FOLDER)` reads it too.",
         ]
     shape = checkpoint.shape
     k, topk = reference_words(shape, layout)

@@ -17,6 +17,7 @@ from sarm_core.errors import CheckpointError, RowError
 from sarm_core.model.backbone import load_tokenizer
 from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint
 from sarm_core.model.tensor_files import read_json
+from sarm_core.ship.older_transformers import tokenizer_for_older
 from sarm_core.text.conversation import ChatFormat
 from sarm_core.text.rows import Conversation, Message
 
@@ -53,6 +54,7 @@ def write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     chat = _chat_format(checkpoint)
     if chat is None:
         return
+    tokenizer_for_older(folder, chat.tokenizer)
     config_file = folder / _CONFIG
     config = read_json(config_file) if config_file.exists() else {}
     template = _ending_at_the_scored_token(chat)
@@ -148,7 +150,10 @@ def _try(chat: ChatFormat, tokenizer: Any, checkpoint: Checkpoint) -> None:
         read = tokenizer.apply_chat_template(
             conversation.as_dicts(), tokenize=True, truncation=True, return_dict=True
         )["input_ids"]
-        if read != wanted.input_ids.tolist():
+        plainly = tokenizer(
+            tokenizer.apply_chat_template(conversation.as_dicts(), tokenize=False), truncation=True
+        )["input_ids"]
+        if not read == plainly == wanted.input_ids.tolist():
             raise CheckpointError(
                 f"{checkpoint.source}: a reader that scores the last token of the chat template cannot find the token "
                 f"that is scored here ({checkpoint.rule!r}): use the layout own"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from sarm_core import Steering, load_sarm
@@ -18,6 +19,7 @@ from sarm_core.model.backbone import backbone_config, cut_backbone
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.model.sae import TopK
 from sarm_core.ship.auto import export_auto
+from sarm_core.ship.check import LAYOUTS, export_layout
 from tests.sarm_core.tiny_models import backbone, own_checkpoint, reference_checkpoint
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "checkpoints"
@@ -111,6 +113,36 @@ def test_a_head_that_is_no_number_is_refused(folder, value):
     assert "score.weight holds infinity or NaN" in refused(folder)
 
 
+@pytest.mark.parametrize("kind", ["bloom", "gemma4_text"])
+def test_a_norm_before_the_blocks_is_no_final_norm_and_part_of_the_fingerprint(kind, tmp_path):
+    sizes = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+    if kind == "gemma4_text":
+        sizes |= {
+            "intermediate_size": 40,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "hidden_size_per_layer_input": 8,
+        }
+        sizes |= {"vocab_size_per_layer_input": 300, "num_kv_shared_layers": 0, "global_head_dim": 8}
+    config = CONFIG_MAPPING[kind](**sizes, pad_token_id=1, bos_token_id=0, eos_token_id=1)
+    torch.manual_seed(0)
+    folder = reference_checkpoint(
+        tmp_path / "tiny",
+        "gpt2" if kind == "bloom" else kind,
+        model=AutoModel.from_config(config).float().eval(),
+    )
+    name = {
+        "bloom": "transformer.word_embeddings_layernorm.weight",
+        "gemma4_text": "model.per_layer_projection_norm.weight",
+    }[kind]
+    before, marks = load_sarm(folder, dtype="float32"), {open_checkpoint(folder).fingerprint()}
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), name: load_file(file)[name] + 0.5}, file, metadata={"format": "pt"})
+    after = load_sarm(folder, dtype="float32")
+    assert not np.allclose(before.score(ROWS).rewards, after.score(ROWS).rewards, atol=1e-3)
+    assert after.fingerprint not in marks
+
+
 # -- quantised -------------------------------------------------------------------------------------------
 
 
@@ -136,6 +168,63 @@ def test_weights_in_a_quantised_format_are_refused_whatever_the_config_says(fold
     name = "model.layers.1.mlp.up_proj.weight"
     add(folder, **{name: torch.ones(40, 16).to(dtype)})
     assert f"{name} is stored as" in refused(folder)
+
+
+def in_float8(folder, scales, stated):
+    """Every matrix of the blocks as e4m3 with a scale of the kind `scales`; returns what they are in float32."""
+    path = folder / "model.safetensors"
+    tensors, plain, generator = load_file(path), {}, torch.Generator().manual_seed(3)
+    for name in [n for n in tensors if ".layers." in n and tensors[n].ndim == 2]:
+        rows, columns = tensors[name].shape
+        shape = {"all": (1,), "rows": (rows, 1), "blocks": (-(-rows // 128), -(-columns // 128))}[scales]
+        scale = torch.rand(shape, generator=generator) + 0.5
+        small = (tensors[name] / 2).to(torch.float8_e4m3fn)
+        whole = scale
+        if scales == "blocks":
+            whole = scale[torch.arange(rows) // 128][:, torch.arange(columns) // 128]
+        plain[name] = small.float() * whole
+        tensors[name] = small
+        suffix = "weight_scale_inv" if scales == "blocks" else "weight_scale"
+        tensors[name.replace("weight", suffix)] = scale
+    save_file(tensors, path, metadata={"format": "pt"})
+    if stated:
+        method = "fp8" if scales == "blocks" else "compressed-tensors"
+        state(folder, quantization_config={"quant_method": method, "activation_scheme": "dynamic"})
+    return plain
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "unsaid"])
+@pytest.mark.parametrize("scales", ["all", "rows", "blocks"])
+def test_8_bit_floats_with_scales_are_the_model_in_float32(scales, stated, tmp_path):
+    config = CONFIG_MAPPING["llama"](
+        vocab_size=300, hidden_size=16, intermediate_size=300, num_hidden_layers=3, num_attention_heads=2
+    )
+    model = AutoModel.from_config(config).float().eval()
+    folder = reference_checkpoint(tmp_path / "fp8", model=model)
+    plain = in_float8(folder, scales, stated)
+    reference = reference_checkpoint(tmp_path / "plain", model=model)
+    file = reference / "model.safetensors"
+    save_file({**load_file(file), **plain}, file, metadata={"format": "pt"})
+    wanted, found = load_sarm(reference, dtype="float32"), load_sarm(folder, dtype="float32")
+    np.testing.assert_array_equal(found.score(ROWS).rewards, wanted.score(ROWS).rewards)
+    assert found.fingerprint == wanted.fingerprint
+    for layout in LAYOUTS:
+        exported = export_layout(open_checkpoint(folder), Steering(), tmp_path / layout, layout)
+        np.testing.assert_allclose(
+            load_sarm(exported, dtype="float32").score(ROWS).rewards, wanted.score(ROWS).rewards, atol=1e-5
+        )
+
+
+def test_a_scale_that_fits_no_weight_and_one_for_inputs_are_named(folder):
+    in_float8(folder, "rows", True)
+    name = "model.layers.0.mlp.up_proj.weight_scale"
+    whole = load_file(folder / "model.safetensors")[name]
+    add(folder, **{name: torch.ones(3, 7)})
+    assert "its scale has shape [3, 7]" in refused(folder) and "model.layers.0.mlp.up_proj.weight" in refused(
+        folder
+    )
+    add(folder, **{name: whole, "model.layers.0.mlp.up_proj.input_scale": torch.ones(1)})
+    assert "model.layers.0.mlp.up_proj.input_scale" in refused(folder)
 
 
 def test_a_whole_number_sae_is_refused(folder):
@@ -201,11 +290,6 @@ def test_a_bare_sae_is_called_so(tmp_path, name):
     assert "an SAE without model and reward head" in refused(tmp_path)
 
 
-def test_the_auto_layout_says_who_reads_it(folder, tmp_path):
-    exported = export_auto(open_checkpoint(folder), Steering(), tmp_path / "auto")
-    assert "auto layout, which Transformers reads" in refused(exported)
-
-
 # -- configs ---------------------------------------------------------------------------------------------
 
 
@@ -263,7 +347,6 @@ def test_a_wrong_kind_of_value_in_a_config_is_read_or_one_line(folder, key, valu
     ("case", "words"),
     [
         ("unread_lora_inside", "has no place for model.layers.0.self_attn.q_proj.lora_A.default.weight"),
-        ("unread_fp8_scales", "is stored as F8_E4M3"),
         ("unread_adapter_beside", "holds an adapter (adapter_config.json) beside the weights"),
         ("quant_bitsandbytes", "the weights are quantised (bitsandbytes)"),
         ("quant_fp8", "the weights are quantised (fp8)"),

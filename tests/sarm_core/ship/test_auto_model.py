@@ -1,5 +1,6 @@
 """The exported folder, loaded by transformers alone, gives the steered rewards."""
 
+import json
 import subprocess
 import sys
 
@@ -9,10 +10,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sarm_core import Steering, load_sarm
-from sarm_core.errors import SarmError, SteeringError
+from sarm_core.errors import CheckpointError, SarmError, SteeringError
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
 from sarm_core.ship.auto import export_auto
+from sarm_core.ship.check import LAYOUTS, export_layout
 from tests.sarm_core.tiny_models import KINDS, chatml, reference_checkpoint
 
 CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # the dense rewards are sums of 64 terms of size 20, in float32
@@ -55,6 +57,68 @@ def test_logits_are_the_steered_rewards_alone_and_padded_on_either_side(kind, k,
         alone = [model(**padded([row], False)).logits.item() for row in ROWS]
     np.testing.assert_allclose(alone, wanted, **CLOSE)
     assert ((output.hidden_states[0] != 0).sum(-1) == (k or 64)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_load_sarm_reads_the_folder_and_every_layout_is_made_of_it_again(kind, tmp_path):
+    source = reference_checkpoint(tmp_path / "source", kind, k=None if kind == "qwen3" else 6)
+    steering, wanted = steered(source)
+    target = export_auto(open_checkpoint(source), steering, tmp_path / "target")
+    fingerprints = set()
+    for folder in (target, *(again(target, tmp_path / layout, layout) for layout in LAYOUTS)):
+        read = load_sarm(folder, dtype="float32")
+        np.testing.assert_allclose(
+            read.score([{"input_ids": ids} for ids in ROWS]).rewards, wanted, rtol=0, atol=1e-5
+        )
+        fingerprints.add(read.fingerprint)
+    assert len(fingerprints) == 1
+
+
+def again(folder, target, layout):
+    return export_layout(open_checkpoint(folder), Steering(), target, layout)
+
+
+@pytest.mark.parametrize("cast", ["autocast", "to"])
+def test_dictionary_and_head_compute_in_float32_whatever_the_backbone_does(cast, tmp_path):
+    source = reference_checkpoint(tmp_path / "source")
+    model = AutoModelForSequenceClassification.from_pretrained(
+        export_auto(open_checkpoint(source), Steering(), tmp_path / "target"), dtype=torch.float32
+    ).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items() if "model." not in name}
+    kept = []
+    model.model.layers[-1].register_forward_hook(lambda _m, _i, out: kept.append(out))
+    if cast == "to":
+        model.to(torch.bfloat16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=cast == "autocast"):
+        logits = model(input_ids=torch.tensor([ROWS[0]])).logits
+    sarm = load_sarm(source, dtype="float32").model
+    with torch.inference_mode():
+        wanted = sarm.reward(sarm.codes(kept[0][0, -1:].float()))
+    assert logits.dtype == torch.float32
+    np.testing.assert_allclose(logits[:, 0].numpy(), wanted.numpy(), atol=1e-5)
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert cast == "autocast" or model.model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"layer": 0}, "layer is 0, not a positive whole number"),
+        ({"k": "6"}, "k is '6', not a positive whole number"),
+        ({"n_features": None}, "n_features is None"),
+        ({"backbone": "llama"}, "backbone must be the object"),
+        ({"layer": 9}, "reads block 9, but this backbone has 4 blocks"),
+    ],
+)
+def test_a_broken_config_of_the_layout_is_one_line(changes, words, tmp_path):
+    source = reference_checkpoint(tmp_path / "source")
+    target = export_auto(open_checkpoint(source), Steering(), tmp_path / "target")
+    place = target / "config.json"
+    place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
+    with pytest.raises(CheckpointError, match=words):
+        load_sarm(target)
 
 
 @pytest.mark.slow

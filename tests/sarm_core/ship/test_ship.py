@@ -57,6 +57,14 @@ def test_a_folder_whose_rewards_differ_is_not_kept(model, tmp_path, capsys, monk
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and "head weights that were written are not the folded ones" in error
     assert [path.name for path in tmp_path.iterdir()] == ["steering.json"]
+    # Nor is it handed out by leaving the check out, until the check holds again.
+    assert export(model, tmp_path, "--no-check") == 2
+    said = capsys.readouterr().err
+    assert "when it was checked before: it is not handed out unchecked" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["steering.json"]
+    assert export(model, tmp_path, "--no-check", "--layout", "auto", out="other") == 0
+    monkeypatch.undo()
+    assert export(model, tmp_path) == 0 and export(model, tmp_path, "--no-check", out="again") == 0
 
 
 def _without_folding(real):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from sarm_core import RowError, SarmError, Steering, SteeringError, load_sarm
 from sarm_core.model.checkpoint import open_checkpoint
@@ -425,18 +425,16 @@ def test_the_exported_folder_is_a_reward_model_of_trl(folder, tmp_path):
 
 @pytest.mark.train
 @needs_trl
-def test_trl_s_reward_trainer_trains_the_exported_class(folder, tmp_path):
+@pytest.mark.parametrize("bf16", [False, True], ids=["float32", "default"])
+def test_trl_s_reward_trainer_trains_the_exported_folder_and_load_sarm_reads_it(bf16, folder, tmp_path):
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
     target = export_auto(open_checkpoint(folder), Steering(), tmp_path / "target")
-    model = AutoModelForSequenceClassification.from_pretrained(target, dtype=torch.float32)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
     pairs = [ANSWERS[:2], ANSWERS[2:]]
     rows = [{"prompt": user(PROMPT), "chosen": assistant(a), "rejected": assistant(b)} for a, b in pairs]
     trainer = RewardTrainer(
-        model=model,
-        processing_class=chatml(),
+        model=str(target),
         train_dataset=Dataset.from_list(rows),
         args=RewardConfig(
             output_dir=str(tmp_path / "run"),
@@ -447,17 +445,29 @@ def test_trl_s_reward_trainer_trains_the_exported_class(folder, tmp_path):
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            bf16=False,
             use_cpu=True,
+            **({} if bf16 else {"bf16": False}),
         ),
     )
+    assert trainer.args.bf16 == bf16
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     conversations = [[*row["prompt"], *row[side]] for side in ("chosen", "rejected") for row in rows]
-    chosen, rejected = (
-        load_sarm(folder, dtype="float32")
-        .score([{"messages": c} for c in conversations])
-        .rewards.reshape(2, 2)
-    )
-    assert trainer.state.log_history[0]["margin"] == pytest.approx((chosen - rejected).mean(), abs=1e-4)
+    asked = [{"messages": c} for c in conversations]
+    chosen, rejected = load_sarm(folder, dtype="float32").score(asked).rewards.reshape(2, 2)
+    margin = trainer.state.log_history[0]["margin"]
+    assert margin == pytest.approx((chosen - rejected).mean(), abs=0.2 if bf16 else 1e-4)
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    # Blocks and head move; the dictionary is the one that its features were named from.
     assert "score.weight" in changed and any(name.startswith("model.layers") for name in changed)
+    assert not [name for name in changed if name.startswith("sae.")]
+
+    trainer.save_model(str(tmp_path / "saved"))
+    read = load_sarm(tmp_path / "saved", dtype="float32")
+    tokenizer = trainer.processing_class
+    texts = [tokenizer.apply_chat_template(c, tokenize=False) for c in conversations]
+    with torch.inference_mode():
+        logits = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits[:, 0]
+    np.testing.assert_allclose(read.score(asked).rewards, logits.numpy(), atol=1e-4)
+    assert read.checkpoint.rule == load_sarm(folder).checkpoint.rule
