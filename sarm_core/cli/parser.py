@@ -15,6 +15,7 @@ from sarm_core.cli.demo import Demo
 from sarm_core.cli.evaluate import Evaluate
 from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
+from sarm_core.cli.inspect import Inspect
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.report import Report
 from sarm_core.cli.score import Score
@@ -35,6 +36,7 @@ COMMANDS: list[Command] = [
     Report(),
     Export(),
     Harvest(),
+    Inspect(),
     Suggest(),
     TrainSAE(),
     TrainReward(),

@@ -30,6 +30,7 @@ BAD_INPUT = {
     "export": ["--model", "absent", "--steering", "absent.json", "--out", "out"],
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
+    "inspect": ["absent"],
     "train-sae": ["absent.yaml"],
     "train-reward": ["absent.yaml"],
     "cache": ["--older-than", "yesterday"],

@@ -1,0 +1,167 @@
+"""`sarm inspect` says what a thing is, by names and headers alone."""
+
+import json
+import os
+import sqlite3
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sarm_core import Steering
+from sarm_core.__main__ import main
+from sarm_core.errors import CheckpointError
+from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.model.inspection import inspect_path
+from sarm_core.ship.check import LAYOUTS, export_layout
+from tests.sarm_core.tiny_models import backbone, chatml, random_sae, reference_checkpoint
+
+D, M = 16, 64
+
+
+@pytest.fixture(scope="module")
+def sarm(tmp_path_factory):
+    tokenizer = chatml()
+    model = backbone("llama", vocabulary=len(tokenizer))
+    return reference_checkpoint(tmp_path_factory.mktemp("sarm") / "tiny", model=model, tokenizer=tokenizer)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_sarm_is_told_in_each_layout(layout, sarm, tmp_path):
+    found = inspect_path(export_layout(open_checkpoint(sarm), Steering(), tmp_path / "out", layout))
+    assert found.kind == f"sarm/{layout}" and found.problem is None and "score" in found.can[0]
+    wanted = {"layer": 2, "n_features": M, "active": "k 6", "backbone": "llama", "reads_text": True}
+    assert wanted.items() <= found.facts.items()
+
+
+def saelens(folder):
+    stated = {"d_in": D, "d_sae": M, "architecture": "topk", "k": 6}
+    stated["metadata"] = {"hook_name": "blocks.7.hook_resid_post"}
+    (folder / "cfg.json").write_text(json.dumps(stated))
+    names = {"W_enc": (D, M), "W_dec": (M, D), "b_enc": (M,), "b_dec": (D,)}
+    save_file({name: torch.zeros(shape) for name, shape in names.items()}, folder / "sae_weights.safetensors")
+
+
+def sparsify(folder):
+    (folder / "cfg.json").write_text(json.dumps({"d_in": D, "num_latents": 0, "k": 6, "activation": "topk"}))
+    names = {"encoder.weight": (M, D), "encoder.bias": (M,), "W_dec": (M, D), "b_dec": (D,)}
+    save_file({name: torch.zeros(shape) for name, shape in names.items()}, folder / "sae.safetensors")
+
+
+def dictionary_learning(folder):
+    torch.save({"encoder.weight": torch.zeros(M, D), "b_dec": torch.zeros(D)}, folder / "ae.pt")
+    stated = {"dict_class": "AutoEncoderTopK", "activation_dim": D, "dict_size": M, "k": 6, "layer": 7}
+    (folder / "config.json").write_text(json.dumps({"trainer": stated, "buffer": {}}))
+
+
+def gemma_scope(folder):
+    arrays = {"W_enc": (D, M), "W_dec": (M, D), "b_enc": (M,), "b_dec": (D,), "threshold": (M,)}
+    np.savez(folder / "params.npz", **{name: np.zeros(shape, np.float32) for name, shape in arrays.items()})
+
+
+def llama_scope(folder):
+    (folder / "checkpoints").mkdir()
+    save_file({"encoder.weight": torch.zeros(M, D)}, folder / "checkpoints" / "final.safetensors")
+    stated = {"d_model": D, "d_sae": M, "top_k": 6, "hook_point_in": "blocks.7.hook_resid_post"}
+    (folder / "hyperparams.json").write_text(json.dumps(stated))
+
+
+FOLDERS = {
+    "sae/saelens": (saelens, {"n_features": M, "width": D, "k": 6, "layer": 8}),
+    "sae/sparsify": (sparsify, {"n_features": M, "width": D, "k": 6}),
+    "sae/dictionary-learning": (dictionary_learning, {"n_features": M, "width": D, "k": 6, "layer": 8}),
+    "sae/gemma-scope": (gemma_scope, {"n_features": M, "width": D}),
+    "sae/llama-scope": (llama_scope, {"n_features": M, "width": D, "k": 6, "layer": 8}),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_public_dictionaries_are_told_apart(kind, tmp_path):
+    write, facts = FOLDERS[kind]
+    write(tmp_path)
+    found = inspect_path(tmp_path)
+    assert found.kind == kind and facts.items() <= found.facts.items() and "head" in found.can[0]
+
+
+def test_torch_files_are_told_by_names_and_never_loaded(tmp_path):
+    torch.save(
+        {name: torch.zeros(2) for name in ("W_enc", "W_dec", "b_enc", "b_dec")}, tmp_path / "layer7.sae.pt"
+    )
+    found = inspect_path(tmp_path / "layer7.sae.pt")
+    assert (found.kind, found.facts) == ("sae/qwen-scope", {"layer": 8})
+    torch.save(random_sae(M, 6).state_dict(), tmp_path / "bare.pt")
+    assert inspect_path(tmp_path / "bare.pt").kind == "sae/bare"
+    assert inspect_path(tmp_path).kind == "sae/qwen-scope"
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "was-run"),)
+
+    torch.save({"W_enc": Evil(), "W_dec": 1, "b_enc": 1, "b_dec": 1}, tmp_path / "evil.pt")
+    with zipfile.ZipFile(tmp_path / "evil.pt") as opened:  # it would run
+        assert any(b"was-run" in opened.read(name) for name in opened.namelist() if name.endswith("data.pkl"))
+    assert inspect_path(tmp_path / "evil.pt").kind == "sae/qwen-scope"
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_models_adapters_trainers_pointers_and_other_files(sarm, tmp_path):
+    model = backbone("llama")
+    model.save_pretrained(tmp_path / "lm")
+    found = inspect_path(tmp_path / "lm")
+    assert found.kind == "language-model" and found.facts["blocks"] == 4 and "train-sae" in found.can[0]
+    place = tmp_path / "lm" / "config.json"
+    stated = json.loads(place.read_text()) | {"architectures": ["LlamaForSequenceClassification"]}
+    place.write_text(json.dumps(stated | {"quantization_config": {"quant_method": "fp8"}}))
+    found = inspect_path(tmp_path / "lm")
+    assert found.kind == "reward-model" and found.facts["quantised"] == "fp8"
+    (tmp_path / "lm" / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    assert "git lfs pull" in inspect_path(tmp_path / "lm").problem
+    assert inspect_path(tmp_path / "lm" / "model.safetensors").kind == "git-lfs-pointer"
+
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4}))
+    assert inspect_path(adapter).facts == {"method": "LORA", "rank": 4}
+
+    for step in (500, 1000):
+        (tmp_path / "run" / f"checkpoint-{step}").mkdir(parents=True)
+    found = inspect_path(tmp_path / "run")
+    assert found.kind == "trainer-folder" and found.can[0].endswith("checkpoint-1000")
+    with pytest.raises(CheckpointError, match="checkpoint-1000"):
+        open_checkpoint(tmp_path / "run")
+
+    with sqlite3.connect(tmp_path / "x.db") as db:
+        db.execute("create table a (b)")
+    assert inspect_path(tmp_path / "x.db").kind == "feature-store"
+    (tmp_path / "x.gguf").write_bytes(b"GGUF\3\0\0\0")
+    assert inspect_path(tmp_path / "x.gguf").kind == "gguf"
+    (tmp_path / "x.txt").write_text("hello")
+    assert inspect_path(tmp_path / "x.txt").kind == "unknown"
+    weights = inspect_path(sarm / "model.safetensors")
+    assert weights.kind == "tensors" and "give its folder" in weights.what
+
+
+def test_a_sarm_with_a_fault_says_which(sarm, tmp_path):
+    place = tmp_path / "broken" / "config.json"
+    place.parent.mkdir()
+    stated = json.loads((sarm / "config.json").read_text())
+    stated["sarm_param"]["sae_k"] = "six"
+    place.write_text(json.dumps(stated))
+    found = inspect_path(place.parent)
+    assert found.kind == "sarm/reference" and "sae_k is 'six'" in found.problem and not found.can
+
+
+def test_the_command_prints_lines_and_json(sarm, tmp_path, capsys):
+    assert main(["inspect", str(sarm), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["layer"], told["n_features"]) == ("sarm/reference", 2, M) and told["can"]
+    assert main(["inspect", str(sarm)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("sarm/reference: a SARM") and "active        k 6" in out
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "\x1b[31mLORA\nx"}))
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert "\x1b" not in (out := capsys.readouterr().out) and "LORA\\nx" in out
+    assert main(["inspect", str(tmp_path / "nothing")]) == 2
+    assert "no such folder" in capsys.readouterr().err
