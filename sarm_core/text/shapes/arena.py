@@ -87,15 +87,15 @@ class ArenaTable(Shape):
     }
 
     def read(self, row: Fields) -> RowAnswers:
-        asked = row.listed("prompt")
+        asked = _texts(row, "prompt")
         won = [row.number(f"winner_model_{side}") for side in "ab"]
         tied = row.number("winner_tie") if "winner_tie" in row else float(not any(won))
         if sorted([*won, tied]) != [0, 0, 1]:
             raise RowError("exactly one of 'winner_model_a', 'winner_model_b' and 'winner_tie' must be 1")
         answers = []
         for side in "ab":
-            said = row.listed(f"response_{side}")
-            if len(said) != len(asked) or not all(isinstance(text, str) for text in [*asked, *said]):
+            said = _texts(row, f"response_{side}")
+            if len(said) != len(asked):
                 raise RowError(f"'prompt' and 'response_{side}' must be lists of as many texts each")
             turns = [
                 Message(r, t)
@@ -105,3 +105,13 @@ class ArenaTable(Shape):
             conversation = row.answered(Prompt(tuple(turns[:-1])), turns[-1].content, f"response_{side}")
             answers.append(RowAnswer(conversation, f"model_{side}"))
         return RowAnswers.judged(answers, None if tied else won.index(1))
+
+
+def _texts(row: Fields, key: str) -> list[str]:
+    """The texts in a column, which this data set writes as the JSON of a list. Raises RowError."""
+    found = row.listed(key)
+    if not all(isinstance(text, str) for text in found):
+        raise RowError(f"{key!r} must be a list of texts")
+    if not isinstance(row[key], str) and all(text.startswith('["') and text.endswith('"]') for text in found):
+        raise RowError(f"{key!r} is a list of lists that are written as text: give one list of texts")
+    return found

@@ -237,6 +237,11 @@ class Fields:
                 raise RowError(f"{key!r} is a string but not JSON: give the list of tools") from None
         if not is_list(value):
             raise RowError(f"{key!r} must be a list of tools, not {kind_of(value)}")
+        for number, tool in enumerate(value):
+            if not isinstance(tool, Mapping):
+                raise RowError(
+                    f"{key}[{number}] is {kind_of(tool)}: a tool is an object with its name and parameters"
+                )
         return as_json(list(value), key) if len(value) else ""
 
     def _tools(self) -> str:

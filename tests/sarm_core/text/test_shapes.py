@@ -248,39 +248,125 @@ def test_a_mapping_names_columns_and_says_which_is_missing():
 
 
 METADATA = {"id": 7, "source": "s", "score_chosen": 1.0, "tags": ["a"], "image_id": "x", "context_length": 5}
+NOTHING = st.sampled_from(["", [], {}, "  "])
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path to every key of a row, those of its inner objects too."""
+    found = []
+    items = (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, inner in items:
+        if isinstance(value, Mapping):
+            found.append((*path, key))
+        found += places(inner, (*path, key))
+    return found
+
+
+def permuted(value: Any, rng: random.Random) -> Any:
+    """Objects with their keys in another order; lists keep theirs, which says something."""
+    if isinstance(value, Mapping):
+        keys_ = list(value)
+        rng.shuffle(keys_)
+        return {key: permuted(value[key], rng) for key in keys_}
+    return [permuted(item, rng) for item in value] if isinstance(value, list) else value
+
+
+def changed(row: Any, path: tuple[Any, ...], change: Any) -> Any:
+    """A copy of the row in which `change` was done to the object that holds the key at the path's end."""
+    copy = json.loads(json.dumps(row))
+    inner = copy
+    for step in path[:-1]:
+        inner = inner[step]
+    change(inner, path[-1])
+    return copy
+
+
+def rename(to: str) -> Any:
+    def change(inner: dict[str, Any], key: str) -> None:
+        inner[to.format(key=key)] = inner.pop(key)
+
+    return change
+
+
+def nest(inner: dict[str, Any], key: str) -> None:
+    inner[key] = {"value": inner[key]}
+
+
+def enlist(inner: dict[str, Any], key: str) -> None:
+    inner[key] = [inner[key]]
+
+
+def outward(inner: dict[str, Any], key: str) -> None:
+    inner["data"] = {key: inner.pop(key)}
+
+
+CHANGES = [
+    *(rename(to) for to in ("{key}_x", "x_{key}", "{key}s", "my {key}", "Old{key}")),
+    nest,
+    enlist,
+    outward,
+]
+EXAMPLES = [row for shape in SHAPES for row in rows_of(shape)]
+
+
+def what_is_said(row: Any, reader: Reader) -> Any:
+    """Answers, which of them are better, and labels."""
+    found = reader.answers(row, preferences=True)
+    return [a.conversation for a in found.answers], set(found.pairs), found.ties, found.good
+
+
+@given(row=st.sampled_from(EXAMPLES), seed=st.integers(0, 1000), more=st.booleans())
+def test_the_order_of_keys_and_metadata_beside_them_change_nothing(row, seed, more):
+    rng = random.Random(seed)
+    other = permuted({**row, **METADATA} if more else row, rng)
+    assert what_is_said(other, Reader()) == what_is_said(row, Reader())
+    reader = Reader()
+    what_is_said(other, reader)
+    assert not more or "tags" in " ".join(reader.said())
 
 
 @given(
-    row=st.sampled_from([row for shape in SHAPES for row in rows_of(shape)]),
-    seed=st.integers(0, 1000),
-    renamed=st.booleans(),
-    nested=st.booleans(),
+    data=st.data(), row=st.sampled_from(EXAMPLES), change=st.sampled_from(CHANGES), seed=st.integers(0, 1000)
 )
-def test_permuting_nesting_and_renaming_keys_never_changes_an_answer_silently(row, seed, renamed, nested):
-    """The same conversations, or a refusal, or a line that names the key that was not used."""
-    rng = random.Random(seed)
-    wanted = [a.conversation for a in Reader().answers(row).answers]
-    pairs = list(row.items())
-    rng.shuffle(pairs)
-    assert [a.conversation for a in Reader().answers(dict(pairs)).answers] == wanted
-    changed = dict(pairs)
-    key = rng.choice(list(changed))
-    other = key
-    if renamed:
-        other = key + "_x"
-        changed[other] = changed.pop(key)
-    if nested:
-        changed[other] = {"value": changed[other]}
-    if not renamed and not nested:
-        changed |= METADATA
-        other = "tags"
+def test_renaming_and_nesting_keys_never_change_what_is_read_silently(data, row, change, seed):
+    """At any depth: the same answers and preferences, a refusal in one line, or a line that names the key."""
+    path = data.draw(st.sampled_from(places(row)))
+    other = permuted(changed(row, path, change), random.Random(seed))
     reader = Reader()
     try:
-        found = [a.conversation for a in reader.answers(changed).answers]
+        found = what_is_said(other, reader)
+    except RowError as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    before = {step for p in places(row) for step in p}
+    touched = {str(path[-1]), *(str(step) for p in places(other) for step in p if step not in before)}
+    said = " ".join(reader.said())
+    assert found == what_is_said(row, Reader()) or any(key in said for key in touched), (other, said)
+
+
+@given(row=st.sampled_from(EXAMPLES), key=st.sampled_from(CONTEXT), text=st.text(min_size=1), nothing=NOTHING)
+def test_context_beside_any_shape_is_read_or_refused_and_an_empty_one_changes_nothing(
+    row, key, text, nothing
+):
+    if key in row:
+        return
+    wanted = what_is_said(row, Reader())
+    assert what_is_said({**row, key: None}, Reader()) == wanted
+    value = text if text.strip() else nothing
+    reader = Reader()
+    try:
+        found = what_is_said({**row, key: value}, reader)
     except RowError as error:
         assert "\n" not in str(error)
+        assert what_is_said({**row, key: value}, Reader(ignore=[key])) == wanted
         return
-    assert found == wanted or other in " ".join(reader.said())
+    if value == text:
+        # It was read, so the conversation is another one; or its shape knows it as no part, which is said.
+        assert found != wanted or key in " ".join(reader.said())
+    else:
+        assert found == wanted
 
 
 # -- the shared cases --------------------------------------------------------------------------------------
