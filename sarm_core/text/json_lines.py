@@ -7,7 +7,6 @@ through `strict_json.row_of_line`, which gives the same rows and says what is wr
 
 from __future__ import annotations
 
-import re
 import secrets
 import string
 from collections.abc import Iterator
@@ -34,7 +33,6 @@ _MARK = "".join(secrets.choice(string.ascii_letters) for _ in range(12))
 _BETWEEN = b',\n"%b",' % _MARK.encode()
 _COLON, _QUOTE, _BACKSLASH = b':"\\'
 _SPACES = np.frombuffer(b" \t\r\n", np.uint8)
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 _DIGIT_BITS, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
 
@@ -125,8 +123,13 @@ def _long_number(data: bytes) -> bool:
     Eight of them then begin at a multiple of eight, so that few places need a look.
     """
     eights = np.frombuffer(data, np.uint64, len(data) // 8)
-    places = np.flatnonzero((eights & _DIGIT_BITS) == _DIGITS)
-    return any(_LONG_NUMBER.search(data, max(at - 18, 0), at + 26) for at in (places * 8).tolist())
+    for at in (np.flatnonzero((eights & _DIGIT_BITS) == _DIGITS) * 8).tolist():
+        before = data[max(at - 11, 0) : at]
+        digits = len(before) - len(before.rstrip(b"0123456789"))
+        after = data[at : at + 19 - digits]
+        if len(after) == 19 - digits and after.isdigit():
+            return True
+    return False
 
 
 def _keys_written(byte: npt.NDArray[np.uint8], colons: npt.NDArray[np.intp]) -> int:

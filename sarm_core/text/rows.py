@@ -95,6 +95,11 @@ def prompt_of(conversation: Conversation) -> tuple[Any, str]:
 
 def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Lists and tuples, and the arrays that numpy, torch and Parquet readers give in their place."""
+    kind = type(value)
+    if (
+        kind is list or kind is str or kind is dict
+    ):  # nearly all are, and the abstract classes are slow to ask
+        return kind is list
     if isinstance(value, str | bytes | Mapping):
         return False
     return isinstance(value, Sequence) or (hasattr(value, "tolist") and getattr(value, "ndim", 0) >= 1)

@@ -1,7 +1,8 @@
-"""Rows of texts, fast: what is the same for all rows with the same keys and kinds of values is decided once.
+"""Rows of texts and turns, fast: what is the same for all rows with the same keys and kinds of values is decided once.
 
 A shape says which keys of such a row are prompt and answers (`Shape.texts`); what is left for each row is whether its
-texts are turns as they stand. Rows that are anything else are read by the shape itself, which gives the same answers.
+texts are turns as they stand, and to read its lists of turns. A row that is anything else is read by the shape itself,
+which gives the same answers.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sarm_core.errors import RowError
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.text.shapes import Fields, RowAnswer, RowAnswers, Shape
 from sarm_core.text.shapes.base import FIRST_IS_BETTER
-from sarm_core.text.turns import stands_as_it_is
+from sarm_core.text.turns import TurnReader, Turns, stands_as_it_is
 from sarm_core.text.unread_keys import belongs
 
 __all__ = ["Kinds", "TextRows", "kinds_of", "text_rows"]
@@ -31,23 +33,34 @@ class TextRows(NamedTuple):
     """How rows of one `Kinds` are read: one answer, or the better and the worse."""
 
     title: str
-    prompt: str
+    prompt: str | None
     answers: tuple[str, ...]
+    turns: TurnReader
     lists: tuple[str, ...]
     """Keys that nobody reads, but whose lists might hold turns"""
 
     def read(self, row: Mapping[str, Any]) -> RowAnswers | None:
         """What the shape reads in a row of these kinds; None where it is to read it itself, and say what is wrong."""
-        text = row[self.prompt]
-        if not stands_as_it_is(text):
-            return None
-        prompt, found = Message("user", text), []
-        for key in self.answers:
-            text = row[key]
-            if not stands_as_it_is(text):
+        prompt: Turns | None = None
+        if self.prompt is not None:
+            if not stands_as_it_is(row[self.prompt]):
                 return None
-            conversation = Conversation((prompt, Message("assistant", text)))
-            found.append(RowAnswer(conversation, key if len(self.answers) > 1 else ""))
+            prompt = (Message("user", row[self.prompt]),)
+        found = []
+        for key in self.answers:
+            value = row[key]
+            if type(value) is str:
+                if not stands_as_it_is(value):
+                    return None
+                turns: Turns = (*prompt, Message("assistant", value))
+            elif value and type(value[0]) is dict:  # turns, and not several answers
+                try:
+                    turns = self.turns.answered(prompt, value, key)
+                except (RowError, _OtherKey):
+                    return None
+            else:
+                return None
+            found.append(RowAnswer(Conversation(turns), key if len(self.answers) > 1 else ""))
         for key in self.lists:
             if belongs(key, row[key]):
                 return None
@@ -64,8 +77,10 @@ def text_rows(row: Mapping[str, Any], kinds: Kinds, ignore: frozenset[str], shap
     if named is None:
         return None
     prompt, answers = named
-    read = (prompt, *answers)
-    if any(kept[key] is not str for key in read):
+    read = answers if prompt is None else (prompt, *answers)
+    if (prompt is not None and kept[prompt] is not str) or any(
+        kept[key] not in (str, list) for key in answers
+    ):
         return None
     lists = []
     for key, kind in kept.items():
@@ -75,7 +90,15 @@ def text_rows(row: Mapping[str, Any], kinds: Kinds, ignore: frozenset[str], shap
             return None
         if kind is list:
             lists.append(key)
-    return TextRows(shape.title, prompt, answers, tuple(lists))
+    return TextRows(shape.title, prompt, answers, TurnReader(ignore, _stop), tuple(lists))
+
+
+class _OtherKey(Exception):
+    """A turn has a key that takes no part, which the shape is to note."""
+
+
+def _stop(key: str) -> None:
+    raise _OtherKey(key)
 
 
 _SAMPLES: dict[type, Any] = {str: "x", dict: {"x": 1}, list: [1]}

@@ -91,8 +91,10 @@ class TurnReader:
     def answered(self, prompt: Turns | None, value: Any, key: str) -> Turns:
         """`prompt` with the answer `value`: a text, one message, the answer's turns, or the whole conversation."""
         marked = None
-        if isinstance(value, Mapping):
-            turns: Turns = (self.message(value, key),)
+        if type(value) is list:
+            turns = self.turns(value, key)
+        elif isinstance(value, Mapping):
+            turns = (self.message(value, key),)
         elif isinstance(value, str):
             value = string(value, key)
             marked = self.written(value, key)
@@ -122,6 +124,10 @@ class TurnReader:
 
     def message(self, item: Any, place: str) -> Message:
         """One turn of `role` and `content`, or of ShareGPT's `from` and `value`."""
+        if type(item) is dict and len(item) == 2:  # most turns: a known role and a text
+            role, content = item.get("role"), item.get("content")
+            if type(role) is str and role in ROLES and type(content) is str:
+                return Message(role, string(content, f"{place}.content"))
         if isinstance(item, Message):
             item = item.as_dict()
         if not isinstance(item, Mapping):
@@ -284,9 +290,9 @@ def as_json(value: Any, place: str) -> str:
 def check_ends_with_answer(turns: Turns, key: str, remedy: str = "add the answer as the last turn") -> None:
     """Raises RowError unless the last turn is an answer."""
     last = turns[-1]
-    if all(turn.role != "assistant" for turn in turns):
-        raise RowError(f"{key!r} has no assistant turn, so there is no answer to score: {remedy}")
     if last.role != "assistant":
+        if all(turn.role != "assistant" for turn in turns):
+            raise RowError(f"{key!r} has no assistant turn, so there is no answer to score: {remedy}")
         raise RowError(
             f"the last turn of {key!r} is {last.role!r}, not 'assistant': the answer to score must come last"
         )
@@ -303,6 +309,8 @@ def string(value: Any, key: str) -> str:
     """A string of whole characters. Raises RowError."""
     if not isinstance(value, str):
         raise RowError(f"{key!r} must be a string, not {kind_of(value)}")
+    if value.isascii():
+        return value
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -359,9 +359,12 @@ class Shape:
         """The answers of a row that matches. Raises RowError."""
         raise NotImplementedError
 
-    def texts(self, row: Fields) -> tuple[str, tuple[str, ...]] | None:
-        """The key of the prompt and those of the answers (one, or the better and the worse, called so) where `read`
-        would look at nothing else in a row with these keys, if they hold texts; None: `read` looks at each row."""
+    def texts(self, row: Fields) -> tuple[str | None, tuple[str, ...]] | None:
+        """The key of the prompt, if there is one, and those of the answers (one, or the better and the worse, called
+        so) where `read` would look at nothing else in a row with these keys, if they hold texts or turns.
+
+        None: `read` looks at each row.
+        """
         return None
 
 

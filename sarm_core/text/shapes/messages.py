@@ -32,3 +32,6 @@ class Messages(Shape):
             remedy = "a preference row needs both chosen and rejected"
         check_ends_with_answer(turns, "messages", remedy)
         return RowAnswers.single(row.in_context(turns))
+
+    def texts(self, row: Fields) -> tuple[str | None, tuple[str, ...]] | None:
+        return None, ("messages",)

@@ -54,9 +54,9 @@ class Preference(Shape):
                 )
         return RowAnswers.pair(chosen, rejected)
 
-    def texts(self, row: Fields) -> tuple[str, tuple[str, ...]] | None:
+    def texts(self, row: Fields) -> tuple[str | None, tuple[str, ...]] | None:
         key = row.first(*_PROMPTS)
-        if key in (None, "conversations") or "messages" in row:
+        if key == "conversations" or "messages" in row:
             return None
         return key, ("chosen", "rejected")
 

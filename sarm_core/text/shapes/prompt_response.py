@@ -22,6 +22,6 @@ class PromptResponse(Shape):
         assert prompt is not None and answer is not None
         return RowAnswers.single(row.answer(row.prompt(prompt), answer))
 
-    def texts(self, row: Fields) -> tuple[str, tuple[str, ...]] | None:
+    def texts(self, row: Fields) -> tuple[str | None, tuple[str, ...]] | None:
         prompt, answer = row.first(*PROMPTS), row.first(*ANSWERS)
         return None if prompt is None or answer is None else (prompt, (answer,))

@@ -23,3 +23,7 @@ class ShareGPT(Shape):
         key = row.first("conversations", "conversation")
         assert key is not None
         return RowAnswers.single(row.conversation(key))
+
+    def texts(self, row: Fields) -> tuple[str | None, tuple[str, ...]] | None:
+        key = row.first("conversations", "conversation")
+        return None if key is None else (None, (key,))

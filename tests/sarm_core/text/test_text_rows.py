@@ -1,6 +1,7 @@
 """Rows that are read by what they share with an earlier row give what their shape reads, and the same refusals."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from sarm_core.errors import RowError
 from sarm_core.text.answers import Reader
 from sarm_core.text.shapes import RowAnswers
+from sarm_core.text.shapes.messages import Messages
 from sarm_core.text.shapes.preference import Preference
 from sarm_core.text.shapes.prompt_response import PromptResponse
+from sarm_core.text.shapes.sharegpt import ShareGPT
 
 TEXTS = [
     "Is it safe?",
@@ -38,6 +41,14 @@ OTHERS = [
     [],
     ["a", "b"],
     [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}],
+    [{"role": "user", "content": "Is it safe?"}, {"role": "assistant", "content": "Yes."}],
+    [{"role": "assistant", "content": "Yes.", "name": "Ann", "id": 7, "tool_calls": []}],
+    [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}],
+    [{"role": "user", "content": "Hi"}],
+    [{"role": "assistant", "content": "Yes.", "name": "Ann"}],
+    [{"role": "wizard", "content": "Hi"}, {"role": "assistant", "content": None}],
+    [{"role": "assistant", "content": [{"type": "text", "text": "Yes.", "cache": 1}]}],
+    [MappingProxyType({"role": "assistant", "content": "Yes."})],
     {},
     {"a": 1},
     ("a", "b"),
@@ -72,20 +83,21 @@ def check_both(rows: Sequence[Any], preferences: bool = False, **how: Any) -> No
     assert (quick.said(), quick.ties) == (slow.said(), slow.ties)
 
 
+TURNS = OTHERS[6]
 KEYS = [("prompt", "chosen", "rejected"), ("input", "chosen", "rejected"), ("chosen", "rejected", "messages")]
-KEYS += [
-    ("question", "answer"),
-    ("instruction", "input", "output"),
-    ("prompt", "response", "completion"),
-    ("text",),
-]
+KEYS += [("question", "answer"), ("instruction", "input", "output"), ("prompt", "response", "completion")]
+KEYS += [("text",), ("messages",), ("messages", "response"), ("conversations",), ("chosen", "rejected")]
 
 
 @pytest.mark.parametrize("keys", KEYS, ids="+".join)
 def test_one_odd_value_among_rows_of_plain_texts(keys):
     """Every value in every place, after a row that showed how rows of its keys and types are read."""
     plain = dict.fromkeys(keys, TEXTS[0])
-    check_both([plain, *({**plain, key: value} for key in keys for value in TEXTS + OTHERS)])
+    turns = {key: TEXTS[0] if key in ASKED[:4] else TURNS for key in keys}
+    for first in (plain, turns):
+        rows = [first, *({**first, key: value} for key in keys for value in TEXTS + OTHERS)]
+        check_both(rows)
+        check_both(rows, ignore=["name"])
     for key in BESIDE:
         for value in (TEXTS[0], None, 0, ["a"], {"a": 1}):
             check_both([{**plain, key: value}, *({**plain, key: other} for other in TEXTS + OTHERS)])
@@ -113,9 +125,13 @@ def test_rows_of_any_keys_in_any_order(rows, again, ignore, mapping, preferences
     [
         (Preference, {"id": 1, "prompt": "Is it safe?", "chosen": "Yes.", "rejected": "No.", "tags": ["a"]}),
         (PromptResponse, {"question": "Is it safe?", "answer": "Yes.", "source": None, "of": {"n": 1}}),
+        (Preference, {"prompt": "Hi", "chosen": TURNS, "rejected": TURNS}),
+        (Preference, {"chosen": TURNS, "rejected": TURNS}),
+        (Messages, {"messages": TURNS}),
+        (ShareGPT, {"conversations": OTHERS[9]}),
     ],
 )
-def test_a_shape_looks_at_the_first_row_of_plain_texts_only(monkeypatch, shape, row):
+def test_a_shape_looks_at_the_first_row_of_plain_texts_or_turns_only(monkeypatch, shape, row):
     looked = []
     as_it_is = shape.read
     monkeypatch.setattr(shape, "read", lambda self, fields: looked.append(1) or as_it_is(self, fields))
