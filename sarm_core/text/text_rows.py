@@ -50,7 +50,7 @@ class TextRows(NamedTuple):
         for key in self.answers:
             value = row[key]
             if type(value) is str:
-                if not stands_as_it_is(value):
+                if prompt is None or not stands_as_it_is(value):
                     return None
                 turns: Turns = (*prompt, Message("assistant", value))
             elif value and type(value[0]) is dict:  # turns, and not several answers
