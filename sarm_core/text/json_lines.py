@@ -17,7 +17,7 @@ import numpy.typing as npt
 import orjson
 
 from sarm_core.errors import RowError
-from sarm_core.text.strict_json import MAX_ROW_BYTES, row_of_line, too_long
+from sarm_core.text.strict_json import BLANK, MAX_ROW_BYTES, row_of_line, too_long
 
 __all__ = ["Run", "line_runs"]
 
@@ -32,7 +32,7 @@ _MARK = "".join(secrets.choice(string.ascii_letters) for _ in range(12))
 """Put between lines; no line can hold it, because nobody knows it before the process runs."""
 _BETWEEN = b',\n"%b",' % _MARK.encode()
 _COLON, _QUOTE, _BACKSLASH = b':"\\'
-_SPACES = np.frombuffer(b" \t\r\n", np.uint8)
+_IS_SPACE = np.isin(np.arange(256), list(BLANK))
 _DIGIT_BITS, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
 
@@ -120,15 +120,15 @@ def _objects(data: bytes) -> list[dict[str, Any]] | None:
 def _long_number(data: bytes) -> bool:
     """Whether 19 digits stand in a row, from where on a whole number may not fit into 64 bits.
 
-    Eight of them then begin at a multiple of eight, so that few places need a look.
+    Eight of them then fill a word of eight bytes, and of the first such word four more follow: few places need a look.
     """
-    eights = np.frombuffer(data, np.uint64, len(data) // 8)
-    for at in (np.flatnonzero((eights & _DIGIT_BITS) == _DIGITS) * 8).tolist():
-        before = data[max(at - 11, 0) : at]
-        digits = len(before) - len(before.rstrip(b"0123456789"))
-        after = data[at : at + 19 - digits]
-        if len(after) == 19 - digits and after.isdigit():
-            return True
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    for at in (np.flatnonzero((words & _DIGIT_BITS) == _DIGITS) * 8).tolist():
+        if data[at + 8 : at + 12].isdigit():
+            before = data[max(at - 11, 0) : at]
+            more = 19 - len(before) + len(before.rstrip(b"0123456789"))
+            if len(data) >= at + more and data[at : at + more].isdigit():
+                return True
     return False
 
 
@@ -139,13 +139,13 @@ def _keys_written(byte: npt.NDArray[np.uint8], colons: npt.NDArray[np.intp]) -> 
     the number is no key's loss too small. A mark with an odd number of backslashes before it is part of a text.
     """
     before = byte[colons - 1]
-    spaced = colons[np.isin(before, _SPACES)] - 1
+    spaced = colons[_IS_SPACE[before]] - 1
     while spaced.size:
         spaced = spaced - 1
         signs = byte[spaced]
         if (signs == _QUOTE).any():
             return -1
-        spaced = spaced[np.isin(signs, _SPACES)]
+        spaced = spaced[_IS_SPACE[signs]]
     marks = colons[before == _QUOTE] - 1
     behind = marks[byte[marks - 1] == _BACKSLASH] - 1
     in_texts = 0

@@ -36,8 +36,8 @@ class TextRows(NamedTuple):
     prompt: str | None
     answers: tuple[str, ...]
     turns: TurnReader
-    lists: tuple[str, ...]
-    """Keys that nobody reads, but whose lists might hold turns"""
+    looked_into: tuple[str, ...]
+    """Keys that nobody reads, but whose lists and objects might hold turns"""
 
     def read(self, row: Mapping[str, Any]) -> RowAnswers | None:
         """What the shape reads in a row of these kinds; None where it is to read it itself, and say what is wrong."""
@@ -61,7 +61,7 @@ class TextRows(NamedTuple):
             else:
                 return None
             found.append(RowAnswer(Conversation(turns), key if len(self.answers) > 1 else ""))
-        for key in self.lists:
+        for key in self.looked_into:
             if belongs(key, row[key]):
                 return None
         return RowAnswers(tuple(found), FIRST_IS_BETTER if len(found) > 1 else ())
@@ -82,15 +82,15 @@ def text_rows(row: Mapping[str, Any], kinds: Kinds, ignore: frozenset[str], shap
         kept[key] not in (str, list) for key in answers
     ):
         return None
-    lists = []
+    looked_into = []
     for key, kind in kept.items():
         if key in read or key in shape.known or kind in _NUMBERS:
             continue
         if kind not in (str, dict, list) or belongs(key, _SAMPLES[kind]):
             return None
-        if kind is list:
-            lists.append(key)
-    return TextRows(shape.title, prompt, answers, TurnReader(ignore, _stop), tuple(lists))
+        if kind is not str:
+            looked_into.append(key)
+    return TextRows(shape.title, prompt, answers, TurnReader(ignore, _stop), tuple(looked_into))
 
 
 class _OtherKey(Exception):

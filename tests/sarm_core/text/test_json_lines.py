@@ -138,3 +138,13 @@ def test_a_line_over_the_limit_costs_no_other():
     assert [number for number, _, kind in found] == [1, 2, 3, 4, 5]
     assert [kind for *_, kind in found] == [dict, RowError, dict, RowError, dict]
     assert "10.0 MB" in found[1][1]
+
+
+@pytest.mark.parametrize("before", range(17))
+def test_nineteen_digits_are_found_wherever_they_stand(before):
+    """From so many on a whole number may be beyond 64 bits, which the fast parser would round."""
+    for digits in range(1, 40):
+        for behind in (b"", b"}]"):
+            data = b"." * before + b"7" * digits + behind
+            assert json_lines._long_number(data) == (digits >= 19)
+            assert not json_lines._long_number(b"1" * 11 + data[:before] + b"." + b"8" * min(digits, 18))
