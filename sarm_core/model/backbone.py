@@ -114,8 +114,8 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     with quietly():
         try:
             wrapped = read_json(folder / "config.json").get("model_type") == AUTO_TYPE
-            # Transformers would read 8-bit weights in its own way, and needs the index's metadata.
-            if wrapped or files.scales or (index.exists() and "metadata" not in read_json(index)):
+            # Transformers would read 8-bit weights in its own way and no adapter, and needs the index's metadata.
+            if wrapped or files.changed or (index.exists() and "metadata" not in read_json(index)):
                 read = [name for name in files.names() if reaches(name, layer, composite)]
                 state = {(bare_name(name) if wrapped else name): files.read(name) for name in read}
                 source = {"pretrained_model_name_or_path": None, "state_dict": state}

@@ -27,13 +27,16 @@ _WRAPPED = {
 
 
 def refuse_adapters(folder: Path) -> None:
-    """Raises CheckpointError where an adapter lies in the folder: the weights beside it are not the whole model."""
-    found = next((name for name in ADAPTERS if (folder / name).exists()), None)
-    if found is None:
+    """Raises CheckpointError where an adapter lies in the folder that is not merged when the weights are read."""
+    found = [name for name in ADAPTERS if (folder / name).exists()]
+    if not found:
         return
-    where = "beside the weights" if (folder / "config.json").exists() else "and no model"
+    whole = (folder / "config.json").exists() or (folder / "sarm.json").exists()
+    if whole and {ADAPTERS[0], ADAPTERS[1]} <= set(found):
+        return  # `TensorFiles` merges it, or says why not
+    where = "beside the weights" if whole else "and no model"
     raise CheckpointError(
-        f"{folder}: holds an adapter ({found}) {where}: merge it into its base model "
+        f"{folder}: holds an adapter ({found[0]}) {where}: merge it into its base model "
         "(PEFT's merge_and_unload) and save that whole"
     )
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.adapters import ADAPTER_WEIGHTS, Adapter
 from sarm_core.model.float8 import SCALES, dequantised
 
 __all__ = ["INDEX_NAME", "TensorFiles", "read_json"]
@@ -43,6 +44,7 @@ class TensorFiles:
     """All tensors of a folder's safetensors files, by name, read on demand.
 
     A weight stored as 8-bit floats is read in float32, multiplied by the scale beside it, which has no name of its own.
+    An adapter that lies in the folder is merged into what is read.
     """
 
     def __init__(self, folder: Path, weights: str | None = None):
@@ -56,7 +58,7 @@ class TensorFiles:
                 raise CheckpointError(f"{index}: weight_map must name a file for every tensor")
             files = [folder / Path(name).name for name in sorted(set(names.values()))]
         else:
-            files = sorted(folder.glob("*.safetensors"))
+            files = sorted(file for file in folder.glob("*.safetensors") if file.name != ADAPTER_WEIGHTS)
         if not files:
             raise CheckpointError(
                 f"{folder}: no .safetensors file is there; other weight files can run code and are not read"
@@ -85,6 +87,20 @@ class TensorFiles:
                     and weight not in self.scales
                 ):
                     self.scales[weight] = name, self.files.pop(name)
+
+        self.adapter: Adapter | None = None
+        """What is merged into the weights beside it."""
+        if (
+            (folder / ADAPTER_WEIGHTS).exists()
+            and (folder / "adapter_config.json").exists()
+            and weights is None
+        ):
+            self.adapter = Adapter(folder, self.names())
+
+    @property
+    def changed(self) -> bool:
+        """Whether some tensor is read as another than is stored, so that only this class may read the files."""
+        return bool(self.scales) or self.adapter is not None
 
     def _stored(self, name: str) -> str:
         with safe_open(self.files[name], "pt") as opened:
@@ -123,8 +139,10 @@ class TensorFiles:
         """One tensor, in its stored dtype. Raises CheckpointError for a scale that does not fit its weight."""
         with safe_open(self.files[name], "pt") as opened:
             tensor = opened.get_tensor(name)
-        if name not in self.scales:
-            return tensor
-        scale, file = self.scales[name]
-        with safe_open(file, "pt") as opened:
-            return dequantised(tensor, opened.get_tensor(scale), f"{self.folder}: {name}")
+        if name in self.scales:
+            scale, file = self.scales[name]
+            with safe_open(file, "pt") as opened:
+                tensor = dequantised(tensor, opened.get_tensor(scale), f"{self.folder}: {name}")
+        if self.adapter is not None and name in self.adapter:
+            tensor = self.adapter.merged(name, tensor)
+        return tensor

@@ -347,7 +347,7 @@ def test_a_wrong_kind_of_value_in_a_config_is_read_or_one_line(folder, key, valu
     ("case", "words"),
     [
         ("unread_lora_inside", "has no place for model.layers.0.self_attn.q_proj.lora_A.default.weight"),
-        ("unread_adapter_beside", "holds an adapter (adapter_config.json) beside the weights"),
+        ("unread_adapter_beside", "holds an adapter (adapter_model.safetensors) beside the weights"),
         ("quant_bitsandbytes", "the weights are quantised (bitsandbytes)"),
         ("quant_fp8", "the weights are quantised (fp8)"),
         ("ordinary_reward_model", "an ordinary reward model (LlamaForSequenceClassification)"),
