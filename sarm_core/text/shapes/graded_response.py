@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sarm_core.errors import RowError
 from sarm_core.text.rows import is_list
 from sarm_core.text.shapes.base import Fields, RowAnswers, Shape, keys, number
 from sarm_core.text.shapes.prompt_response import ANSWERS, PROMPTS
@@ -28,6 +29,16 @@ class GradedResponse(Shape):
         },
         {"prompt": "Is it safe to reheat rice?", "response": "No idea.", "helpfulness": 0},
     )
+
+    def matches(self, row: Fields) -> frozenset[str] | None:
+        """A column of that name with no number in it is no grade, and the row an answer like any other."""
+        grade = row.first(*GRADES)
+        try:
+            if grade is not None:
+                grade_of(row.peek(grade), grade)
+        except RowError:
+            return None
+        return super().matches(row)
 
     def read(self, row: Fields) -> RowAnswers:
         prompt, answer, grade = row.first(*PROMPTS), row.first(*ANSWERS), row.first(*GRADES)
