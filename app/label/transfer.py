@@ -21,7 +21,8 @@ from feature_db import StoreError
 from feature_db.exchange import formats
 from feature_db.exchange.format import Format, Option, Report
 from feature_db.exchange.merge import merge_store
-from feature_db.harvest.undo import last_undoable, undo_import
+from feature_db.exchange.take_back import take_back
+from feature_db.harvest.undo import last_undoable
 from feature_db.records import ImportRecord
 
 __all__ = ["export_section", "import_section"]
@@ -117,7 +118,7 @@ def import_section(engine: Engine, me: Me) -> None:
         "are here. Copy its file while no program has it open. One larger than "
         f"{LARGEST_MB} MB: `python -m feature_db merge {engine.store_path.name} OTHER.db --as ADMIN`."
     )
-    _undo(engine)
+    _undo(engine, me)
     if file is None:
         st.session_state.pop(DRY, None)
         return
@@ -157,8 +158,8 @@ def import_section(engine: Engine, me: Me) -> None:
     )
 
 
-def _undo(engine: Engine) -> None:
-    """A button for the last import of features, examples or suggestions, as long as it can be undone."""
+def _undo(engine: Engine, me: Me) -> None:
+    """A button for the last import, as long as it can be undone."""
     with engine.store() as store:
         last = last_undoable(store)
     if last is None:
@@ -171,15 +172,15 @@ def _undo(engine: Engine) -> None:
             "Undo",
             key="import_undo",
             on_click=_take_back,
-            args=(engine,),
-            help="Labels and lists made since stay.",
+            args=(engine, me),
+            help="Labels and lists made since stay; of an import of events each is taken back by an undo event.",
         )
 
 
-def _take_back(engine: Engine) -> None:
+def _take_back(engine: Engine, me: Me) -> None:
     def undo() -> ImportRecord:
         with engine.store() as store:
-            return undo_import(store)
+            return take_back(store, me.name)[0]
 
     undone = session.guarded(undo)
     st.session_state.pop(DRY, None)

@@ -20,6 +20,7 @@ from feature_db.exchange.event_checks import Incoming, checked_against
 from feature_db.exchange.event_files import holds_labels, read_events
 from feature_db.exchange.foreign_store import foreign_events
 from feature_db.exchange.format import Report
+from feature_db.harvest.undo import undoable_events
 from feature_db.label.assignments import follow_events
 from feature_db.label.drafts import keep_draft
 from feature_db.label.events import EVENT_COLUMNS, Event, insert_event
@@ -123,7 +124,8 @@ def _add(store: Store, found: Incoming, by: str, action: str, dry_run: bool) -> 
         added = sorted(checked.added, key=lambda event: (event.time, event.uid))
         touched = sorted({event.feature for event in added})
         before = _standing(store.conn, touched)
-        _insert(store, added)
+        with undoable_events(store, found.source):
+            _insert(store, added)
         follow_events(store, {(event.feature, event.annotator) for event in added})
         after, notes = _standing(store.conn, touched), _contradictions(store.conn, touched)
         return _report(False, added, checked.known, before, after, notes)

@@ -16,7 +16,19 @@ from feature_db.errors import StoreError
 from feature_db.records import ImportRecord
 from feature_db.sqlite.connection import Connection, microseconds
 
-__all__ = ["forget", "last_undoable", "record_import", "remember", "undo_import", "undoable_suggestions"]
+__all__ = [
+    "EVENTS",
+    "forget",
+    "last_undoable",
+    "record_import",
+    "remember",
+    "undo_import",
+    "undoable_events",
+    "undoable_suggestions",
+]
+
+EVENTS = "events"
+"""Of imports of what people did, which `exchange.take_back` undoes"""
 
 _FEATURE = "head_weight, firing_count, denominator, density, mean, max"
 _DETAILS = "histogram_edges, histogram_counts, neighbours, cofiring_features, cofiring_counts, cofiring_of"
@@ -90,6 +102,18 @@ def undoable_suggestions(
 
 
 @contextmanager
+def undoable_events(store: Connection, source: str) -> Iterator[None]:
+    """The same for events, around what adds them: which they are is kept, as they are never removed."""
+    forget(store)
+    after = store.value("SELECT coalesce(max(seq), 0) FROM label_events")
+    yield
+    to = store.value("SELECT coalesce(max(seq), 0) FROM label_events")
+    if to > after:
+        number = record_import(store, EVENTS, source, {"after": after, "to": to})
+        store.conn.execute("INSERT INTO undo_import VALUES (?)", (number,))
+
+
+@contextmanager
 def _suggestions(conn: sqlite3.Connection) -> Iterator[None]:
     columns = "feature, method, text, evidence"
     conn.execute(f"INSERT INTO undo_suggestions SELECT {columns}, 0 FROM suggestions")
@@ -119,10 +143,9 @@ def undo_import(store: Connection) -> ImportRecord:
     """
     with store.write() as conn:
         undone = last_undoable(store)
-        if undone is None:
+        if undone is None or undone.format == EVENTS:
             raise StoreError(
-                f"{store.path}: there is nothing to undo: the last import can be undone once, unless it was a harvest "
-                "or of events, whose authors undo their own"
+                f"{store.path}: there is nothing to undo: the last import can be undone once, unless it was a harvest"
             )
         conn.execute(
             "DELETE FROM examples WHERE feature IN (SELECT id FROM undo_made WHERE what = 'examples')"
