@@ -29,7 +29,7 @@ Place = tuple[str, int]
 """File and row number a conversation came from, for error messages."""
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)
 class Message:
     """One turn: `role` is one of `ROLES`.
 
@@ -42,8 +42,9 @@ class Message:
     extra: str = ""
 
     def __init__(self, role: str, content: str, extra: str = ""):
-        held = self.__dict__  # half the time of what a frozen dataclass writes; files have millions of turns
-        held["role"], held["content"], held["extra"] = role, content, extra
+        _SET_ROLE(self, role)
+        _SET_CONTENT(self, content)
+        _SET_EXTRA(self, extra)
 
     def as_dict(self) -> dict[str, Any]:
         """The turn as chat templates take it."""
@@ -51,7 +52,7 @@ class Message:
         return {**turn, **json.loads(self.extra)} if self.extra else turn
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)
 class Conversation:
     """What is to be scored: turns that end with the assistant's, or token ids; the other field is None.
 
@@ -68,8 +69,9 @@ class Conversation:
         input_ids: tuple[int, ...] | None = None,
         tools: str = "",
     ):
-        held = self.__dict__
-        held["messages"], held["input_ids"], held["tools"] = messages, input_ids, tools
+        _SET_MESSAGES(self, messages)
+        _SET_INPUT_IDS(self, input_ids)
+        _SET_TOOLS(self, tools)
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """The turns as chat templates take them; empty for token ids."""
@@ -79,6 +81,13 @@ class Conversation:
     def answer(self) -> str | None:
         """Text of the last turn; None for token ids."""
         return self.messages[-1].content if self.messages else None
+
+
+# Files have millions of turns: setting slots takes half the time of what a frozen dataclass does of its own.
+_SET_ROLE, _SET_CONTENT, _SET_EXTRA = (vars(Message)[name].__set__ for name in ("role", "content", "extra"))
+_SET_MESSAGES, _SET_INPUT_IDS, _SET_TOOLS = (
+    vars(Conversation)[name].__set__ for name in ("messages", "input_ids", "tools")
+)
 
 
 def prompt_of(conversation: Conversation) -> tuple[Any, str]:
