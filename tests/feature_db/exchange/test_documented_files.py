@@ -25,6 +25,7 @@ def test_every_format_that_other_programs_write_has_an_example():
     assert {name for name, _, _ in EXAMPLES} == {format.name for format in formats.FORMATS} - ours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "ending", "text"), EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
 def test_an_example_is_recognised_comes_in_and_can_be_undone(name, ending, text, tmp_path, capsys):
     path, db = tmp_path / f"in.{ending}", tmp_path / "store.db"

@@ -193,6 +193,7 @@ COMMANDS: dict[str, tuple[object, ...]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_on_pairs_give_every_example_the_figures_of_plain_pairs(command, run, tmp_path):
     """One file of all shapes that state pairs; rows that are graded each are compared when all are read.
@@ -240,6 +241,7 @@ def read_figures(path: Path) -> Any:
     return report["items"], report["decisions"], report["nan"], report["tied"]
 
 
+@pytest.mark.slow
 def test_harvest_keeps_the_texts_of_every_example(run, tmp_path):
     db, shapes = tmp_path / "store.db", [*SHAPES, Toy()]
     source = write(tmp_path / "in.jsonl", [row for shape in shapes for row in rows_of(shape)])
