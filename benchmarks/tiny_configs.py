@@ -108,6 +108,7 @@ SMALL: dict[str, Any] = {
 """Of these each class takes what it knows."""
 
 _HALF = ["linear_attention", "full_attention"] * 2
+_ROPE = {"rope_type": "default", "rope_theta": 1e4}
 _MAMBA_HALF = ["mamba", "attention"] * 2
 
 PARTICULAR: dict[str, dict[str, Any]] = {
@@ -118,14 +119,23 @@ PARTICULAR: dict[str, dict[str, Any]] = {
         "linear_num_heads": 4,
     },
     "bamba": {"attn_layer_indices": [1, 3]},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8},
+        "ffn_config": {"ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2},
+    },
+    "dots3_note_text": {"shared_experts_intermediate_size": 32},
     "codegen": {"rotary_dim": 4},
     "gemma2": {"query_pre_attn_scalar": 8},
     "gptj": {"rotary_dim": 4},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": {"layer_types": _MAMBA_HALF},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "kimi_linear": {"layer_types": _HALF},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "mamba2": {"num_heads": 8, "head_dim": 8, "expand": 2, "hidden_size": WIDTH},
-    "xlstm": {"chunk_size": 64},
+    "xlstm": {"chunk_size": 64, "hidden_size": 128, "embedding_dim": 128},
+    "zaya": {"num_experts_per_tok": 1},
     "zamba": {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
     "zamba2": {"layer_types": ["mamba", "hybrid", "mamba", "hybrid"], "hybrid_layer_ids": [1, 3]},
 }

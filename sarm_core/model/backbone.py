@@ -66,6 +66,7 @@ _NOT_READ = {
     "inkling2_text": "it mixes earlier blocks in behind the last one",
     **dict.fromkeys(("deepseek_v4", "hy_v4", "gemma3n_text", "qwen4_exp_text"), _SEVERAL),
     "hrm_text": "it runs through its blocks several times",
+    **dict.fromkeys(("git", "phi4_multimodal"), "the blocks of its image reader stand among its own"),
     "longcat_flash": "each of its blocks is two layers",
     "blt": "its blocks read patches of several bytes",
     "cpmant": "it puts a prompt of its own before every text",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -183,7 +182,6 @@ def _block_list(backbone: nn.Module, n: int) -> tuple[str, nn.ModuleList]:
         and len(child) == n
         and path.rsplit(".", 1)[-1] in BLOCK_LISTS
         and not any(part.isdigit() for part in path.split("."))
-        and not re.search("image|vision|visual|audio", path)
     ]
     if len(found) != 1:
         raise CheckpointError(

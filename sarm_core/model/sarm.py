@@ -69,7 +69,15 @@ class SARM(nn.Module):
         `attention_mask` covers cached and new tokens, as in Hugging Face; `past_key_values` is a Cache
         that is extended in place.
         """
+        back = None
         if position_ids is None and attention_mask is not None and past_key_values is None:
+            if (
+                begins := attention_mask.long().argmax(-1)
+            ).any():  # recurrent decoders would read padding as text
+                steps = torch.arange(input_ids.shape[1], device=input_ids.device)
+                forth = (steps + begins[:, None]) % len(steps)
+                back = (steps - begins[:, None]) % len(steps)
+                input_ids, attention_mask = input_ids.gather(1, forth), attention_mask.gather(1, forth)
             position_ids = position_ids_of(attention_mask)
         output = self.model(
             input_ids=input_ids,
@@ -78,7 +86,8 @@ class SARM(nn.Module):
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
         )
-        return output.last_hidden_state
+        h: Tensor = output.last_hidden_state
+        return h if back is None else h.gather(1, back[..., None].expand_as(h))
 
     def codes(self, h: Tensor) -> Rows:
         """Active features of residual-stream vectors h [n, d]."""

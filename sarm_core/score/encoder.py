@@ -217,6 +217,8 @@ class Traced(NamedTuple):
     """[T, wanted], 0 where a feature is silent"""
 
 
+_CONTINUED_OTHERWISE = ("roformer",)
+"""Decoders (model_type) that keep keys and values and continue a text in another way: benchmarks/backbones.py."""
 _READ_ANEW = "this backbone's layers keep more of a prompt than keys and values"
 
 
@@ -229,6 +231,8 @@ def why_not_shared(model: SARM) -> str | None:
     """
     if "past_key_values" not in inspect.signature(model.model.forward).parameters:
         return _READ_ANEW
+    if model.config.model_type in _CONTINUED_OTHERWISE:
+        return "this backbone continues a text in another way than it reads one"
     layers = DynamicCache(config=model.config).layers[: blocks_read(model.model)]
     plain = bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
     return None if plain else _READ_ANEW

@@ -203,8 +203,8 @@ def _rewards_of_auto(folder: Path, asked: Trial) -> npt.NDArray[np.float32]:
         model = AutoModelForSequenceClassification.from_pretrained(
             folder, dtype=asked.dtype, local_files_only=True, trust_remote_code=False
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except Exception as error:  # a decoder's own code can fail in any way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{folder.name}: what was written cannot be loaded again ({reason})") from None
     tokenizer = load_tokenizer(folder)
     model = model.to(asked.device).eval()

@@ -124,6 +124,11 @@ def _end_after(backbone: PreTrainedModel, layer: int) -> None:
             break
         behind |= child is blocks
     del blocks[layer:]
+    here = set(backbone.state_dict())
+    tied = getattr(backbone, "all_tied_weights_keys", None) or {}
+    backbone.all_tied_weights_keys = {
+        copy: kept for copy, kept in tied.items() if copy in here and kept in here
+    }
     kind = type(blocks[-1])
 
     def call(block: nn.Module, *inputs: Any, **options: Any) -> None:

@@ -40,7 +40,10 @@ def config_for_older(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 
 def _rope_for_older(rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
     local = {}
-    if isinstance(rope.get("full_attention"), Mapping):  # a base for each kind of layer, as in Gemma 3
+    layered = isinstance(rope.get("full_attention"), Mapping)
+    if not layered and any(isinstance(value, Mapping) for value in rope.values()):
+        return {}  # for kinds of layers that no older version knows
+    if layered:  # a base for each kind of layer, as in Gemma 3
         sliding = rope.get("sliding_attention")
         if isinstance(sliding, Mapping) and "rope_theta" in sliding:
             local = {"rope_local_base_freq": sliding["rope_theta"]}
@@ -53,7 +56,10 @@ def _rope_for_older(rope: Mapping[str, Any], kind: str) -> dict[str, Any]:
         found[share] = rope["partial_rotary_factor"]
     scaled = {k: v for k, v in rope.items() if k not in ("rope_theta", "partial_rotary_factor", "type")}
     method = scaled.get("rope_type", "default")
-    found["rope_scaling"] = None if method == "default" else {**scaled, "type": method}
+    if not layered or (
+        method != "default" and kind.startswith("gemma3")
+    ):  # else it would replace those of all layers
+        found["rope_scaling"] = None if method == "default" else {**scaled, "type": method}
     return found
 
 

@@ -73,7 +73,8 @@ def padding_is_safe(checkpoint: Checkpoint) -> bool:
     config = checkpoint.config()
     if getattr(config, "pad_token_id", None) is None:
         return True
-    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
+    eos = getattr(config, "eos_token_id", None)
+    ends = eos if isinstance(eos, list) else [eos]
     chat = _chat_format(checkpoint)
     read = set() if chat is None else {int(i) for s in chat.tokens(_trials(chat)) for i in s.input_ids}
     return config.pad_token_id not in {*ends, *read}
