@@ -205,7 +205,7 @@ class TurnReader:
                     f"or leave the key out with --ignore {key}"
                 )
             if key in _CARRIED:
-                extra[key] = _without_nulls(value)
+                extra[key] = _without_nulls(value, f"turn.{key}", self.unread)
             else:
                 self.unread(f"turn.{key}")
         return dict(sorted(extra.items()))
@@ -215,11 +215,13 @@ def _calls(extra: Mapping[str, Any]) -> bool:
     return "tool_calls" in extra or "function_call" in extra
 
 
-def _without_nulls(value: Any) -> Any:
-    """Tables give every object of a column all keys, with null where it has none."""
+def _without_nulls(value: Any, place: str, unread: Callable[[str], None]) -> Any:
+    """Tables give every object of a column all keys, with null where it has none: left out, and said."""
     if isinstance(value, Mapping):
-        return {key: _without_nulls(v) for key, v in value.items() if v is not None}
-    return [_without_nulls(v) for v in value] if is_list(value) else value
+        for key in (key for key, v in value.items() if v is None):
+            unread(f"{place}.{key} (null)")
+        return {key: _without_nulls(v, f"{place}.{key}", unread) for key, v in value.items() if v is not None}
+    return [_without_nulls(v, place, unread) for v in value] if is_list(value) else value
 
 
 def marked_turns(text: str) -> Turns | None:
