@@ -24,7 +24,7 @@ from sarm_core.model.checkpoint import find_folder
 from sarm_core.model.sae import SAE, TopK
 from sarm_core.model.sarm import SARM
 from sarm_core.score.encoder import Encoder
-from sarm_core.text.conversation import ChatFormat, TokenSequence, sentence_ends
+from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import Text
@@ -47,9 +47,19 @@ class Activations:
 
 
 class Reader:
-    """A cut backbone with its chat format: what both training stages read activations through."""
+    """A cut backbone with its chat format: what both training stages read activations through.
 
-    def __init__(self, backbone: str, layer: int, dtype: torch.dtype = torch.bfloat16):
+    `rule` says which token is scored (`ChatFormat`).
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        layer: int,
+        dtype: torch.dtype = torch.bfloat16,
+        *,
+        rule: str = SCORED_RULES[0],
+    ):
         if backbone == "demo":
             from sarm_core.model.embedded import ensure_backbone
 
@@ -62,9 +72,8 @@ class Reader:
         model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
         width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.encoder = Encoder(SARM(model, SAE(width, 1, TopK(1))))  # only its hidden() is used
-        self.format = ChatFormat(
-            AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False), max_length=MAX_LENGTH
-        )
+        tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+        self.format = ChatFormat(tokenizer, rule=rule, max_length=MAX_LENGTH)
 
     def scored(self, sequences: Sequence[TokenSequence], cache: Path) -> npt.NDArray[np.float16]:
         """h at the scored token of each sequence, float16 [n, d]; sequences seen before are not run again."""

@@ -34,6 +34,8 @@ class RewardConfig:
     """files of preference pairs"""
     mode: int = 0
     """0: head only; 1: blocks + head, SAE frozen"""
+    scored_token: str | None = None
+    """the scored token, as in train-sae; that of the SAE's run when not given"""
     decays: list[float] = field(default_factory=lambda: [10.0**e for e in np.arange(-4, 1.01, 0.5)])
     """weight decays tried in mode 0; the validation part decides"""
     epochs: int = 3

@@ -21,6 +21,7 @@ from sarm_core.model.checkpoint import Shape, load_sae
 from sarm_core.model.sae import TopK
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
+from sarm_core.text.conversation import SCORED_RULES
 from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
 from sarm_core.train.blocks import run_blocks
 from sarm_core.train.card import card
@@ -86,7 +87,7 @@ def run_sae(config: SAEConfig, rows: RowReader | None = None) -> Path:
     texts = [text for path in config.data for text in read_texts(path, rows)]
     _check_parts(texts, "text")
     print(f"{len(texts):,} texts", file=sys.stderr)
-    reader = Reader(config.backbone, config.layer)
+    reader = Reader(config.backbone, config.layer, rule=config.scored_token)
     activations = collect(
         reader, texts, tokens_per_text=config.tokens_per_text, seed=config.seed, cache=Path(config.cache)
     )
@@ -141,7 +142,8 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
     _check_parts(pairs, "pair")
     print(f"{len(pairs):,} pairs", file=sys.stderr)
-    reader = Reader(sae_config["backbone"], shape.layer)
+    rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
+    reader = Reader(sae_config["backbone"], shape.layer, rule=rule)
     if config.mode == 1:
         return run_blocks(config, shape, sae, pairs, reader, stage1)
     stage2 = HeadStudy(reader, pairs, config)

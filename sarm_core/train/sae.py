@@ -33,6 +33,9 @@ class SAEConfig:
     """"demo", a folder or a Hub id"""
     layer: int = 15
     """L: how many blocks run"""
+    scored_token: str = "last-special-token"
+    """which token is scored: "last-special-token" (the end of the turn), "last-token" (what an ordinary reward model
+    scores) or the text of a token"""
     n_features: int = 4608
     """M, width of the dictionary"""
     k: int = 27

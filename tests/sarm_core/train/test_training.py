@@ -238,14 +238,30 @@ def test_mode_0_gives_a_checkpoint_that_prefers_what_was_planted(place, stage1, 
     assert "# tiny" in card and f"{report['test']['all']['accuracy']:.3f}" in card
 
 
-def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1, tmp_path):
-    out = run_reward(reward_config(place, tmp_path / "sarm"))
+@pytest.mark.parametrize("rule", ["last-special-token", "last-token"])
+def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1, tmp_path, rule):
+    """Also where the token that an ordinary reward model scores is scored: the line break after the end of the turn."""
+    out = run_reward(reward_config(place, tmp_path / "sarm", scored_token=rule))
     report = json.loads((out / "report.json").read_text())["stage2"]
     test = [pair for pair in read_pairs(place / "pairs.jsonl") if pair.split == "test"]
     scorer = load_sarm(out, dtype="bfloat16")
     chosen = scorer.score([pair.chosen for pair in test]).rewards
     rejected = scorer.score([pair.rejected for pair in test]).rewards
     np.testing.assert_allclose(chosen - rejected, report["test_margins"], atol=0.05, rtol=0.05)
+    (tokens,) = scorer.tokens([test[0].chosen])
+    assert tokens.pieces()[-1] == {"last-special-token": "<|im_end|>", "last-token": "\n"}[rule]
+
+
+def test_a_scored_token_that_is_none_is_refused_before_the_work(place, stage1, tmp_path):
+    with pytest.raises(SarmError, match=r"scored token '<end>' is not in the tokenizer's vocabulary"):
+        run_sae(sae_config(place, tmp_path / "sae", scored_token="<end>"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stage_2_scores_the_token_that_stage_1_read(place, tmp_path):
+    run_sae(sae_config(place, tmp_path / "sae", scored_token="last-token", steps=2))
+    out = run_reward(reward_config(place, tmp_path / "sarm", sae=str(tmp_path / "sae")))
+    assert open_checkpoint(out).rule == "last-token"
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
