@@ -1,6 +1,6 @@
 """Exports in the loaders that people use: every layout in every loader, its rewards against the steered ones here.
 
-python benchmarks/loaders.py [--envs FOLDER] [--only NAME ...] [--page docs/loaders.md] [--out FILE.json]
+python -m benchmarks.loaders [--envs FOLDER] [--only NAME ...] [--page docs/loaders.md] [--out FILE.json]
 
 Each loader runs in a virtual environment of its own, made in `--envs` (kept, so that the next run is fast) from the
 package index that pip knows; torch is this Python's own, linked in. `loaders_read.py` is what runs there, without this
@@ -16,7 +16,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import venv
 from pathlib import Path
@@ -25,14 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-HERE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(HERE))
-READ = Path(__file__).with_name("loaders_read.py")
+from sarm_core import Steering, load_sarm, open_checkpoint
+from sarm_core.errors import SarmError
+from sarm_core.ship.check import LAYOUTS, export_layout
+from tests.sarm_core import tiny_models as tiny
 
-from sarm_core import Steering, load_sarm, open_checkpoint  # noqa: E402
-from sarm_core.errors import SarmError  # noqa: E402
-from sarm_core.ship.check import LAYOUTS, export_layout  # noqa: E402
-from tests.sarm_core import tiny_models as tiny  # noqa: E402
+HERE = Path(__file__).resolve().parents[1]
+READ = Path(__file__).with_name("loaders_read.py")
 
 ENVIRONMENTS = {
     "transformers-4.43": ["transformers==4.43.4", "numpy<2"],
@@ -180,7 +178,7 @@ def page(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     lines = [
         "# Exports in the loaders that people use",
         "",
-        "Made by `python benchmarks/loaders.py --page docs/loaders.md`, outside CI: every loader runs in an",
+        "Made by `python -m benchmarks.loaders --page docs/loaders.md`, outside CI: every loader runs in an",
         "environment of its own, without this project. A cell is the largest difference of a reward from the steered",
         f"one, over three conversations and models {', '.join(MODELS)}, tiny and random, with a RoPE base (and for",
         "Llama a scaling) not the default. `reference` was read for the families that the paper has a class for.",

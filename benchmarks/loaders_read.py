@@ -7,7 +7,7 @@ the token before the first pad, or the last one.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import sys
 import tempfile
@@ -86,8 +86,10 @@ def by_paper(folder: Path, conversations: list[Any]) -> list[float]:
 def register(folder: Path) -> None:
     """The class in the folder, where it has one."""
     if (folder / "modeling_sarm.py").exists():
-        sys.path.insert(0, str(folder))
-        importlib.import_module("modeling_sarm")
+        spec = importlib.util.spec_from_file_location("modeling_sarm", folder / "modeling_sarm.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules["modeling_sarm"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["modeling_sarm"])
 
 
 def _auto(folder: Path) -> tuple[Any, Any]:

@@ -17,9 +17,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).parent))
-
 from file_kinds import KINDS  # type: ignore[import-not-found]
 
 BEGIN, END = "<!-- before and after: made -->\n", "<!-- before and after: end -->"
