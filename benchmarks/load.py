@@ -22,7 +22,7 @@ import torch
 from pathlib import Path
 from transformers import AutoModel, AutoTokenizer, LlamaModel
 from sarm_core import load_sarm
-import sarm_core
+import sarm_core, sarm_core.score.scorer
 torch.zeros(8, 8) @ torch.zeros(8, 8)
 held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 started = time.perf_counter()
