@@ -183,7 +183,7 @@ def test_answers_come_from_files_and_paste_and_a_bad_file_loses_nothing(open_pag
     assert app.page.locator("img[src=x], .katex, [src^='http://x']").count() == 0
 
     body = popover(app, "Paste")
-    body.get_by_label("Prompt").fill("Which one?")
+    body.get_by_label("Prompt", exact=True).fill("Which one?")
     body.get_by_label("Answers, separated").fill("The first.\n---\nThe second, since it is shorter.")
     body.get_by_role("button", name="Compare").click()
     body.wait_for(state="hidden")
@@ -387,7 +387,7 @@ def test_a_wrong_model_is_one_line_and_the_one_in_use_stays(open_page: Open, tmp
 def test_the_embedded_model_answers_a_prompt(open_page: Open) -> None:
     app = open_page(height=1400)
     body = popover(app, "Sample")
-    body.get_by_label("Prompt").fill("Name a fruit and say why you like it.")
+    body.get_by_label("Prompt", exact=True).fill("Name a fruit and say why you like it.")
     body.get_by_label("Answers").fill("2")
     body.get_by_label("Tokens at most").press("Home")
     body.get_by_role("button", name="Sample").click()
@@ -494,7 +494,7 @@ def test_nothing_said_of_the_old_answers_stands_under_a_new_prompt_while_it_is_s
 ) -> None:
     app = open_page(height=1400)
     body = popover(app, "Paste")
-    body.get_by_label("Prompt").fill("Which is the longest?")
+    body.get_by_label("Prompt", exact=True).fill("Which is the longest?")
     body.get_by_label("Answers, separated").fill("\n---\n".join(f"{i} word" * 150 for i in range(12)))
     body.get_by_role("button", name="Compare").click()
     app.page.get_by_text("Scoring 12 answers").wait_for()

@@ -119,7 +119,7 @@ def test_hostile_labels_and_texts_run_nothing(open_page: Open) -> None:
 def test_from_own_text_to_the_feature_to_the_sliders_and_back(open_page: Open) -> None:
     app = open_page("features")
     app.page.get_by_role("button", name="Run your own text").click()
-    app.page.get_by_label("Prompt").fill("Is it safe?")
+    app.page.get_by_label("Prompt", exact=True).fill("Is it safe?")
     app.page.get_by_label("Answer", exact=True).fill("Yes, if the room is aired.")
     app.page.get_by_role("button", name="Show what fires").click()
     app.page.get_by_text("together they give the reward").wait_for(timeout=20_000)
