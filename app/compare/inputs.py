@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.draw.columns import assigned, columns_form, first_rows, first_values
+from app.draw.columns import assigned, columns_form, first_rows, first_values, without_options
 from app.draw.files import UPLOADS
 from app.draw.plain_text import cut, plain
 from app.draw.popovers import close_popover, popover
@@ -112,7 +112,7 @@ def _upload() -> None:
             st.session_state["upload_error"] = (
                 f"{name}: holds a steering, no answers; its place is “Load” in the steering panel"
                 if steering
-                else str(error)
+                else without_options(error)
             )
             if not steering and (columns := first_values(first_rows([(name, data)]))):
                 st.session_state["upload_unknown"] = (name, data, columns)

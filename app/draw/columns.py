@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from app.draw.files import uploaded
@@ -25,6 +27,7 @@ __all__ = [
     "first_rows",
     "first_values",
     "reader_for",
+    "without_options",
 ]
 
 PARTS = {
@@ -43,6 +46,7 @@ NAMES = frozenset(["id", "domain", "subset"])
 Check = Callable[[Reader, str, int, dict[str, Any]], object]
 """Reads one row of a file as a page will: (reader, file, row number, row). Raises RowError."""
 _Numbered = tuple[str, int, dict[str, Any]]
+_OPTION = re.compile(r"[;:,] [^;:,]*--(?:map|ignore|format)\b.*", re.DOTALL)
 
 
 def as_answers(reader: Reader, _source: str, _number: int, row: dict[str, Any]) -> object:
@@ -77,6 +81,8 @@ def columns_form(key: str, columns: Mapping[str, str], assign: Callable[[], None
     """What the columns of a file hold first, and which of them are prompt and answers (see `assigned`)."""
     with st.form(f"{key}_columns", border=False):
         st.caption("Say what the columns are; those that are not chosen are not used.")
+        shown = [{"Column": name, "First value": cut(value, 200)} for name, value in columns.items()]
+        st.dataframe(pd.DataFrame(shown), hide_index=True, height=min(38 + 35 * len(shown), 248))
         for part, title in PARTS.items():
             st.selectbox(
                 title,
@@ -114,7 +120,7 @@ def reader_for(key: str, files: Sequence[Any], check: Check) -> Reader:
     columns = first_values(rows)
     options = st.session_state.get(f"{key}_assigned", {})
     refused = _refused(rows, Reader(**options), check)
-    words = plain(str(refused[0])) if refused else ""
+    words = plain(without_options(refused[0])) if refused else ""
     if len(refused) == len(rows):
         st.error(words, icon=":material/error:")
     elif options and not refused:
@@ -128,6 +134,13 @@ def reader_for(key: str, files: Sequence[Any], check: Check) -> Reader:
     with st.container() if not refused or len(refused) == len(rows) else st.expander(words):
         columns_form(key, columns, assign)
     return Reader(**options)
+
+
+def without_options(error: Exception) -> str:
+    """What an error says, without the options of commands that it names as the way to go on: here the form is it."""
+    if not isinstance(error, RowError) or error.row is None:
+        return str(error)
+    return str(RowError(_OPTION.sub("", error.reason), source=error.source, row=error.row))
 
 
 def _refused(rows: Sequence[_Numbered], reader: Reader, check: Check) -> list[RowError]:

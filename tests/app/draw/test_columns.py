@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.draw.columns import first_rows, first_values
+from app.draw.columns import first_rows, first_values, without_options
+from sarm_core.errors import RowError, SarmError
+from sarm_core.text.answers import Reader
 from sarm_core.text.shapes import SHAPES
 from tests.app.demo_pages import submit
 from tests.sarm_core.cli.test_every_shape import Toy
@@ -54,7 +56,8 @@ def press(script: AppTest, key: str) -> AppTest:
 
 def assign(script: AppTest, key: str, **columns: str) -> AppTest:
     """What a person does with the columns of a foreign file: half of it first, which is refused."""
-    assert script.error
+    assert script.error and not any("--" in error.value for error in script.error)
+    assert script.dataframe[0].value.iloc[0].tolist() == ["frage", "Is it safe?"]
     assert "frage: Is it safe?" in script.selectbox(key=f"{key}_as_prompt").options
     for part, column in columns.items():
         script.selectbox(key=f"{key}_as_{part}").set_value(column)
@@ -69,6 +72,29 @@ def test_first_values_are_those_of_the_first_row_that_has_one():
         [("a.jsonl", b'{"a": null, "b": [1]}\n{"a": "x", "b": [2]}\n'), ("b.txt", b"{}"), ("c", b"\0")]
     )
     assert first_values(rows) == {"a": "x", "b": "[1]"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"a": "x"},
+        {"prompt": "x", "response": "y", "memory_context": "z"},
+        {"prompt": "x", "response": "y", "documents": ["z"]},
+        {
+            "messages": [
+                {"role": "user", "content": "x", "images": ["z"]},
+                {"role": "assistant", "content": "y"},
+            ]
+        },
+    ],
+)
+def test_an_error_on_a_page_names_no_option_of_a_command(row):
+    with pytest.raises(RowError) as caught:
+        Reader().answers(row)
+    here = without_options(caught.value.at("--map, a.jsonl", 3))
+    assert "--" in caught.value.reason and "--" not in here.removeprefix("--map, a.jsonl, row 3: ")
+    assert here.startswith("--map, a.jsonl, row 3: ") and len(here) > 40
+    assert without_options(SarmError("with --map x")) == "with --map x"
 
 
 def found_on(script: AppTest, what: str) -> Any:
