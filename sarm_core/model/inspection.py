@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.backbone import backbone_config, block_of
 from sarm_core.model.checkpoint import CONFIG_NAME, find_folder, open_checkpoint
 from sarm_core.model.other_folders import ADAPTERS, steps_inside
 from sarm_core.model.sae import SAEKind
@@ -113,7 +114,9 @@ def _file(path: Path) -> Inspection:
         return _of_tensors(path, _zip_shapes(path))
     if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
         return Inspection(
-            "unknown", "a pickle that is no zip file, which could run code", problem=f"{path}: is not read"
+            "unknown",
+            "not the zip file that torch writes; a pickle of old could run code",
+            problem=f"{path}: is not read",
         )
     return Inspection("unknown", "no model, dictionary or adapter that is known here")
 
@@ -204,6 +207,9 @@ def _sarm_of(folder: Path, source: str) -> Inspection | None:
             return Inspection(meant, "a SARM that cannot be used as it is", problem=str(error))
         return None
     shape = checkpoint.shape
+    if inside := _low_rank_in(folder, shape.layer):
+        kind = f"sarm/{checkpoint.layout}"
+        return Inspection(kind, "a SARM that cannot be used as it is", problem=f"{folder}: {inside}")
     facts = {
         "layer": shape.layer,
         "n_features": shape.n_features,
@@ -218,6 +224,13 @@ def _sarm_of(folder: Path, source: str) -> Inspection | None:
     return Inspection(
         f"sarm/{checkpoint.layout}", "a SARM: a reward model whose features can be read", facts, (USE,)
     )
+
+
+def _low_rank_in(folder: Path, layer: int) -> str | None:
+    """What is wrong with weights among which an adapter's matrices lie, which loading refuses; None without any."""
+    names = TensorFiles(folder).names() if any(folder.glob("*.safetensors")) else []
+    found = next((name for name in names if ".lora_" in name and block_of(name) < layer), None)
+    return found and f"holds a part of an adapter ({found}) inside: merge it into the weights"
 
 
 def _adapter_of(folder: Path, source: str) -> Inspection | None:
@@ -333,6 +346,7 @@ def _model_of(folder: Path, source: str) -> Inspection | None:
             return Inspection(
                 "sarm/reference", "a SARM that does not state its shape", facts, problem=_why(source)
             )
+        backbone_config(folder)
     except CheckpointError as error:
         problem = str(error)
     kind = "reward-model" if reward else "language-model"
@@ -341,7 +355,7 @@ def _model_of(folder: Path, source: str) -> Inspection | None:
         if reward
         else "a language model without reward head"
     )
-    return Inspection(kind, what, facts, (TRAIN,), problem)
+    return Inspection(kind, what, facts, () if problem else (TRAIN,), problem)
 
 
 def _why(source: str) -> str | None:

@@ -2,15 +2,16 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from sarm_core import Steering
+from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import open_checkpoint
@@ -104,6 +105,24 @@ def test_torch_files_are_told_by_names_and_never_loaded(tmp_path):
         assert any(b"was-run" in opened.read(name) for name in opened.namelist() if name.endswith("data.pkl"))
     assert inspect_path(tmp_path / "evil.pt").kind == "sae/qwen-scope"
     assert not (tmp_path / "was-run").exists()
+
+
+def test_what_loading_refuses_is_not_called_usable(sarm, tmp_path):
+    folder = shutil.copytree(sarm, tmp_path / "sarm")
+    file = folder / "model.safetensors"
+    inside = {"model.layers.0.self_attn.q_proj.lora_A.default.weight": torch.zeros(2, 4)}
+    save_file({**load_file(file), **inside}, file, {"format": "pt"})
+    found = inspect_path(folder)
+    assert "lora_A" in found.problem and not found.can
+    with pytest.raises(CheckpointError, match="lora_A"):
+        load_sarm(folder)
+    other = tmp_path / "t5"
+    other.mkdir()
+    save_file({"shared.weight": torch.zeros(2)}, other / "model.safetensors", {"format": "pt"})
+    (other / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert "another stack" in inspect_path(other).problem and not inspect_path(other).can
+    (tmp_path / "noise.pt").write_bytes(bytes(range(256)))
+    assert inspect_path(tmp_path / "noise.pt").kind == "unknown"
 
 
 def test_models_adapters_trainers_pointers_and_other_files(sarm, tmp_path):
