@@ -60,14 +60,6 @@ ROWS = [
     ("Is it safe to mix them?", "No! Never do that...\n\nThank you."),
     ("The quick brown fox", "jumps over the lazy dog. " * 6),
 ]
-LLAMA3_ROPE = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
 
 
 def model(folder: Path, name: str) -> Path:
@@ -76,7 +68,9 @@ def model(folder: Path, name: str) -> Path:
     tokenizer = tiny.llama3() if name == "llama-bos" else tiny.chatml()
     backbone = tiny.backbone(kind, vocabulary=len(tokenizer))
     config = backbone.config
-    config.rope_parameters = LLAMA3_ROPE if kind == "llama" else {"rope_type": "default", "rope_theta": 3e5}
+    config.rope_parameters = (
+        tiny.LLAMA3_ROPE if kind == "llama" else {"rope_type": "default", "rope_theta": 3e5}
+    )
     config.pad_token_id = config.eos_token_id = tokenizer.eos_token_id
     config.bos_token_id = tokenizer.bos_token_id
     return tiny.reference_checkpoint(folder, kind, model=backbone, tokenizer=tokenizer)

@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from sarm_core.errors import SteeringError
+from sarm_core.errors import RowError, SteeringError
 from sarm_core.features import FeatureMatrix
 from sarm_core.files import whole_file
+from sarm_core.text.strict_json import unique_keys
 
 __all__ = ["UNCHANGED", "Group", "Steering"]
 
@@ -70,8 +71,8 @@ class Steering:
         Raises SteeringError naming `source` and the entry.
         """
         try:
-            data = json.loads(text, object_pairs_hook=_unique_keys)
-        except (RecursionError, ValueError) as error:
+            data = json.loads(text, object_pairs_hook=unique_keys)
+        except (RecursionError, ValueError, RowError) as error:
             raise SteeringError(f"{source}: not valid JSON ({error})") from None
         if not isinstance(data, dict):
             raise SteeringError(f'{source}: expected an object such as {{"16720": ["*", 2.0]}}')
@@ -332,15 +333,6 @@ def _same(group: Group | None) -> tuple[frozenset[int], float] | None:
 def _number(value: float) -> str:
     # Nine figures tell any two float32 apart, and 0.1 * 3 is still 0.3.
     return f"{value:.9g}"
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} appears twice: which of the two is meant?")
-    return found
 
 
 def _only_known(entry: Mapping[str, Any], known: Sequence[str], place: str) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "strict_json",
     "syntax_error",
     "too_long",
+    "unique_keys",
 ]
 
 MAX_ROW_BYTES = 10_000_000
@@ -89,7 +90,8 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, for `object_pairs_hook`. Raises RowError for a key that stands in it twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -99,7 +101,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique_keys
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=unique_keys
 )
 
 

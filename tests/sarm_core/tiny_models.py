@@ -22,6 +22,15 @@ WIDTH = 16
 VOCABULARY = 300
 WINDOW = 8  # shorter than every text in the tests that care
 KINDS = ("llama", "gemma2", "qwen3", "mistral", "gpt2")
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 500000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+"""A RoPE that is not the default: base and scaling."""
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "llama": {},

@@ -13,23 +13,15 @@ from sarm_core import Steering
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.ship.export import export
 from sarm_core.ship.older_transformers import config_for_older
-from tests.sarm_core.tiny_models import backbone, llama3, mistral, reference_checkpoint
+from tests.sarm_core.tiny_models import LLAMA3_ROPE, backbone, llama3, mistral, reference_checkpoint
 
-LLAMA3 = {
-    "rope_type": "llama3",
-    "rope_theta": 500000.0,
-    "factor": 8.0,
-    "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0,
-    "original_max_position_embeddings": 64,
-}
-SCALED = {key: value for key, value in LLAMA3.items() if key != "rope_theta"} | {"type": "llama3"}
+SCALED = {key: value for key, value in LLAMA3_ROPE.items() if key != "rope_theta"} | {"type": "llama3"}
 BOTH = {
     "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
     "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
 }
 CASES = {
-    "llama": (LLAMA3, {"rope_theta": 500000.0, "rope_scaling": SCALED}),
+    "llama": (LLAMA3_ROPE, {"rope_theta": 500000.0, "rope_scaling": SCALED}),
     "qwen3": ({"rope_type": "default", "rope_theta": 1e6}, {"rope_theta": 1e6, "rope_scaling": None}),
     "gpt_neox": (
         {"rope_type": "default", "rope_theta": 7e4, "partial_rotary_factor": 0.5},
