@@ -82,9 +82,16 @@ def members(path: str | Path) -> dict[str, int]:
         if path.is_dir():
             return _folder_members(path)
         with zipfile.ZipFile(path) as archive:
-            found = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
+            # Not `is_dir()`: Python 3.11's fails on a member without a name.
+            found = {
+                info.filename: info.file_size
+                for info in archive.infolist()
+                if not info.filename.endswith("/")
+            }
     except _UNREADABLE as error:
         raise StoreError(f"{path}: is neither a folder nor a readable .zip ({_reason(error)})") from None
+    if "" in found:
+        raise StoreError(f"{path}: refused, it has a member without a name: pack it again")
     for name in found:
         parts = PurePosixPath(name.replace("\\", "/"))
         if parts.is_absolute() or ".." in parts.parts or ":" in name.split("/")[0]:

@@ -201,6 +201,14 @@ def test_a_damaged_file_is_taken_in_or_refused_in_one_line(
     imported(exports, tmp_path, tmp_path / name, capsys)
 
 
+def test_a_member_without_a_name_is_refused(exports: Path, tmp_path: Path, capsys: Any):
+    with zipfile.ZipFile(tmp_path / "nameless.zip", "w") as archive:
+        archive.writestr("features/batch-0.jsonl", b"{}\n")
+        archive.infolist()[0].filename = ""
+    code = main(["import", str(exports / "store.db"), str(tmp_path / "nameless.zip"), "--as", "ann"])
+    assert code == 2 and "a member without a name" in capsys.readouterr().err
+
+
 # -- what each of them once was ----------------------------------------------------------------------------
 
 
