@@ -120,8 +120,8 @@ def test_every_link_of_the_documents_leads_somewhere():
                 assert ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
 
+@pytest.mark.docs
 @pytest.mark.skipif(HAS_TRL, reason="TRL is installed")
-@pytest.mark.slow
 def test_without_trl_the_example_names_the_remedy(tmp_path):
     done = run([str(ROOT / "examples" / "trl_grpo.py")], tmp_path)
     assert done.returncode == 2

@@ -311,14 +311,6 @@ def run(*arguments, cwd=ROOT):
 
 
 @pytest.mark.slow
-def test_the_program_scores_a_file(place, model):
-    done = run("score", place / "in.jsonl", "--model", model, "--out", place / "out.jsonl")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr.splitlines()[1:] == [f"5 rows written to {place / 'out.jsonl'}"]
-    assert len(written(place)) == 5
-
-
-@pytest.mark.slow
 def test_the_program_ends_with_2_and_one_line(place, model):
     (place / "in.jsonl").write_text(f"{json.dumps(GOOD[0])}\n{{\n")
     done = run("score", place / "in.jsonl", "--model", model, "--out", place / "out.jsonl")

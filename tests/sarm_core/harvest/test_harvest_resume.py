@@ -36,7 +36,7 @@ def scorer(model):
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", n=80)
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl", n=60)
 
 
 @pytest.fixture(scope="module")
