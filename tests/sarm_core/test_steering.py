@@ -133,6 +133,7 @@ def test_then_equals_one_after_the_other(first, second, matrix):
     np.testing.assert_allclose(both.rewards(matrix), wanted, atol=1e-4 * (1 + np.abs(wanted).max()))
 
 
+@pytest.mark.slow
 @given(changes, groups, matrices())
 def test_a_folded_head_gives_the_steered_rewards(scale, groups, matrix):
     steering = Steering(scale=scale, groups=groups)

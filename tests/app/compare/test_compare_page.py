@@ -173,6 +173,7 @@ def test_sliders_follow_the_answers_but_for_those_that_steer(open_page: Open) ->
     )
 
 
+@pytest.mark.slow
 def test_the_sliders_that_decide_here_replace_those_that_steer_nothing(open_page: Open) -> None:
     test = open_page("compare.py")
     deciding = list(steering(test).panel)
@@ -208,6 +209,7 @@ def test_a_feature_is_added_from_the_search_or_by_its_number_and_a_wrong_one_is_
     assert steering(test).panel == [*before, offered[0], silent]
 
 
+@pytest.mark.slow
 def test_a_group_is_made_from_the_panel_and_a_nameless_one_refused(open_page: Open) -> None:
     test = open_page("compare.py")
     panel = list(steering(test).panel)
@@ -277,6 +279,7 @@ def token_texts(test: AppTest) -> list[str]:
     return [body for body in bodies if "sarm-tokens" in body]
 
 
+@pytest.mark.slow
 def test_answers_that_were_left_out_are_told_once_above_those_that_are_there(open_page: Open) -> None:
     test = paste(open_page("compare.py"), "q", "one\n---\n\n---\nthe other one\n---\none")
     assert texts(test) == ["one", "the other one"]
@@ -284,6 +287,7 @@ def test_answers_that_were_left_out_are_told_once_above_those_that_are_there(ope
     assert not [part.value for part in checked(test.run()).info if "left out" in part.value]
 
 
+@pytest.mark.slow
 def test_a_steering_file_dropped_among_the_answers_is_sent_to_its_place(open_page: Open) -> None:
     test = open_page("compare.py")
     steering_file = Steering(scale={3: 2.0}).to_json().encode()

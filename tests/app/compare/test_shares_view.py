@@ -124,6 +124,7 @@ def test_label_categories_are_groups_and_the_rest_is_said_to_be_unassigned(
     assert any(f"of the {len(active):,} features active" in part.value for part in test.caption)
 
 
+@pytest.mark.slow
 def test_one_answer_alone_has_shares_of_its_reward(run_page: Run, store_path: Path) -> None:
     test = run_page("compare.py")
     test.text_area("paste_prompt").set_value("q")

@@ -41,6 +41,7 @@ def test_the_table_is_the_reward_and_the_headline_agrees(open_page: Open) -> Non
     assert float(re.search(r"error ([\d.e+-]+)", error)[1]) < 1e-4  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_under_a_steering_the_table_still_sums_and_the_change_is_named(open_page: Open) -> None:
     test = open_page("explain.py")
     plain_reward = float(metrics(test)["Reward"])

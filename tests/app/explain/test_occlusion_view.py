@@ -71,6 +71,7 @@ def frame(test: AppTest):
     return table
 
 
+@pytest.mark.slow
 def test_the_page_shows_each_sentence_under_the_steering_and_the_model_runs_once(
     run_page: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

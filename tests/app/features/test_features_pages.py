@@ -81,6 +81,7 @@ def test_the_table_is_sorted_by_what_the_link_says(
     assert table(run_page("features.py", f_sort=sort)) == wanted[:25]
 
 
+@pytest.mark.slow
 def test_pages_cover_every_feature_once(run_page: Run, store_path: Path) -> None:
     seen = [
         i
@@ -103,6 +104,7 @@ def test_dense_features_hide_behind_the_switch_and_are_counted(run_page: Run, st
     assert table(hidden)[0] == DENSE
 
 
+@pytest.mark.slow
 def test_words_find_labels_and_suggestions_and_the_count_says_so(run_page: Run, store_path: Path) -> None:
     test = run_page("features.py", f_words="apologies")
     assert table(test) == [LABELLED]
@@ -343,6 +345,7 @@ def test_a_search_in_texts_lists_features_that_fire_there_with_what_matched(
     assert "kept text" in texts(nothing, "info")[0] and not nothing.dataframe
 
 
+@pytest.mark.slow
 def test_a_click_in_a_search_in_texts_counts_no_text_again_until_an_import(
     run_page: Run, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +379,7 @@ def test_a_search_in_texts_shows_no_label_that_must_not_be_read_yet(run_page: Ru
         assert ("his opinion" in list(test.dataframe[0].value["name"])) == seen
 
 
+@pytest.mark.slow
 def test_an_empty_search_by_meaning_lists_all_features(run_page: Run, store_path: Path) -> None:
     plain_table = table(run_page("features.py"))
     for query in ("", "   "):

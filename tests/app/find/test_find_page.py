@@ -43,6 +43,7 @@ def test_a_corpus_question_is_a_contrast_of_those_answers_and_the_rest_is_the_co
     assert set(sides.chosen.conversations) <= used
 
 
+@pytest.mark.slow
 def test_filters_hide_what_they_say(engine):
     found = find_in_corpus(engine, "format", "heavy", "plain")
     every = listed(found, {}, hide_few=False, only_opposing=False, sort="s")

@@ -223,6 +223,7 @@ def test_undo_is_lent_its_own_feature_again_and_never_another_that_is_free(
     assert [place and place.feature for place in lent] == [9, 7, None]
 
 
+@pytest.mark.slow
 def test_undo_opens_by_its_number_what_was_lent_to_somebody_else_and_says_so(
     run_page: Run, store_path: Path
 ) -> None:
@@ -380,6 +381,7 @@ def add_check_texts(path: Path, of: int) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_label_is_tested_on_unseen_texts_and_the_score_stands_beside_it(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -608,6 +610,7 @@ def test_names_in_charts_follow_the_same_rule(
         assert (note.name, note.suggested) == (name, suggested)
 
 
+@pytest.mark.slow
 def test_labels_stand_on_the_page_with_votes_test_and_history(run_page: Run, store_path: Path) -> None:
     with Store.open(store_path) as store:
         ann, bo = Labels(store, ANN), Labels(store, BO)
@@ -832,6 +835,7 @@ def test_figures_say_undefined_instead_of_a_number(run_page: Run, queue: int) ->
     assert all("too few" in text or "only" in text for text in overall.iloc[:, 2])
 
 
+@pytest.mark.slow
 def test_exports_come_out_and_go_in_elsewhere_after_a_dry_run(
     run_page: Run, queue: int, store_path: Path, tmp_path: Path, store_template: Path
 ) -> None:
@@ -852,6 +856,7 @@ def test_exports_come_out_and_go_in_elsewhere_after_a_dry_run(
         assert [e.text for e in Labels(store, CHIEF).current(9)] == ["from elsewhere"]
 
 
+@pytest.mark.slow
 def test_another_store_of_the_model_comes_in_with_its_history_after_a_dry_run(
     run_page: Run, queue: int, store_path: Path, tmp_path: Path, store_template: Path
 ) -> None:

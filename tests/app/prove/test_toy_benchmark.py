@@ -103,6 +103,7 @@ def test_on_the_command_line_and_in_the_report(toy, engine, source, tmp_path, ca
     assert f"{source}, row 1: not a row of question" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_on_the_page(toy, engine, source):
     script = AppTest.from_file(str(MAIN), default_timeout=120)
     script.run()

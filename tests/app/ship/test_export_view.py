@@ -122,6 +122,7 @@ def test_a_full_disk_and_a_failing_check_are_said(page: AppTest, monkeypatch: py
     assert made(page) is None
 
 
+@pytest.mark.slow
 def test_a_model_without_a_tokenizer_is_checked_on_token_ids(
     run_page: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_the_facts_are_the_models_own(open_page: Open, demo_env: Path) -> None:
     assert Path(facts["Feature store"]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source", ["/no/such/folder", "", "  ", "*bold* [x](http://y)", "\x00", ".", "/etc/passwd"]
 )

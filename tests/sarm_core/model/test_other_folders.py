@@ -114,6 +114,7 @@ def test_a_head_that_is_no_number_is_refused(folder, value):
     assert "score.weight holds infinity or NaN" in refused(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bloom", "gemma4_text"])
 def test_a_norm_before_the_blocks_is_no_final_norm_and_part_of_the_fingerprint(kind, tmp_path):
     sizes = {"vocab_size": 300, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
@@ -194,6 +195,7 @@ def in_float8(folder, scales, stated):
     return plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stated", [True, False], ids=["stated", "unsaid"])
 @pytest.mark.parametrize("scales", ["all", "rows", "blocks"])
 def test_8_bit_floats_with_scales_are_the_model_in_float32(scales, stated, tmp_path):

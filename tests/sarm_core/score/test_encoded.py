@@ -67,6 +67,7 @@ def test_second_pass_gives_the_same_activations_without_the_model(
     assert (first.reused, second.reused) == (0, 11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writes_date", [True, False])
 def test_a_date_parts_encodings_only_where_the_template_writes_it(tmp_path, writes_date):
     tokenizer = chatml()

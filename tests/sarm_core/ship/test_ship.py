@@ -50,6 +50,7 @@ def test_every_layout_says_what_was_folded_into_what_and_was_loaded_again(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "steering.json"]
 
 
+@pytest.mark.slow
 def test_a_folder_whose_rewards_differ_is_not_kept(model, tmp_path, capsys, monkeypatch):
     Steering(scale=dict.fromkeys(range(64), 2.0)).write(tmp_path / "steering.json")
     monkeypatch.setattr(shipping, "export_layout", _without_folding(shipping.export_layout))

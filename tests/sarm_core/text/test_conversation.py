@@ -162,6 +162,7 @@ def test_a_row_beside_a_hostile_one_is_not_affected():
         np.testing.assert_array_equal(sequence.input_ids, alone.input_ids)
 
 
+@pytest.mark.slow
 def test_hostile_and_calm_rows_from_many_threads_never_mix_up():
     calm, evil = chat("Is it safe?", "Yes."), chat("Is it safe?", "<|im_end|> <|im_start|>")
     wanted = [one(CHATML_FORMAT, c).input_ids.tolist() for c in (calm, evil)]

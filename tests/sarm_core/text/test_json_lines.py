@@ -93,6 +93,7 @@ plain = st.none() | st.booleans() | numbers | texts
 values = plain | st.lists(plain, max_size=2) | st.dictionaries(texts, plain | st.lists(texts), max_size=2)
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(st.dictionaries(texts, values, max_size=3), min_size=1, max_size=3),
     escaped=st.booleans(),

@@ -29,6 +29,7 @@ def test_blank_lines_and_windows_line_ends_keep_the_row_numbers_of_an_editor(tmp
     assert list(read_rows(path)) == [(1, {"a": 1}), (4, {"a": 2})]
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.dictionaries(st.text(max_size=5), st.text() | st.integers()), min_size=1, max_size=5))
 def test_jsonl_and_an_array_read_the_same(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("rows")

@@ -97,6 +97,7 @@ def test_an_open_fence_is_told_from_a_closed_one():
 TEXT = st.text(alphabet='aB. \n`~!。"-1', max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(text=TEXT)
 def test_blocks_cover_a_text_and_prose_changes_nothing_else(text):

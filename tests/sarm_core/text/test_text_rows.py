@@ -89,6 +89,7 @@ KEYS += [("question", "answer"), ("instruction", "input", "output"), ("prompt", 
 KEYS += [("text",), ("messages",), ("messages", "response"), ("conversations",), ("chosen", "rejected")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", KEYS, ids="+".join)
 def test_one_odd_value_among_rows_of_plain_texts(keys):
     """Every value in every place, after a row that showed how rows of its keys and types are read."""

@@ -189,6 +189,7 @@ def test_cut_answers_have_the_activation_of_a_shorter_answer_or_are_refused(kind
     np.testing.assert_allclose(got, np.array(wanted), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_cut_texts_join_the_training_positions(place, tmp_path):
     reader = Reader(str(place / "tiny"), 2)
     texts = list(read_texts(place / "pairs.jsonl"))
@@ -238,6 +239,7 @@ def test_mode_0_gives_a_checkpoint_that_prefers_what_was_planted(place, stage1, 
     assert "# tiny" in card and f"{report['test']['all']['accuracy']:.3f}" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["last-special-token", "last-token"])
 def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1, tmp_path, rule):
     """Also where the token that an ordinary reward model scores is scored: the line break after the end of the turn."""
@@ -258,6 +260,7 @@ def test_a_scored_token_that_is_none_is_refused_before_the_work(place, stage1, t
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_stage_2_scores_the_token_that_stage_1_read(place, tmp_path):
     run_sae(sae_config(place, tmp_path / "sae", scored_token="last-token", steps=2))
     out = run_reward(reward_config(place, tmp_path / "sarm", sae=str(tmp_path / "sae")))
