@@ -156,6 +156,7 @@ def test_an_evaluation_that_is_written_fits_its_schema(evaluated):
         assert [error.message for error in schema("evaluation").iter_errors(data)] == []
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_the_schema_of_an_evaluation_refuses_its_reader_refuses(evaluated, data):

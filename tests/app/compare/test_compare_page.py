@@ -89,6 +89,7 @@ def test_a_link_opens_the_same_answers_panel_steering_and_choices(open_page: Ope
     assert not steering(second).can_undo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "says"),
     [
@@ -233,6 +234,7 @@ def test_the_store_may_be_taken_away_while_the_page_is_open(open_page: Open, dem
     assert list(demo_env.glob("*.db"))
 
 
+@pytest.mark.slow
 def test_the_page_says_where_the_model_missing_is_to_be_chosen(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_answer_to_another_prompt_stands_alone_and_has_no_rank(open_page: Ope
     assert not test.error
 
 
+@pytest.mark.slow
 def test_an_empty_answer_is_refused_and_nothing_is_lost(open_page: Open) -> None:
     test = open_page("explain.py")
     before = test.session_state["comparison"]
@@ -109,6 +110,7 @@ def test_an_answer_longer_than_the_model_says_what_was_cut(
     assert not test.error
 
 
+@pytest.mark.slow
 def test_a_steering_that_does_not_touch_the_answer_says_so_and_the_menu_shows_texts(open_page: Open) -> None:
     test = open_page("explain.py", a="example:sensitive-01")
     answers = test.session_state["comparison"].answers

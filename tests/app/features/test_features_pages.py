@@ -482,6 +482,7 @@ def test_before_and_after_step_through_the_dictionary_and_wrap(run_page: Run, st
     assert test.number_input(key="feature").value == N_FEATURES - 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["64", "-1", "abc", "1.5", "1e300", "nan"])
 def test_an_impossible_number_is_refused_with_the_range(
     run_page: Run, store_path: Path, address: str

@@ -141,6 +141,7 @@ def test_a_suggestion_is_taken_over_edited_and_told_from_an_opinion_of_ones_own(
     assert "from_suggestion" not in event.data
 
 
+@pytest.mark.slow
 def test_taking_a_suggestion_over_loses_no_typed_word(run_page: Run, queue: int) -> None:
     test = sign(run_page("label.py", feature="7"), "cy")
     field(test, "text").set_value("my own words").run()
@@ -582,6 +583,7 @@ def test_a_label_of_another_store_is_not_read_before_ones_own_is_in(
     assert "said elsewhere" in shown(test)
 
 
+@pytest.mark.slow
 def test_neighbours_are_not_called_by_labels_that_are_hidden(
     run_page: Run, queue: int, store_path: Path
 ) -> None:
@@ -645,6 +647,7 @@ def test_label_it_leads_to_the_form_with_the_feature_lent(
     assert "somebody else is labelling feature 9" in shown(other).replace("\\", "") and feature(other) != 9
 
 
+@pytest.mark.slow
 def test_a_reader_is_not_asked_to_label(run_page: Run, queue: int, store_path: Path) -> None:
     with Store.open(store_path) as store:
         People(store).set_role(CHIEF, "rae", "reader")

@@ -62,6 +62,7 @@ def test_the_outcome_is_that_of_scoring_anew_under_the_steering(engine, checked,
         assert found.flips[["rule", "pair", "side"]].equals(expected.flips[["rule", "pair", "side"]])
 
 
+@pytest.mark.slow
 def test_pairs_are_spread_over_the_whole_set(engine, checked):
     every = CORPUS_SETS[SET].pairs()
     assert len(checked.of.pairs) == 8 and checked.of.n_all == len(every.items)

@@ -45,6 +45,7 @@ def test_no_address_ends_in_a_traceback_or_becomes_markdown(
         assert not [e.value for kind in kinds for e in test.get(kind) if "![x](" in str(e.value)]
 
 
+@pytest.mark.slow
 def test_the_address_of_a_feature_takes_the_sliders_in(run_page: Run, store_path: object) -> None:
     test = run_page("feature.py", feature="5", l="1")
     next(button for button in test.button if "slider" in button.label).click().run()

@@ -133,6 +133,7 @@ def test_another_precision_or_length_shares_nothing(
     assert len(read) == 4
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_one_note_and_no_failure(
     place: Path, checkpoint: Path, store_path: Path, run_page: Run, capsys: Any
 ) -> None:

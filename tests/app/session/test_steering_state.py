@@ -110,7 +110,7 @@ class Working(RuleBasedStateMachine):
         assert not opened.can_undo
 
 
-TestWorking = Working.TestCase
+TestWorking = pytest.mark.slow(Working.TestCase)
 TestWorking.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 

@@ -74,6 +74,7 @@ def test_the_packed_model_gives_the_steered_rewards(
     assert not home.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steering", "words"),
     [

@@ -78,6 +78,7 @@ def test_another_model_takes_over_and_what_belonged_to_the_old_one_goes(open_pag
     assert not test.error
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_no_text_says_so_on_the_compare_page(open_page: Open, tmp_path: Path) -> None:
     wordless = reference_checkpoint(tmp_path / "wordless", n_features=64, k=6)
     test = switch_to(open_page("model.py"), str(wordless))

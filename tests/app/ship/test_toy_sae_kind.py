@@ -85,6 +85,7 @@ def test_the_model_page_says_which_features_are_active_and_offers_the_layout_tha
     assert list(layouts.options) == ["own"]
 
 
+@pytest.mark.slow
 def test_it_exports_with_a_steering_and_is_refused_where_it_cannot_be_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_summary_counts_each_kind_of_change() -> None:
     assert summary(steering) == "5 features changed: 3 scaled, 1 set, 1 offset; 1 group"
 
 
+@pytest.mark.slow
 def test_the_difference_says_what_each_side_does_to_a_feature() -> None:
     table = difference_table(Steering(scale={1: 0.5}), Steering(scale={1: -2.0}, offset={7: 1.5}), NOTES)
     assert table.to_dict("records") == [
@@ -45,6 +46,7 @@ def test_the_difference_says_what_each_side_does_to_a_feature() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_composing_is_shown_for_every_feature_of_the_saved_one_those_changed_twice_first() -> None:
     first, second = Steering(scale={1: 0.5, 2: 2.0, 3: 2.0}), Steering(scale={0: 0.0, 1: 2.0}, set={2: 4.0})
     table = composition_table(first, second, first.then(second), NOTES)
@@ -55,6 +57,7 @@ def test_composing_is_shown_for_every_feature_of_the_saved_one_those_changed_twi
     ]
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_read_is_said_in_its_row() -> None:
     rows = [
         SteeringVersion("x", 2, '{"a": 1}', HOSTILE, "", 0),
@@ -102,6 +105,7 @@ def saved(path: Path, name: str) -> list[SteeringVersion]:
         return store.steerings(name)
 
 
+@pytest.mark.slow
 def test_an_empty_store_says_what_to_do_first(page: AppTest) -> None:
     assert any("No steering is saved" in text for text in said(page))
     assert any("nothing to save" in text for text in said(page))
@@ -176,6 +180,7 @@ def test_composing_multiplies_and_a_conflict_is_said(page: AppTest) -> None:
     assert state(page).current == Steering(offset={9: 1.0})
 
 
+@pytest.mark.slow
 def test_a_version_with_too_many_features_is_refused_in_the_dialog(page: AppTest, store_path: Path) -> None:
     with Store.open(store_path) as store:
         store.save_steering("large", json.dumps({str(i): ["*", 2.0] for i in range(40)}))
@@ -205,6 +210,7 @@ def test_hostile_and_many_versions_are_listed_as_they_are(page: AppTest, store_p
         assert "onerror" not in part.value or "\\<img" in part.value
 
 
+@pytest.mark.slow
 def test_a_store_that_is_no_longer_one_is_one_line_with_the_dialog_open(
     page: AppTest, store_path: Path
 ) -> None:

@@ -262,6 +262,7 @@ def test_dry_runs_and_refusals_do_not_wait_for_a_writer(store: Store, root: Queu
     assert import_events(store, good, "root").new == {"label": 1}
 
 
+@pytest.mark.slow
 def test_of_several_who_import_one_file_at_once_each_event_comes_in_once(
     store: Store, root: Queues, tmp_path: Path
 ) -> None:

@@ -201,6 +201,7 @@ def test_a_damaged_file_is_taken_in_or_refused_in_one_line(
     imported(exports, tmp_path, tmp_path / name, capsys)
 
 
+@pytest.mark.slow
 def test_a_member_without_a_name_is_refused(exports: Path, tmp_path: Path, capsys: Any):
     with zipfile.ZipFile(tmp_path / "nameless.zip", "w") as archive:
         archive.writestr("features/batch-0.jsonl", b"{}\n")

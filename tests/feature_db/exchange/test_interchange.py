@@ -78,6 +78,7 @@ def test_contexts_make_the_round_trip(tmp_path: Path):
     assert out.pop("fingerprint") == MODEL.fingerprint and out == wanted
 
 
+@pytest.mark.slow
 def test_the_header_of_contexts_never_speaks_of_what_another_file_held(
     tmp_path: Path, harvest: dict[str, list[Any]]
 ):

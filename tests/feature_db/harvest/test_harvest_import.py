@@ -208,6 +208,7 @@ def test_hostile_text_is_kept_as_text(store: Store):
     assert store.search_texts("alert")[0].text == found.id
 
 
+@pytest.mark.slow
 @given(
     hnp.arrays(np.float32, st.integers(0, 60), elements=st.floats(width=32, allow_nan=False) | st.just(0.0))
 )
@@ -215,6 +216,7 @@ def test_per_token_values_survive_packing(values: np.ndarray):
     np.testing.assert_array_equal(unpack_values(pack_values(values)), values)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=60))
 @settings(max_examples=300)
 def test_damaged_blobs_are_refused_never_misread_out_of_bounds(blob: bytes):

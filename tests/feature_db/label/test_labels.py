@@ -429,7 +429,7 @@ class LabelMachine(RuleBasedStateMachine):
 
 
 LabelMachine.TestCase.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
-test_any_order_of_labels_and_undos = LabelMachine.TestCase
+test_any_order_of_labels_and_undos = pytest.mark.slow(LabelMachine.TestCase)
 
 
 @pytest.mark.slow

@@ -51,6 +51,7 @@ def steering(model, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_scores_before_and_after_are_shares_of_pairs_counted_by_hand(model, tmp_path, steering):
     rows = pairs(20)
     source, out = write(tmp_path / "in.jsonl", rows), tmp_path / "o.json"
@@ -81,6 +82,7 @@ def test_scores_before_and_after_are_shares_of_pairs_counted_by_hand(model, tmp_
     assert report["model"]["fingerprint"] == scorer.fingerprint
 
 
+@pytest.mark.slow
 def test_another_steering_does_not_run_the_model(model, tmp_path, steering, monkeypatch):
     source, out = write(tmp_path / "in.jsonl", pairs(20)), tmp_path / "o.json"
     assert run(tmp_path, "pairs", source, "--model", model, "--out", out) == 0

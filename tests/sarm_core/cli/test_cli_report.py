@@ -145,6 +145,7 @@ def test_names_come_from_a_store_and_the_store_stays_as_it_was(tmp_path):
     assert top.text.tokens[top.peak_position - 1].strip() in shown and "<|im_" not in shown
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys):
     good, out = tmp_path / "e.json", tmp_path / "r.html"
     good.write_text(json.dumps(evaluation(pairs(8), resamples=5)))

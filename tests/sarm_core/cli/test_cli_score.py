@@ -59,6 +59,7 @@ def files(place):
 # -- what is written -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_row_keeps_its_keys_and_gains_the_contract_s(place, model, capsys):
     assert score(place, model) == 0
     rows = written(place)
@@ -93,6 +94,7 @@ def test_what_is_kept_is_not_said_to_be_unused(place, model, capsys):
         assert row["reward"] != 9.0 and "blob" not in row
 
 
+@pytest.mark.slow
 def test_steering_adds_one_key_and_changes_nothing_else(place, model):
     assert score(place, model) == 0
     plain = written(place)
@@ -129,6 +131,7 @@ def test_truncation_is_told_in_the_row_and_on_the_error_stream(place, model, cap
     assert "4 of 5 rows were longer than 6 tokens and were cut on the left" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_json_array_and_blank_lines_are_read_too(place, model):
     assert score(place, model) == 0
     wanted = written(place)

@@ -145,6 +145,7 @@ print(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
 
 
+@pytest.mark.slow
 def test_each_way_to_call_it_says_its_own_name(capsys):
     done = subprocess.run(
         [sys.executable, "-m", "sarm_core", "score"], cwd=ROOT, capture_output=True, text=True

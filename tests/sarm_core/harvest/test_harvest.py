@@ -92,6 +92,7 @@ def oracle(scorer, corpus):
     return Oracle(scorer, [corpus])
 
 
+@pytest.mark.slow
 def test_statistics_equal_dense_arithmetic(finished, oracle):
     rows = oracle.rows
     assert (rows < 0).any(), "the corpus must show negative activations for this test to mean something"
@@ -422,6 +423,7 @@ def stored(scorer, corpus, tmp_path_factory):
     return database
 
 
+@pytest.mark.slow
 def test_the_store_holds_the_harvest(stored, finished, scorer):
     with Store.open(stored, fingerprint=scorer.fingerprint) as store:
         for facts in list(finished.features())[:10]:

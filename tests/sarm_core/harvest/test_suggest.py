@@ -151,6 +151,7 @@ def test_the_unseen_texts_have_no_part_in_the_choice(background):
     assert find_rule(seen, holding).elsewhere > 0.004
 
 
+@pytest.mark.slow
 def test_two_kinds_of_places_make_a_rule_of_two_parts(background):
     one, two = feature(7, label=LINE, check=LINE), feature(8, label="\n```\nx = [", check="\n```\nx = [")
 

@@ -418,6 +418,7 @@ def test_rewards_of_another_length_are_refused(tmp_path):
         benchmark.result([1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.exists(), reason="the benchmark file is not beside the project")
 def test_the_real_chat_file_reads_whole():
     benchmark = load_benchmark("rm-bench", DATA / "rm_bench_chat.json")

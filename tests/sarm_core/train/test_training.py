@@ -80,6 +80,7 @@ def stage1(place):
 # -- stage 1 ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, stage1):
     sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, TopK(6)))
     norms = sae.decoder.weight.norm(dim=0)
