@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.adapters import ADAPTER_CONFIG
 from sarm_core.model.cut import BLOCK_LISTS, check_layer, class_cut_after, drop_final_norm
 from sarm_core.model.other_folders import refuse_adapters
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
@@ -57,6 +58,8 @@ QUANTISED = ("quantization_config", "compression_config")
 """Entries of a config that say how its weights are quantised."""
 _FLOAT8 = ("fp8", "compressed-tensors")
 """Methods whose weights may be 8-bit floats with a scale."""
+_OF_WEIGHTS_ONLY = ("bitsandbytes",)
+"""Methods that leave some layers plain, and then compute with them as they are (others round what a layer reads)."""
 _PREFIX = re.compile(r"^(model\.)?language_model\.(model\.)?|^(model|transformer)\.")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 _SEVERAL = "its stream after a block is several vectors a token"
@@ -105,7 +108,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     `last_hidden_state` is h after block `layer`. The config is the folder's own, as deep as the whole decoder.
     """
     refuse_adapters(folder)
-    config = backbone_config(folder)
+    config = backbone_config(folder, layer)
     check_layer(config, layer)
     files = TensorFiles(folder)
     _refuse_quantised(files, layer)
@@ -139,9 +142,14 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
         raise CheckpointError(f"{folder}: the backbone lacks {missing[0]} ({len(missing)} tensors missing)")
     unread = sorted(name for name in info["unexpected_keys"] if not _needless(name, layer, composite))
     if unread:
+        remedy = "merge adapters and scales into the weights, or remove what is not part of it"
+        if any(".lora_" in name for name in unread):
+            remedy = (
+                f"merge the adapter into the weights, or put its {ADAPTER_CONFIG} beside them, for its scale"
+            )
         raise CheckpointError(
             f"{folder}: {config.model_type} has no place for {unread[0]} ({len(unread)} such tensors), so scores would "
-            "be those of another model: merge adapters and scales into the weights, or remove what is not part of it"
+            f"be those of another model: {remedy}"
         )
     return model
 
@@ -167,15 +175,23 @@ def reaches(name: str, layer: int, composite: bool) -> bool:
     return block_of(name) < layer and (not composite or _TEXT_PART.match(name) is not None)
 
 
+def _quantised(files: TensorFiles, layer: int) -> tuple[str, str] | None:
+    """A tensor of the first `layer` blocks that is not plain numbers, and how it is stored; None without any."""
+    composite = holds_text_part(files)
+    stored = sorted(files.dtypes().items())
+    return next(
+        ((n, dtype) for n, dtype in stored if dtype not in _PLAIN and not _needless(n, layer, composite)),
+        None,
+    )
+
+
 def _refuse_quantised(files: TensorFiles, layer: int) -> None:
     """Raises CheckpointError for weights that are not plain numbers."""
-    composite = holds_text_part(files)
-    for name, dtype in files.dtypes().items():
-        if dtype not in _PLAIN and not _needless(name, layer, composite):
-            raise CheckpointError(
-                f"{files.folder}: {name} is stored as {dtype}, a quantised format that is not read: "
-                "save the model in bfloat16, float16 or float32"
-            )
+    if found := _quantised(files, layer):
+        raise CheckpointError(
+            f"{files.folder}: {found[0]} is stored as {found[1]}, a quantised format that is not read: "
+            "save the model in bfloat16, float16 or float32"
+        )
 
 
 def _needless(name: str, layer: int, composite: bool) -> bool:
@@ -190,11 +206,12 @@ def _one_line(error: Exception) -> str:
     return " ".join((str(error) or type(error).__name__).split())[:300]
 
 
-def backbone_config(folder: Path) -> PretrainedConfig:
+def backbone_config(folder: Path, layer: int | None = None) -> PretrainedConfig:
     """The decoder's config in `folder` as Transformers' own class; `auto_map` (remote code) is never followed.
 
     Of a model that reads images or sound as well it is the decoder's part. Raises CheckpointError, also for models
-    that have no stream of one vector a token.
+    that have no stream of one vector a token, and where the weights of the first `layer` blocks (all, without it) are
+    quantised.
     """
     place = folder / "config.json"
     read_json(place)  # says better what is wrong with the file
@@ -208,7 +225,7 @@ def backbone_config(folder: Path) -> PretrainedConfig:
         data = data["backbone"]
     quantised = data.get("quantization_config") or data.get("compression_config")
     how = quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised
-    if quantised and how in _FLOAT8 and TensorFiles(folder).scales:  # plain numbers once they are multiplied
+    if quantised and _reads_as_plain(str(how), TensorFiles(folder), layer):
         data = {key: value for key, value in data.items() if key not in QUANTISED}
     elif quantised:
         raise CheckpointError(
@@ -248,6 +265,16 @@ def backbone_config(folder: Path) -> PretrainedConfig:
         if _EMBEDDING.fullmatch(name):  # a [PAD] token may have been added after the config was written
             config.vocab_size = files.shape(name)[0]
     return config
+
+
+def _reads_as_plain(method: str, files: TensorFiles, layer: int | None) -> bool:
+    """Whether the weights are plain numbers whatever the config states, and what is computed with them is the model."""
+    if method in _FLOAT8:
+        return bool(files.scales)  # plain numbers once they are multiplied
+    if method not in _OF_WEIGHTS_ONLY:
+        return False
+    deep = 1 + max(map(block_of, files.files), default=0) if layer is None else layer
+    return _quantised(files, deep) is None
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -38,7 +38,13 @@ from sarm_core.model.backbone import (
     reaches,
 )
 from sarm_core.model.cut import check_layer
-from sarm_core.model.other_folders import refuse_adapters, refuse_wrapped, without_config, without_shape
+from sarm_core.model.other_folders import (
+    refuse_adapters,
+    refuse_lost_adapter,
+    refuse_wrapped,
+    without_config,
+    without_shape,
+)
 from sarm_core.model.sae import SAE, Dense, SAEKind, TopK, kind_stated
 from sarm_core.model.sarm import SARM
 from sarm_core.model.tensor_files import TensorFiles, read_json
@@ -143,7 +149,7 @@ class Checkpoint:
 
     def config(self) -> PretrainedConfig:
         """The backbone's config, as deep as the model that its blocks are the first of."""
-        config = backbone_config(self.backbone)
+        config = backbone_config(self.backbone, self.shape.layer)
         check_layer(config, self.shape.layer)
         return config
 
@@ -191,7 +197,7 @@ class Checkpoint:
 
     def stored_dtype(self) -> torch.dtype:
         """dtype of the backbone's weights on disk."""
-        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+        files = self.blocks
         name = next((n for n in files.names() if "layers.0" in n or "h.0." in n), files.names()[0])
         return files.dtype(name)
 
@@ -203,7 +209,7 @@ class Checkpoint:
         """
         digest = hashlib.sha256(json.dumps(self.shape.identity(), sort_keys=True).encode())
         own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
-        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+        files = self.blocks
         blocks = {n: files for n in files.names() if self.takes_part(n)}
         for name in sorted([*own, *blocks], key=bare_name):
             tensor = (own.get(name) or blocks[name]).read(name).contiguous()
@@ -218,9 +224,13 @@ class Checkpoint:
         return reaches(name, self.shape.layer, self._composite)
 
     @cached_property
+    def blocks(self) -> TensorFiles:
+        """The backbone's files, which are the SARM's own where everything lies in one folder."""
+        return self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
+
+    @cached_property
     def _composite(self) -> bool:
-        files = self.tensors if self.backbone == self.folder else TensorFiles(self.backbone)
-        return holds_text_part(files)
+        return holds_text_part(self.blocks)
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:
@@ -328,6 +338,8 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
     else:
         where = find_folder(str(backbone))
     refuse_adapters(where)
+    if where != folder:
+        refuse_lost_adapter(folder, where)
     scored = stated.get("scored_token", {})
     if not isinstance(scored, Mapping):
         raise CheckpointError(

@@ -219,6 +219,7 @@ def _sarm_of(folder: Path, source: str) -> Inspection | None:
         "max_length": checkpoint.limit(),
         "reads_text": checkpoint.tokenizer() is not None,
         "name": checkpoint.name,
+        "adapter": "merged into the weights as they are read" if checkpoint.blocks.adapter else None,
     }
     facts = {key: value for key, value in facts.items() if value is not None}
     return Inspection(
@@ -230,7 +231,10 @@ def _low_rank_in(folder: Path, layer: int) -> str | None:
     """What is wrong with weights among which an adapter's matrices lie, which loading refuses; None without any."""
     names = TensorFiles(folder).names() if any(folder.glob("*.safetensors")) else []
     found = next((name for name in names if ".lora_" in name and block_of(name) < layer), None)
-    return found and f"holds a part of an adapter ({found}) inside: merge it into the weights"
+    return found and (
+        f"holds a part of an adapter ({found}) inside: merge it into the weights, or put its adapter_config.json "
+        "beside them, for its scale"
+    )
 
 
 def _adapter_of(folder: Path, source: str) -> Inspection | None:

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from sarm_core.model.tensor_files import TensorFiles, read_json
 
-__all__ = ["ADAPTERS", "refuse_adapters", "refuse_wrapped", "steps_inside", "without_config", "without_shape"]
+__all__ = [
+    "ADAPTERS",
+    "refuse_adapters",
+    "refuse_lost_adapter",
+    "refuse_wrapped",
+    "steps_inside",
+    "without_config",
+    "without_shape",
+]
 
-ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+ADAPTERS = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "adapter_model.bin")
 _BARE_SAE = (
     "cfg.json",
     "sae_weights.safetensors",
@@ -24,6 +34,7 @@ _WRAPPED = {
     "_orig_mod.": "torch.compile",
     "base_model.model.": "PEFT",
 }
+_OR = {"PEFT": f", merged (merge_and_unload), or put the adapter's {ADAPTER_CONFIG} beside it"}
 
 
 def refuse_adapters(folder: Path) -> None:
@@ -32,13 +43,28 @@ def refuse_adapters(folder: Path) -> None:
     if not found:
         return
     whole = (folder / "config.json").exists() or (folder / "sarm.json").exists()
-    if whole and {ADAPTERS[0], ADAPTERS[1]} <= set(found):
+    if whole and {ADAPTER_CONFIG, ADAPTER_WEIGHTS} <= set(found):
         return  # `TensorFiles` merges it, or says why not
+    if whole and found == [ADAPTER_CONFIG] and TensorFiles(folder).adapter is not None:
+        return  # it lies among the weights
+    base = None
+    if not whole and (folder / ADAPTER_CONFIG).exists():
+        base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    of = f" of {base[:80]!r}" if isinstance(base, str) and base else ""
     where = "beside the weights" if whole else "and no model"
     raise CheckpointError(
-        f"{folder}: holds an adapter ({found[0]}) {where}: merge it into its base model "
+        f"{folder}: holds an adapter ({found[0]}){of} {where}: merge it into its base model "
         "(PEFT's merge_and_unload) and save that whole"
     )
+
+
+def refuse_lost_adapter(folder: Path, backbone: Path) -> None:
+    """Raises CheckpointError for an adapter beside sarm.json that changes weights which lie in another folder."""
+    if found := next((name for name in ADAPTERS if (folder / name).exists()), None):
+        raise CheckpointError(
+            f"{folder}: holds an adapter ({found}) beside sarm.json, where none is read: put it beside the weights of "
+            f"the backbone ({backbone}), or merge it into them (PEFT's merge_and_unload)"
+        )
 
 
 def refuse_wrapped(folder: Path, names: Iterable[str]) -> None:
@@ -48,7 +74,7 @@ def refuse_wrapped(folder: Path, names: Iterable[str]) -> None:
             if name.startswith(prefix):
                 raise CheckpointError(
                     f"{folder}: tensor names start with {prefix!r}, as {wrapper} saves them ({name}): "
-                    "save the model that is wrapped"
+                    f"save the model that is wrapped{_OR.get(wrapper, '')}"
                 )
 
 

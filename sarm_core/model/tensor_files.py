@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sarm_core.errors import CheckpointError
-from sarm_core.model.adapters import ADAPTER_WEIGHTS, Adapter
+from sarm_core.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, Parts
 from sarm_core.model.float8 import SCALES, dequantised
 
 __all__ = ["INDEX_NAME", "TensorFiles", "read_json"]
@@ -44,7 +46,7 @@ class TensorFiles:
     """All tensors of a folder's safetensors files, by name, read on demand.
 
     A weight stored as 8-bit floats is read in float32, multiplied by the scale beside it, which has no name of its own.
-    An adapter that lies in the folder is merged into what is read.
+    An adapter that lies in the folder, beside the weights or among them, is merged into what is read.
     """
 
     def __init__(self, folder: Path, weights: str | None = None):
@@ -64,6 +66,8 @@ class TensorFiles:
                 f"{folder}: no .safetensors file is there; other weight files can run code and are not read"
             )
         self.files: dict[str, Path] = {}
+        self._stored_as: dict[str, str] = {}
+        """Name in its file of a tensor that an adapter's wrapper renamed, by its own name."""
         for file in files:
             if not file.exists():
                 raise CheckpointError(f"{folder}: {file.name} is missing; copy the whole checkpoint folder")
@@ -76,6 +80,10 @@ class TensorFiles:
                         f"{file}: a Git LFS pointer, not the weights themselves: run `git lfs pull` in the clone"
                     ) from None
                 raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from None
+        self.adapter: Adapter | None = None
+        """What is merged into the weights beside it or around it."""
+        if weights is None and (folder / ADAPTER_CONFIG).exists():
+            self.adapter = self._adapter()
         self.scales: dict[str, tuple[str, Path]] = {}
         """Name and file of the scale, by the name of the 8-bit weight that it belongs to."""
         for suffix in SCALES:
@@ -86,16 +94,18 @@ class TensorFiles:
                     and self._stored(weight).startswith("F8_")
                     and weight not in self.scales
                 ):
-                    self.scales[weight] = name, self.files.pop(name)
+                    self.scales[weight] = self._at(name), self.files.pop(name)
 
-        self.adapter: Adapter | None = None
-        """What is merged into the weights beside it."""
-        if (
-            (folder / ADAPTER_WEIGHTS).exists()
-            and (folder / "adapter_config.json").exists()
-            and weights is None
-        ):
-            self.adapter = Adapter(folder, self.names())
+    def _adapter(self) -> Adapter | None:
+        if (self.folder / ADAPTER_WEIGHTS).exists():
+            return Adapter(self.folder, self.names())
+        parts = Parts.of(self.files, self.folder)
+        if not parts.low_rank:
+            return None
+        inside = {name: (self.files[stored], stored) for name, stored in parts.low_rank.items()}
+        self.files = {name: self.files[stored] for name, stored in parts.whole.items()}
+        self._stored_as = {name: stored for name, stored in parts.whole.items() if name != stored}
+        return Adapter(self.folder, self.names(), inside)
 
     @property
     def changed(self) -> bool:
@@ -104,7 +114,11 @@ class TensorFiles:
 
     def _stored(self, name: str) -> str:
         with safe_open(self.files[name], "pt") as opened:
-            return str(opened.get_slice(name).get_dtype())
+            return str(opened.get_slice(self._at(name)).get_dtype())
+
+    def _at(self, name: str) -> str:
+        """The name in its file."""
+        return self._stored_as.get(name, name)
 
     def __contains__(self, name: str) -> bool:
         return name in self.files
@@ -115,16 +129,18 @@ class TensorFiles:
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of one tensor, from the file's header."""
+        if self.adapter is not None and (whole := self.adapter.shape(name)) is not None:
+            return whole
         with safe_open(self.files[name], "pt") as opened:
-            return tuple(opened.get_slice(name).get_shape())
+            return tuple(opened.get_slice(self._at(name)).get_shape())
 
     def dtype(self, name: str) -> torch.dtype:
         """dtype of one tensor as it is read; none of its numbers is."""
         if name in self.scales:
             return torch.float32
         with safe_open(self.files[name], "pt") as opened:
-            part = opened.get_slice(name)
-            return part[:0].dtype if part.get_shape() else opened.get_tensor(name).dtype
+            part = opened.get_slice(self._at(name))
+            return part[:0].dtype if part.get_shape() else opened.get_tensor(self._at(name)).dtype
 
     def dtypes(self) -> dict[str, str]:
         """dtype of every tensor as the files' headers name it ("BF16", "F8_E4M3"), "F32" for a weight with a scale."""
@@ -132,13 +148,26 @@ class TensorFiles:
         for file in set(self.files.values()):
             with safe_open(file, "pt") as opened:
                 mine = [name for name in self.files if self.files[name] == file]
-                found |= {name: opened.get_slice(name).get_dtype() for name in mine}
+                found |= {name: opened.get_slice(self._at(name)).get_dtype() for name in mine}
         return found | dict.fromkeys(self.scales, "F32")
+
+    def n_bytes(self, names: Sequence[str]) -> int:
+        """Bytes of these tensors as they are read, from the files' headers; each file is opened once."""
+        total = 0
+        for file in {self.files[name] for name in names}:
+            with safe_open(file, "pt") as opened:
+                for name in names:
+                    if self.files[name] == file:
+                        part = opened.get_slice(self._at(name))
+                        width = 32 if name in self.scales else re.search(r"\d+", part.get_dtype())
+                        bits = width if isinstance(width, int) else int(width[0]) if width else 8
+                        total += int(np.prod(part.get_shape(), dtype=np.int64)) * bits // 8
+        return total
 
     def read(self, name: str) -> Tensor:
         """One tensor, in its stored dtype. Raises CheckpointError for a scale that does not fit its weight."""
         with safe_open(self.files[name], "pt") as opened:
-            tensor = opened.get_tensor(name)
+            tensor = opened.get_tensor(self._at(name))
         if name in self.scales:
             scale, file = self.scales[name]
             with safe_open(file, "pt") as opened:

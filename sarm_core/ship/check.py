@@ -6,7 +6,6 @@ both sides: in bfloat16 and float16 a reward depends on what shares its batch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import load_tokenizer
@@ -59,27 +57,11 @@ def layouts_for(checkpoint: Checkpoint) -> tuple[AnyLayout, ...]:
 
 def exported_bytes(checkpoint: Checkpoint) -> int:
     """Bytes of the tensors that an export writes, from the files' headers; text files add little to it."""
-    files = (
-        checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
-    )
+    files = checkpoint.blocks
     own = [name for name in checkpoint.tensors.names() if name.startswith("sae.")]
     blocks = [n for n in files.names() if checkpoint.takes_part(n) or FINAL_NORM.fullmatch(n)]
     head = 4 * checkpoint.shape.n_features
-    return head + _bytes(checkpoint.tensors, own) + _bytes(files, blocks)
-
-
-def _bytes(files: TensorFiles, names: Sequence[str]) -> int:
-    """Of the tensors `names`; each file is opened once, for its header only."""
-    total = 0
-    for file in {files.files[name] for name in names}:
-        with safe_open(file, "pt") as opened:
-            for name in names:
-                if files.files[name] == file:
-                    part = opened.get_slice(name)
-                    width = 32 if name in files.scales else re.search(r"\d+", part.get_dtype())
-                    bits = width if isinstance(width, int) else int(width[0]) if width else 8
-                    total += int(np.prod(part.get_shape(), dtype=np.int64)) * bits // 8
-    return total
+    return head + checkpoint.tensors.n_bytes(own) + files.n_bytes(blocks)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from sarm_core.files import whole_folder
 from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, QUANTISED, bare_name, base_prefix
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
 from sarm_core.model.sae import SAE, ReferenceWords
-from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.older_transformers import config_for_older
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
@@ -117,9 +116,7 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
 
 def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The backbone's tensors up to block L and its final norm, under their stored names."""
-    files = (
-        checkpoint.tensors if checkpoint.backbone == checkpoint.folder else TensorFiles(checkpoint.backbone)
-    )
+    files = checkpoint.blocks
     kept = [name for name in files.names() if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)]
     if checkpoint.layout == "auto":  # there every decoder's tensors are called model.*
         return {_prefix(checkpoint) + bare_name(name): files.read(name) for name in kept}
@@ -182,6 +179,8 @@ def _write_backbone(
     config = {**config, **extra}
     for entry in ("auto_map", *QUANTISED):  # weights are written as they are read: plain
         config.pop(entry, None)
+    if "vocab_size" in config:  # of the embedding that is written, to which an adapter may have added rows
+        config["vocab_size"] = checkpoint.config().vocab_size
     if extra:
         config["architectures"] = [str(config["model_type"]).capitalize() + "SARM"]
         config = config_for_older(config, str(checkpoint.stored_dtype()).removeprefix("torch."))

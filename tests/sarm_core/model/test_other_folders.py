@@ -151,7 +151,8 @@ def test_a_norm_before_the_blocks_is_no_final_norm_and_part_of_the_fingerprint(k
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
-        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "(bitsandbytes)"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "(gptq)"),
+        ({"quantization_config": {"quant_method": "bitnet"}}, "(bitnet)"),
         ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "(fp8)"),
         ({"compression_config": {"quant_method": "compressed-tensors"}}, "(compressed-tensors)"),
         ({"quantization_config": "awq"}, "(awq)"),
@@ -163,6 +164,29 @@ def test_a_stated_quantisation_is_one_line_with_a_remedy(folder, stated, words):
     assert f"the weights are quantised {words}" in line and "dequantize()" in line
     with pytest.raises(CheckpointError, match="quantised"):
         open_checkpoint(folder).config()  # what an export asks, without loading
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_bitsandbytes_is_read_where_the_weights_that_score_are_plain(folder, tmp_path, block):
+    """Block 3 lies behind L = 2. What a skipped layer computes is what a plain one does."""
+    wanted = load_sarm(folder)
+    rewards, mark = wanted.score(ROWS).rewards, wanted.fingerprint
+    state(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    np.testing.assert_array_equal(load_sarm(folder).score(ROWS).rewards, rewards)
+    name = f"model.layers.{block}.mlp.up_proj.weight"
+    parts = {f"{name}.absmax": torch.ones(10), f"{name}.quant_state.bitsandbytes__nf4": torch.ones(9)}
+    add(folder, **{name: torch.ones(320, 1).to(torch.uint8)}, **parts)
+    if block == 1:
+        assert "the weights are quantised (bitsandbytes)" in refused(folder)
+        with pytest.raises(CheckpointError, match="quantised"):
+            open_checkpoint(folder).config()
+        return
+    found = load_sarm(folder)
+    np.testing.assert_array_equal(found.score(ROWS).rewards, rewards)
+    assert found.fingerprint == mark
+    exported = export_auto(open_checkpoint(folder), Steering(), tmp_path / "auto")
+    assert "quantization_config" not in (exported / "config.json").read_text()
+    np.testing.assert_allclose(load_sarm(exported, dtype="float32").score(ROWS).rewards, rewards, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8, torch.uint8])
@@ -247,6 +271,21 @@ def test_an_adapter_beside_the_weights_is_refused(folder, name):
 def test_an_adapter_alone_is_called_so(tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     assert "holds an adapter (adapter_config.json) and no model: merge it" in refused(tmp_path)
+
+
+def test_an_adapter_alone_names_its_base(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "some/base\n-1B"}))
+    with pytest.raises(CheckpointError, match="holds an adapter") as caught:
+        load_sarm(tmp_path)
+    assert r"(adapter_config.json) of 'some/base\n-1B' and no model: merge it" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"])
+def test_an_adapter_beside_the_own_config_is_refused_as_no_weights_lie_there(tmp_path, name):
+    folder = own_checkpoint(tmp_path / "own", TopK(6))
+    (folder / name).write_text("{}")
+    assert f"holds an adapter ({name}) beside sarm.json" in refused(folder)
 
 
 def test_an_adapter_in_the_backbone_of_the_own_layout_is_refused(tmp_path):
@@ -351,7 +390,6 @@ def test_a_wrong_kind_of_value_in_a_config_is_read_or_one_line(folder, key, valu
     [
         ("unread_lora_inside", "has no place for model.layers.0.self_attn.q_proj.lora_A.default.weight"),
         ("unread_adapter_beside", "holds an adapter (adapter_model.safetensors) beside the weights"),
-        ("quant_bitsandbytes", "the weights are quantised (bitsandbytes)"),
         ("quant_fp8", "the weights are quantised (fp8)"),
         ("ordinary_reward_model", "an ordinary reward model (LlamaForSequenceClassification)"),
         ("git_lfs_pointer", "a Git LFS pointer"),
@@ -370,12 +408,15 @@ def test_the_kept_cases_are_one_line_and_exit_code_2(case, words, tmp_path, caps
     assert words in line and not out.exists()
 
 
-def test_the_kept_plain_checkpoint_is_read(tmp_path):
+def test_the_kept_plain_checkpoint_is_read_and_one_whose_config_alone_is_quantised(tmp_path):
     if not (CASES / "plain").is_dir():
         pytest.skip("the cases (../shared/cases beside the project) are not on this machine")
     rows = [{"prompt": "Is it safe?", "response": text} for text in ("Yes.", "No.")]
-    rewards = load_sarm(CASES / "plain").score(rows).rewards
+    plain, stated = load_sarm(CASES / "plain"), load_sarm(CASES / "quant_bitsandbytes")
+    rewards = plain.score(rows).rewards
     assert np.isfinite(rewards).all() and rewards[0] != rewards[1]
+    np.testing.assert_array_equal(stated.score(rows).rewards, rewards)
+    assert stated.fingerprint == plain.fingerprint
 
 
 @pytest.mark.parametrize(
