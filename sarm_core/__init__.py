@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sarm_core.find.contrast import Contrast, contrast
     from sarm_core.harvest.settings import HarvestSettings
     from sarm_core.model.checkpoint import Checkpoint, open_checkpoint
+    from sarm_core.model.dictionaries.loading import Dictionary, load_sae
     from sarm_core.model.embedded import ensure_backbone
     from sarm_core.prove.collateral import collateral
     from sarm_core.prove.comparison import Comparison, compare
@@ -56,6 +57,7 @@ __all__ = [
     "Comparison",
     "Contrast",
     "Curve",
+    "Dictionary",
     "Encoded",
     "FeatureMatrix",
     "FeatureNote",
@@ -86,6 +88,7 @@ __all__ = [
     "harvest_into",
     "html_report",
     "load_benchmark",
+    "load_sae",
     "load_sarm",
     "main",
     "margin_shares",
@@ -122,6 +125,8 @@ _FROM = {
     "HarvestSettings": "sarm_core.harvest.settings:HarvestSettings",
     "Checkpoint": "sarm_core.model.checkpoint:Checkpoint",
     "open_checkpoint": "sarm_core.model.checkpoint:open_checkpoint",
+    "Dictionary": "sarm_core.model.dictionaries.loading:Dictionary",
+    "load_sae": "sarm_core.model.dictionaries.loading:load_sae",
     "ensure_backbone": "sarm_core.model.embedded:ensure_backbone",
     "collateral": "sarm_core.prove.collateral:collateral",
     "Comparison": "sarm_core.prove.comparison:Comparison",

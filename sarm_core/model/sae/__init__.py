@@ -7,18 +7,22 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from sarm_core.errors import CheckpointError
-from sarm_core.model.sae.base import SAE, ReferenceWords, SAEKind, standardise
+from sarm_core.model.sae.base import SAE, ReferenceWords, SAEKind
 from sarm_core.model.sae.dense import Dense
+from sarm_core.model.sae.inputs import INPUTS, standardise
 from sarm_core.model.sae.jumprelu import JumpReLU
+from sarm_core.model.sae.relu import ReLU
 from sarm_core.model.sae.rows import EvenRows, FullRows, Rows
 from sarm_core.model.sae.topk import TopK
 
 __all__ = [
+    "INPUTS",
     "SAE",
     "Dense",
     "EvenRows",
     "FullRows",
     "JumpReLU",
+    "ReLU",
     "ReferenceWords",
     "Rows",
     "SAEKind",
@@ -43,7 +47,7 @@ RESERVED = frozenset(
     ]
 )
 """What `sarm.json` says besides; no kind may call a setting so."""
-_KINDS: dict[str, type[SAEKind]] = {kind.kind: kind for kind in (TopK, Dense, JumpReLU)}
+_KINDS: dict[str, type[SAEKind]] = {kind.kind: kind for kind in (TopK, Dense, JumpReLU, ReLU)}
 _Kind = TypeVar("_Kind", bound=type[SAEKind])
 
 

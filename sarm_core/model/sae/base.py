@@ -1,7 +1,7 @@
 """A sparse autoencoder over residual-stream vectors [SARM, sec. 3 and eq. 1-3], of whatever kind.
 
-x      (h - mean(h)) / (std(h) + 1e-6), per token over d, unbiased std
-a      W_enc (x - b_pre) + b_latent          pre-activations, one per feature
+x      (h - mean(h)) / (std(h) + 1e-6), per token over d, unbiased std; public dictionaries read other inputs
+a      W_enc (x - b_pre) + b_latent          pre-activations, one per feature; without b_pre where it is not centred
 z      what the kind keeps of a              sparse rows of any length
 x_hat  W_dec z + b_pre
 
@@ -14,22 +14,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import KW_ONLY, MISSING, asdict, dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Self, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.sae.inputs import INPUTS
 from sarm_core.model.sae.rows import Rows
 
-__all__ = ["SAE", "ReferenceWords", "SAEKind", "standardise"]
-
-
-def standardise(h: Tensor) -> Tensor:
-    """x = (h - mean) / (std + 1e-6) over the last dimension, in float32, with the unbiased std [SARM, eq. 1]."""
-    h = h.float()
-    return (h - h.mean(-1, keepdim=True)) / (h.std(-1, keepdim=True) + 1e-6)
+__all__ = ["SAE", "ReferenceWords", "SAEKind"]
 
 
 class ReferenceWords(NamedTuple):
@@ -58,6 +53,14 @@ class SAEKind(ABC):
     every_feature: ClassVar[bool] = False
     """Whether all features are active everywhere: then firing together says nothing, and rows are long."""
 
+    _: KW_ONLY
+    input: str = "standardised"
+    """What is made of h before anything else, by its name in `INPUTS`"""
+    factor: float = 1.0
+    """What the input is multiplied by"""
+    centred: bool = True
+    """Whether b_pre is subtracted before the encoder"""
+
     @abstractmethod
     def activate(self, sae: SAE, a: Tensor) -> Rows:
         """The active features of pre-activations a [n, M]."""
@@ -68,17 +71,32 @@ class SAEKind(ABC):
         """Which features are active, in a few words for a person: "k 64"."""
 
     def inputs(self, h: Tensor) -> Tensor:
-        """x, float32 [n, d], of residual-stream vectors h [n, d]: standardised, as a SARM's are."""
-        return standardise(h)
+        """x, float32 [n, d], of residual-stream vectors h [n, d]: standardised, as a SARM's are, unless stated."""
+        x = INPUTS[self.input](h)
+        return x if self.factor == 1.0 else x * self.factor
 
     def pre_activations(self, sae: SAE, x: Tensor) -> Tensor:
         """a = W_enc (x - b_pre) + b_latent, [n, d] -> [n, M]."""
-        return sae.encoder(x - sae.pre_bias) + sae.latent_bias
+        return sae.encoder(x - sae.pre_bias if self.centred else x) + sae.latent_bias
 
     def check(self, n_features: int) -> None:
         """Raises ValueError when the settings do not fit a dictionary of `n_features`."""
         if n_features < 1:
             raise ValueError(f"a dictionary of {n_features} features is none")
+        if self.input not in INPUTS:
+            raise ValueError(f"input {self.input!r} is none of {', '.join(sorted(INPUTS))}")
+        if not 0 < self.factor < math.inf:
+            raise ValueError(f"factor = {self.factor} is not positive")
+
+    def changed(self) -> dict[str, Any]:
+        """Settings that are not at their default, by name."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default}
+
+    @property
+    def reads(self) -> str:
+        """What of h the dictionary reads, in a few words for a person: "h as is, times 0.5"."""
+        words = self.input if self.factor == 1.0 else f"{self.input}, times {self.factor:.6g}"
+        return words if self.centred else f"{words}, not centred"
 
     def in_reference(self, n_features: int) -> ReferenceWords | None:
         """How the reference layout and the class for Transformers say this kind; None where they have no word."""
@@ -99,16 +117,14 @@ class SAEKind(ABC):
         return cls(**settings)
 
     def to_stated(self) -> dict[str, Any]:
-        """Kind and settings for `sarm.json`."""
-        return {"kind": self.kind, **asdict(self)}
+        """Kind and settings for `sarm.json`; how h is read stands there only where it is not as a SARM's is."""
+        shared = {field.name for field in fields(SAEKind)} - self.changed().keys()
+        return {"kind": self.kind, **{k: v for k, v in asdict(self).items() if k not in shared}}
 
     def identity(self) -> dict[str, Any]:
         """What a model's fingerprint holds of it. Settings at their defaults are left out, so that a new setting with a
         default changes no model that there is."""
-        return {
-            "kind": self.kind,
-            **{f.name: v for f in fields(self) if (v := getattr(self, f.name)) != f.default},
-        }
+        return {"kind": self.kind, **self.changed()}
 
     def shapes(self, d: int, n_features: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the tensors, by name."""

@@ -27,8 +27,8 @@ class Dense(SAEKind):
     def words(self) -> str:
         return "every feature"
 
-    def in_reference(self, n_features: int) -> ReferenceWords:
-        return ReferenceWords(n_features, False)
+    def in_reference(self, n_features: int) -> ReferenceWords | None:
+        return None if self.changed() else ReferenceWords(n_features, False)
 
     def identity(self) -> dict[str, Any]:
-        return {"k": None}  # as it was said before kinds had names
+        return {"k": None, **self.changed()}  # as it was said before kinds had names

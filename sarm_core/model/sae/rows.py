@@ -31,6 +31,13 @@ class Rows:
         indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         return cls(indptr, active.nonzero()[:, 1], z[active], z.shape[-1])
 
+    @classmethod
+    def chosen(cls, kept: Tensor, ids: Tensor, values: Tensor, n_features: int) -> Rows:
+        """Of k candidates a position, ids and values [n, k], those that are `kept`, bool [n, k]."""
+        counts = kept.sum(-1)
+        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls(indptr, ids[kept], values[kept], n_features)
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
