@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sarm_core.model.backbone import native_bfloat16
 from sarm_core.model.sae import SAE, TopK, standardise
 from sarm_core.train.activations import KINDS, Activations
+from sarm_core.train.sae_step import Dictionary, standardised
 
 __all__ = ["SAEConfig", "SAEReport", "measure", "never_firing", "train_sae"]
 
@@ -103,14 +103,16 @@ def train_sae(
     n_pairs = config.batch // 4 if config.difference_weight and pairs is not None and len(pairs) else 0
     shares = _batch_shares(config, [len(pool) for pool in pools], config.batch - 2 * n_pairs)
     mean = _mean(h, torch.from_numpy(np.flatnonzero(train)))
-    sae = _initial(h.shape[1], config, mean, generator)
-    optimiser = torch.optim.Adam(sae.parameters(), lr=config.lr, betas=(0.9, 0.999))
-    silent = torch.zeros(config.n_features, dtype=torch.int64)
-    mixed = torch.autocast("cpu", torch.bfloat16, enabled=native_bfloat16())
+    dictionary = Dictionary(
+        torch.randn(config.n_features, h.shape[1], generator=generator),
+        mean,
+        k=config.k,
+        lr=config.lr,
+        aux_k=config.aux_k,
+        dead_after=config.dead_after,
+    )
     started = time.monotonic()
     for step in range(config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = config.lr * _schedule(step, config.steps)
         picks = [
             pool[torch.randint(len(pool), (n,), generator=generator)]
             for pool, n in zip(pools, shares, strict=True)
@@ -119,46 +121,26 @@ def train_sae(
         if n_pairs and pairs is not None:
             chosen = pairs[torch.randint(len(pairs), (n_pairs,), generator=generator).numpy()]
             picks += [torch.from_numpy(chosen[:, 0]), torch.from_numpy(chosen[:, 1])]
-        x = standardise(h[torch.cat(picks)])
-        with mixed:
-            a = sae.pre_activations(x)
-        a = a.float()
-        codes = sae.activate(a)
-        # Two dense products beat gathering k decoder columns here: the gather's gradient is the slow part.
-        z = codes.dense()
-        with mixed:
-            x_hat = sae.decoder(z)
-        residual = x_hat.float() + sae.pre_bias - x
-        loss = residual.pow(2).sum() / (x - mean).pow(2).sum()
-        silent += 1
-        silent[codes.fired()] = 0
-        dead = silent > config.dead_after
-        total = loss + _auxiliary(sae, a, residual.detach(), dead, config.aux_k) / 32
-        differences = torch.zeros(())
-        if n_pairs:
-            differences = _difference_loss(x, residual, n_pairs)
-            total = total + config.difference_weight * differences
-        optimiser.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
-        optimiser.step()
-        sae.normalise_decoder()
+        x = standardised(h[torch.cat(picks)])
+        figures = dictionary.step(
+            x,
+            (x - mean).square().sum(),
+            config.lr * _schedule(step, config.steps),
+            n_pairs=n_pairs,
+            difference_weight=config.difference_weight,
+        )
         if log and (step % 100 == 0 or step == config.steps - 1):
             rate = (step + 1) / (time.monotonic() - started)
             print(
-                f"  step {step:5d}  variance unexplained {loss.item():.4f}  of differences {differences.item():.4f}  "
-                f"dead {int(dead.sum()):5d}  {rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
+                f"  step {step:5d}  variance unexplained {figures.loss.item():.4f}  "
+                f"of differences {figures.differences.item():.4f}  dead {figures.n_dead:5d}  "
+                f"{rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
+    sae = SAE(h.shape[1], config.n_features, TopK(config.k))
+    dictionary.copy_to(sae)
     return sae.eval().requires_grad_(False)
-
-
-def _difference_loss(x: Tensor, residual: Tensor, n_pairs: int) -> Tensor:
-    """Mean over the last 2 n rows' pairs of |(x_hat_a - x_hat_b) - (x_a - x_b)|^2 / |x_a - x_b|^2."""
-    left, right = slice(-2 * n_pairs, -n_pairs), slice(-n_pairs, None)
-    wanted = (x[left] - x[right]).pow(2).sum(-1).clamp_min(1e-3)
-    return ((residual[left] - residual[right]).pow(2).sum(-1) / wanted).mean()
 
 
 @torch.no_grad()
@@ -202,29 +184,6 @@ def _mean(h: Tensor, rows: Tensor) -> Tensor:
     for chunk in rows.split(16_384):
         total += standardise(h[chunk]).double().sum(0)
     return (total / len(rows)).float()
-
-
-def _initial(d: int, config: SAEConfig, mean: Tensor, generator: torch.Generator) -> SAE:
-    """Unit-norm random decoder, encoder its transpose, b_pre at the mean."""
-    sae = SAE(d, config.n_features, TopK(config.k))
-    with torch.no_grad():
-        sae.decoder.weight.copy_(torch.randn(d, config.n_features, generator=generator))
-        sae.normalise_decoder()
-        sae.encoder.weight.copy_(sae.decoder.weight.t())
-        sae.pre_bias.copy_(mean)
-    return sae
-
-
-def _auxiliary(sae: SAE, a: Tensor, residual: Tensor, dead: Tensor, aux_k: int) -> Tensor:
-    """Let dead features predict what the live ones left over, so that they learn something to fire on."""
-    n_dead = int(dead.sum())
-    if n_dead == 0:
-        return torch.zeros(())
-    k = min(aux_k, n_dead)
-    values, indices = torch.topk(torch.where(dead, a, -torch.inf), k, dim=-1)
-    columns = sae.decoder.weight.t()
-    guess = torch.nn.functional.embedding_bag(indices, columns, per_sample_weights=values, mode="sum")
-    return (guess + residual).pow(2).sum() / residual.pow(2).sum().clamp_min(1e-8)
 
 
 def _schedule(step: int, steps: int) -> float:
