@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,6 @@ from scipy import sparse
 from sarm_core.errors import SarmError
 from sarm_core.files import cache_folder, whole_file
 from sarm_core.score.part_index import HASH_BYTES, INDEX, PART, Hashes, PartIndex
-
-if TYPE_CHECKING:
-    from sarm_core.score.scorer import Scorer
 
 __all__ = ["CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
 
@@ -55,6 +52,20 @@ class Piece:
         return Piece(tuple(self.hashes[row] for row in rows), self.csr[list(rows)], self.n_cut[list(rows)])
 
 
+class Encodes(Protocol):
+    """Who made the activations: a scorer, or a dictionary over the kept h of answers."""
+
+    @property
+    def n_features(self) -> int:
+        """M."""
+        ...
+
+    @property
+    def encoding_key(self) -> str:
+        """64 hex digits of all that decides z of an answer."""
+        ...
+
+
 class NotOurs(ValueError):
     """A whole file that is no part of this model: it is left alone."""
 
@@ -65,7 +76,7 @@ class EncodedParts:
     `notes` says what was odd: a damaged part, a folder that cannot be written.
     """
 
-    def __init__(self, folder: Path, scorer: Scorer) -> None:
+    def __init__(self, folder: Path, scorer: Encodes) -> None:
         self.n_features = scorer.n_features
         self.model = scorer.encoding_key
         self.folder = folder / self.model[:16]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -28,6 +28,7 @@ from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence,
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import Text
+from sarm_core.train.kept_rows import KeptRows
 
 __all__ = ["KINDS", "Activations", "Reader", "collect", "collect_cuts", "joined", "siblings"]
 
@@ -49,7 +50,8 @@ class Activations:
 class Reader:
     """A cut backbone with its chat format: what both training stages read activations through.
 
-    `rule` says which token is scored (`ChatFormat`).
+    `rule` says which token is scored (`ChatFormat`), `max_length` how many tokens of a conversation are read, from its
+    end. `width` is d; `key` is the sha256 of what decides h of given token ids.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Reader:
         dtype: torch.dtype = torch.bfloat16,
         *,
         rule: str = SCORED_RULES[0],
+        max_length: int = MAX_LENGTH,
+        device: torch.device | str = "cpu",
     ):
         if backbone == "demo":
             from sarm_core.model.embedded import ensure_backbone
@@ -68,46 +72,38 @@ class Reader:
         else:
             self.folder = find_folder(backbone)
             self.identity = _digest(self.folder)
-        self.layer = layer
+        self.layer, self.dtype = layer, dtype
         model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
-        width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        self.encoder = Encoder(SARM(model, SAE(width, 1, TopK(1))))  # only its hidden() is used
+        self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        # Only its hidden() is used.
+        self.encoder = Encoder(SARM(model, SAE(self.width, 1, TopK(1))).to(device))
         tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-        self.format = ChatFormat(tokenizer, rule=rule, max_length=MAX_LENGTH)
+        self.format = ChatFormat(tokenizer, rule=rule, max_length=max_length)
+        decides = [self.identity, layer, str(dtype), torch.device(device).type]
+        self.key = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
-    def scored(self, sequences: Sequence[TokenSequence], cache: Path) -> npt.NDArray[np.float16]:
-        """h at the scored token of each sequence, float16 [n, d]; sequences seen before are not run again."""
-        known = self._remembered(cache)
-        keys = [hashlib.sha256(s.input_ids.tobytes()).hexdigest() for s in sequences]
-        new = [i for i, key in enumerate(keys) if key not in known]
-        if new:
-            fresh = [sequences[i] for i in new]
-            positions = [np.array([s.scored]) for s in fresh]
-            h = self.encoder.hidden([s.input_ids for s in fresh], positions, progress=_report())
-            self.remember(cache, {keys[i]: row for i, row in zip(new, _as_float16(h), strict=True)})
-            known = self._remembered(cache)
-        return np.stack([known[key] for key in keys])
+    def checked(self, h: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+        """h as it is kept: float32 where the backbone runs in it, else float16. Raises SarmError for overflow."""
+        if self.dtype in (torch.float16, torch.bfloat16):
+            return _as_float16(h)
+        if not np.isfinite(h).all():
+            raise SarmError(
+                f"h after block {self.layer} is not finite: the backbone overflows in {self.dtype}"
+            )
+        return h
 
-    def remember(self, cache: Path, rows: Mapping[str, npt.NDArray[np.float16]]) -> None:
-        """Keep h of scored tokens under the sha256 of their token ids."""
-        known = {**self._remembered(cache), **rows}
-        keys, h = np.array(list(known)), np.stack(list(known.values()))
-        _save(self._scored_file(cache), lambda file: np.savez(file, keys=keys, h=h))
-
-    def _remembered(self, cache: Path) -> dict[str, npt.NDArray[np.float16]]:
-        path = self._scored_file(cache)
-        if not path.exists():
-            return {}
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(zip(stored["keys"].tolist(), stored["h"], strict=True))
-
-    def _scored_file(self, cache: Path) -> Path:
-        return cache / f"scored-{_key(self, [])}.npz"
+    def kept(self, cache: Path) -> KeptRows:
+        """h of scored tokens in `cache`, under the sha256 of the token ids that end with them."""
+        half = self.dtype in (torch.float16, torch.bfloat16)
+        path = cache / f"hidden-{self.key[:16]}.rows"
+        return KeptRows(path, self.width, np.float16 if half else np.float32)
 
 
 def _as_float16(h: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     if not np.isfinite(h).all() or np.abs(h).max() > 6e4:
-        raise SarmError("activations exceed float16: train from another block")
+        raise SarmError(
+            "activations exceed float16: run the backbone in float32, or train from another block"
+        )
     return h.astype(np.float16)
 
 
@@ -219,8 +215,10 @@ def collect(
     h = reader.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
     result = Activations(_as_float16(h), np.concatenate(kinds), np.concatenate(splits))
     scored = result.h[result.kind == 0]
-    names = [hashlib.sha256(s.input_ids.tobytes()).hexdigest() for s in sequences]
-    reader.remember(cache, dict(zip(names, scored, strict=True)))
+    names = [hashlib.sha256(s.input_ids.tobytes()).digest() for s in sequences]
+    kept = reader.kept(cache)
+    new = {name: row for name, row in zip(names, scored, strict=True) if name not in kept}
+    kept.add(list(new), np.array(list(new.values()), scored.dtype).reshape(-1, reader.width))
     _store(path, result)
     return result
 

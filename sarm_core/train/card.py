@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["card"]
+__all__ = ["card", "difference"]
 
 _ROWS = (
     ("this SARM", None),
@@ -106,11 +106,17 @@ def _accuracy(stage2: Mapping[str, Any]) -> list[str]:
         change = stage2[key]["paired_difference"]
         lines += [
             "",
-            f"Paired difference to {other} over all test pairs: {change['difference']:+.3f} "
-            f"[{change['low']:+.3f}, {change['high']:+.3f}] (bootstrap over prompts, {change['resamples']:,} "
-            "resamples).",
+            f"Paired difference to {other} over all test pairs: {difference(change)} (bootstrap over prompts, "
+            f"{change['resamples']:,} resamples).",
         ]
     return lines
+
+
+def difference(change: Mapping[str, Any]) -> str:
+    """A paired difference with its interval, where there were prompts enough for one."""
+    if change["low"] is None:
+        return f"{change['difference']:+.3f} (too few prompts for an interval)"
+    return f"{change['difference']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]"
 
 
 def _bench(stage2: Mapping[str, Any]) -> list[str]:

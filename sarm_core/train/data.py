@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sarm_core.errors import RowError
 from sarm_core.text.answers import Reader
-from sarm_core.text.rows import Conversation
+from sarm_core.text.rows import Conversation, Place
 
 __all__ = ["Pair", "Split", "Text", "prompt_key", "read_pairs", "read_texts", "split_of"]
 
@@ -38,6 +38,8 @@ class Pair:
     source: str
     split: Split
     weight: float = 1.0
+    place: Place | None = None
+    """File and row"""
 
 
 def prompt_key(conversation: Conversation) -> str:
@@ -77,7 +79,8 @@ def read_pairs(path: str | Path, reader: Reader | None = None) -> Iterator[Pair]
     Raises RowError.
     """
     for pair in (reader or Reader()).pairs(path):
-        yield Pair(pair.chosen, pair.rejected, _source(pair.row, path), split_of(pair.chosen), pair.weight)
+        split = split_of(pair.chosen)
+        yield Pair(pair.chosen, pair.rejected, _source(pair.row, path), split, pair.weight, pair.place)
 
 
 def _source(row: Mapping[str, Any], path: str | Path) -> str:

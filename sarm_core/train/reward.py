@@ -1,27 +1,20 @@
 """Stage 2: train the reward on preference pairs, -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5].
 
-Mode 0 trains the head on frozen features. With nothing else moving, the loss is convex in w, so it is solved
-to convergence (L-BFGS from w = 0) and the only choice left is the weight decay, made on the validation part.
-Mode 1, blocks and head with the SAE frozen, is in `blocks.py`.
+Mode 0 trains the head on frozen features, a convex problem (`head_fit.py`): the only choice left is the weight decay,
+made on the validation part. Mode 1, blocks and head with the SAE frozen, is in `blocks.py`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special
 
-from sarm_core.errors import SarmError
 from sarm_core.train.data import Pair
 
-__all__ = ["PairAccuracy", "RewardConfig", "accuracy", "by_source", "fit_head", "pick_head"]
-
-Matrix = Any  # scipy CSR or dense float array, [rows, features]; both know @, .T and .shape
+__all__ = ["PairAccuracy", "RewardConfig", "accuracy", "by_source"]
 
 
 @dataclass(frozen=True)
@@ -81,53 +74,6 @@ def accuracy(margins: npt.NDArray[np.floating]) -> PairAccuracy:
     centre = (right + z * z / 2) / (n + z * z)
     half = z * np.sqrt(right * (n - right) / n + z * z / 4) / (n + z * z)
     return PairAccuracy(n, right / n, float(centre - half), float(centre + half), int((margins == 0).sum()))
-
-
-def fit_head(differences: Matrix, weights: npt.NDArray[np.floating], decay: float) -> npt.NDArray[np.float64]:
-    """w minimising sum_p v_p log(1 + exp(-D_p w)) / sum_p v_p + decay/2 |w|^2.
-
-    `differences` D = z_chosen - z_rejected, [pairs, features], dense or CSR; `weights` v [pairs]. Starts at
-    w = 0 and runs to convergence (convex). Returns w float64 [features]; 0 for features that never differ.
-    """
-    share = weights / weights.sum()
-
-    def objective(w: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        margins = differences @ w
-        loss = share @ np.logaddexp(0.0, -margins) + decay / 2 * (w @ w)
-        gradient = np.asarray(differences.T @ (-share * special.expit(-margins))).ravel() + decay * w
-        return float(loss), gradient
-
-    solved = optimize.minimize(
-        objective, np.zeros(differences.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 500}
-    )
-    return solved.x
-
-
-def pick_head(
-    train: Matrix,
-    weights: npt.NDArray[np.floating],
-    validation: Matrix,
-    validation_weights: npt.NDArray[np.floating],
-    decays: Sequence[float],
-    log: bool = True,
-) -> tuple[npt.NDArray[np.float64], float, float]:
-    """The head of the decay with the lowest validation loss: (w, decay, validation loss)."""
-    best: tuple[npt.NDArray[np.float64], float, float] | None = None
-    for decay in decays:
-        w = fit_head(train, weights, decay)
-        margins = validation @ w
-        loss = float(np.average(np.logaddexp(0.0, -margins), weights=validation_weights))
-        if log:
-            print(
-                f"  decay {decay:8.2g}  train accuracy {np.mean(train @ w > 0):.4f}  "
-                f"validation loss {loss:.4f}  accuracy {np.mean(margins > 0):.4f}",
-                file=sys.stderr,
-            )
-        if best is None or loss < best[2]:
-            best = (w, decay, loss)
-    if best is None:
-        raise SarmError("decays is empty: give at least one weight decay")
-    return best
 
 
 def by_source(pairs: Sequence[Pair], margins: npt.NDArray[np.floating]) -> dict[str, PairAccuracy]:

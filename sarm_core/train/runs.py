@@ -150,7 +150,7 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     w, report = stage2.sarm(sae)
     for name, other in (
         ("scalar_head", stage2.scalar_head()),
-        ("random_encoder", stage2.random_encoder(shape, config.seed)),
+        ("random_encoder", stage2.random_encoder(sae, config.seed)),
     ):
         other["paired_difference"] = stage2.paired_difference(report["test_margins"], other["test_margins"])
         report[name] = other

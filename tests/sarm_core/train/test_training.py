@@ -6,10 +6,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from scipy import optimize, sparse
 
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
@@ -23,7 +22,7 @@ from sarm_core.train.activations import KINDS as POSITIONS
 from sarm_core.train.activations import Activations, Reader, collect, collect_cuts
 from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import read_pairs, read_texts, split_of
-from sarm_core.train.reward import RewardConfig, accuracy, fit_head, pick_head
+from sarm_core.train.reward import RewardConfig, accuracy
 from sarm_core.train.runs import read_config, run_reward, run_sae
 from sarm_core.train.sae import SAEConfig, measure, train_sae
 from tests.sarm_core.tiny_models import KINDS, WIDTH, backbone, chatml, reference_checkpoint
@@ -343,47 +342,6 @@ def test_mode_1_weighs_the_pairs_of_a_graded_prompt_as_one(place, stage1, tmp_pa
     weighed = losses("weighed", [*single, *graded])
     assert weighed == pytest.approx(losses("repeated", [*single * 3, *as_pairs]), abs=1e-4)
     assert weighed != pytest.approx(losses("alike", [*single, *as_pairs]), abs=1e-3)
-
-
-@pytest.mark.slow
-@settings(max_examples=15)
-@given(st.integers(0, 10_000), st.sampled_from([1e-2, 1e-1, 1.0]), st.booleans())
-def test_the_head_is_the_optimum_an_independent_optimiser_finds(seed, decay, as_sparse):
-    rng = np.random.default_rng(seed)
-    d = rng.normal(size=(30, 5)) * (rng.random((30, 5)) < 0.7)
-    d[:, 4] = 0.0  # a feature that never differs
-    v = rng.random(30) + 0.1
-    w = fit_head(sparse.csr_matrix(d) if as_sparse else d, v, decay)
-
-    def objective(w):
-        return np.average(np.log1p(np.exp(-d @ w)), weights=v) + decay / 2 * w @ w
-
-    other = optimize.minimize(
-        objective,
-        rng.normal(size=5),
-        method="Nelder-Mead",
-        options={"maxiter": 20_000, "xatol": 1e-9, "fatol": 1e-12, "maxfev": 40_000},
-    )
-    assert objective(w) <= other.fun + 1e-7
-    np.testing.assert_allclose(w, other.x, atol=5e-3)
-    assert w[4] == 0.0
-
-
-def test_a_planted_preference_gives_the_head_its_sign():
-    rng = np.random.default_rng(0)
-    z = rng.normal(size=(400, 6))
-    w = fit_head(z * np.where((z @ [2, -1, 0, 0, 0, 0] > 0)[:, None], 1, -1), np.ones(400), 1e-2)
-    assert w[0] > 0 > w[1] and abs(w[0]) > abs(w[1]) > 5 * np.abs(w[2:]).max()
-
-
-def test_the_validation_part_chooses_the_decay():
-    rng = np.random.default_rng(1)
-    d = rng.normal(size=(20, 15))
-    w, decay, loss = pick_head(d, np.ones(20), -d, np.ones(20), [1e-4, 1e-2, 10.0], log=False)
-    assert decay == 10.0  # validation contradicts training: the strongest decay loses least
-    assert loss == pytest.approx(np.mean(np.log1p(np.exp(d @ w))))
-    with pytest.raises(SarmError, match="decays is empty"):
-        pick_head(d, np.ones(20), d, np.ones(20), [])
 
 
 def test_accuracy_counts_ties_as_wrong_with_wilsons_interval():
