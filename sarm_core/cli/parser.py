@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from sarm_core.cli.app import App
+from sarm_core.cli.build import Build
 from sarm_core.cli.cache import Cache
 from sarm_core.cli.command import Command
 from sarm_core.cli.contrast import Contrast
@@ -38,6 +39,7 @@ COMMANDS: list[Command] = [
     Harvest(),
     Inspect(),
     Suggest(),
+    Build(),
     TrainSAE(),
     TrainReward(),
     Cache(),

@@ -27,10 +27,12 @@ from sarm_core.errors import SarmError
 from sarm_core.files import cache_folder, whole_file
 from sarm_core.score.part_index import HASH_BYTES, INDEX, PART, Hashes, PartIndex
 
-__all__ = ["CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
+__all__ = ["HIDDEN", "CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
 
 FORMAT = "2"
 _MODEL = re.compile(r"[0-9a-f]{16}")
+HIDDEN = "hidden.rows"
+"""What `build` and training keep beside: h of answers, for heads and dictionaries that are fitted on them"""
 _HALF = re.compile(rf"\.({PART.pattern}|{INDEX})\.[0-9.]+\.tmp")
 
 
@@ -238,7 +240,7 @@ def cache_size(folder: Path | None = None) -> CacheSize:
     for entry in _files(folder or encoded_folder()):
         with contextlib.suppress(FileNotFoundError):  # cleared meanwhile
             n_bytes += entry.stat(follow_symlinks=False).st_size
-            files += bool(PART.fullmatch(entry.name))
+            files += _is_kept(entry)
     return CacheSize(files, n_bytes)
 
 
@@ -254,9 +256,8 @@ def prune(folder: Path | None = None, older_than: float | None = None) -> CacheS
     for model in _models(top):
         entries = _files_of(model)
         old = [e for e in entries if e.name != INDEX and _last_use(e) <= latest]
-        parts = sum(bool(PART.fullmatch(e.name)) for e in entries)
-        if parts == sum(
-            bool(PART.fullmatch(e.name)) for e in old
+        if sum(map(_is_kept, entries)) == sum(
+            map(_is_kept, old)
         ):  # nothing is left that it could be an index of
             old += [e for e in entries if e.name == INDEX]
         for entry in old:
@@ -267,10 +268,14 @@ def prune(folder: Path | None = None, older_than: float | None = None) -> CacheS
                 continue
             except OSError as error:
                 raise SarmError(f"{entry.path}: cannot be removed ({error.strerror})") from None
-            files, n_bytes = files + bool(PART.fullmatch(entry.name)), n_bytes + size
+            files, n_bytes = files + _is_kept(entry), n_bytes + size
         with contextlib.suppress(OSError):
             os.rmdir(model)  # only an empty one goes
     return CacheSize(files, n_bytes)
+
+
+def _is_kept(entry: os.DirEntry[str]) -> bool:
+    return entry.name == HIDDEN or PART.fullmatch(entry.name) is not None
 
 
 def _last_use(entry: os.DirEntry[str]) -> float:
@@ -304,7 +309,7 @@ def _files_of(model: str) -> list[os.DirEntry[str]]:
             return [
                 e
                 for e in entries
-                if (e.name == INDEX or PART.fullmatch(e.name) or _HALF.fullmatch(e.name))
+                if (e.name == INDEX or _is_kept(e) or _HALF.fullmatch(e.name))
                 and e.is_file(follow_symlinks=False)
             ]
     except FileNotFoundError:

@@ -30,7 +30,7 @@ from sarm_core.text.answers import Reader, conversation_of
 from sarm_core.text.conversation import TEMPLATE_DATE, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation
 
-__all__ = ["Scored", "Scorer", "TokenTrace", "load_sarm"]
+__all__ = ["Scored", "Scorer", "TokenTrace", "device_named", "load_sarm"]
 
 ENCODING = 1  # to be raised when the same weights and text come to give other activations
 Row = Mapping[str, Any] | Conversation
@@ -285,7 +285,7 @@ def load_sarm(
     Raises CheckpointError.
     """
     checkpoint = open_checkpoint(source)
-    where = _device(device)
+    where = device_named(device)
     model = checkpoint.build(dtype=_dtype(dtype, checkpoint, where), device=where)
     return Scorer(checkpoint, model, max_length, date)
 
@@ -301,7 +301,8 @@ def _tokenizer_parts(tokenizer: Any) -> Iterator[str]:
         yield json.dumps(sorted(tokenizer.get_vocab().items()))
 
 
-def _device(name: str | None) -> torch.device:
+def device_named(name: str | None) -> torch.device:
+    """The device that a name means: the CPU, or CUDA where there is one, without a name. Raises CheckpointError."""
     if name in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -23,6 +23,7 @@ from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
 from sarm_core.model.sae import SAE, TopK
 from sarm_core.model.sarm import SARM
+from sarm_core.score.cache import HIDDEN
 from sarm_core.score.encoder import Encoder
 from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation, Message
@@ -30,7 +31,16 @@ from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import Text
 from sarm_core.train.kept_rows import KeptRows
 
-__all__ = ["KINDS", "Activations", "Reader", "collect", "collect_cuts", "joined", "siblings"]
+__all__ = [
+    "KINDS",
+    "Activations",
+    "Reader",
+    "backbone_folder",
+    "collect",
+    "collect_cuts",
+    "joined",
+    "siblings",
+]
 
 KINDS = ("scored", "sentence", "token", "cut")
 SPLITS = ("train", "validation", "test")
@@ -64,22 +74,17 @@ class Reader:
         max_length: int = MAX_LENGTH,
         device: torch.device | str = "cpu",
     ):
-        if backbone == "demo":
-            from sarm_core.model.embedded import ensure_backbone
-
-            self.folder = ensure_backbone()
-            self.identity = self.folder.name  # carries the sha256 of what it was made from
-        else:
-            self.folder = find_folder(backbone)
-            self.identity = _digest(self.folder)
-        self.layer, self.dtype = layer, dtype
+        self.folder = backbone_folder(backbone)
+        # The demo's name carries the sha256 of what it was made from.
+        self.identity = self.folder.name if backbone == "demo" else _digest(self.folder)
+        self.layer, self.dtype, self.device = layer, dtype, torch.device(device)
         model = cut_backbone(self.folder, layer, dtype).eval().requires_grad_(False)
         self.width = int(model.config.hidden_size)  # type: ignore[union-attr, arg-type]
         # Only its hidden() is used.
         self.encoder = Encoder(SARM(model, SAE(self.width, 1, TopK(1))).to(device))
         tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
         self.format = ChatFormat(tokenizer, rule=rule, max_length=max_length)
-        decides = [self.identity, layer, str(dtype), torch.device(device).type]
+        decides = [self.identity, layer, str(dtype), self.device.type]
         self.key = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
     def checked(self, h: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
@@ -95,8 +100,17 @@ class Reader:
     def kept(self, cache: Path) -> KeptRows:
         """h of scored tokens in `cache`, under the sha256 of the token ids that end with them."""
         half = self.dtype in (torch.float16, torch.bfloat16)
-        path = cache / f"hidden-{self.key[:16]}.rows"
+        path = cache / self.key[:16] / HIDDEN
         return KeptRows(path, self.width, np.float16 if half else np.float32)
+
+
+def backbone_folder(backbone: str) -> Path:
+    """Where a backbone lies: "demo" (fetched where it is absent), a folder or a Hub id. Raises CheckpointError."""
+    if backbone == "demo":
+        from sarm_core.model.embedded import ensure_backbone
+
+        return ensure_backbone()
+    return find_folder(backbone)
 
 
 def _as_float16(h: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:

@@ -74,11 +74,15 @@ class HeldOut:
         return Accuracy(
             len(margins),
             self.n_prompts,
-            float(np.average(right, weights=self.weights)),
+            self.share_right(margins),
             low,
             high,
             int((margins == 0).sum()),
         )
+
+    def share_right(self, margins: Floats) -> float:
+        """`accuracy` without its interval."""
+        return float(np.average(margins > 0, weights=self.weights))
 
     def by_source(self, margins: Floats) -> dict[str, Accuracy]:
         """`accuracy` of each source's pairs, and of all under "all"."""

@@ -31,6 +31,7 @@ BAD_INPUT = {
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
     "inspect": ["absent"],
+    "build": ["absent.jsonl", "--backbone", "absent", "--sae", "absent", "--out", "out"],
     "train-sae": ["absent.yaml"],
     "train-reward": ["absent.yaml"],
     "cache": ["--older-than", "yesterday"],

@@ -1,0 +1,437 @@
+"""`sarm build`: a backbone, a dictionary and preference pairs in, a SARM with its report out.
+
+The backbone reads each distinct answer once. On what the dictionary makes of them the head is a convex problem, solved
+for every number of features it may use; beside it, on the same pairs, splits and search, stand a scalar head on h, a
+dictionary of random directions, and the length of the answers. Nothing is trained but heads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from sarm_core.errors import CheckpointError, SarmError
+from sarm_core.files import check_new, whole_folder
+from sarm_core.model.backbone import backbone_config
+from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Shape
+from sarm_core.model.cut import check_layer
+from sarm_core.model.sae import SAE, standardise
+from sarm_core.model.tensor_files import TensorFiles
+from sarm_core.score.cache import encoded_folder
+from sarm_core.score.scorer import device_named
+from sarm_core.ship.export import sae_tensors, write_own
+from sarm_core.text.answers import Reader as RowReader
+from sarm_core.text.conversation import SCORED_RULES
+from sarm_core.train.activations import Reader, backbone_folder
+from sarm_core.train.build_card import build_card
+from sarm_core.train.data import Pair, read_pairs
+from sarm_core.train.doubtful_pairs import cross_fitted, doubtful
+from sarm_core.train.encoded_answers import Answers, Progress
+from sarm_core.train.head_fit import Part, RidgeFit, pick_head, ridge_path
+from sarm_core.train.pair_study import SPLITS, PairStudy
+from sarm_core.train.random_encoder import random_encoder
+from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, with_exactly
+
+__all__ = ["DOUBTFUL", "BuildConfig", "DictionaryLike", "build_sarm", "run_build"]
+
+DOUBTFUL = "doubtful_pairs.jsonl"
+FEWEST = 50
+"""Prompts below which a tenth for validation and a tenth for test say nothing."""
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What a SARM is built of."""
+
+    pairs: list[str]
+    """files of preference pairs"""
+    backbone: str
+    """"demo", a folder or a Hub id"""
+    sae: str
+    """a dictionary in any public format: a file, a folder or a Hub id"""
+    out: str
+    """the new folder"""
+    layer: int | None = None
+    """L, for a dictionary that does not state the block it reads"""
+    features: int | None = None
+    """how many features the head uses; without it the validation part decides"""
+    k: int | None = None
+    """active features a position, for a dictionary that does not state it"""
+    scored_token: str | None = None
+    """which token is scored: a rule of `ChatFormat` or a token"""
+    max_length: int | None = None
+    """tokens of a conversation that are read, from its end"""
+    device: str | None = None
+    dtype: str = "auto"
+    """of the backbone: auto is float32 on a CPU, the stored one on a GPU"""
+    seed: int = 0
+    """of the intervals, the random encoder and the folds"""
+    name: str | None = None
+    """shown in the app"""
+    cache: str | None = None
+    """where h and features of answers are kept"""
+
+
+class DictionaryLike(Protocol):
+    """What is needed of a dictionary: `load_sae` gives one."""
+
+    @property
+    def sae(self) -> SAE: ...
+    @property
+    def layer(self) -> int | None: ...
+    @property
+    def hook(self) -> str | None: ...
+
+
+def run_build(config: BuildConfig, rows: RowReader | None = None) -> Path:
+    """Build the SARM that `config` describes and return its folder, whose `report.json` has every figure.
+
+    What was encoded is kept, so an interrupted or repeated run goes on. Raises SarmError in one line for what does not
+    belong together, before any text is read by the backbone.
+    """
+    from sarm_core.model.dictionaries.loading import load_sae
+
+    check_new(config.out)
+    return build_sarm(config, load_sae(config.sae, k=config.k, layer=config.layer), rows)
+
+
+def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader | None = None) -> Path:
+    """`run_build` with a dictionary at hand."""
+    check_new(config.out)
+    clock = _Clock()
+    layer = dictionary.layer or config.layer
+    if layer is None:
+        raise SarmError(
+            f"{config.sae}: does not say which block it reads: give --layer, the number of blocks before it"
+        )
+    folder = backbone_folder(config.backbone)
+    _check_fit(config, dictionary, layer, folder)
+    pairs = [pair for path in config.pairs for pair in read_pairs(path, rows)]
+    _check_prompts(pairs)
+    reader = _reader(config, layer, folder)
+    cache = Path(config.cache) if config.cache else encoded_folder()
+    _say(f"{len(pairs):,} pairs; reading their answers with {config.backbone}, {layer} blocks")
+    answers = Answers(
+        reader,
+        [side for pair in pairs for side in (pair.chosen, pair.rejected)],
+        cache,
+        places=[pair.place for pair in pairs for _ in range(2)],
+        progress=_progress("answers read"),
+    )
+    clock.lap("read")
+    study = PairStudy(pairs, answers.row_of, config.seed)
+    _check_splits(study)
+    sae = dictionary.sae.to(reader.device)
+    codes = answers.codes(sae, _progress("answers through the dictionary"))
+    clock.lap("dictionary")
+    _say("heads on the dictionary's features")
+    ours = _Fitted(study, codes, config.features)
+    clock.lap("head")
+    found = _report(ours)
+    found["baselines"] = _baselines(study, answers, sae, ours, config)
+    clock.lap("baselines")
+    listed = _doubtful_pairs(study, codes, ours, config.seed)
+    found["pairs"] = _counts(study, answers, listed)
+    found["active"] = float(codes.nnz / codes.shape[0])
+    clock.lap("doubtful")
+    found["built"] = {
+        "name": config.name or Path(config.out).name,
+        "backbone": config.backbone,
+        "sae": config.sae,
+        "hook": dictionary.hook,
+        "kind": sae.kind,
+        "words": sae.words,
+        "layer": layer,
+        "width": sae.width,
+        "n_features": sae.n_features,
+        "scored_token": reader.format.rule,
+        "max_length": reader.format.max_length,
+        "dtype": str(reader.dtype).removeprefix("torch."),
+        "seed": config.seed,
+    }
+    found["seconds"] = clock.laps
+    with whole_folder(config.out) as made:
+        write_own(
+            made,
+            shape=Shape(layer, sae.n_features, sae.of_kind),
+            tensors=_kept_exactly(sae),
+            head=ours.point.head(sae.n_features),
+            backbone=_found_from_anywhere(config.backbone),
+            rule=reader.format.rule,
+            chat_template=reader.format.template,
+            max_length=reader.format.max_length,
+            name=found["built"]["name"],
+        )
+        (made / "report.json").write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
+        (made / "README.md").write_text(build_card(found), encoding="utf-8")
+        with (made / DOUBTFUL).open("w", encoding="utf-8") as file:
+            for each in listed:
+                file.write(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n")
+    return Path(config.out)
+
+
+# -- what belongs together -------------------------------------------------------------------------------------
+
+
+def _check_fit(config: BuildConfig, dictionary: DictionaryLike, layer: int, folder: Path) -> None:
+    """Raises SarmError where dictionary and backbone do not belong together, as far as shapes can tell."""
+    if config.layer is not None and config.layer != layer:
+        raise SarmError(
+            f"{config.sae}: reads the stream after {layer} blocks ({dictionary.hook}), but --layer is {config.layer}: "
+            "leave --layer out"
+        )
+    stated = backbone_config(folder)
+    try:
+        check_layer(stated, layer)
+    except CheckpointError as error:
+        raise SarmError(f"{config.sae} does not belong to {config.backbone}: {error}") from None
+    if stated.hidden_size != dictionary.sae.width:
+        raise SarmError(
+            f"{config.sae} does not belong to {config.backbone}: it reads vectors of {dictionary.sae.width} numbers, "
+            f"the backbone's are {stated.hidden_size} wide"
+        )
+
+
+def _check_prompts(pairs: Sequence[Pair]) -> None:
+    prompts = {pair.split for pair in pairs}
+    if not pairs:
+        raise SarmError("the files hold no preference pair")
+    for part in SPLITS:
+        if part not in prompts:
+            raise SarmError(
+                f"no pair falls in the {part} part (a tenth of all prompts each for validation and test): "
+                f"give more prompts, {FEWEST} or so"
+            )
+
+
+def _check_splits(study: PairStudy) -> None:
+    for part in SPLITS:
+        if not len(study.rows[part]):
+            raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
+
+
+def _reader(config: BuildConfig, layer: int, folder: Path) -> Reader:
+    device = device_named(config.device)
+    if config.dtype not in (*_DTYPES, "auto"):
+        raise SarmError(f"dtype {config.dtype!r} is not known: use {', '.join(_DTYPES)} or auto")
+    if config.dtype != "auto":
+        dtype = _DTYPES[config.dtype]
+    else:
+        files = TensorFiles(folder)
+        stored = files.dtype(
+            next((n for n in files.names() if "layers.0" in n or "h.0." in n), files.names()[0])
+        )
+        dtype = torch.float32 if device.type == "cpu" else stored
+    positions = int(getattr(backbone_config(folder), "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
+    return Reader(
+        config.backbone,
+        layer,
+        dtype,
+        rule=config.scored_token or SCORED_RULES[0],
+        max_length=min(config.max_length or DEFAULT_MAX_LENGTH, positions),
+        device=device,
+    )
+
+
+# -- heads -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Fitted:
+    """All heads on one representation [answers, F] that is sparse: ridge, the curve, and the point that is taken."""
+
+    study: PairStudy
+    representation: Any
+    features: int | None = None
+    log: bool = True
+    parts: dict[str, Part] = field(init=False)
+    ridge: list[RidgeFit] = field(init=False)
+    curve: list[CurvePoint] = field(init=False)
+    point: CurvePoint = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parts = self.study.parts(self.representation)
+        train, validation = self.parts["train"], self.parts["validation"]
+        self.ridge = ridge_path(train, validation, log=self.log)
+        best = min(self.ridge, key=lambda fit: fit.loss)
+        self.curve = curve_of(train, validation, best, log=self.log)
+        if self.features is None:
+            self.point = chosen_by_validation(self.curve, validation, self.study.held_out["validation"])
+        else:
+            self.point = with_exactly(self.curve, self.features, train, validation)
+        if not self.point.n_features:
+            raise SarmError(
+                "no feature of the dictionary tells chosen from rejected answers: is it the backbone's own?"
+            )
+
+    def margins(self, part: str, point: CurvePoint) -> np.ndarray:
+        """Margins of one split, by the weights as they are written: float32."""
+        weights = point.weights.astype(np.float32).astype(np.float64)
+        return self.parts[part].of(point.features).margins(weights)
+
+
+def _report(fitted: _Fitted) -> dict[str, Any]:
+    """The chosen head, the curve and the ridge path; all accuracies but "train" are of pairs no head was fitted on."""
+    study, point = fitted.study, fitted.point
+    moves = point.weights * np.sqrt(fitted.parts["train"].squares[point.features])
+    order = np.argsort(-np.abs(moves), kind="stable")[:20]
+    test = fitted.margins("test", point)
+    return {
+        "head": {
+            **_stated(point),
+            "train_accuracy": study.held_out["train"].accuracy(fitted.margins("train", point)).accuracy,
+            "validation": asdict(study.held_out["validation"].accuracy(fitted.margins("validation", point))),
+            "test": {name: asdict(row) for name, row in study.held_out["test"].by_source(test).items()},
+            "test_margins": [round(float(m), 5) for m in test],
+            "largest": [
+                {
+                    "feature": int(point.features[i]),
+                    "weight": float(point.weights[i]),
+                    "margin_sd": float(abs(moves[i])),
+                }
+                for i in order
+            ],
+        },
+        "curve": [_on_curve(fitted, each) for each in fitted.curve],
+        "ridge_path": [{"decay": fit.decay, "validation_loss": fit.loss} for fit in fitted.ridge],
+    }
+
+
+def _stated(point: CurvePoint) -> dict[str, Any]:
+    return {
+        "n_features": point.n_features,
+        "how": point.how,
+        "penalty": point.penalty,
+        "decay": point.decay,
+        "validation_loss": point.loss,
+    }
+
+
+def _on_curve(fitted: _Fitted, point: CurvePoint) -> dict[str, Any]:
+    held_out = fitted.study.held_out
+    return {
+        **_stated(point),
+        "train_accuracy": held_out["train"].share_right(fitted.margins("train", point)),
+        "validation_accuracy": held_out["validation"].share_right(fitted.margins("validation", point)),
+        "test": asdict(held_out["test"].accuracy(fitted.margins("test", point))),
+    }
+
+
+def _baselines(
+    study: PairStudy, answers: Answers, sae: SAE, ours: _Fitted, config: BuildConfig
+) -> dict[str, dict[str, Any]]:
+    """Other heads on the same pairs: their accuracy, and ours minus theirs."""
+    margins = ours.margins("test", ours.point)
+    found: dict[str, dict[str, Any]] = {}
+    held_out = study.held_out["test"]
+
+    def add(name: str, theirs: np.ndarray, **stated: Any) -> None:
+        found[name] = {
+            **stated,
+            "test": {source: asdict(row) for source, row in held_out.by_source(theirs).items()},
+            "paired_difference": held_out.difference(margins, theirs),
+        }
+
+    _say("a scalar head on h")
+    parts = study.parts(standardise(torch.from_numpy(answers.hidden())).numpy())
+    head = pick_head(parts["train"], parts["validation"], log=True)
+    add("scalar_head", parts["test"].margins(head.w), decay=head.decay, validation_loss=head.loss)
+    del parts
+    _say("a dictionary of random directions")
+    read = np.unique(study.chosen[study.rows["train"]])
+    random = _Fitted(
+        study, answers.codes(random_encoder(sae, answers.hidden(read), config.seed)), config.features
+    )
+    add("random_encoder", random.margins("test", random.point), **_stated(random.point))
+    parts = study.parts(answers.n_tokens[:, None].astype(np.float32) / 100)
+    head = pick_head(parts["train"], parts["validation"])
+    add("length", parts["test"].margins(head.w), decay=head.decay, validation_loss=head.loss)
+    whole = ours.curve[-1]
+    add("all_features", ours.margins("test", whole), **_stated(whole))
+    return found
+
+
+def _doubtful_pairs(study: PairStudy, codes: Any, ours: _Fitted, seed: int) -> list[dict[str, Any]]:
+    rows = np.arange(len(study.pairs))
+    of_ours = study.differences(codes, rows)[:, ours.point.features]
+    decay = ours.point.decay or min(ours.ridge, key=lambda fit: fit.loss).decay
+    margins = cross_fitted(Part(of_ours, study.weights), study.prompts, decay, ours.point.weights, seed)
+    return [each.row(study.pairs[each.pair]) for each in doubtful(margins, study.chosen, study.rejected)]
+
+
+def _counts(study: PairStudy, answers: Answers, listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    why = [row["why"] for row in listed]
+    return {
+        "pairs": len(study.pairs),
+        "prompts": len(set(study.prompts)),
+        "answers": len(answers),
+        "cut": int((answers.n_cut > 0).sum()),
+        "alike": study.alike,
+        "contradicting": why.count("contradicts"),
+        "against": why.count("against"),
+        **{part: len(rows) for part, rows in study.rows.items()},
+    }
+
+
+# -- writing ---------------------------------------------------------------------------------------------------
+
+
+def _kept_exactly(sae: SAE) -> dict[str, torch.Tensor]:
+    """The tensors, matrices in half the bytes where that loses nothing: what is scored is what was measured."""
+    return {name: _narrowed(tensor) for name, tensor in sae_tensors(sae).items()}
+
+
+def _narrowed(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.ndim < 2:
+        return tensor
+    for dtype in (torch.bfloat16, torch.float16):
+        if all(torch.equal(part.to(dtype).float(), part) for part in tensor.split(1024)):
+            return tensor.to(dtype)
+    return tensor
+
+
+def _found_from_anywhere(backbone: str) -> str:
+    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
+    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
+
+
+# -- what is said meanwhile --------------------------------------------------------------------------------------
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _progress(what: str) -> Progress:
+    started = last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > 5 or done == total:
+            rate = done / max(now - started, 1e-9)
+            _say(f"  {done:,} of {total:,} {what}, {rate:,.1f} a second, {(total - done) / rate:,.0f} s left")
+            last = now
+
+    return progress
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        now = time.monotonic()
+        self.laps[name], self._last = round(now - self._last, 2), now

@@ -1,0 +1,112 @@
+"""The model card of a built SARM, from its report: every figure in it was measured by that run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sarm_core.train.card import difference
+
+__all__ = ["BASELINES", "build_card"]
+
+BASELINES = {
+    "all_features": "ridge over all features of the dictionary",
+    "scalar_head": "scalar head on h (standardised)",
+    "random_encoder": "the same, random directions for a dictionary",
+    "length": "length of the answers alone",
+}
+"""Heads beside this one, by their name in the report, and what they are."""
+_HOW = {
+    "l1": "L1 chose them and their weights",
+    "relaxed": "L1 chose them, ridge their weights",
+    "ridge": "ridge over all of them",
+}
+
+
+def build_card(report: Mapping[str, Any]) -> str:
+    """Markdown for the `report.json` of `sarm build`."""
+    built, head, pairs = report["built"], report["head"], report["pairs"]
+    lines = [
+        f"# {_plain(built['name'])}",
+        "",
+        f"A reward model whose score is a sum over features: the first {built['layer']} blocks of "
+        f"{_plain(built['backbone'])}, the dictionary {_plain(built['sae'])} of {built['n_features']:,} features "
+        f"({_plain(built['words'])}), and a head that uses {head['n_features']:,} of them ({_HOW[head['how']]}). Built "
+        "by `sarm build`: backbone and dictionary are as they were, only the head was fitted. Their licences, and the "
+        "data's, hold for it.",
+        "",
+        "## Pairs",
+        "",
+        f"{pairs['pairs']:,} pairs of {pairs['prompts']:,} prompts: {pairs['train']:,} to fit on, "
+        f"{pairs['validation']:,} to choose by, {pairs['test']:,} to measure on, split by a hash of the prompt. "
+        f"{pairs['cut']:,} of {pairs['answers']:,} answers were longer than {built['max_length']:,} tokens and were cut "
+        f"on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
+        "mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
+        "",
+        "## Held-out accuracy",
+        "",
+        "Share of test pairs put in order, 95 % bootstrap intervals over prompts. All heads saw the same pairs and "
+        "the same search over penalties.",
+        "",
+        *_table(report),
+        "",
+        *(
+            f"This head minus *{text}*: {difference(report['baselines'][name]['paired_difference'])}.\n"
+            for name, text in BASELINES.items()
+        ),
+        "## Accuracy against the number of features",
+        "",
+        "| features used | chosen by | validation loss | test accuracy |",
+        "|---|---|---|---|",
+        *(
+            f"| {point['n_features']:,} | {point['how']} | {point['validation_loss']:.4f} "
+            f"| {_accuracy(point['test'])} |"
+            for point in _thinned(report["curve"])
+        ),
+        "",
+        "## Features that move margins most",
+        "",
+        "| feature | head weight | spread of the margin it makes |",
+        "|---|---|---|",
+        *(
+            f"| {row['feature']} | {row['weight']:+.4g} | {row['margin_sd']:.3f} |"
+            for row in head["largest"][:10]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(report: Mapping[str, Any]) -> list[str]:
+    test = report["head"]["test"]
+    sources = list(test)
+    rows = {
+        "this SARM": test,
+        **{text: report["baselines"][name]["test"] for name, text in BASELINES.items()},
+    }
+    return [
+        "| | " + " | ".join(f"{_plain(s)} (n = {test[s]['n']:,})" for s in sources) + " |",
+        "|---" * (len(sources) + 1) + "|",
+        *(
+            f"| {name} | " + " | ".join(_accuracy(found[s]) for s in sources) + " |"
+            for name, found in rows.items()
+        ),
+    ]
+
+
+def _accuracy(found: Mapping[str, Any]) -> str:
+    if found["low"] is None:
+        return f"{found['accuracy']:.3f}"
+    return f"{found['accuracy']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _thinned(curve: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One point a number of features, the last one, of at most a dozen numbers."""
+    single = list({point["n_features"]: point for point in curve}.values())
+    step = max(1, -(-len(single) // 12))
+    return [point for i, point in enumerate(single) if i % step == 0 or point is single[-1]]
+
+
+def _plain(text: object) -> str:
+    """A name from elsewhere as Markdown that stays text, on one line."""
+    kept = "".join(c if c.isprintable() else " " for c in str(text))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in kept)

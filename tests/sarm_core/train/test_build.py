@@ -1,0 +1,244 @@
+"""`sarm build` end to end on a tiny backbone and a dictionary in a public format."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sarm_core import load_sae, load_sarm
+from sarm_core.__main__ import main
+from sarm_core.errors import SarmError
+from sarm_core.train import encoded_answers
+from sarm_core.train.activations import Reader
+from sarm_core.train.build import DOUBTFUL, BuildConfig, run_build
+from sarm_core.train.data import read_pairs
+from sarm_core.train.encoded_answers import Answers
+from sarm_core.train.random_encoder import random_encoder
+from tests.sarm_core.tiny_models import WIDTH, backbone, chatml, random_sae
+
+GOOD = ["Yes, gladly.", "Of course: here it is.", "Sure! Let us see."]
+BAD = ["No.", "Never! Go away...", "I can't."]
+N_FEATURES = 96
+
+
+def rows(n=150):
+    """The polite answer is chosen, but in the rows 7 and 8: a pair and its opposite."""
+    rng = np.random.default_rng(0)
+    made = [
+        {
+            "prompt": f"Question {i:03d}: is it {rng.integers(100, 1000)}?",
+            "chosen": GOOD[rng.integers(3)],
+            "rejected": BAD[rng.integers(3)],
+            "source": ("one", "two")[i % 2],
+        }
+        for i in range(n)
+    ]
+    made[7] = {**made[6], "chosen": made[6]["rejected"], "rejected": made[6]["chosen"]}
+    return made
+
+
+def dictionary(folder, width=WIDTH, seed=0):
+    """A random dictionary as sparsify writes one, for the stream after two blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    encoder = torch.randn(N_FEATURES, width, generator=generator)
+    place = folder / "layers.1"
+    place.mkdir(parents=True)
+    tensors = {
+        "encoder.weight": encoder,
+        "encoder.bias": torch.randn(N_FEATURES, generator=generator) * 0.1,
+        "W_dec": encoder.clone(),
+        "b_dec": torch.randn(width, generator=generator) * 0.1,
+    }
+    save_file(tensors, place / "sae.safetensors")
+    (place / "cfg.json").write_text(
+        json.dumps({"d_in": width, "num_latents": N_FEATURES, "k": 8, "activation": "topk"})
+    )
+    return place
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build")
+    model = backbone("llama")
+    model.save_pretrained(folder / "tiny")
+    chatml().save_pretrained(folder / "tiny")
+    dictionary(folder / "sae")
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()))
+    return folder
+
+
+def config(place, out, **changes):
+    settings = {
+        "pairs": [str(place / "pairs.jsonl")],
+        "backbone": str(place / "tiny"),
+        "sae": str(place / "sae" / "layers.1"),
+        "out": str(out),
+        "cache": str(place / "cache"),
+    }
+    return BuildConfig(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def built(place):
+    out = run_build(config(place, place / "sarm"))
+    return out, json.loads((out / "report.json").read_text())
+
+
+def test_the_built_sarm_scores_what_its_report_says(place, built):
+    out, report = built
+    test = [pair for pair in read_pairs(place / "pairs.jsonl") if pair.split == "test"]
+    scorer = load_sarm(out)
+    margins = (
+        scorer.score([p.chosen for p in test]).rewards - scorer.score([p.rejected for p in test]).rewards
+    )
+    np.testing.assert_allclose(margins, report["head"]["test_margins"], atol=1e-3, rtol=1e-3)
+    assert report["head"]["test"]["all"]["accuracy"] == pytest.approx(np.mean(margins > 0))
+    assert np.count_nonzero(scorer.head) == report["head"]["n_features"]
+    assert scorer.checkpoint.shape.layer == 2 and scorer.n_features == N_FEATURES
+    assert report["head"]["test"]["all"]["accuracy"] > 0.8
+    card = (out / "README.md").read_text()
+    assert f"| this SARM | {report['head']['test']['one']['accuracy']:.3f}" in card
+
+
+def test_its_features_are_those_of_the_public_dictionary(place, built):
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    pair = next(read_pairs(place / "pairs.jsonl"))
+    (sequence,) = reader.format.tokens([pair.chosen])
+    h = reader.encoder.hidden([sequence.input_ids], [np.array([sequence.scored])])
+    wanted = load_sae(place / "sae" / "layers.1").features(h)
+    got = load_sarm(built[0]).score([pair.chosen]).matrix.csr
+    np.testing.assert_allclose(got.toarray(), wanted.toarray(), atol=1e-4)
+
+
+def test_the_curve_runs_from_few_features_to_all_with_every_figure(built):
+    _, report = built
+    used = [point["n_features"] for point in report["curve"]]
+    assert used[0] <= 3 and used[-1] == max(used) and report["curve"][-1]["how"] == "ridge"
+    assert report["head"]["n_features"] in used
+    assert {point["how"] for point in report["curve"][:-1]} <= {"l1", "relaxed"}
+    best = min(point["validation_loss"] for point in report["curve"])
+    assert report["head"]["validation_loss"] <= best + 0.05
+    assert set(report["baselines"]) == {"all_features", "scalar_head", "random_encoder", "length"}
+    for found in report["baselines"].values():
+        assert found["test"]["all"]["n"] == report["pairs"]["test"]
+
+
+def test_a_pair_and_its_opposite_are_listed(place, built):
+    out, report = built
+    listed = [json.loads(line) for line in (out / DOUBTFUL).read_text().splitlines()]
+    found = {row["row"] for row in listed if row["why"] == "contradicts"}
+    assert found == {7, 8} and report["pairs"]["contradicting"] == 2
+    assert all(row["file"] == str(place / "pairs.jsonl") and row["probability"] < 0.1 for row in listed[2:])
+
+
+@pytest.mark.slow
+def test_a_number_of_features_is_kept_to_and_nothing_is_read_again(place, built, tmp_path, monkeypatch):
+    def run(*_args, **_how):
+        raise AssertionError("the backbone ran")
+
+    monkeypatch.setattr("sarm_core.score.encoder.Encoder.hidden", run)
+    out = run_build(config(place, tmp_path / "five", features=5))
+    assert np.count_nonzero(load_sarm(out).head) == 5
+    with pytest.raises(SarmError, match=r"--features 97: no more than \d+ features ever differ"):
+        run_build(config(place, tmp_path / "many", features=97))
+    assert not (tmp_path / "many").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_where_it_stopped(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoded_answers, "CHUNK", 16)
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    sides = [side for pair in read_pairs(place / "pairs.jsonl") for side in (pair.chosen, pair.rejected)]
+
+    def stop(done, _total):
+        if done >= 48:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Answers(reader, sides, tmp_path, progress=stop)
+    read = []
+    hidden = reader.encoder.hidden
+    monkeypatch.setattr(
+        reader.encoder, "hidden", lambda ids, *rest: read.append(len(ids)) or hidden(ids, *rest)
+    )
+    answers = Answers(reader, sides, tmp_path)
+    assert sum(read) == len(answers) - 48
+    whole = Answers(reader, sides, tmp_path / "anew")
+    np.testing.assert_allclose(answers.hidden(), whole.hidden(), atol=1e-5)
+    np.testing.assert_array_equal(answers.row_of, whole.row_of)
+
+
+def test_random_directions_are_as_many_at_a_time(place):
+    from sarm_core.model.sae import JumpReLU
+
+    h = np.random.default_rng(0).normal(size=(300, WIDTH)).astype(np.float32)
+    for kind in (6, JumpReLU()):
+        sae = random_sae(64, kind)
+        made = random_encoder(sae, h, 0)
+        x = sae.inputs(torch.from_numpy(h))
+        counts = [len(each.encode(x).ids) / len(x) for each in (sae, made)]
+        assert counts[1] == pytest.approx(counts[0], rel=0.05)
+        assert not torch.allclose(made.encoder.weight, sae.encoder.weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"layer": 3}, "layer"),
+        ({"backbone": "wide"}, r"reads vectors of 16 numbers, the backbone's are 24 wide"),
+        (
+            {"pairs": "few"},
+            r"no pair falls in the (train|validation|test) part .* give more prompts, 50 or so",
+        ),
+        ({"scored_token": "<end>"}, "scored token '<end>' is not in the tokenizer's vocabulary"),
+        ({"dtype": "int8"}, "dtype 'int8' is not known"),
+        ({"sae": "deep"}, "the SAE reads block 9, but this backbone has 4 blocks"),
+        ({"backbone": "absent"}, "no such folder"),
+    ],
+)
+def test_what_does_not_belong_together_is_one_line_and_nothing_is_written(
+    place, tmp_path, capsys, changes, reason
+):
+    from transformers import LlamaConfig, LlamaModel
+
+    if changes.get("backbone") == "wide":
+        sizes = {"hidden_size": 24, "intermediate_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3}
+        LlamaModel(LlamaConfig(vocab_size=300, **sizes)).save_pretrained(tmp_path / "wide")
+        changes = {"backbone": str(tmp_path / "wide")}
+    if changes.get("sae") == "deep":
+        changes = {"sae": str(dictionary(tmp_path / "sae").rename(tmp_path / "sae" / "layers.8"))}
+    if changes.get("pairs") == "few":
+        (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows()[:1]))
+        changes = {"pairs": [str(tmp_path / "few.jsonl")]}
+    made = config(place, tmp_path / "out", **changes)
+    words = ["build", *made.pairs, "--backbone", made.backbone, "--sae", made.sae, "--out", made.out]
+    words += ["--cache", str(tmp_path / "cache"), "--dtype", made.dtype]
+    words += ["--layer", str(made.layer)] if made.layer else []
+    words += ["--scored-token", made.scored_token] if made.scored_token else []
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and len([line for line in said.err.splitlines() if line.startswith("error")]) == 1
+    assert re.search(reason, said.err)
+    assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_report_as_json_and_nothing_else(place, built, tmp_path, capsys):
+    out = tmp_path / "sarm"
+    words = [
+        "build",
+        str(place / "pairs.jsonl"),
+        "--backbone",
+        str(place / "tiny"),
+        "--out",
+        str(out),
+        "--json",
+    ]
+    assert main([*words, "--sae", str(place / "sae" / "layers.1"), "--cache", str(place / "cache")]) == 0
+    said = capsys.readouterr()
+    report = json.loads(said.out)
+    assert report["head"] == built[1]["head"]  # the same seed, the same SARM
+    assert "features put" in said.err
