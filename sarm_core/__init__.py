@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from sarm_core.steering import Steering
     from sarm_core.text.answers import Reader
     from sarm_core.text.row_files import read_rows
+    from sarm_core.train.build import BuildConfig, run_build
 
 __all__ = [
     "Benchmark",
+    "BuildConfig",
     "Checkpoint",
     "CheckpointError",
     "Comparison",
@@ -100,6 +102,7 @@ __all__ = [
     "read_evaluation",
     "read_rows",
     "reward_shares",
+    "run_build",
     "strength_curve",
     "svg_file",
     "trade_off_chart",
@@ -159,6 +162,8 @@ _FROM = {
     "Steering": "sarm_core.steering:Steering",
     "Reader": "sarm_core.text.answers:Reader",
     "read_rows": "sarm_core.text.row_files:read_rows",
+    "BuildConfig": "sarm_core.train.build:BuildConfig",
+    "run_build": "sarm_core.train.build:run_build",
 }
 """Where each name comes from, as "module:name"; the imports above say the same to a type checker."""
 

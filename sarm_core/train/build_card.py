@@ -39,8 +39,8 @@ def build_card(report: Mapping[str, Any]) -> str:
         "",
         f"{pairs['pairs']:,} pairs of {pairs['prompts']:,} prompts: {pairs['train']:,} to fit on, "
         f"{pairs['validation']:,} to choose by, {pairs['test']:,} to measure on, split by a hash of the prompt. "
-        f"{pairs['cut']:,} of {pairs['answers']:,} answers were longer than {built['max_length']:,} tokens and were cut "
-        f"on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
+        f"{pairs['cut']:,} of {pairs['answers']:,} answers were longer than {built['max_length']:,} tokens and "
+        f"were cut on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
         "mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
         "",
         "## Held-out accuracy",

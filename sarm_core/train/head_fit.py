@@ -62,6 +62,10 @@ class Part:
             return np.asarray(squared.T @ self.share.astype(d.dtype), dtype=np.float64).ravel()
         return self.share @ np.square(d, dtype=np.float64)
 
+    @cached_property
+    def _transposed(self) -> Matrix:
+        return self.differences.T
+
     @property
     def curvature(self) -> float:
         """The largest second derivative of one pair's loss by its margin."""
@@ -75,7 +79,7 @@ class Part:
     def gradient(self, slopes: Floats) -> Floats:
         """D^T s, [features], for slopes s [pairs]."""
         d = self.differences
-        return np.asarray(d.T @ slopes.astype(d.dtype), dtype=np.float64).ravel()
+        return np.asarray(self._transposed @ slopes.astype(d.dtype), dtype=np.float64).ravel()
 
     def losses(self, margins: Floats) -> Floats:
         """The loss of each pair, [pairs]."""
