@@ -99,16 +99,16 @@ class SAELens(Format):
                 k = given.get("k")
             kind = TopK(source.stated_k(k, "cfg.json"), relu=True, **shared)
             return kind, _SHARED | _BIAS, decoder_norms_folded if rescaled else dict
-        if rescaled and named != "jumprelu":
+        if named in ("batchtopk", "matryoshka_batchtopk"):
+            raise source.refuse(
+                f"a training folder of {named}, whose features depend on the batch: save it with save_inference_model"
+            )
+        if rescaled and named in ("standard", "gated"):
             raise source.refuse(f"rescale_acts_by_decoder_norm is not read for architecture {named!r}")
         if named == "standard" and activation == "relu":
             return ReLU(**shared), _SHARED | _BIAS, dict
         if named == "jumprelu":
             return JumpReLU(**shared), _SHARED | _BIAS | {"threshold": ("threshold", "M")}, at_least_0
-        if named in ("batchtopk", "matryoshka_batchtopk"):
-            raise source.refuse(
-                f"a training folder of {named}, whose features depend on the batch: save it with save_inference_model"
-            )
         if named == "gated":
             return JumpReLU(**shared), _SHARED | _GATES, gate_as_threshold
         if "transcoder" in named:

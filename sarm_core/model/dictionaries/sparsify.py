@@ -24,6 +24,7 @@ class Sparsify(Format):
         config = source.config("cfg.json")
         for key, what in (
             ("transcode", "a transcoder: it writes another place than it reads"),
+            ("signed", "of the first version, whose features can be negative"),
             ("skip_connection", "with a skip connection, so features are not all that it says of h"),
         ):
             if config.get(key):

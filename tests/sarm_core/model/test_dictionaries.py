@@ -1,51 +1,390 @@
 """Public dictionaries read here have the features that the packages which wrote them compute."""
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sarm_core import load_sae
 from sarm_core.errors import CheckpointError
-from sarm_core.model.sae import TopK
+from sarm_core.model.dictionaries.hooks import layer_behind
+from sarm_core.model.dictionaries.registry import FORMATS
+from sarm_core.model.sae import TopK, kind_stated
 from tests.sarm_core.tiny_models import WIDTH, random_sae
 
-M = 20
+FILES = Path(__file__).parent / "sae_fixtures" / "files"
+"""Written by the packages themselves (sae_fixtures/make.py), with what their encode() says."""
+MADE = sorted(str(path.parent.relative_to(FILES)) for path in FILES.rglob("expected.npz"))
+REFUSED = {
+    "saelens_abstopk": "architecture 'abstopk': it keeps the k values furthest from 0",
+    "saelens_batchtopk_training": "a training folder of batchtopk, .* save it with save_inference_model",
+    "saelens_transcoder": "a transcoder: it writes another place than it reads",
+    "sparsify_groupmax": "activation 'groupmax' is not read",
+    "sparsify_mlp": "it reads layers.3.mlp, which is not the residual stream behind a block",
+    "sparsify_skip": "with a skip connection",
+    "sparsify_transcode": r"a transcoder: .*\(cfg.json: transcode\)",
+}
+D, M = 8, 24
 
 
-def random_tensors(**shapes):
-    generator = torch.Generator().manual_seed(7)
-    return {name: torch.randn(shape, generator=generator) * 0.5 for name, shape in shapes.items()}
+def copied(name, tmp_path):
+    """A fixture's folder, by its own names, to be changed; the path of its weights."""
+    top = tmp_path / Path(name).parts[0]
+    shutil.copytree(FILES / Path(name).parts[0], top, dirs_exist_ok=True)
+    folder = tmp_path / name
+    weights = [path for path in folder.rglob("*") if path.suffix in (".safetensors", ".pt", ".npz")]
+    return folder, next(path for path in weights if path.name != "expected.npz")
+
+
+def change(place, **settings):
+    """Settings of a JSON file; None removes one."""
+    stated = {**json.loads(place.read_text()), **settings}
+    place.write_text(json.dumps({key: value for key, value in stated.items() if value is not None}))
+
+
+def tensors_of(file):
+    if file.suffix == ".npz":
+        return {name: torch.from_numpy(array) for name, array in np.load(file).items()}
+    return load_file(file) if file.suffix == ".safetensors" else torch.load(file, weights_only=True)
+
+
+def write(tensors, file):
+    if file.suffix == ".npz":
+        np.savez(file, **{name: tensor.numpy() for name, tensor in tensors.items()})
+    elif file.suffix == ".safetensors":
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+    else:
+        torch.save(tensors, file)
+
+
+def refusal(*arguments, **given):
+    with pytest.raises(CheckpointError) as caught:
+        load_sae(*arguments, **given)
+    line = str(caught.value)
+    assert "\n" not in line and len(line) < 600
+    return line
+
+
+# -- against the packages --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_features_are_those_of_the_package_that_wrote_it(name):
+    expected = np.load(FILES / name / "expected.npz")
+    loaded = load_sae(FILES / name)
+    found = loaded.features(expected["h"])
+    np.testing.assert_allclose(found.toarray(), expected["z"], rtol=0, atol=1e-5)
+    assert found.nnz == np.count_nonzero(expected["z"]) and found.has_sorted_indices
+    assert (loaded.layer, loaded.n_features, loaded.width) == (4, M, D)  # the output of block 3
+    alone = loaded.features(torch.from_numpy(expected["h"])[:1]).toarray()
+    np.testing.assert_allclose(alone, found[:1].toarray(), atol=1e-5)
+
+
+def test_every_format_that_is_read_has_such_files():
+    assert {name.split("/")[0] for name in MADE} == {each.name for each in FORMATS} - {"bare"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (FILES / "refused").iterdir()))
+def test_what_is_no_sae_of_the_stream_is_refused_with_the_reason(name):
+    with pytest.raises(CheckpointError, match=REFUSED[name]):
+        load_sae(FILES / "refused" / name)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_was_read_is_stated_and_read_again(name):
+    kind = load_sae(FILES / name).sae.of_kind
+    assert kind_stated(json.loads(json.dumps(kind.to_stated())), "sarm.json") == kind
 
 
 def test_the_papers_bare_file_reads_its_standardised_input(tmp_path):
-    sae = random_sae(M, 4)
-    torch.save(dict(sae.state_dict()), tmp_path / "sae.pt")
+    sae = random_sae(20, 4)
+    torch.save(dict(sae.state_dict()), tmp_path / "x.pt")
     h = torch.randn(9, WIDTH, generator=torch.Generator().manual_seed(1)) * 3 + 1
-    loaded = load_sae(tmp_path / "sae.pt", k=4, layer=2)
+    loaded = load_sae(tmp_path / "x.pt", k=4, layer=2)
     wanted = sae.encode(sae.inputs(h)).dense().detach().numpy()
     np.testing.assert_array_equal(loaded.features(h).toarray(), wanted)
-    assert (loaded.kind, loaded.layer, loaded.n_features, loaded.width) == ("topk", 2, M, WIDTH)
-    assert loaded.words == TopK(4).words and loaded.hook is None
-    with pytest.raises(CheckpointError, match=r"states no k .*load_sae\(path, k="):
-        load_sae(tmp_path / "sae.pt")
-
-
-def test_a_sparsify_folder_is_told_by_its_name(tmp_path):
-    folder = tmp_path / "layers.5"
-    folder.mkdir()
-    tensors = random_tensors(
-        **{"encoder.weight": (M, 8), "encoder.bias": (M,), "W_dec": (M, 8), "b_dec": (8,)}
+    assert (loaded.kind, loaded.layer, loaded.n_features, loaded.width) == ("topk", 2, 20, WIDTH)
+    assert (
+        loaded.words == TopK(4).words
+        and loaded.hook is None
+        and load_sae(tmp_path / "x.pt", k=4).layer is None
     )
-    save_file(tensors, folder / "sae.safetensors")
-    (folder / "cfg.json").write_text(json.dumps({"d_in": 8, "num_latents": 0, "k": 6, "activation": "topk"}))
+    assert "states no k" in (line := refusal(tmp_path / "x.pt")) and "load_sae(path, k=...)" in line
+    named = tmp_path / "a_Latent20_Layer7_K5.pt"
+    shutil.copy(tmp_path / "x.pt", named)
+    assert (load_sae(named).sae.of_kind, load_sae(named).layer) == (TopK(5), 7)
+    assert "states k 5, not 4" in refusal(named, k=4)
+    shutil.move(named, wider := tmp_path / "a_Latent32_Layer7_K5.pt")
+    assert "states 32 features, but encoder.weight has 20" in refusal(wider)
+
+
+def test_what_train_sae_writes_says_its_k_and_layer(tmp_path):
+    save_file(dict(random_sae(20, 4).state_dict()), tmp_path / "sae.safetensors")
+    (tmp_path / "report.json").write_text(json.dumps({"config": {"k": 4, "layer": 3, "n_features": 20}}))
     loaded = load_sae(tmp_path)
-    assert (loaded.layer, loaded.hook, loaded.format) == (6, "layers.5", "sparsify")
-    h = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
-    a = ((h - tensors["b_dec"]) @ tensors["encoder.weight"].T + tensors["encoder.bias"]).relu()
-    values, ids = a.topk(6)
-    found = loaded.features(h)
-    np.testing.assert_allclose(found.toarray(), torch.zeros_like(a).scatter(1, ids, values), atol=1e-6)
-    assert found.nnz == (values > 0).sum() < values.numel()  # what is silent is not stored
+    assert (loaded.sae.of_kind, loaded.layer) == (TopK(4), 3)
+
+
+def test_llama_scope_multiplies_by_the_decoder_norms_as_its_own_code_does(tmp_path):
+    """By the rules of OpenMOSS/Language-Model-SAEs at 4ec6f0aa: biases / s, threshold on a |W_dec| of unscaled h."""
+    folder, weights = copied("llama-scope/Llama3_1-8B-Base-L3R-8x", tmp_path)
+    tensors = tensors_of(weights)
+    tensors["decoder.weight"] *= torch.rand(M, generator=torch.Generator().manual_seed(1)) * 2 + 0.5
+    write(tensors, weights)
+    h = torch.from_numpy(np.load(folder / "expected.npz")["h"])
+    scale = D**0.5 / 7.0
+    a = h @ tensors["encoder.weight"].T + tensors["encoder.bias"] / scale
+    a = a * tensors["decoder.weight"].norm(dim=0)
+    wanted = torch.where(a > 1.1, a, 0) * scale
+    np.testing.assert_allclose(load_sae(folder).features(h).toarray(), wanted, atol=1e-5)
+
+
+# -- where it reads --------------------------------------------------------------------------------------
+
+
+def test_hook_points_are_told_as_l():
+    for hook, layer in (
+        ("blocks.3.hook_resid_post", 4),
+        ("blocks.3.hook_resid_pre", 3),
+        ("model.layers.3", 4),
+        ("layers.3", 4),
+        ("transformer.h.3", 4),
+        ("gpt_neox.layers.3", 4),
+        ("resid_post_layer_3", 4),
+    ):
+        assert layer_behind(hook) == layer
+    for hook in (
+        "blocks.0.hook_resid_pre",
+        "hook_embed",
+        "blocks.3.hook_mlp_out",
+        "blocks.3.attn.hook_z",
+        "blocks.3.hook_resid_mid",
+        "layers.3.mlp",
+        "embed_tokens",
+        "mlp_out_layer_3",
+        "blocks.3.hook_resid_post.mlp",
+    ):
+        with pytest.raises(ValueError, match="it reads "):
+            layer_behind(hook)
+
+
+@pytest.mark.slow
+def test_the_layer_of_a_hook_is_that_of_the_hidden_states():
+    """The output of block 1 is `hidden_states[2]`, so a dictionary on `blocks.1.hook_resid_post` has layer 2."""
+    from tests.sarm_core.tiny_models import backbone
+
+    model, seen = backbone("llama"), []
+    model.layers[1].register_forward_hook(
+        lambda _m, _i, out: seen.append(out[0] if isinstance(out, tuple) else out)
+    )
+    with torch.no_grad():
+        states = model(torch.arange(2, 12)[None], output_hidden_states=True).hidden_states
+    torch.testing.assert_close(seen[0], states[layer_behind("blocks.1.hook_resid_post")])
+
+
+def test_a_layer_that_the_file_contradicts_is_refused():
+    line = refusal(FILES / "saelens" / "topk_inference", layer=3)
+    assert "blocks.3.hook_resid_post, which is layer 4, not layer 3" in line
+    assert load_sae(FILES / "saelens" / "topk_inference", layer=4).layer == 4
+    assert "states k 5, not 6" in refusal(FILES / "saelens" / "topk_inference", k=6)
+    assert "layer is 0, not a positive" in refusal(FILES / "saelens" / "topk_inference", layer=0)
+
+
+def test_one_of_many_is_chosen_by_its_layer(tmp_path):
+    folder, file = copied("qwen-scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_14", tmp_path)
+    for block in (0, 7):
+        shutil.copy(file, folder / f"layer{block}.sae.pt")
+    line = refusal(folder)
+    assert (
+        "holds 3 dictionaries: name one (layer0.sae.pt, layer3.sae.pt, layer7.sae.pt), or give its layer"
+        in line
+    )
+    assert load_sae(folder, layer=8).source.name == "layer7.sae.pt"
+    assert load_sae(folder / "layer0.sae.pt").layer == 1
+    assert "0 of its 3 dictionaries are of layer 3" in refusal(folder, layer=3)
+    shutil.copy(file, bare := tmp_path / "layer3.sae.pt")
+    assert "its repository's name (...-L0_50) states no k" in refusal(bare)
+    assert load_sae(bare, k=14).words == "k 14, positive"
+
+
+@pytest.mark.parametrize(
+    ("repository", "words"),
+    [
+        ("gemma-scope-2b-pt-mlp", "it reads the output of an MLP"),
+        ("gemma-scope-9b-it-att", "it reads the heads of an attention"),
+        ("gemma-scope-2b-pt-transcoders", "it reads the input of an MLP"),
+    ],
+)
+def test_gemma_scope_is_told_by_its_repository(repository, words, tmp_path):
+    folder, _ = copied("gemma-scope/gemma-scope-2b-pt-res/layer_3/width_16k/average_l0_7", tmp_path)
+    shutil.copytree(tmp_path / "gemma-scope" / "gemma-scope-2b-pt-res", other := tmp_path / repository)
+    assert words in refusal(other)
+    shutil.copytree(folder, unsaid := tmp_path / "unsaid" / "layer_3")
+    assert load_sae(unsaid).layer is None and load_sae(unsaid, layer=4).layer == 4
+    shutil.copytree(folder, embedding := tmp_path / "gemma-scope-2b-pt-res" / "embedding" / "width_4k")
+    assert "it reads the embeddings" in refusal(embedding)
+
+
+# -- what cannot be read as it is ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"normalize_activations": "expected_average_only_in"},
+            "fold it (fold_activation_norm_scaling_factor)",
+        ),
+        ({"normalize_activations": "covariance_whitening"}, "fold them (fold_activation_whitening)"),
+        ({"normalize_activations": "batch_norm"}, "normalize_activations 'batch_norm' is not known here"),
+        ({"architecture": "temporal"}, "its features depend on the tokens before"),
+        ({"architecture": "new"}, "architecture 'new' with activation 'relu' is not known here"),
+        ({"reshape_activations": "hook_z"}, "it reads the heads of an attention"),
+        ({"use_error_term": True}, "with an error term"),
+        (
+            {"metadata": {"hook_name": "blocks.3.hook_mlp_out"}},
+            "it reads blocks.3.hook_mlp_out, which is not",
+        ),
+        (
+            {"metadata": {"hook_name": "blocks.3.hook_resid_post", "hook_name_out": "blocks.4.hook_mlp_out"}},
+            "a transcoder: it reads blocks.3.hook_resid_post and writes blocks.4.hook_mlp_out",
+        ),
+        ({"d_sae": 25}, "its config states 25 features, but W_enc has 24"),
+        ({"k": None}, "cfg.json states no k"),
+        ({"k": "5"}, "k in cfg.json is '5', not a positive whole number"),
+        ({"k": 25}, "k = 25 is not between 1 and the 24 features"),
+        ({"metadata": "x", "hook_name": 3}, "it reads 3, which is not the residual stream"),
+    ],
+)
+def test_what_saelens_states_and_no_kind_here_does_is_refused(settings, words, tmp_path):
+    folder, _ = copied("saelens/topk_inference", tmp_path)
+    change(folder / "cfg.json", **settings)
+    assert words in refusal(folder)
+
+
+def test_configs_of_saelens_before_6_are_read(tmp_path):
+    folder, _ = copied("saelens/topk_not_rescaled_inference", tmp_path)
+    old = {
+        "hook_name": "blocks.3.hook_resid_post",
+        "activation_fn_str": "topk",
+        "normalize_activations": False,
+    }
+    old |= {"activation_fn_kwargs": {"k": 16}, "architecture": "standard", "k": None, "metadata": None}
+    change(folder / "cfg.json", **old, rescale_acts_by_decoder_norm=None)
+    expected = np.load(folder / "expected.npz")
+    np.testing.assert_allclose(load_sae(folder).features(expected["h"]).toarray(), expected["z"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"hook_point_out": "blocks.3.hook_mlp_out"}, "a transcoder: it reads"),
+        ({"use_glu_encoder": True}, "use_glu_encoder"),
+        ({"norm_activation": "batch-wise"}, "features depend on what else is in the batch"),
+        ({"dataset_average_activation_norm": {"out": 3}}, "its input cannot be scaled"),
+        ({"act_fn": "tanh"}, "act_fn 'tanh' is not known here"),
+        ({"jump_relu_threshold": "1"}, "jump_relu_threshold is '1'"),
+    ],
+)
+def test_what_llama_scope_states_and_no_kind_here_does_is_refused(settings, words, tmp_path):
+    folder, _ = copied("llama-scope/Llama3_1-8B-Base-L3R-8x", tmp_path)
+    change(folder / "hyperparams.json", **settings)
+    assert words in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"dict_class": "CrossCoder"}, "dict_class is 'CrossCoder'; classes that are read: AutoEncoder, "),
+        ({"submodule_name": "mlp_out_layer_3"}, "it reads mlp_out_layer_3, which is not"),
+        ({"layer": 5}, "config.json states layer 5 and submodule_name 'resid_post_layer_3'"),
+        ({"k": 6}, "config.json states k 6, the file itself 5"),
+    ],
+)
+def test_what_dictionary_learning_states_and_no_kind_here_does_is_refused(settings, words, tmp_path):
+    folder, _ = copied("dictionary-learning/topk", tmp_path)
+    stated = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({"trainer": {**stated["trainer"], **settings}}))
+    assert words in refusal(folder)
+
+
+# -- one contract for every format -----------------------------------------------------------------------
+
+ONE = {name.split("/")[0]: name for name in MADE if "matryoshka" not in name and "standard" not in name}
+"""A fixture of each format."""
+
+
+@pytest.fixture(params=sorted(ONE))
+def fixture(request, tmp_path):
+    return copied(ONE[request.param], tmp_path)
+
+
+def test_damage_is_one_line_with_the_file(fixture):
+    folder, file = fixture
+    good = tensors_of(file)
+    floats = sorted(name for name, tensor in good.items() if tensor.is_floating_point() and tensor.ndim)
+    for name in floats:
+        without = {other: tensor for other, tensor in good.items() if other != name}
+        write(without, file)
+        assert str(file if file.exists() else folder) in (line := refusal(folder)) or str(folder) in line, (
+            name
+        )
+        for value in (float("nan"), float("-inf")):
+            spoilt = good[name].clone(memory_format=torch.contiguous_format)
+            spoilt.view(-1)[-1] = value
+            write({**good, name: spoilt}, file)
+            assert f"{name} holds infinity or NaN" in refusal(folder)
+        write({**good, name: torch.cat([good[name], good[name][:1]])}, file)
+        assert "has shape" in (line := refusal(folder)) or "its config states" in line, name
+        write({**good, name: good[name].to(torch.int32)}, file)
+        assert f"{name} is not stored as floating point" in refusal(folder)
+    write(good, file)
+    assert load_sae(folder).n_features == M
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert str(file) in refusal(folder)
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    assert str(file) in refusal(folder)
+
+
+def test_half_precision_is_read_in_float32(fixture):
+    folder, file = fixture
+    good = tensors_of(file)
+    half = {n: t.half() if t.is_floating_point() and t.ndim else t for n, t in good.items()}
+    write(half, file)
+    h = np.load(folder / "expected.npz")["h"]
+    found = load_sae(folder)
+    assert {parameter.dtype for parameter in found.sae.parameters()} == {torch.float32}
+    write({n: t.float() if t.dtype == torch.float16 else t for n, t in half.items()}, file)
+    np.testing.assert_array_equal(found.features(h).toarray(), load_sae(folder).features(h).toarray())
+
+
+def test_a_torch_file_that_would_run_code_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "was-run"),)
+
+    names = ("W_enc", "W_dec", "b_enc", "b_dec")
+    torch.save({name: Evil() for name in names}, tmp_path / "layer3.sae.pt")
+    assert "layer3.sae.pt: " in refusal(tmp_path / "layer3.sae.pt", k=5)
+    np.savez(tmp_path / "params.npz", **{name: np.array([Evil()]) for name in (*names, "threshold")})
+    assert "params.npz: " in refusal(tmp_path / "params.npz")
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_h_of_another_width_and_no_h_at_all():
+    loaded = load_sae(FILES / "saelens" / "topk_inference")
+    with pytest.raises(ValueError, match=r"h has shape \[2, 9\], not \[n, 8\]"):
+        loaded.features(np.zeros((2, 9), np.float32))
+    assert loaded.features(np.zeros((0, D), np.float32)).shape == (0, M)
+
+
+def test_a_folder_without_any_says_what_is_read(tmp_path):
+    line = refusal(tmp_path)
+    assert "no dictionary that is known here" in line and "Qwen-Scope" in line
+    assert "no such folder" in refusal(tmp_path / "nothing" / "here" / "at all")
