@@ -27,8 +27,6 @@ from sarm_core.text.conversation import SCORED_RULES
 
 __all__ = ["export_auto"]
 
-_NOT_IN_AUTO = ("falcon_h1",)
-"""Decoders (model_type) that are exact here and not inside that class: measured by benchmarks/backbones.py."""
 CODE = Path(__file__).with_name("modeling_sarm.py")
 
 
@@ -39,11 +37,6 @@ def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) 
     SarmError for a target that exists and CheckpointError for a decoder whose tensors this layout cannot name.
     """
     words = reference_words(checkpoint.shape, "auto")
-    if (kind := checkpoint.config().model_type) in _NOT_IN_AUTO:
-        raise CheckpointError(
-            f"{checkpoint.source}: inside the class of the auto layout a {kind} gives other rewards: export it in the "
-            "own or the reference layout"
-        )
     target = Path(target)
     with whole_folder(target) as folder:
         reference = export(checkpoint, steering, folder.with_name(f"{folder.name}.reference"), "reference")

@@ -169,6 +169,15 @@ class SARMForSequenceClassification(PreTrainedModel):
         (found[0] if isinstance(found, tuple) else found).sae.requires_grad_(False)
         return found
 
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """False: the blocks are Transformers' own, and are set up as they are there.
+
+        Of custom code it passes over `_init_weights` of a model without weights of its own, where Falcon-H1 fills a
+        buffer that no file holds.
+        """
+        return False
+
     def get_input_embeddings(self) -> nn.Module:
         """The backbone's."""
         return self.model.get_input_embeddings()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from benchmarks.backbones import CHECKS, sarm_folder, tried, uncut_model
+from benchmarks.backbones import CHECKS, check_exports, sarm_folder, tried, uncut_model
+from sarm_core import load_sarm
 from sarm_core.__main__ import main
 
 MECHANISMS = {
@@ -30,6 +31,13 @@ def test_a_decoder_is_exact_however_it_is_read(kind, tmp_path):
     assert found["verdict"] == "exact", found
     assert {name: found[name] for name in CHECKS} == dict.fromkeys(CHECKS, "")
     assert found["shares"] == (kind not in ("qwen3_5_text", "mamba", "jamba"))
+
+
+@pytest.mark.slow
+def test_a_buffer_that_no_file_holds_is_filled_inside_the_class_of_the_auto_layout_too(tmp_path):
+    """Falcon-H1's multipliers, which its model sets for all blocks: rewards were of what lay in memory."""
+    scorer = load_sarm(sarm_folder(tmp_path / "sarm", uncut_model("falcon_h1"), 2), dtype="float32")
+    assert check_exports(scorer, tmp_path, ("auto",)) == ""
 
 
 @pytest.mark.parametrize(("kind", "said"), [("mamba", True), ("llama", False)])
