@@ -1,4 +1,4 @@
-"""Residual-stream activations of a corpus, computed once and kept on disk for many SAE runs."""
+"""Residual-stream activations of a corpus, computed once and kept on disk (`positions.py`) for many SAE runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,43 +19,27 @@ import torch
 from transformers import AutoTokenizer
 
 from sarm_core.errors import SarmError
-from sarm_core.files import whole_file
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
 from sarm_core.model.sae import SAE, TopK
 from sarm_core.model.sarm import SARM
 from sarm_core.score.cache import HIDDEN
 from sarm_core.score.encoder import Encoder
+from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence, sentence_ends
-from sarm_core.text.rows import Conversation, Message
 from sarm_core.train.cuts import scored_after_cuts
-from sarm_core.train.data import Text
+from sarm_core.train.data import Text, read_texts
 from sarm_core.train.kept_rows import KeptRows
+from sarm_core.train.positions import KINDS, RECORD, SPLITS, Positions, PositionWriter, read_index
 
-__all__ = [
-    "KINDS",
-    "Activations",
-    "Reader",
-    "backbone_folder",
-    "collect",
-    "collect_cuts",
-    "joined",
-    "siblings",
-]
+__all__ = ["Corpus", "Reader", "Taken", "backbone_folder", "collect"]
 
-KINDS = ("scored", "sentence", "token", "cut")
-SPLITS = ("train", "validation", "test")
 MAX_LENGTH = 1024
-
-
-@dataclass(frozen=True)
-class Activations:
-    """h at chosen positions: `h` float16 [n, d], `kind` int8 [n] (index into KINDS), `split` int8 [n]
-    (0 train, 1 validation, 2 test)."""
-
-    h: npt.NDArray[np.float16]
-    kind: npt.NDArray[np.int8]
-    split: npt.NDArray[np.int8]
+"""Tokens of a text that stage 1 reads unless its settings say otherwise"""
+TEXTS_AT_ONCE = 256
+SECONDS_BETWEEN_COMMITS = 20.0
+SCORED_KEPT = 200_000
+"""Scored rows that are also kept for `train-reward` and `build`, which hold 100 bytes for each"""
 
 
 class Reader:
@@ -130,124 +115,189 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _key(reader: Reader, sequences: Sequence[TokenSequence], *more: int) -> str:
-    """A name made from everything that decides the activations."""
-    made_from = json.dumps([reader.identity, reader.layer, MAX_LENGTH, *more]).encode()
-    return hashlib.sha256(made_from + b"".join(s.input_ids.tobytes() for s in sequences)).hexdigest()[:16]
+class Corpus:
+    """Training files, read anew each time: `identity` changes with their bytes and with how rows are read."""
+
+    def __init__(self, files: Sequence[str | Path], rows: RowReader | None = None):
+        self.files, self.rows = [Path(file) for file in files], rows or RowReader()
+
+    def texts(self) -> Iterator[Text]:
+        """Every answer, in order. Raises RowError."""
+        reader = self.rows.again()
+        for file in self.files:
+            yield from read_texts(file, reader)
+
+    def counted(self) -> Counter[str]:
+        """How many texts each part holds; what the rows were read as is remembered by `rows`."""
+        found: Counter[str] = Counter()
+        for file in self.files:
+            found.update(text.split for text in read_texts(file, self.rows))
+        return found
+
+    @property
+    def identity(self) -> list[Any]:
+        digests = []
+        for file in self.files:
+            inside = sorted(p for p in file.rglob("*") if p.is_file()) if file.is_dir() else [file]
+            for path in inside:
+                try:
+                    with path.open("rb") as opened:
+                        digests.append(hashlib.file_digest(opened, "sha256").hexdigest())
+                except OSError as error:
+                    raise SarmError(f"{path}: cannot be read ({error.strerror})") from None
+        return [digests, self.rows.choices()]
 
 
-def _save(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path, binary=True, remedy="choose another cache") as file:
-        write(file)
+@dataclass(frozen=True)
+class Taken:
+    """Which positions of each text are taken."""
+
+    tokens_per_text: int
+    cut_texts: int = 0
+    cuts_per_text: int = 16
+    seed: int = 0
 
 
-def collect_cuts(
-    reader: Reader, texts: Sequence[Text], *, n_texts: int, cuts_per_text: int, seed: int, cache: Path
-) -> Activations:
-    """h of the scored token as if the answer had stopped at random tokens, for `n_texts` random texts."""
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(texts))[:n_texts])
-    sequences = reader.format.tokens([texts[i].conversation for i in chosen])
-    path = cache / f"cuts-{_key(reader, sequences, cuts_per_text, seed)}.npz"
-    if path.exists():
-        return _load(path)
-    cuts = [
-        np.sort(rng.permutation(np.arange(s.answer_start, s.scored - 1))[:cuts_per_text]) for s in sequences
-    ]
+def collect(
+    reader: Reader,
+    corpus: Corpus,
+    taken: Taken,
+    cache: Path,
+    *,
+    counted: Mapping[str, int] | None = None,
+    log: bool = False,
+) -> Positions:
+    """h at every scored token, sentence end and `tokens_per_text` random answer tokens of each text, and at the scored
+    token of `cut_texts` random texts as if their answers had stopped earlier.
+
+    Kept in `cache` under a name made from everything that decides the content; a later call with the same inputs reads
+    it, and goes on where an earlier one was killed: at most half a minute's work is lost. Memory is that of one batch
+    of texts. `counted` is `corpus.counted()` where that is known.
+    """
+    n_texts = sum((counted if counted is not None else corpus.counted()).values())
+    facts = {
+        "reader": reader.key,
+        "corpus": corpus.identity,
+        "format": [reader.format.rule, reader.format.max_length, reader.format.template],
+        "taken": asdict(taken),
+        "n_texts": n_texts,
+    }
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache / f"positions-{name}"
+    index = read_index(folder)
+    if index is None or index["done"] < n_texts:
+        with PositionWriter(folder, reader.width, facts).opened() as writer:
+            _collect(reader, corpus, taken, writer, n_texts, cache, log)
+    return Positions(folder)
+
+
+def _collect(
+    reader: Reader,
+    corpus: Corpus,
+    taken: Taken,
+    writer: PositionWriter,
+    n_texts: int,
+    cache: Path,
+    log: bool,
+) -> None:
+    chosen = np.random.default_rng([taken.seed, n_texts])
+    cut = frozenset(chosen.choice(n_texts, min(taken.cut_texts, n_texts), replace=False).tolist())
+    kept_rows = reader.kept(cache) if n_texts <= SCORED_KEPT else None
+    begun = kept = time.monotonic()
+    first = done = writer.done
+    rest = islice(enumerate(corpus.texts()), done, None)
+    while numbered := list(islice(rest, TEXTS_AT_ONCE)):
+        numbers = [number for number, _ in numbered]
+        texts = [text for _, text in numbered]
+        sequences = reader.format.tokens([text.conversation for text in texts])
+        _append_read(reader, texts, sequences, numbers, taken, writer, kept_rows)
+        mine = [i for i, number in enumerate(numbers) if number in cut]
+        if mine:
+            which = [numbers[i] for i in mine]
+            _append_cuts(reader, [texts[i] for i in mine], [sequences[i] for i in mine], which, taken, writer)
+        done += len(texts)
+        now = time.monotonic()
+        if now - kept > SECONDS_BETWEEN_COMMITS or done == n_texts:
+            writer.commit(done)
+            kept = now
+            if log:
+                left = (n_texts - done) / max((done - first) / (now - begun), 1e-9)
+                print(
+                    f"  {done:,}/{n_texts:,} texts  {sum(writer.counts.values()):,} positions  {left:,.0f} s left",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+
+def _append_read(
+    reader: Reader,
+    texts: Sequence[Text],
+    sequences: Sequence[TokenSequence],
+    numbers: Sequence[int],
+    taken: Taken,
+    writer: PositionWriter,
+    kept: KeptRows | None,
+) -> None:
+    """Positions that the texts themselves have."""
+    positions, kinds = [], []
+    for number, sequence in zip(numbers, sequences, strict=True):
+        rng = np.random.default_rng([taken.seed, 1, number])
+        ends = sentence_ends(sequence)
+        inside = np.arange(sequence.answer_start, sequence.scored)
+        extra = np.setdiff1d(rng.permutation(inside)[: taken.tokens_per_text], ends)
+        where = np.concatenate([ends, extra])
+        order = np.argsort(where)
+        positions.append(where[order])
+        kind = np.concatenate([np.where(ends == sequence.scored, 0, 1), np.full(len(extra), 2)])
+        kinds.append(kind[order])
+    read = reader.encoder.hidden([s.input_ids for s in sequences], positions)
+    h = _as_float16(read)
+    kind = np.concatenate(kinds)
+    split = np.repeat([SPLITS.index(text.split) for text in texts], [len(p) for p in positions])
+    records = np.array([_record(*both) for both in zip(texts, sequences, strict=True)], dtype=RECORD)
+    if kept is not None:
+        names = [hashlib.sha256(s.input_ids.tobytes()).digest() for s in sequences]
+        new = {
+            name: row
+            for name, row in zip(names, reader.checked(read[kind == 0]), strict=True)
+            if name not in kept
+        }
+        kept.add(list(new), np.array(list(new.values())).reshape(-1, reader.width))
+    own = np.array([SPLITS.index(text.split) for text in texts])
+    for i, part in enumerate(SPLITS):
+        for j, name in enumerate(KINDS[:3]):
+            writer.append((part, name), h[(split == i) & (kind == j)], records[own == i] if j == 0 else None)
+
+
+def _append_cuts(
+    reader: Reader,
+    texts: Sequence[Text],
+    sequences: Sequence[TokenSequence],
+    numbers: Sequence[int],
+    taken: Taken,
+    writer: PositionWriter,
+) -> None:
+    cuts = []
+    for number, sequence in zip(numbers, sequences, strict=True):
+        rng = np.random.default_rng([taken.seed, 2, number])
+        inside = np.arange(sequence.answer_start, sequence.scored - 1)
+        cuts.append(np.sort(rng.permutation(inside)[: taken.cuts_per_text]))
     h = scored_after_cuts(
         reader.encoder.model,
         [s.input_ids for s in sequences],
         cuts,
         token_budget=reader.encoder.token_budget,
-        progress=_report(),
     )
-    split = np.repeat([SPLITS.index(texts[i].split) for i in chosen], [len(c) for c in cuts]).astype(np.int8)
-    result = Activations(_as_float16(h), np.full(len(h), KINDS.index("cut"), dtype=np.int8), split)
-    _store(path, result)
-    return result
+    split = np.repeat([SPLITS.index(text.split) for text in texts], [len(c) for c in cuts])
+    for i, part in enumerate(SPLITS):
+        writer.append((part, "cut"), _as_float16(h)[split == i])
 
 
-def siblings(texts: Sequence[Text], activations: Activations) -> npt.NDArray[np.int64]:
-    """Rows [p, 2] of scored tokens of two different train answers to one prompt, every such pair once.
-
-    `activations` starts with what `collect` gave for `texts`. No preference is looked at.
-    """
-    scored = np.flatnonzero(activations.kind == 0)
-    by_prompt: dict[tuple[Message, ...], dict[Conversation, int]] = {}
-    for text, row in zip(texts, scored.tolist(), strict=True):
-        if text.split == "train":
-            by_prompt.setdefault((text.conversation.messages or ())[:-1], {}).setdefault(
-                text.conversation, row
-            )
-    pairs = [pair for rows in by_prompt.values() for pair in combinations(rows.values(), 2)]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+def _record(text: Text, sequence: TokenSequence) -> tuple[int, int]:
+    turns = text.conversation.messages or ()
+    prompt = _number(repr(turns[:-1]).encode()) if len(turns) > 1 else 0
+    return prompt, _number(sequence.input_ids.tobytes())
 
 
-def joined(parts: Sequence[Activations]) -> Activations:
-    """All positions of several collections."""
-    return Activations(
-        np.concatenate([part.h for part in parts]),
-        np.concatenate([part.kind for part in parts]),
-        np.concatenate([part.split for part in parts]),
-    )
-
-
-def _load(path: Path) -> Activations:
-    with np.load(path, allow_pickle=False) as stored:
-        return Activations(stored["h"], stored["kind"], stored["split"])
-
-
-def _store(path: Path, result: Activations) -> None:
-    _save(path, lambda file: np.savez(file, h=result.h, kind=result.kind, split=result.split))
-
-
-def collect(
-    reader: Reader, texts: Sequence[Text], *, tokens_per_text: int, seed: int, cache: Path
-) -> Activations:
-    """h at every scored token, every sentence end and `tokens_per_text` random answer tokens of each text.
-
-    Kept in `cache` under a name made from everything that decides the content; a later call with the same
-    inputs reads the file. Peak memory is the result: 2 d bytes a position.
-    """
-    sequences = reader.format.tokens([text.conversation for text in texts])
-    path = cache / f"activations-{_key(reader, sequences, tokens_per_text, seed)}.npz"
-    if path.exists():
-        return _load(path)
-    rng = np.random.default_rng(seed)
-    positions, kinds, splits = [], [], []
-    for text, sequence in zip(texts, sequences, strict=True):
-        ends = sentence_ends(sequence)
-        inside = np.arange(sequence.answer_start, sequence.scored)
-        extra = np.setdiff1d(rng.permutation(inside)[:tokens_per_text], ends)
-        where = np.concatenate([ends, extra])
-        order = np.argsort(where)
-        positions.append(where[order])
-        kind = np.concatenate([np.where(ends == sequence.scored, 0, 1), np.full(len(extra), 2)])
-        kinds.append(kind[order].astype(np.int8))
-        splits.append(np.full(len(where), SPLITS.index(text.split), dtype=np.int8))
-    h = reader.encoder.hidden([s.input_ids for s in sequences], positions, progress=_report())
-    result = Activations(_as_float16(h), np.concatenate(kinds), np.concatenate(splits))
-    scored = result.h[result.kind == 0]
-    names = [hashlib.sha256(s.input_ids.tobytes()).digest() for s in sequences]
-    kept = reader.kept(cache)
-    new = {name: row for name, row in zip(names, scored, strict=True) if name not in kept}
-    kept.add(list(new), np.array(list(new.values()), scored.dtype).reshape(-1, reader.width))
-    _store(path, result)
-    return result
-
-
-def _report():  # type: ignore[no-untyped-def]
-    """A progress callback that prints rate and time left to standard error every five seconds."""
-    started = last = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > 5 or done == total:
-            rate = done / max(now - started, 1e-9)
-            left = (total - done) / max(rate, 1e-9)
-            print(f"  {done:,}/{total:,} tokens  {rate:,.0f} tokens/s  {left:,.0f} s left", file=sys.stderr)
-            last = now
-
-    return progress
+def _number(data: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little")

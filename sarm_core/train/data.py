@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sarm_core.errors import RowError
 from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, Place
+from sarm_core.text.text_files import is_text_file, read_text
 
 __all__ = ["Pair", "Split", "Text", "prompt_key", "read_pairs", "read_texts", "split_of"]
 
@@ -61,7 +62,11 @@ def split_of(conversation: Conversation, salt: str = "sarm") -> Split:
 
 
 def read_texts(path: str | Path, reader: Reader | None = None) -> Iterator[Text]:
-    """Every answer of every row, both sides of a pair included. Raises RowError."""
+    """Every answer of every row, both sides of a pair included; a .txt or .md file is one. Raises RowError."""
+    if is_text_file(path):
+        conversation = read_text(path)
+        yield Text(conversation, Path(path).stem, split_of(conversation))
+        return
     reader = reader or Reader()
     for number, row in reader.rows(path):
         try:

@@ -1,4 +1,4 @@
-"""The commands `train-sae` and `train-reward`: a YAML file in, a folder with weights and a report out."""
+"""Settings from YAML for both stages, and the command `train-reward`: a folder with a checkpoint and a report out."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import save_file
 
 from sarm_core.errors import SarmError
 from sarm_core.files import check_new, whole_folder
 from sarm_core.model.checkpoint import Shape, load_sae
-from sarm_core.model.sae import TopK
+from sarm_core.model.sae import JumpReLU, TopK
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
-from sarm_core.train.activations import KINDS, Reader, collect, collect_cuts, joined, siblings
+from sarm_core.train.activations import MAX_LENGTH, Reader
 from sarm_core.train.blocks import run_blocks
 from sarm_core.train.card import card
-from sarm_core.train.data import Pair, Text, read_pairs, read_texts
+from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.head_study import HeadStudy
 from sarm_core.train.reward import RewardConfig
-from sarm_core.train.sae import SAEConfig, measure, never_firing, train_sae
+from sarm_core.train.sae_config import SAEConfig
 
-__all__ = ["read_config", "run_reward", "run_sae"]
+__all__ = ["read_config", "run_reward"]
 
 Config = TypeVar("Config", SAEConfig, RewardConfig)
 
@@ -72,62 +71,13 @@ def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
     return value
 
 
-def _check_parts(items: Sequence[Text] | Sequence[Pair], what: str) -> None:
+def _check_parts(pairs: Sequence[Pair]) -> None:
     for part in ("train", "validation", "test"):
-        if not any(item.split == part for item in items):
+        if not any(pair.split == part for pair in pairs):
             raise SarmError(
-                f"no {what} falls in the {part} part (a tenth of all prompts each for validation and test): "
+                f"no pair falls in the {part} part (a tenth of all prompts each for validation and test): "
                 "give more prompts, fifty or so"
             )
-
-
-def run_sae(config: SAEConfig, rows: RowReader | None = None) -> Path:
-    """Collect activations, train, measure on the test part, and write `sae.safetensors` and `report.json`."""
-    check_new(config.out)
-    texts = [text for path in config.data for text in read_texts(path, rows)]
-    _check_parts(texts, "text")
-    print(f"{len(texts):,} texts", file=sys.stderr)
-    reader = Reader(config.backbone, config.layer, rule=config.scored_token)
-    activations = collect(
-        reader, texts, tokens_per_text=config.tokens_per_text, seed=config.seed, cache=Path(config.cache)
-    )
-    pairs = siblings(texts, activations) if config.difference_weight else None
-    if config.cut_texts:
-        cuts = collect_cuts(
-            reader,
-            texts,
-            n_texts=config.cut_texts,
-            cuts_per_text=config.cuts_per_text,
-            seed=config.seed,
-            cache=Path(config.cache),
-        )
-        activations = joined([activations, cuts])
-    print(f"{len(activations.h):,} positions", file=sys.stderr)
-    sae = train_sae(activations, config, pairs)
-    report = {
-        f"{part}/{kind}": asdict(measure(sae, activations, split=i, kind=kind))
-        for i, part in ((1, "validation"), (2, "test"))
-        for kind in ("scored", "sentence", "token")
-        if ((activations.split == i) & (activations.kind == KINDS.index(kind))).any()
-    }
-    with whole_folder(config.out) as folder:
-        tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
-        save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
-        (folder / "report.json").write_text(
-            json.dumps(
-                {
-                    "config": asdict(config),
-                    "n_texts": len(texts),
-                    "n_positions": len(activations.h),
-                    "never_firing": never_firing(sae, activations),
-                    "reconstruction": report,
-                },
-                indent=1,
-            ),
-            encoding="utf-8",
-        )
-    print(json.dumps(report, indent=1), file=sys.stderr)
-    return Path(config.out)
 
 
 def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
@@ -137,13 +87,15 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     check_new(config.out)
     stage1 = _stage1(Path(config.sae))
     sae_config = stage1["config"]
-    shape = Shape(sae_config["layer"], sae_config["n_features"], TopK(sae_config["k"]))
+    kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
+    shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
     sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
     pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
-    _check_parts(pairs, "pair")
+    _check_parts(pairs)
     print(f"{len(pairs):,} pairs", file=sys.stderr)
     rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
-    reader = Reader(sae_config["backbone"], shape.layer, rule=rule)
+    max_length = sae_config.get("max_length", MAX_LENGTH)
+    reader = Reader(sae_config["backbone"], shape.layer, rule=rule, max_length=max_length)
     if config.mode == 1:
         return run_blocks(config, shape, sae, pairs, reader, stage1)
     stage2 = HeadStudy(reader, pairs, config)

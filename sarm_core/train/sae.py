@@ -9,185 +9,263 @@ scored as if they had stopped earlier (`cuts.py`), and differences between answe
 from __future__ import annotations
 
 import math
+import signal
 import sys
+import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sarm_core.model.sae import SAE, TopK, standardise
-from sarm_core.train.activations import KINDS, Activations
-from sarm_core.train.sae_step import Dictionary, standardised
+from sarm_core.errors import SarmError
+from sarm_core.model.sae import SAE, JumpReLU, TopK
+from sarm_core.train.positions import KINDS, Positions, Siblings
+from sarm_core.train.sae_config import SAEConfig
+from sarm_core.train.sae_figures import MEASURED, firing_histogram
+from sarm_core.train.sae_step import Dictionary, Figures, standardised
+from sarm_core.train.unfinished import Metrics, Unfinished
 
-__all__ = ["SAEConfig", "SAEReport", "measure", "never_firing", "train_sae"]
+__all__ = ["train_sae"]
 
-
-@dataclass(frozen=True)
-class SAEConfig:
-    """Settings of one SAE run."""
-
-    backbone: str = "demo"
-    """"demo", a folder or a Hub id"""
-    layer: int = 15
-    """L: how many blocks run"""
-    scored_token: str = "last-special-token"
-    """which token is scored: "last-special-token" (the end of the turn), "last-token" (what an ordinary reward model
-    scores) or the text of a token"""
-    n_features: int = 4608
-    """M, width of the dictionary"""
-    k: int = 27
-    """active features per position"""
-    data: list[str] = field(default_factory=list)
-    """files of conversations or pairs"""
-    tokens_per_text: int = 12
-    """random answer tokens taken from each text, beside its sentence ends"""
-    cut_texts: int = 0
-    """texts whose answers are also scored as if they had stopped earlier"""
-    cuts_per_text: int = 16
-    """random places at which each of them is cut"""
-    mix: dict[str, float] = field(default_factory=lambda: {"scored": 0.2, "sentence": 0.4, "token": 0.4})
-    """share of each kind of position in a batch"""
-    difference_weight: float = 0.0
-    """weight of the loss on differences between two answers to one prompt; half of each batch is such pairs"""
-    steps: int = 1500
-    """optimiser steps"""
-    batch: int = 1024
-    """positions a step"""
-    lr: float = 5e-4
-    """peak learning rate of Adam, with warm-up and linear decay"""
-    aux_k: int = 128
-    """dead features that reconstruct the residual in the auxiliary loss"""
-    dead_after: int = 60
-    """steps without firing after which a feature counts as dead"""
-    seed: int = 0
-    """seed of initialisation, positions and batches"""
-    cache: str = "runs/cache"
-    """folder of stored activations"""
-    out: str = "runs/sae"
-    """folder the SAE and its report are written to"""
-
-
-@dataclass(frozen=True)
-class SAEReport:
-    """What a run reached on one part of the data, at one kind of position."""
-
-    n: int
-    """positions measured"""
-    variance_unexplained: float
-    """sum |x_hat - x|^2 / sum |x - mean(x)|^2"""
-    normalised_mse: float
-    """mean_d (x_hat - x)^2 / mean_d x^2, averaged: the paper's loss"""
-    features_firing: int
-    """features active at least once"""
+THRESHOLD_BATCHES = 50
+"""Batches whose lowest activations are averaged to one threshold"""
 
 
 def train_sae(
-    activations: Activations,
+    positions: Positions,
     config: SAEConfig,
-    pairs: npt.NDArray[np.int64] | None = None,
+    *,
+    unfinished: Unfinished | None = None,
+    board: Any = None,
     log: bool = True,
 ) -> SAE:
-    """Train on the train part of `activations`. Deterministic for a seed, machine and thread count.
+    """Train on the train part of `positions`. Deterministic for a seed, machine and thread count.
 
-    `pairs` [p, 2] are rows of two answers to one prompt; needed with `difference_weight`. What a reward
-    model says is a difference between such rows, a small part of the variance between all rows: without
-    this term the dictionary spends its features on what the prompts differ in.
+    With `unfinished`, a checkpoint is kept there every `checkpoint_every` steps and where SIGINT asks to stop, which
+    then raises KeyboardInterrupt; where there is one, the run goes on from it and ends with the same weights, bit
+    for bit, as if nothing had happened. With `difference_weight` half of each batch is pairs of answers to one prompt:
+    what a reward model says is a difference between such rows, a small part of the variance between all rows, and
+    without this term the dictionary spends its features on what the prompts differ in. Raises SarmError.
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    h = torch.from_numpy(activations.h)
-    train = activations.split == 0
-    pools = [torch.from_numpy(np.flatnonzero(train & (activations.kind == i))) for i in range(len(KINDS))]
-    n_pairs = config.batch // 4 if config.difference_weight and pairs is not None and len(pairs) else 0
-    shares = _batch_shares(config, [len(pool) for pool in pools], config.batch - 2 * n_pairs)
-    mean = _mean(h, torch.from_numpy(np.flatnonzero(train)))
-    dictionary = Dictionary(
-        torch.randn(config.n_features, h.shape[1], generator=generator),
-        mean,
-        k=config.k,
-        lr=config.lr,
-        aux_k=config.aux_k,
-        dead_after=config.dead_after,
-    )
-    started = time.monotonic()
-    for step in range(config.steps):
-        picks = [
-            pool[torch.randint(len(pool), (n,), generator=generator)]
-            for pool, n in zip(pools, shares, strict=True)
-            if n
-        ]
-        if n_pairs and pairs is not None:
-            chosen = pairs[torch.randint(len(pairs), (n_pairs,), generator=generator).numpy()]
-            picks += [torch.from_numpy(chosen[:, 0]), torch.from_numpy(chosen[:, 1])]
-        x = standardised(h[torch.cat(picks)])
-        figures = dictionary.step(
+    run = _Run(positions, config, unfinished, board)
+    with _interruptible() as asked:
+        while run.step < config.steps:
+            run.advance(log)
+            if (
+                unfinished
+                and (run.step % config.checkpoint_every == 0 or asked())
+                and run.step < config.steps
+            ):
+                run.keep()
+            if asked():
+                raise KeyboardInterrupt
+    return run.sae()
+
+
+class _Run:
+    """The state of a run between two steps."""
+
+    def __init__(self, positions: Positions, config: SAEConfig, unfinished: Unfinished | None, board: Any):
+        self.positions, self.config, self.unfinished = positions, config, unfinished
+        self.device = torch.device(config.device)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        siblings = Siblings(positions) if config.difference_weight else None
+        self.siblings = siblings if siblings is not None and len(siblings) else None
+        self.n_pairs = config.batch // 4 if self.siblings is not None else 0
+        available = [positions.counts["train", kind] for kind in KINDS]
+        self.shares = _batch_shares(config, available, config.batch - 2 * self.n_pairs)
+        self.mean = _mean(positions)
+        dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[config.products]
+        self.dictionary = Dictionary(
+            torch.randn(config.n_features, positions.d, generator=self.generator).to(self.device),
+            self.mean.to(self.device),
+            k=config.k,
+            kind=config.kind,
+            lr=config.lr,
+            aux_k=config.aux_k,
+            dead_after=config.dead_after,
+            dtype=dtype,
+        )
+        self.mean = self.mean.to(self.device)
+        self.fired = torch.zeros(config.n_features, dtype=torch.int64, device=self.device)
+        self.step = self.since = 0
+        size = self._go_on()
+        self.metrics = Metrics(unfinished.metrics if unfinished else None, size, board)
+        self.begun, self.first = time.monotonic(), self.step
+
+    def _go_on(self) -> int:
+        """From the checkpoint, if there is one; returns the size of its metrics."""
+        kept = self.unfinished.read() if self.unfinished else None
+        if kept is None or self.unfinished is None:
+            return 0
+        tensors, facts = kept
+        for name, value in facts["settings"].items():
+            if (mine := _decisive(self.config, self.positions).get(name)) != value:
+                raise SarmError(
+                    f"{self.unfinished.folder}: was begun with {name} {value!r}, not {mine!r}; "
+                    "set it back, or delete the folder to start anew"
+                )
+        self.dictionary.restore({name: tensor.to(self.device) for name, tensor in tensors.items()})
+        self.fired.copy_(tensors["fired"])
+        self.generator.set_state(tensors["generator"])
+        self.step, self.since = facts["step"], facts["since"]
+        return int(facts["metrics"])
+
+    def keep(self) -> None:
+        """Write the checkpoint. Raises SarmError when the disk refuses."""
+        if self.unfinished is None:
+            return
+        if not all(bool(weight.isfinite().all()) for weight in self.dictionary.weights.values()):
+            raise SarmError(
+                f"the weights are no longer numbers at step {self.step}: lower lr (it is {self.config.lr})"
+            )
+        tensors = self.dictionary.state() | {"fired": self.fired, "generator": self.generator.get_state()}
+        facts = {
+            "step": self.step,
+            "since": self.since,
+            "metrics": self.metrics.size,
+            "settings": _decisive(self.config, self.positions),
+        }
+        self.unfinished.write(tensors, facts)
+
+    def batch(self) -> Tensor:
+        """x, [n, d], of the next batch: positions by the mix, then the two sides of the pairs."""
+        parts = []
+        for kind, n in zip(KINDS, self.shares, strict=True):
+            if n:
+                count = self.positions.counts["train", kind]
+                numbers = torch.randint(count, (n,), generator=self.generator).numpy()
+                parts.append(self.positions.rows(("train", kind), numbers))
+        if self.siblings is not None:
+            numbers = torch.randint(len(self.siblings), (self.n_pairs,), generator=self.generator).numpy()
+            both = self.siblings.pairs(numbers)
+            parts += [self.positions.rows(("train", "scored"), both[:, side]) for side in (0, 1)]
+        return standardised(torch.from_numpy(np.concatenate(parts)).to(self.device))
+
+    def advance(self, log: bool) -> None:
+        """One step, and an entry of the metrics when it is time."""
+        config = self.config
+        x = self.batch()
+        lr = config.lr * _schedule(self.step, config)
+        figures = self.dictionary.step(
             x,
-            (x - mean).square().sum(),
-            config.lr * _schedule(step, config.steps),
-            n_pairs=n_pairs,
+            (x - self.mean).square().sum(),
+            lr,
+            n_pairs=self.n_pairs,
             difference_weight=config.difference_weight,
         )
-        if log and (step % 100 == 0 or step == config.steps - 1):
-            rate = (step + 1) / (time.monotonic() - started)
+        self.fired += figures.fired
+        self.since += len(x)
+        self.step += 1
+        if self.step % config.log_every == 0 or self.step in (1, config.steps):
+            self._entry(figures, lr, log)
+
+    def _entry(self, figures: Figures, lr: float, log: bool) -> None:
+        loss = figures.loss.item()
+        if not math.isfinite(loss):
+            raise SarmError(
+                f"the loss is no longer a number at step {self.step}: lower lr (it is {self.config.lr})"
+            )
+        entry: dict[str, Any] = {
+            "step": self.step,
+            "variance_unexplained": loss,
+            "dead_share": figures.n_dead / self.config.n_features,
+            "lr": lr,
+            "positions": self.step * self.config.batch,
+            "firing_histogram": firing_histogram(self.fired, self.since),
+        }
+        if self.n_pairs:
+            entry["differences_unexplained"] = figures.differences.item()
+        self.metrics.add(entry)
+        self.fired.zero_()
+        self.since = 0
+        if log:
+            rate = (self.step - self.first) / (time.monotonic() - self.begun)
             print(
-                f"  step {step:5d}  variance unexplained {figures.loss.item():.4f}  "
+                f"  step {self.step:5d}  variance unexplained {loss:.4f}  "
                 f"of differences {figures.differences.item():.4f}  dead {figures.n_dead:5d}  "
-                f"{rate:.1f} steps/s  {(config.steps - step) / rate:,.0f} s left",
+                f"{rate:.1f} steps/s  {(self.config.steps - self.step) / rate:,.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
-    sae = SAE(h.shape[1], config.n_features, TopK(config.k))
-    dictionary.copy_to(sae)
-    return sae.eval().requires_grad_(False)
+
+    def sae(self) -> SAE:
+        """The trained SAE on the CPU, of the kind that scoring knows."""
+        kind = JumpReLU() if self.config.kind == "batch-topk" else TopK(self.config.k)
+        sae = SAE(self.positions.d, self.config.n_features, kind)
+        self.dictionary.copy_to(sae)
+        if self.config.kind == "batch-topk":
+            lowest = [self.dictionary.lowest(self.batch()) for _ in range(THRESHOLD_BATCHES)]
+            with torch.no_grad():
+                sae.get_parameter("threshold").fill_(float(np.mean(lowest)))
+        return sae.eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def measure(sae: SAE, activations: Activations, *, split: int, kind: str) -> SAEReport:
-    """Reconstruction figures on one part (0 train, 1 validation, 2 test) and kind of position."""
-    where = (activations.split == split) & (activations.kind == KINDS.index(kind))
-    x = standardise(torch.from_numpy(activations.h[where]))
-    mean = x.mean(0)
-    error = variance = mse = 0.0
-    fired = torch.zeros(sae.n_features, dtype=torch.bool)
-    for chunk in x.split(4096):
-        x_hat, codes = sae(chunk)
-        squared = (x_hat - chunk).pow(2)
-        error += squared.sum().item()
-        variance += (chunk - mean).pow(2).sum().item()
-        mse += (squared.mean(-1) / chunk.pow(2).mean(-1)).sum().item()
-        fired[codes.fired()] = True
-    n = len(x)
-    return SAEReport(n, error / variance, mse / n, int(fired.sum()))
+def _decisive(config: SAEConfig, positions: Positions) -> dict[str, Any]:
+    """What the weights depend on, as JSON holds it."""
+    free = {
+        "out",
+        "cache",
+        "checkpoint_every",
+        "tensorboard",
+        "pairs",
+        "data",
+        "backbone",
+    }  # the positions say what was read
+    found = {name: value for name, value in asdict(config).items() if name not in free}
+    return {**found, "positions": positions.folder.name, "threads": torch.get_num_threads()}
 
 
-@torch.no_grad()
-def never_firing(sae: SAE, activations: Activations) -> int:
-    """How many features are active at no position at all."""
-    fired = torch.zeros(sae.n_features, dtype=torch.bool)
-    for chunk in torch.from_numpy(activations.h).split(4096):
-        fired[sae.encode(standardise(chunk)).fired()] = True
-    return int((~fired).sum())
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGINT or SIGTERM asked to stop; a second SIGINT stops at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _batch_shares(config: SAEConfig, available: list[int], size: int) -> list[int]:
     wanted = [config.mix.get(kind, 0.0) if n else 0.0 for kind, n in zip(KINDS, available, strict=True)]
     total = sum(wanted)
     if total <= 0:
-        raise ValueError("mix names no kind of position that the data contains")
+        raise SarmError("mix names no kind of position that the data contains")
     return [round(size * share / total) for share in wanted]
 
 
-def _mean(h: Tensor, rows: Tensor) -> Tensor:
-    total = torch.zeros(h.shape[1], dtype=torch.float64)
-    for chunk in rows.split(16_384):
-        total += standardise(h[chunk]).double().sum(0)
-    return (total / len(rows)).float()
+def _mean(positions: Positions) -> Tensor:
+    """The mean of x over the train part; of each kind at most MEASURED evenly spread ones are read."""
+    mean = torch.zeros(positions.d, dtype=torch.float64)
+    for kind in KINDS:
+        total, n = torch.zeros(positions.d, dtype=torch.float64), 0
+        for chunk in positions.spread(("train", kind), MEASURED):
+            total += standardised(torch.from_numpy(chunk)).double().sum(0)
+            n += len(chunk)
+        mean += total / max(n, 1) * positions.counts["train", kind] / positions.count("train")
+    return mean.float()
 
 
-def _schedule(step: int, steps: int) -> float:
-    warm = max(1, steps // 20)
+def _schedule(step: int, config: SAEConfig) -> float:
+    """The share of the peak learning rate at a step: up, level, down to a fiftieth."""
+    warm, down = round(config.warm_up * config.steps), round(config.decay * config.steps)
     if step < warm:
         return (step + 1) / warm
-    return max(0.02, 1 - (step - warm) / max(1, steps - warm)) if steps > warm else math.nan
+    return min(1.0, max(0.02, (config.steps - step) / max(1, down)))

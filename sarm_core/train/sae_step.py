@@ -9,6 +9,7 @@ accelerator) they are dense, in bfloat16. Master weights, moments and sums of gr
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ from torch.nn import functional
 from sarm_core.model.sae import SAE
 
 __all__ = ["Dictionary", "Entries", "Figures", "batch_top_k", "fast_bfloat16", "standardised", "top_k"]
+
+
+ENCODER_NORM = 3**-0.5
+"""Norm of an encoder's row at the start, in the direction of its decoder column: at 1, k columns overshoot x"""
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -224,7 +229,7 @@ class Dictionary:
         self.dtype = dtype or (torch.bfloat16 if fast_bfloat16(device) else torch.float32)
         self.dense = device.type != "cpu" if dense is None else dense
         self.columns = functional.normalize(columns.float(), dim=1)
-        self.encoder = self.columns.clone()
+        self.encoder = self.columns * ENCODER_NORM
         self.pre_bias = pre_bias.float().clone()
         self.latent_bias = torch.zeros(len(columns), device=device)
         self.silent = torch.zeros(len(columns), dtype=torch.int64, device=device)
@@ -321,6 +326,12 @@ class Dictionary:
         )
 
     @torch.no_grad()
+    def lowest(self, x: Tensor) -> float:
+        """The lowest activation among the active ones of x [n, d]."""
+        values = self.active(self.pre_activations(x - self.pre_bias))[1]
+        return float(values.min()) if len(values) else 0.0
+
+    @torch.no_grad()
     def update(self, lr: float) -> None:
         """Clip the gradients to norm 1 together, step, and scale the decoder's columns back to unit norm."""
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
@@ -331,6 +342,24 @@ class Dictionary:
             group["lr"] = lr
         self.optimiser.step()
         self.columns.div_(torch.linalg.vector_norm(self.columns, dim=1, keepdim=True).clamp_min_(1e-8))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a later step depends on, by name; the tensors themselves, not copies."""
+        found = {f"weights.{name}": weight for name, weight in self.weights.items()} | {"silent": self.silent}
+        for name, weight in self.weights.items():
+            for key, value in self.optimiser.state[weight].items():
+                found[f"adam.{name}.{key}"] = value
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from another process's `state`, bit for bit. Raises KeyError and RuntimeError for another shape's."""
+        for name, weight in self.weights.items():
+            weight.copy_(state[f"weights.{name}"])
+            self.optimiser.state[weight] = {
+                key: state[f"adam.{name}.{key}"].clone().to("cpu" if key == "step" else weight.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+            }
+        self.silent.copy_(state["silent"])
 
     def copy_to(self, sae: SAE) -> None:
         """Put the weights into `sae`, whose kind may have more tensors of its own."""
