@@ -37,6 +37,8 @@ class TrainSAE(Command):
         except KeyboardInterrupt:
             if Unfinished(config.out).file.exists():
                 print("stopped: the same command with --resume goes on from here", file=sys.stderr)
+            else:
+                print("stopped: the same command goes on with what was collected", file=sys.stderr)
             raise
         say_reading(reader)
         return 0

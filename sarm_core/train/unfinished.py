@@ -51,6 +51,8 @@ class Unfinished:
                     f"{self.folder} holds an unfinished run: add --resume to go on with it, "
                     "or delete the folder to start anew"
                 )
+            for left in self.folder.glob(".*.tmp"):  # of a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             try:
                 yield self
             finally:

@@ -275,17 +275,16 @@ def stage1(tmp_path_factory) -> Path:
 
 @every_shape
 def test_training_reads_the_same_texts_and_pairs(shape, run, tmp_path, stage1, monkeypatch):
-    from sarm_core.train import runs
+    from sarm_core.train import activations, runs
 
     seen: dict[str, list[Any]] = {}
-    reads = {name: getattr(runs, name) for name in ("read_texts", "read_pairs")}
-    for name in reads:
+    for module, name in ((activations, "read_texts"), (runs, "read_pairs")):
 
-        def reading(*given: Any, kept: str = name, really: Any = reads[name]) -> Any:
+        def reading(*given: Any, kept: str = name, really: Any = getattr(module, name)) -> Any:
             seen[kept] = list(really(*given))
             return iter(seen[kept])
 
-        monkeypatch.setattr(runs, name, reading)
+        monkeypatch.setattr(module, name, reading)
     source = write(tmp_path / "in.jsonl", rows_of(shape))
     for command, other in (("train-sae", ""), ("train-reward", f"sae: {stage1}\n")):
         config = tmp_path / f"{command}.yaml"

@@ -15,16 +15,19 @@ from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
-from sarm_core.model.sae import TopK
+from sarm_core.model.sae import JumpReLU, TopK, standardise
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation, Message
-from sarm_core.train.activations import KINDS as POSITIONS
-from sarm_core.train.activations import Activations, Reader, collect, collect_cuts
+from sarm_core.train.activations import Corpus, Reader, Taken, collect
 from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import read_pairs, read_texts, split_of
+from sarm_core.train.positions import Positions, PositionWriter
 from sarm_core.train.reward import RewardConfig, accuracy
-from sarm_core.train.runs import read_config, run_reward, run_sae
-from sarm_core.train.sae import SAEConfig, measure, train_sae
+from sarm_core.train.runs import read_config, run_reward
+from sarm_core.train.sae import train_sae
+from sarm_core.train.sae_config import SAEConfig
+from sarm_core.train.sae_figures import measure
+from sarm_core.train.sae_run import run_sae
 from tests.sarm_core.tiny_models import KINDS, WIDTH, backbone, chatml, reference_checkpoint
 
 GOOD = ["Yes, gladly.", "Of course: here it is.", "Sure! Let us see."]
@@ -80,40 +83,50 @@ def stage1(place):
 
 
 @pytest.mark.slow
+def collected(place, cache, *, tokens_per_text=4, **more):
+    corpus = Corpus([place / "pairs.jsonl"])
+    return collect(Reader(str(place / "tiny"), 2), corpus, Taken(tokens_per_text, **more), cache)
+
+
 def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, stage1):
     sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, TopK(6)))
     norms = sae.decoder.weight.norm(dim=0)
     torch.testing.assert_close(norms, torch.ones(48), atol=2e-3, rtol=0)
     report = json.loads((stage1 / "report.json").read_text())
     assert report["config"]["k"] == 6
-    reader = Reader(str(place / "tiny"), 2)
-    texts = list(read_texts(place / "pairs.jsonl"))
-    activations = collect(reader, texts, tokens_per_text=4, seed=0, cache=place / "cache")
+    positions = collected(place, place / "cache")
     stated = report["reconstruction"]["test/scored"]
-    again = measure(sae, activations, split=2, kind="scored")
+    again = measure(sae, positions, split="test", kind="scored")
+    texts = list(read_texts(place / "pairs.jsonl"))
     assert again.n == stated["n"] == sum(text.split == "test" for text in texts)
     assert again.variance_unexplained == pytest.approx(stated["variance_unexplained"], abs=0.02)
 
 
 @pytest.mark.slow
 def test_training_explains_more_variance_than_the_initial_sae(place):
-    reader = Reader(str(place / "tiny"), 2)
-    texts = list(read_texts(place / "pairs.jsonl"))
-    activations = collect(reader, texts, tokens_per_text=4, seed=0, cache=place / "cache")
+    positions = collected(place, place / "cache")
 
     def unexplained(steps):
         config = sae_config(place, "unused", steps=steps)
-        return measure(train_sae(activations, config, log=False), activations, split=2, kind="token")
+        return measure(train_sae(positions, config, log=False), positions, split="test", kind="token")
 
     assert unexplained(150).variance_unexplained < 0.75 * unexplained(1).variance_unexplained
 
 
-def test_the_measured_variance_is_the_textbook_one(place):
+def written(folder, h, kind="scored"):
+    """Positions of the train part, all of one kind."""
+    with PositionWriter(folder, h.shape[1], {}).opened() as writer:
+        writer.append(("train", kind), h)
+        writer.commit(len(h))
+    return Positions(folder)
+
+
+def test_the_measured_variance_is_the_textbook_one(place, tmp_path):
     rng = np.random.default_rng(0)
     h = rng.normal(size=(200, WIDTH)).astype(np.float16)
-    data = Activations(h, np.zeros(200, np.int8), np.zeros(200, np.int8))
+    data = written(tmp_path / "positions", h)
     sae = train_sae(data, sae_config(place, "unused", mix={"scored": 1.0}, steps=20), log=False)
-    report = measure(sae, data, split=0, kind="scored")
+    report = measure(sae, data, split="train", kind="scored")
     wide = h.astype(np.float64)
     x = (wide - wide.mean(1, keepdims=True)) / (wide.std(1, ddof=1, keepdims=True) + 1e-6)
     with torch.no_grad():
@@ -135,36 +148,27 @@ def test_a_seed_decides_the_run(place, tmp_path, stage1):
     assert not torch.equal(weights[0]["encoder.weight"], weights[2]["encoder.weight"])
 
 
-def test_activations_are_read_once_and_belong_to_their_backbone(place, tmp_path):
-    texts = list(read_texts(place / "pairs.jsonl"))[:30]
-    cache = tmp_path / "cache"
-
-    def read(folder):
-        return collect(Reader(str(folder), 2, torch.float32), texts, tokens_per_text=2, seed=0, cache=cache)
-
-    first = read(place / "tiny")
-    stored = sorted(cache.iterdir())
-    np.testing.assert_array_equal(read(place / "tiny").h, first.h)
-    assert sorted(cache.iterdir()) == stored
-    twin = tmp_path / "elsewhere" / "tiny"  # same name, other weights
-    backbone("llama", seed=5).save_pretrained(twin)
-    chatml().save_pretrained(twin)
-    assert not np.allclose(read(twin).h, first.h, atol=1e-2)
+def test_a_batch_wide_dictionary_is_saved_with_a_threshold_that_keeps_k_on_average(place, tmp_path):
+    """And stage 2 goes on with it."""
+    out = run_sae(sae_config(place, tmp_path / "sae", kind="batch-topk", steps=150, log_every=50))
+    sae = load_sae(out / "sae.safetensors", Shape(2, 48, JumpReLU()))
+    positions = collected(place, place / "cache")
+    active = []
+    for kind in ("scored", "sentence", "token"):
+        (h,) = positions.spread(("test", kind), 10_000)
+        active.append(np.diff(sae.encode(standardise(torch.from_numpy(h))).csr().indptr))
+    assert len(set(np.concatenate(active).tolist())) > 1  # not the same number everywhere
+    assert np.mean([counts.mean() for counts in active]) == pytest.approx(6, rel=0.35)
+    sarm = run_reward(reward_config(place, tmp_path / "sarm", sae=str(out)))
+    assert open_checkpoint(sarm).shape.sae.kind == "jumprelu"
 
 
-def test_every_collected_position_lies_in_its_answer_and_in_its_part(place, tmp_path):
-    reader = Reader(str(place / "tiny"), 2, torch.float32)
-    texts = list(read_texts(place / "pairs.jsonl"))[:40]
-    data = collect(reader, texts, tokens_per_text=3, seed=0, cache=tmp_path)
-    scored = data.kind == POSITIONS.index("scored")
-    assert scored.sum() == len(texts)
-    sequences = reader.format.tokens([text.conversation for text in texts])
-    wanted = reader.encoder.hidden(
-        [s.input_ids for s in sequences], [np.array([s.scored]) for s in sequences]
-    )
-    np.testing.assert_allclose(data.h[scored], wanted, atol=2e-2, rtol=2e-3)
-    parts = [("train", "validation", "test").index(text.split) for text in texts]
-    np.testing.assert_array_equal(data.split[scored], parts)
+def test_a_head_on_the_reconstruction_is_reported_beside_one_on_x(place, tmp_path):
+    out = run_sae(sae_config(place, tmp_path / "sae", pairs=[str(place / "pairs.jsonl")]))
+    heads = json.loads((out / "report.json").read_text())["heads"]
+    n = sum(pair.split == "test" for pair in read_pairs(place / "pairs.jsonl"))
+    assert heads["x"]["n"] == heads["x_hat"]["n"] == n
+    assert heads["x"]["accuracy"] >= 0.9 and heads["x_hat"]["accuracy"] >= 0.7
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -191,10 +195,8 @@ def test_cut_answers_have_the_activation_of_a_shorter_answer_or_are_refused(kind
 
 @pytest.mark.slow
 def test_cut_texts_join_the_training_positions(place, tmp_path):
-    reader = Reader(str(place / "tiny"), 2)
-    texts = list(read_texts(place / "pairs.jsonl"))
-    cuts = collect_cuts(reader, texts, n_texts=20, cuts_per_text=3, seed=0, cache=tmp_path)
-    assert set(cuts.kind) == {POSITIONS.index("cut")} and 0 < len(cuts.h) <= 60
+    positions = collected(place, tmp_path, cut_texts=20, cuts_per_text=3)
+    assert 0 < positions.count("train", ["cut"]) <= 60
     out = run_sae(
         sae_config(
             place,
