@@ -279,8 +279,9 @@ def test_training_reads_the_same_texts_and_pairs(shape, run, tmp_path, stage1, m
 
     seen: dict[str, list[Any]] = {}
     for module, name in ((activations, "read_texts"), (runs, "read_pairs")):
+        really = getattr(module, name)
 
-        def reading(*given: Any, kept: str = name, really: Any = getattr(module, name)) -> Any:
+        def reading(*given: Any, kept: str = name, really: Any = really) -> Any:
             seen[kept] = list(really(*given))
             return iter(seen[kept])
 
