@@ -72,6 +72,7 @@ _NOT_READ = {
     **dict.fromkeys(("git", "phi4_multimodal"), "the blocks of its image reader stand among its own"),
     "longcat_flash": "each of its blocks is two layers",
     "blt": "its blocks read patches of several bytes",
+    "xlnet": "it reads a text in both directions",
     "cpmant": "it puts a prompt of its own before every text",
     **dict.fromkeys(
         (
@@ -248,9 +249,9 @@ def backbone_config(folder: Path, layer: int | None = None) -> PretrainedConfig:
     why = _NOT_READ.get(config.model_type)
     if getattr(whole, "is_encoder_decoder", False):
         why = "its answers are read by another stack than its questions"
-    elif getattr(config, "is_decoder", True) is False and not config.model_type.startswith("gpt_neox"):
+    elif why is None and getattr(config, "is_decoder", True) is False and not kind.startswith("gpt_neox"):
         why = "it reads a text in both directions where is_decoder is not set"
-    elif type(config) not in MODEL_MAPPING:
+    elif why is None and type(config) not in MODEL_MAPPING:
         why = "Transformers has no decoder for it by itself"
     if why:
         raise CheckpointError(

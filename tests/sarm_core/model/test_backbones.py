@@ -1,12 +1,18 @@
 """What `benchmarks/backbones.py` asks of every decoder type, asked here of one type for each mechanism."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import transformers
 
-from benchmarks.backbones import CHECKS, check_exports, sarm_folder, tried, uncut_model
+from benchmarks.backbones import CHECKS, check_exports, kinds, sarm_folder, tried, uncut_model
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
+from sarm_core.model.backbone import _NOT_READ
+
+ROOT = Path(__file__).parents[3]
 
 MECHANISMS = {
     "minicpm3": "residuals scaled by depth",
@@ -31,6 +37,22 @@ def test_a_decoder_is_exact_however_it_is_read(kind, tmp_path):
     assert found["verdict"] == "exact", found
     assert {name: found[name] for name in CHECKS} == dict.fromkeys(CHECKS, "")
     assert found["shares"] == (kind not in ("qwen3_5_text", "mamba", "jamba"))
+
+
+def test_the_page_names_every_type_and_the_readme_says_its_counts():
+    page, readme = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/backbones.md", "README.md"))
+    rows = {
+        section.split("\n")[0]: re.findall(r"^\| ([\w-]+) \| (?!why)(?!class \|)", section, re.MULTILINE)
+        for section in page.split("\n## ")[1:]
+    }
+    assert "Wrong" not in rows
+    counted = re.search(r"^(\d+) types: (\d+) exact, (\d+) refused, (\d+) not tried\.$", page, re.MULTILINE)
+    assert [sum(map(len, rows.values())), *map(len, rows.values())] == [int(n) for n in counted.groups()]
+    assert f"{counted[2]} of the {counted[1]} types of decoder" in readme
+    assert not [kind for kind in rows["Exact"] if kind in _NOT_READ]
+    assert set(MECHANISMS) - {"gemma3"} <= set(rows["Exact"])
+    if f"Transformers\n{transformers.__version__} makes" in page:
+        assert sorted(kind for kinds_there in rows.values() for kind in kinds_there) == kinds()
 
 
 @pytest.mark.slow
