@@ -12,10 +12,14 @@ __all__ = ["TrainSAE"]
 
 
 class TrainSAE(Command):
-    """A YAML file of settings in, the folder of the run out."""
+    """A YAML file of settings in, the folder of the run out; of a sweep where k, n_features or layer is a list."""
 
     name = "train-sae"
     help = "stage 1: pretrain the SAE"
+    description = (
+        "Stage 1: pretrain the SAE. Where k, n_features or layer is a list, every combination is trained, into "
+        "folders below OUT, with a table (sweep.md, sweep.csv) and a plot (sweep.html) of what came out."
+    )
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         add_config_options(parser)
@@ -25,13 +29,19 @@ class TrainSAE(Command):
         add_row_options(parser)
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.train.runs import read_config
+        from sarm_core.train.runs import config_of, read_settings
         from sarm_core.train.sae_config import SAEConfig
         from sarm_core.train.sae_run import run_sae
+        from sarm_core.train.sae_sweep import is_sweep, run_sweep
         from sarm_core.train.unfinished import Unfinished
 
         reader = reader_of(options)
-        config = read_config(SAEConfig, options.config, options.changes)
+        settings = read_settings(options.config, options.changes)
+        if is_sweep(settings):
+            print(run_sweep(options.config, settings, reader, resume=options.resume))
+            say_reading(reader)
+            return 0
+        config = config_of(SAEConfig, options.config, settings)
         try:
             print(run_sae(config, reader, resume=options.resume))
         except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,13 +29,18 @@ from sarm_core.train.head_study import HeadStudy
 from sarm_core.train.reward import RewardConfig
 from sarm_core.train.sae_config import SAEConfig
 
-__all__ = ["read_config", "run_reward"]
+__all__ = ["config_of", "read_config", "read_settings", "run_reward"]
 
 Config = TypeVar("Config", SAEConfig, RewardConfig)
 
 
 def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = ()) -> Config:
     """A config from YAML with `changes` like "k=64" applied. Raises SarmError naming file and key."""
+    return config_of(kind, path, read_settings(path, changes))
+
+
+def read_settings(path: str | Path, changes: Sequence[str] = ()) -> dict[Any, Any]:
+    """The settings of a YAML file with `changes`, unchecked. Raises SarmError for what is none."""
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         if not isinstance(data, dict):
@@ -45,6 +50,11 @@ def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = (
             data[key] = yaml.safe_load(value)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SarmError(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]})") from None
+    return data
+
+
+def config_of(kind: type[Config], path: str | Path, data: Mapping[Any, Any]) -> Config:
+    """A config of checked settings; `path` is named in refusals. Raises SarmError."""
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(str(key) for key in data if key not in known)
     if unknown:
@@ -61,7 +71,14 @@ def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
     if isinstance(like, float) or (isinstance(like, list) and like and isinstance(value, list)):
         with suppress(TypeError, ValueError):
             return [float(v) for v in value] if isinstance(value, list) else float(value)
-    names = {int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a mapping"}
+    names = {
+        int: "a whole number",
+        bool: "yes or no",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "a mapping",
+    }
     wanted = str if like is None else type(like)
     texts = [value] if wanted is str else value if wanted is list and not like else []
     if type(value) is not wanted and not (like is None and value is None):

@@ -96,9 +96,12 @@ def check_settings(config: SAEConfig) -> None:
         raise SarmError(
             f"warm_up {config.warm_up} and decay {config.decay} are shares of the steps, together at most 1"
         )
-    unknown = sorted(set(config.mix) - set(KINDS))
+    unknown = [kind for kind in config.mix if kind not in KINDS]
     if unknown:
         raise SarmError(f"mix names {unknown[0]!r}: kinds of position are {', '.join(KINDS)}")
+    for kind, share in config.mix.items():
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < float("inf"):
+            raise SarmError(f"mix: the share of {kind!r} is {share!r}, not a number of at least 0")
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:

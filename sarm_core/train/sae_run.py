@@ -125,7 +125,7 @@ def _board(config: SAEConfig, unfinished: Unfinished) -> Iterator[Any]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise SarmError(
-            "tensorboard is not installed: pip install tensorboard, or set tensorboard: false"
+            "tensorboard is not installed: pip install tensorboard, or set tensorboard: no"
         ) from None
     folder = Path(config.out).with_name(Path(config.out).name + ".tensorboard")
     with SummaryWriter(str(folder)) as writer:
