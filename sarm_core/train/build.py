@@ -8,14 +8,12 @@ dictionary of random directions, and the length of the answers. Nothing is train
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 
 from sarm_core.errors import CheckpointError, SarmError
@@ -23,7 +21,7 @@ from sarm_core.files import check_new, whole_folder
 from sarm_core.model.backbone import backbone_config
 from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Shape
 from sarm_core.model.cut import check_layer
-from sarm_core.model.sae import SAE, standardise
+from sarm_core.model.sae import SAE
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.score.cache import encoded_folder
 from sarm_core.score.scorer import device_named
@@ -32,13 +30,11 @@ from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
 from sarm_core.train.activations import Reader, backbone_folder
 from sarm_core.train.build_card import build_card
+from sarm_core.train.build_heads import Fitted, add_original, baselines, counts, doubtful_rows, report_of, say
 from sarm_core.train.data import Pair, read_pairs
-from sarm_core.train.doubtful_pairs import cross_fitted, doubtful
 from sarm_core.train.encoded_answers import Answers, Progress
-from sarm_core.train.head_fit import Part, RidgeFit, pick_head, ridge_path
+from sarm_core.train.original_head import OriginalHead, is_reward_model
 from sarm_core.train.pair_study import SPLITS, PairStudy
-from sarm_core.train.random_encoder import random_encoder
-from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, with_exactly
 
 __all__ = ["DOUBTFUL", "BuildConfig", "DictionaryLike", "build_sarm", "run_build"]
 
@@ -117,12 +113,15 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     _check_fit(config, dictionary, layer, folder)
     pairs = [pair for path in config.pairs for pair in read_pairs(path, rows)]
     _check_prompts(pairs)
-    reader = _reader(config, layer, folder)
+    own_head = is_reward_model(folder)
+    reader = _reader(config, layer, folder, SCORED_RULES[1] if own_head else SCORED_RULES[0])
     cache = Path(config.cache) if config.cache else encoded_folder()
-    _say(f"{len(pairs):,} pairs; reading their answers with {config.backbone}, {layer} blocks")
+    say(f"{len(pairs):,} pairs; reading their answers with {config.backbone}, {layer} blocks")
+    sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
+    original = OriginalHead(reader, cache) if own_head else None
     answers = Answers(
         reader,
-        [side for pair in pairs for side in (pair.chosen, pair.rejected)],
+        sides,
         cache,
         places=[pair.place for pair in pairs for _ in range(2)],
         progress=_progress("answers read"),
@@ -133,14 +132,17 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     sae = dictionary.sae.to(reader.device)
     codes = answers.codes(sae, _progress("answers through the dictionary"))
     clock.lap("dictionary")
-    _say("heads on the dictionary's features")
-    ours = _Fitted(study, codes, config.features)
+    say("heads on the dictionary's features")
+    ours = Fitted(study, codes, config.features)
     clock.lap("head")
-    found = _report(ours)
-    found["baselines"] = _baselines(study, answers, sae, ours, config)
+    found = report_of(ours)
+    found["baselines"] = baselines(answers, sae, ours, config.seed)
+    if original is not None:
+        say("the reward model's own head")
+        add_original(found, original.rewards(sides, _progress("answers scored by it")), answers, ours)
     clock.lap("baselines")
-    listed = _doubtful_pairs(study, codes, ours, config.seed)
-    found["pairs"] = _counts(study, answers, listed)
+    listed = doubtful_rows(ours, config.seed)
+    found["pairs"] = counts(study, answers, listed)
     found["active"] = float(codes.nnz / codes.shape[0])
     clock.lap("doubtful")
     found["built"] = {
@@ -219,7 +221,7 @@ def _check_splits(study: PairStudy) -> None:
             raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
 
 
-def _reader(config: BuildConfig, layer: int, folder: Path) -> Reader:
+def _reader(config: BuildConfig, layer: int, folder: Path, rule: str) -> Reader:
     device = device_named(config.device)
     if config.dtype not in (*_DTYPES, "auto"):
         raise SarmError(f"dtype {config.dtype!r} is not known: use {', '.join(_DTYPES)} or auto")
@@ -236,150 +238,10 @@ def _reader(config: BuildConfig, layer: int, folder: Path) -> Reader:
         config.backbone,
         layer,
         dtype,
-        rule=config.scored_token or SCORED_RULES[0],
+        rule=config.scored_token or rule,
         max_length=min(config.max_length or DEFAULT_MAX_LENGTH, positions),
         device=device,
     )
-
-
-# -- heads -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Fitted:
-    """All heads on one representation [answers, F] that is sparse: ridge, the curve, and the point that is taken."""
-
-    study: PairStudy
-    representation: Any
-    features: int | None = None
-    log: bool = True
-    parts: dict[str, Part] = field(init=False)
-    ridge: list[RidgeFit] = field(init=False)
-    curve: list[CurvePoint] = field(init=False)
-    point: CurvePoint = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parts = self.study.parts(self.representation)
-        train, validation = self.parts["train"], self.parts["validation"]
-        self.ridge = ridge_path(train, validation, log=self.log)
-        best = min(self.ridge, key=lambda fit: fit.loss)
-        self.curve = curve_of(train, validation, best, log=self.log)
-        if self.features is None:
-            self.point = chosen_by_validation(self.curve, validation, self.study.held_out["validation"])
-        else:
-            self.point = with_exactly(self.curve, self.features, train, validation)
-        if not self.point.n_features:
-            raise SarmError(
-                "no feature of the dictionary tells chosen from rejected answers: is it the backbone's own?"
-            )
-
-    def margins(self, part: str, point: CurvePoint) -> np.ndarray:
-        """Margins of one split, by the weights as they are written: float32."""
-        weights = point.weights.astype(np.float32).astype(np.float64)
-        return self.parts[part].of(point.features).margins(weights)
-
-
-def _report(fitted: _Fitted) -> dict[str, Any]:
-    """The chosen head, the curve and the ridge path; all accuracies but "train" are of pairs no head was fitted on."""
-    study, point = fitted.study, fitted.point
-    moves = point.weights * np.sqrt(fitted.parts["train"].squares[point.features])
-    order = np.argsort(-np.abs(moves), kind="stable")[:20]
-    test = fitted.margins("test", point)
-    return {
-        "head": {
-            **_stated(point),
-            "train_accuracy": study.held_out["train"].accuracy(fitted.margins("train", point)).accuracy,
-            "validation": asdict(study.held_out["validation"].accuracy(fitted.margins("validation", point))),
-            "test": {name: asdict(row) for name, row in study.held_out["test"].by_source(test).items()},
-            "test_margins": [round(float(m), 5) for m in test],
-            "largest": [
-                {
-                    "feature": int(point.features[i]),
-                    "weight": float(point.weights[i]),
-                    "margin_sd": float(abs(moves[i])),
-                }
-                for i in order
-            ],
-        },
-        "curve": [_on_curve(fitted, each) for each in fitted.curve],
-        "ridge_path": [{"decay": fit.decay, "validation_loss": fit.loss} for fit in fitted.ridge],
-    }
-
-
-def _stated(point: CurvePoint) -> dict[str, Any]:
-    return {
-        "n_features": point.n_features,
-        "how": point.how,
-        "penalty": point.penalty,
-        "decay": point.decay,
-        "validation_loss": point.loss,
-    }
-
-
-def _on_curve(fitted: _Fitted, point: CurvePoint) -> dict[str, Any]:
-    held_out = fitted.study.held_out
-    return {
-        **_stated(point),
-        "train_accuracy": held_out["train"].share_right(fitted.margins("train", point)),
-        "validation_accuracy": held_out["validation"].share_right(fitted.margins("validation", point)),
-        "test": asdict(held_out["test"].accuracy(fitted.margins("test", point))),
-    }
-
-
-def _baselines(
-    study: PairStudy, answers: Answers, sae: SAE, ours: _Fitted, config: BuildConfig
-) -> dict[str, dict[str, Any]]:
-    """Other heads on the same pairs: their accuracy, and ours minus theirs."""
-    margins = ours.margins("test", ours.point)
-    found: dict[str, dict[str, Any]] = {}
-    held_out = study.held_out["test"]
-
-    def add(name: str, theirs: np.ndarray, **stated: Any) -> None:
-        found[name] = {
-            **stated,
-            "test": {source: asdict(row) for source, row in held_out.by_source(theirs).items()},
-            "paired_difference": held_out.difference(margins, theirs),
-        }
-
-    _say("a scalar head on h")
-    parts = study.parts(standardise(torch.from_numpy(answers.hidden())).numpy())
-    head = pick_head(parts["train"], parts["validation"], log=True)
-    add("scalar_head", parts["test"].margins(head.w), decay=head.decay, validation_loss=head.loss)
-    del parts
-    _say("a dictionary of random directions")
-    read = np.unique(study.chosen[study.rows["train"]])
-    random = _Fitted(
-        study, answers.codes(random_encoder(sae, answers.hidden(read), config.seed)), config.features
-    )
-    add("random_encoder", random.margins("test", random.point), **_stated(random.point))
-    parts = study.parts(answers.n_tokens[:, None].astype(np.float32) / 100)
-    head = pick_head(parts["train"], parts["validation"])
-    add("length", parts["test"].margins(head.w), decay=head.decay, validation_loss=head.loss)
-    whole = ours.curve[-1]
-    add("all_features", ours.margins("test", whole), **_stated(whole))
-    return found
-
-
-def _doubtful_pairs(study: PairStudy, codes: Any, ours: _Fitted, seed: int) -> list[dict[str, Any]]:
-    rows = np.arange(len(study.pairs))
-    of_ours = study.differences(codes, rows)[:, ours.point.features]
-    decay = ours.point.decay or min(ours.ridge, key=lambda fit: fit.loss).decay
-    margins = cross_fitted(Part(of_ours, study.weights), study.prompts, decay, ours.point.weights, seed)
-    return [each.row(study.pairs[each.pair]) for each in doubtful(margins, study.chosen, study.rejected)]
-
-
-def _counts(study: PairStudy, answers: Answers, listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    why = [row["why"] for row in listed]
-    return {
-        "pairs": len(study.pairs),
-        "prompts": len(set(study.prompts)),
-        "answers": len(answers),
-        "cut": int((answers.n_cut > 0).sum()),
-        "alike": study.alike,
-        "contradicting": why.count("contradicts"),
-        "against": why.count("against"),
-        **{part: len(rows) for part, rows in study.rows.items()},
-    }
 
 
 # -- writing ---------------------------------------------------------------------------------------------------
@@ -407,10 +269,6 @@ def _found_from_anywhere(backbone: str) -> str:
 # -- what is said meanwhile --------------------------------------------------------------------------------------
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _progress(what: str) -> Progress:
     started = last = time.monotonic()
 
@@ -419,7 +277,7 @@ def _progress(what: str) -> Progress:
         now = time.monotonic()
         if now - last > 5 or done == total:
             rate = done / max(now - started, 1e-9)
-            _say(f"  {done:,} of {total:,} {what}, {rate:,.1f} a second, {(total - done) / rate:,.0f} s left")
+            say(f"  {done:,} of {total:,} {what}, {rate:,.1f} a second, {(total - done) / rate:,.0f} s left")
             last = now
 
     return progress

@@ -14,6 +14,7 @@ BASELINES = {
     "scalar_head": "scalar head on h (standardised)",
     "random_encoder": "the same, random directions for a dictionary",
     "length": "length of the answers alone",
+    "original": "the reward model's own head",
 }
 """Heads beside this one, by their name in the report, and what they are."""
 _HOW = {
@@ -53,7 +54,9 @@ def build_card(report: Mapping[str, Any]) -> str:
         *(
             f"This head minus *{text}*: {difference(report['baselines'][name]['paired_difference'])}.\n"
             for name, text in BASELINES.items()
+            if name in report["baselines"]
         ),
+        *_explained(report),
         "## Accuracy against the number of features",
         "",
         "| features used | chosen by | validation loss | test accuracy |",
@@ -79,10 +82,10 @@ def build_card(report: Mapping[str, Any]) -> str:
 def _table(report: Mapping[str, Any]) -> list[str]:
     test = report["head"]["test"]
     sources = list(test)
-    rows = {
-        "this SARM": test,
-        **{text: report["baselines"][name]["test"] for name, text in BASELINES.items()},
+    beside = {
+        text: report["baselines"][name] for name, text in BASELINES.items() if name in report["baselines"]
     }
+    rows = {"this SARM": test, **{text: found["test"] for text, found in beside.items()}}
     return [
         "| | " + " | ".join(f"{_plain(s)} (n = {test[s]['n']:,})" for s in sources) + " |",
         "|---" * (len(sources) + 1) + "|",
@@ -90,6 +93,23 @@ def _table(report: Mapping[str, Any]) -> list[str]:
             f"| {name} | " + " | ".join(_accuracy(found[s]) for s in sources) + " |"
             for name, found in rows.items()
         ),
+    ]
+
+
+def _explained(report: Mapping[str, Any]) -> list[str]:
+    """What a built SARM on a reward model says of the model's own decisions."""
+    found = report.get("explained")
+    if found is None:
+        return []
+    return [
+        "## How much of the reward model's own decisions the features explain",
+        "",
+        f"On the test pairs this SARM agrees with the reward model's own head on {_accuracy(found['agreement'])} of "
+        f"the pairs, and its margin explains {found['r2']:.1%} of the variance of the original's. Fitted to the "
+        f"original's margins instead of labels, the features explain {found['features']['r2']:.1%} (agreement "
+        f"{_accuracy(found['features']['agreement'])}), h of the same block {found['h']['r2']:.1%} (agreement "
+        f"{_accuracy(found['h']['agreement'])}).",
+        "",
     ]
 
 

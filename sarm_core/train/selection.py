@@ -60,13 +60,14 @@ class CurvePoint:
 def curve_of(train: Part, validation: Part, ridge: RidgeFit, *, log: bool = False) -> list[CurvePoint]:
     """Points by falling L1 penalty, the ridge head over all features last."""
     points: list[CurvePoint] = []
-    best, at_best = float("inf"), 0
+    best, at_best, decay = float("inf"), 0, ridge.decay
     largest = largest_l1(train)
     penalties = [largest * STEP**step for step in range(1, LONGEST + 1)]
     for step, (penalty, w) in enumerate(zip(penalties, l1_path(train, penalties), strict=True)):
         features = np.flatnonzero(w)
         if len(features):
-            points.append(_point(train, validation, features, w, penalty, ridge.decay))
+            point, decay = _point(train, validation, features, w, penalty, decay)
+            points.append(point)
             if log:
                 print(
                     f"  {points[-1].n_features:6,} features  {points[-1].how:8} validation loss {points[-1].loss:.4f}",
@@ -82,18 +83,18 @@ def curve_of(train: Part, validation: Part, ridge: RidgeFit, *, log: bool = Fals
 
 def _point(
     train: Part, validation: Part, features: Ids, w: Floats, penalty: float, decay: float
-) -> CurvePoint:
-    """The better of the L1 head and of ridge on the features it chose."""
+) -> tuple[CurvePoint, float]:
+    """The better of the L1 head and of ridge on the features it chose; and the decay that suited them."""
     held_out = validation.of(features)
     loss = held_out.loss(held_out.margins(w[features]))
     refit = _relaxed(train.of(features), held_out, w[features], decay)
     if refit.loss < loss:
-        return CurvePoint("relaxed", penalty, refit.decay, features, refit.w, refit.loss)
-    return CurvePoint("l1", penalty, None, features, w[features], loss)
+        return CurvePoint("relaxed", penalty, refit.decay, features, refit.w, refit.loss), refit.decay
+    return CurvePoint("l1", penalty, None, features, w[features], loss), refit.decay
 
 
 def _relaxed(train: Part, held_out: Part, start: Floats, decay: float) -> RidgeFit:
-    """Ridge from the decay that suits all features, stronger or weaker as long as the held-out loss falls."""
+    """Ridge from a decay that suits similar features, stronger or weaker as long as the held-out loss falls."""
 
     def fit(decay: float, start: Floats) -> RidgeFit:
         w = fit_head(train, decay, start)
