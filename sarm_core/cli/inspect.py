@@ -18,8 +18,9 @@ class Inspect(Command):
     description = (
         "Says what PATH is and what can be done with it: a SARM in one of its layouts, an ordinary reward model, a "
         "language model, an adapter, a trainer's folder, or a public dictionary (SAELens, sparsify, "
-        "dictionary-learning, Qwen-Scope, Gemma Scope, Llama Scope). It goes by names, keys and headers: no tensor is "
-        "read, no pickle is loaded, no code is run."
+        "dictionary-learning, Qwen-Scope, Gemma Scope, Llama Scope). It goes by names, keys and headers, and looks "
+        "through a dictionary's numbers for infinity and NaN. No code that lies in a file is run. A problem is what "
+        "loading would say."
     )
 
     def add(self, parser: argparse.ArgumentParser) -> None:

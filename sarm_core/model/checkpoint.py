@@ -58,8 +58,10 @@ __all__ = [
     "Checkpoint",
     "Shape",
     "find_folder",
-    "load_sae",
+    "hub_snapshot",
+    "is_hub_id",
     "open_checkpoint",
+    "read_sae",
 ]
 
 CONFIG_NAME = "sarm.json"
@@ -160,7 +162,7 @@ class Checkpoint:
 
     def build(self, *, dtype: torch.dtype, device: torch.device | str) -> SARM:
         """Read the weights: the first L blocks in `dtype`, SAE and head in float32. Raises CheckpointError."""
-        sae = load_sae(self.tensors, self.shape, prefix="sae.")
+        sae = read_sae(self.tensors, self.shape, prefix="sae.")
         model = SARM(cut_backbone(self.backbone, self.shape.layer, dtype), sae)
         if "score.weight" not in self.tensors:
             raise CheckpointError(f"{self.folder}: no score.weight; this is an SAE without a reward head")
@@ -246,7 +248,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     if config.get("model_type") == AUTO_TYPE:
         return _open_auto(str(source), folder, config)
     shape = Shape.from_config(config, str(folder / "config.json")) or Shape.from_name(folder.resolve().name)
-    if shape is None and _HUB_ID.fullmatch(str(source)):
+    if shape is None and is_hub_id(str(source)):
         shape = Shape.from_name(str(source).split("/")[1])
     if shape is None:
         raise without_shape(folder, config, TensorFiles(folder).names())
@@ -291,23 +293,24 @@ def find_folder(source: str | Path) -> Path:
         return path
     if path.exists():
         raise CheckpointError(f"{path}: is a file; give the checkpoint's folder")
-    if not _HUB_ID.fullmatch(str(source)):
+    if not is_hub_id(str(source)):
         raise CheckpointError(
             f'{source}: no such folder, and not a Hub id such as "Schrieffer/Llama-SARM-4B"'
         )
-    return _hub_snapshot(str(source))
+    return hub_snapshot(str(source), ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.md"])
 
 
-def _hub_snapshot(repository: str) -> Path:
+def is_hub_id(name: str) -> bool:
+    """Whether it is spelt like a repository of the Hub, "owner/name"."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
+def hub_snapshot(repository: str, patterns: list[str]) -> Path:
+    """The folder with those files of a repository that match `patterns`. Raises CheckpointError."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(
-            snapshot_download(
-                repository,
-                allow_patterns=["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.md"],
-            )
-        )
+        return Path(snapshot_download(repository, allow_patterns=patterns))
     except Exception as error:  # the client raises many kinds, from DNS to authorisation
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
@@ -362,7 +365,7 @@ def _open_own(source: str, folder: Path, stated: Mapping[str, Any]) -> Checkpoin
 # -- parts -----------------------------------------------------------------------------------------------
 
 
-def load_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -> SAE:
+def read_sae(source: TensorFiles | str | Path, shape: Shape, prefix: str = "") -> SAE:
     """The SAE in `source`, float32: tensors of a checkpoint (with `prefix`), or a bare file.
 
     A bare `.safetensors` or `.pt` holds the kind's tensors without prefix; `.pt` is read with

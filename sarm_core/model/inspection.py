@@ -1,56 +1,32 @@
-"""What a file or a folder is, told from names, keys and headers: no tensor is read, no pickle is loaded.
+"""What a file or a folder is, told from names, keys and headers; the numbers of a dictionary are looked through.
 
-Kinds: sarm/own, sarm/reference, sarm/auto; reward-model, language-model; adapter; trainer-folder; sae/saelens,
-sae/sparsify, sae/dictionary-learning, sae/qwen-scope, sae/gemma-scope, sae/llama-scope, sae/bare (the paper's tensors);
-gguf, git-lfs-pointer, feature-store, tensors, unknown.
+Kinds: sarm/own, sarm/reference, sarm/auto; reward-model, language-model; adapter; trainer-folder; sae/NAME for each
+format in `dictionaries.registry`; gguf, git-lfs-pointer, feature-store, tensors, unknown. A problem is what loading
+refuses, in its words.
 """
 
 from __future__ import annotations
 
-import pickletools
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import backbone_config, block_of
-from sarm_core.model.checkpoint import CONFIG_NAME, find_folder, open_checkpoint
+from sarm_core.model.checkpoint import CONFIG_NAME, find_folder, is_hub_id, open_checkpoint
+from sarm_core.model.dictionaries.base import Format, Source
+from sarm_core.model.dictionaries.loading import DEEPEST, find_sae, open_one, sources
+from sarm_core.model.dictionaries.tensors import SUFFIXES, Tensors
 from sarm_core.model.other_folders import ADAPTERS, steps_inside
-from sarm_core.model.sae import SAEKind
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = ["Inspection", "inspect_path"]
 
 TRAIN = "train-sae and train-reward make a SARM on its blocks"
-HEAD = "to score answers it needs a reward head, which is trained on it (train-reward)"
+BUILD = "with a decoder and pairs it makes a SARM: sarm build PAIRS.. --backbone MODEL --sae PATH --out DIR"
 USE = "score, compare, evaluate, steer and export it: --model PATH"
-_FORMATS = {
-    frozenset({"W_enc", "W_dec", "b_enc", "b_dec"}): "sae/saelens",
-    frozenset({"encoder.weight", "encoder.bias", "W_dec", "b_dec"}): "sae/sparsify",
-    frozenset({"encoder.weight", "encoder.bias", "decoder.weight", "b_dec"}): "sae/dictionary-learning",
-    frozenset(SAEKind.TENSORS): "sae/bare",
-}
-"""Names that a dictionary's file holds; it may hold more."""
-_ENCODERS = {
-    "sae/bare": ("encoder.weight", True),
-    "sae/saelens": ("W_enc", False),
-    "sae/gemma-scope": ("W_enc", False),
-}
-_ENCODERS |= dict.fromkeys(("sae/sparsify", "sae/dictionary-learning"), ("encoder.weight", True))
-_ENCODERS |= {"sae/qwen-scope": ("W_enc", True), "sae/llama-scope": ("encoder.weight", True)}
-"""The encoder's name, and whether its first axis counts features."""
-_LARGEST_PICKLE = 64 << 20  # bytes; the index of a torch file is far smaller
-_LAYERS = (
-    (r"blocks\.(\d+)\.hook_resid_post", 1),  # the output of block n is h after n + 1 blocks
-    (r"model\.layers\.(\d+)$", 1),
-    (r"(?:^|[/_.])layers?[._]?(\d+)(?:[/_.]|$)", 1),
-)
 
 
 @dataclass(frozen=True)
@@ -72,12 +48,10 @@ class Inspection:
 
 def inspect_path(source: str | Path) -> Inspection:
     """What `source` (a file, a folder, "demo" or a Hub id) is. Raises CheckpointError where there is nothing."""
-    path = Path(source).expanduser()
-    if str(source) != "demo" and path.is_file():
-        return _file(path)
-    folder = find_folder(source)
+    whole = str(source) == "demo" or (is_hub_id(str(source)) and not Path(source).expanduser().is_file())
+    there = find_folder(source) if whole else find_sae(source)
     try:
-        return _folder(folder, str(source))
+        return _file(there, str(source)) if there.is_file() else _folder(there, str(source))
     except CheckpointError as error:
         return Inspection("unknown", "not what it seems", problem=str(error))
 
@@ -85,7 +59,7 @@ def inspect_path(source: str | Path) -> Inspection:
 # -- files -------------------------------------------------------------------------------------------------
 
 
-def _file(path: Path) -> Inspection:
+def _file(path: Path, source: str) -> Inspection:
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(b"version https://git-lfs"):
@@ -108,11 +82,9 @@ def _file(path: Path) -> Inspection:
             "an SQLite file; a feature store of this project is one",
             can=("python -m feature_db stats FILE", "sarm app --db FILE"),
         )
-    if path.suffix == ".safetensors":
-        return _of_tensors(path, _safetensors_shapes(path))
-    if head.startswith(b"PK"):
-        return _of_tensors(path, _zip_shapes(path))
-    if path.suffix in (".pt", ".pth", ".bin", ".pkl", ".ckpt"):
+    if path.suffix in SUFFIXES or head.startswith(b"PK"):
+        return _of_tensors(path, source)
+    if path.suffix in (".pth", ".bin", ".pkl", ".ckpt"):
         return Inspection(
             "unknown",
             "not the zip file that torch writes; a pickle of old could run code",
@@ -121,77 +93,31 @@ def _file(path: Path) -> Inspection:
     return Inspection("unknown", "no model, dictionary or adapter that is known here")
 
 
-def _safetensors_shapes(path: Path) -> dict[str, tuple[int, ...] | None]:
-    files = TensorFiles(path.parent, path.name)
-    return {name: files.shape(name) for name in files.names()}
-
-
-def _zip_shapes(path: Path) -> dict[str, tuple[int, ...] | None]:
-    """Names in a NumPy .npz, with shapes; names in a torch file, from its pickle's opcodes, none of which is run."""
-    try:
-        with zipfile.ZipFile(path) as opened:
-            pickled = [name for name in opened.namelist() if name.endswith("/data.pkl") or name == "data.pkl"]
-            if pickled:
-                return dict.fromkeys(_texts_of_pickle(opened, pickled[0]), None)
-            arrays = [name for name in opened.namelist() if name.endswith(".npy")]
-            return {name.removesuffix(".npy"): _npy_shape(opened, name) for name in arrays}
-    except (zipfile.BadZipFile, zlib.error, ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from None
-
-
-def _texts_of_pickle(opened: zipfile.ZipFile, name: str) -> list[str]:
-    with opened.open(name) as file:
-        data = file.read(_LARGEST_PICKLE)
-    operations = pickletools.genops(data)
-    return [value for code, value, _ in operations if "UNICODE" in code.name and isinstance(value, str)]
-
-
-def _npy_shape(opened: zipfile.ZipFile, name: str) -> tuple[int, ...]:
-    with opened.open(name) as file:
-        old = np.lib.format.read_magic(file) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        return tuple(read(file)[0])
-
-
-def _of_tensors(path: Path, shapes: Mapping[str, tuple[int, ...] | None]) -> Inspection:
-    if any(".lora_A." in name or ".lora_B." in name for name in shapes):
+def _of_tensors(path: Path, source: str) -> Inspection:
+    names = Tensors(path).names()
+    if any(".lora_A." in name or ".lora_B." in name for name in names):
         return _adapter(path)
-    kind = next((kind for names, kind in _FORMATS.items() if names <= set(shapes)), None)
-    if kind is None:
-        blocks = any(re.search(r"(layers|h|blocks)\.\d+\.", name) for name in shapes)
-        what = (
-            "weights of a model: give its folder" if blocks else "tensors that are no dictionary known here"
-        )
-        return Inspection("tensors", what, {"tensors": len(shapes)})
-    if kind == "sae/saelens" and path.suffix == ".npz":
-        kind = "sae/gemma-scope"
-    elif kind == "sae/saelens" and path.suffix == ".pt":
-        kind = "sae/qwen-scope"
-    return _dictionary(kind, path, _sizes(kind, shapes))
-
-
-def _sizes(kind: str, shapes: Mapping[str, tuple[int, ...] | None]) -> dict[str, Any]:
-    name, features_first = _ENCODERS[kind]
-    shape = shapes.get(name) or ()
-    if len(shape) != 2:
-        return {}
-    n_features, width = shape if features_first else shape[::-1]
-    return {"n_features": n_features, "width": width}
+    found = list(sources(path, source))
+    if found:
+        return _dictionary(*found[0])
+    blocks = any(re.search(r"(layers|h|blocks)\.\d+\.", name) for name in names)
+    what = "weights of a model: give its folder" if blocks else "tensors that are no dictionary known here"
+    return Inspection("tensors", what, {"tensors": len(names)})
 
 
 # -- folders -----------------------------------------------------------------------------------------------
 
 
 def _folder(folder: Path, source: str) -> Inspection:
-    for look in (_sarm_of, _adapter_of, _dictionary_of, _model_of, _trainer_of):
+    for look in (_sarm_of, _adapter_of, _dictionary_of, _model_of, _trainer_of, _dictionaries_below):
         found = look(folder, source)
         if found is not None:
             return found
     pointer = next(
-        (file for file in folder.glob("*.safetensors") if _file(file).kind == "git-lfs-pointer"), None
+        (file for file in folder.glob("*.safetensors") if _file(file, source).kind == "git-lfs-pointer"), None
     )
     if pointer is not None:
-        return _file(pointer)
+        return _file(pointer, source)
     return Inspection("unknown", "no model, dictionary or adapter that is known here")
 
 
@@ -260,69 +186,49 @@ def _adapter(path: Path) -> Inspection:
 
 
 def _dictionary_of(folder: Path, source: str) -> Inspection | None:
-    there = {path.name for path in folder.iterdir()}
-    if {"cfg.json", "sae_weights.safetensors"} <= there:
-        return _stated("sae/saelens", folder / "cfg.json", folder / "sae_weights.safetensors")
-    if {"cfg.json", "sae.safetensors"} <= there:
-        return _stated("sae/sparsify", folder / "cfg.json", folder / "sae.safetensors")
-    if "ae.pt" in there:
-        return _stated("sae/dictionary-learning", folder / "config.json", folder / "ae.pt")
-    if "hyperparams.json" in there:
-        weights = next(iter(sorted((folder / "checkpoints").glob("*.safetensors"))), None)
-        return _stated("sae/llama-scope", folder / "hyperparams.json", weights)
-    if "params.npz" in there:
-        return _file(folder / "params.npz")
-    layers = sorted(folder.glob("layer*.sae.pt"))
-    if layers:
-        found = _file(layers[0])
-        return Inspection(
-            found.kind, f"{len(layers)} dictionaries, one a block", {"files": len(layers)}, found.can
-        )
-    inside = sorted(path.name for path in folder.glob("*layers.*") if (path / "sae.safetensors").exists())
-    if inside:
-        return Inspection(
-            "sae/sparsify",
-            f"{len(inside)} dictionaries, one a block",
-            {"folders": inside},
-            (f"name one: {inside[0]}",),
-        )
+    return _dictionaries(folder, list(sources(folder, source, deepest=0)))
+
+
+def _dictionaries_below(folder: Path, source: str) -> Inspection | None:
+    return _dictionaries(folder, list(sources(folder, source, deepest=DEEPEST)))
+
+
+def _dictionaries(folder: Path, found: list[tuple[Format, Source]]) -> Inspection | None:
+    if len(found) < 2:
+        return _dictionary(*found[0]) if found else None
+    kinds = {each.name for each, _ in found}
+    inside = [str(source.file.relative_to(folder)) for _, source in found]
+    facts: dict[str, Any] = {"files": inside}
+    try:
+        open_one(folder, found, None)
+    except CheckpointError as error:
+        what = f"{len(found)} dictionaries, one a block"
+        return Inspection(f"sae/{kinds.pop()}", what, facts, (f"name one: {inside[0]}",), str(error))
     return None
 
 
-def _stated(kind: str, config: Path, weights: Path | None) -> Inspection:
-    """A dictionary with a config beside it; what neither says is left out."""
-    stated = read_json(config) if config.exists() else {}
-    trainer = stated.get("trainer")
-    stated = {**stated, **(trainer if isinstance(trainer, Mapping) else {})}
-    facts: dict[str, Any] = {}
-    if weights is not None and weights.suffix == ".safetensors":
-        facts |= _sizes(kind, _safetensors_shapes(weights))
-    for name, keys in {
-        "n_features": ("d_sae", "num_latents", "dict_size", "d_dict"),
-        "width": ("d_in", "activation_dim", "d_model"),
-        "k": ("k", "top_k"),
-        "architecture": ("architecture", "activation", "dict_class", "act_fn"),
-        "layer": ("layer",),
-    }.items():
-        value = next((stated[key] for key in keys if stated.get(key)), None)
-        if value is not None:
-            facts.setdefault(name, value + 1 if name == "layer" and type(value) is int else value)
-    hook = stated.get("hook_name") or stated.get("hook_point_in") or stated.get("hook_point")
-    if hook is None and isinstance(stated.get("metadata"), Mapping):
-        hook = stated["metadata"].get("hook_name")
-    if hook is not None:
-        facts["hook"] = str(hook)
-    return _dictionary(kind, config.parent, facts)
-
-
-def _dictionary(kind: str, path: Path, facts: dict[str, Any]) -> Inspection:
-    for text in (str(facts.get("hook", "")), path.name):
-        for pattern, offset in _LAYERS:
-            found = re.search(pattern, text)
-            if found and "layer" not in facts:
-                facts["layer"] = int(found[1]) + offset
+def _dictionary(each: Format, source: Source) -> Inspection:
+    """A dictionary as `load_sae` has it, or why it does not."""
+    kind = f"sae/{each.name}"
+    try:
+        opened = open_one(source.file, [(each, source)], None)
+        opened.check_numbers()
+    except CheckpointError as error:
+        return Inspection(kind, "a dictionary that cannot be used as it is", problem=str(error))
+    facts = {
+        "n_features": opened.n_features,
+        "width": opened.width,
+        "active": opened.plan.kind.words,
+        "reads": opened.plan.kind.reads,
+        "hook": opened.plan.hook,
+        "layer": opened.layer,
+    }
+    build = BUILD if opened.layer is not None else f"{BUILD} --layer L (the file does not say where it reads)"
     return Inspection(
-        kind, "a sparse autoencoder (a dictionary of features) without model and reward head", facts, (HEAD,)
+        kind,
+        "a sparse autoencoder (a dictionary of features) without model and reward head",
+        {key: value for key, value in facts.items() if value is not None},
+        (build,),
     )
 
 

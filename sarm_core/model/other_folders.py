@@ -8,6 +8,7 @@ from typing import Any
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from sarm_core.model.dictionaries.registry import weights_in
 from sarm_core.model.tensor_files import TensorFiles, read_json
 
 __all__ = [
@@ -21,14 +22,6 @@ __all__ = [
 ]
 
 ADAPTERS = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "adapter_model.bin")
-_BARE_SAE = (
-    "cfg.json",
-    "sae_weights.safetensors",
-    "sae.safetensors",
-    "ae.pt",
-    "params.npz",
-    "hyperparams.json",
-)
 _WRAPPED = {
     "module.": "DistributedDataParallel",
     "_orig_mod.": "torch.compile",
@@ -91,11 +84,10 @@ def without_config(folder: Path, own_config: str) -> CheckpointError:
         return CheckpointError(
             f"{folder}: a trainer's folder; name a checkpoint inside it, {folder / inside[-1]} for example"
         )
-    sae = next((name for name in _BARE_SAE if (folder / name).exists()), None)
-    if sae is not None or any(folder.glob("*.sae.pt")):
+    if found := weights_in(folder):
         return CheckpointError(
-            f"{folder}: an SAE without model and reward head ({sae or '*.sae.pt'}); to score answers, a head has to be "
-            "trained on it (train-reward)"
+            f"{folder}: an SAE without model and reward head ({found[0].relative_to(folder)}); sarm build makes a SARM "
+            "of it, a decoder and pairs"
         )
     return CheckpointError(
         f"{folder}: neither {own_config} nor config.json is there; this is not a SARM checkpoint"

@@ -16,7 +16,7 @@ import yaml
 
 from sarm_core.errors import SarmError
 from sarm_core.files import check_new, whole_folder
-from sarm_core.model.checkpoint import Shape, load_sae
+from sarm_core.model.checkpoint import Shape, read_sae
 from sarm_core.model.sae import JumpReLU, TopK
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
@@ -106,7 +106,7 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     sae_config = stage1["config"]
     kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
     shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
-    sae = load_sae(Path(config.sae) / "sae.safetensors", shape)
+    sae = read_sae(Path(config.sae) / "sae.safetensors", shape)
     pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
     _check_parts(pairs)
     print(f"{len(pairs):,} pairs", file=sys.stderr)

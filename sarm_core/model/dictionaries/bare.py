@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.model.dictionaries.base import Format, Plan, Source, whole_number
-from sarm_core.model.sae import SAEKind, TopK
+from sarm_core.model.sae import JumpReLU, SAEKind, TopK
 from sarm_core.model.tensor_files import read_json
 
 __all__ = ["Bare"]
@@ -19,6 +19,7 @@ _SIZES = re.compile(r"_Latent(\d+)_Layer(\d+)_K(\d+)(?=[_.\-/]|$)")
 class Bare(Format):
     """TopK over the standardised input [SARM, eq. 1-2], as the paper's code and `train-sae` write it.
 
+    With a `threshold` it is what `train-sae` makes of BatchTopK.
     k and L stand in `report.json` beside it, in a name like `..._Latent65536_Layer16_K192`, or nowhere.
     """
 
@@ -38,9 +39,10 @@ class Bare(Format):
         layer = stated.get("layer")
         if layer is not None:
             layer = whole_number(layer, f"{source.file}: layer in {where}")
+        kind = JumpReLU() if "threshold" in source.tensors else TopK(source.stated_k(stated.get("k"), where))
         return Plan(
-            TopK(source.stated_k(stated.get("k"), where)),
-            {name: (name, "".join(axes)) for name, axes in SAEKind.TENSORS.items()},
+            kind,
+            {name: (name, "".join(axes)) for name, axes in kind.TENSORS.items()},
             layer=layer,
             stated={"M": stated["n_features"]} if "n_features" in stated else {},
         )

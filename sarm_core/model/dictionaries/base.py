@@ -55,7 +55,7 @@ class Source:
         """k as the file states it (`value`, None where it does not), or as the caller does. Raises CheckpointError."""
         if value is None and self.k is None:
             raise self.refuse(
-                f"{where} states no k (active features a token): give it, load_sae(path, k=...)"
+                f"{where} states no k (active features a token): give it (load_sae(path, k=...), sarm build --k)"
             )
         if value is None:
             assert self.k is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from scipy import sparse
 from torch import Tensor
 
 from sarm_core.errors import CheckpointError
-from sarm_core.model.checkpoint import find_folder
+from sarm_core.model.checkpoint import find_folder, hub_snapshot, is_hub_id
 from sarm_core.model.dictionaries.base import Format, Plan, Source, whole_number
-from sarm_core.model.dictionaries.registry import FORMATS
+from sarm_core.model.dictionaries.registry import FORMATS, weights_in
 from sarm_core.model.dictionaries.tensors import SUFFIXES, Tensors
 from sarm_core.model.sae import SAE
 
-__all__ = ["Dictionary", "Opened", "load_sae", "open_sae", "sources"]
+__all__ = ["DEEPEST", "Dictionary", "Opened", "find_sae", "load_sae", "open_one", "open_sae", "sources"]
 
-_DEEPEST = 3  # folders between a collection and one of its dictionaries, as in Gemma Scope
+DEEPEST = 3  # folders between a collection and one of its dictionaries, as in Gemma Scope
+_MOST_FOLDERS = 10_000  # that are looked into at one depth
 _ROWS = 1 << 22  # numbers looked at together for infinity and NaN
 _FEATURE_ROWS = 256  # positions encoded together, so that a [rows, M] block stays small
 
@@ -135,25 +137,53 @@ def open_sae(path: str | Path, *, k: int | None = None, layer: int | None = None
         if value is not None:
             whole_number(value, f"load_sae: {name}")
     there = find_sae(path, layer)
-    found = list(sources(there, str(path), k))
+    return open_one(there, list(sources(there, str(path), k)), layer)
+
+
+def open_one(there: Path, found: list[tuple[Format, Source]], layer: int | None) -> Opened:
+    """The only one of `found` in the file or folder `there`, or the one of `layer`. Raises CheckpointError."""
     if not found:
         raise CheckpointError(
             f"{there}: no dictionary that is known here; formats that are read: "
             f"{', '.join(each.title for each in FORMATS)}"
         )
-    if len(found) == 1:
-        return _opened(*found[0], layer)
-    return _chosen(there, found, layer)
+    return _opened(*found[0], layer) if len(found) == 1 else _chosen(there, found, layer)
 
 
 def find_sae(path: str | Path, layer: int | None = None) -> Path:
-    """The file or folder that `path` names. Raises CheckpointError."""
+    """The file or folder that `path` names: "demo", one here, or one in a repository of the Hub, `owner/name/inside`.
+
+    Of a repository only what is named is fetched: the folder or file inside, that of `layer`, or what lies at its top.
+    Raises CheckpointError.
+    """
     place = Path(path).expanduser()
-    return place if place.exists() else find_folder(path)
+    if place.exists() and str(path) != "demo":
+        return place
+    owner, _, rest = str(path).partition("/")
+    name, _, inside = rest.partition("/")
+    if not is_hub_id(f"{owner}/{name}"):
+        return find_folder(path)
+    if inside:
+        beside = f"{inside.rpartition('/')[0]}/*.json".lstrip("/")
+        patterns = [inside, f"{inside}/*", beside]
+    else:
+        patterns = [*_AT_TOP, *_of_layer(layer)]
+    there = hub_snapshot(f"{owner}/{name}", patterns) / inside
+    if inside and not there.exists():
+        raise CheckpointError(f"{path}: the repository {owner}/{name} holds no {inside}")
+    return there
+
+
+_AT_TOP = ["*.json", "*.md", *(name for each in FORMATS for name in each.files if "*" not in name)]
+
+
+def _of_layer(layer: int | None) -> list[str]:
+    """Files of block n = L - 1, as collections name them."""
+    return [] if layer is None else [f"layer{layer - 1}.sae.pt", f"layers.{layer - 1}/*"]
 
 
 def sources(
-    place: Path, said: str, k: int | None = None, deepest: int = _DEEPEST
+    place: Path, said: str, k: int | None = None, deepest: int = DEEPEST
 ) -> Iterator[tuple[Format, Source]]:
     """Dictionaries of a file or folder, each with its format; in the folder itself, or else at most `deepest` below.
 
@@ -162,15 +192,23 @@ def sources(
     if place.is_file():
         yield from _of_file(place, said, k) if place.suffix in SUFFIXES else ()
         return
+    folders = [place]
     for depth in range(deepest + 1):
-        seen: dict[Path, None] = {}
-        for each in FORMATS:
-            for pattern in each.files:
-                seen |= dict.fromkeys(sorted(place.glob("*/" * depth + pattern)))
-        found = [each for file in seen for each in _of_file(file, said, k)]
+        files = [file for folder in folders for file in weights_in(folder)]
+        found = [each for file in files for each in _of_file(file, said, k)]
+        if depth == 0 and files and not found:
+            raise CheckpointError(f"{files[0]}: its tensors are those of no dictionary that is known here")
         yield from found
         if found:
             return
+        folders = list(islice((inner for folder in folders for inner in _inside(folder)), _MOST_FOLDERS))
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    except OSError:  # not ours to read
+        return []
 
 
 def _of_file(file: Path, said: str, k: int | None) -> Iterator[tuple[Format, Source]]:

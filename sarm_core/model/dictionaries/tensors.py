@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -34,6 +35,10 @@ class Tensors:
             opener()
         except CheckpointError:
             raise
+        except UnpicklingError:
+            raise CheckpointError(
+                f"{file}: holds more than tensors, which could run code when it is loaded, so it is not read"
+            ) from None
         except Exception as error:  # torch raises pickle, zip, runtime and OS errors here
             raise CheckpointError(f"{file}: cannot be read as plain tensors ({_line(error)})") from None
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from sarm_core import load_sarm
 from sarm_core.errors import CheckpointError
-from sarm_core.model.checkpoint import Shape, find_folder, load_sae, open_checkpoint
+from sarm_core.model.checkpoint import Shape, find_folder, open_checkpoint, read_sae
 from sarm_core.model.sae import Dense, TopK
 from sarm_core.model.tensor_files import TensorFiles
 from sarm_core.ship.export import sae_tensors, write_own
@@ -349,13 +349,13 @@ def test_a_bare_sae_is_read_in_both_formats(tmp_path, suffix):
     path = tmp_path / f"sae{suffix}"
     tensors = dict(sae.state_dict())
     torch.save(tensors, path) if suffix == ".pt" else save_file(tensors, path)
-    loaded = load_sae(path, Shape(2, 12, TopK(3)))
+    loaded = read_sae(path, Shape(2, 12, TopK(3)))
     for name, tensor in loaded.state_dict().items():
         torch.testing.assert_close(tensor, tensors[name])
     x = torch.randn(2, sae.pre_bias.shape[0])
     torch.testing.assert_close(loaded(x)[0], sae(x)[0])
     with pytest.raises(CheckpointError, match="13 features over 16 dimensions need"):
-        load_sae(path, Shape(2, 13, TopK(3)))
+        read_sae(path, Shape(2, 13, TopK(3)))
 
 
 @pytest.mark.parametrize("how", ["torch", "plain pickle"])
@@ -368,7 +368,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, how):
     else:
         path.write_bytes(pickle.dumps(content, protocol=2))
     with pytest.raises(CheckpointError, match="cannot be read as plain tensors") as caught:
-        load_sae(path, Shape(2, 12, TopK(3)))
+        read_sae(path, Shape(2, 12, TopK(3)))
     assert not trap.exists() and "\n" not in str(caught.value)
 
 
@@ -376,7 +376,7 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path, how):
 def test_a_pt_that_is_no_dictionary_of_tensors_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "sae.pt")
     with pytest.raises(CheckpointError):
-        load_sae(tmp_path / "sae.pt", Shape(2, 12, TopK(3)))
+        read_sae(tmp_path / "sae.pt", Shape(2, 12, TopK(3)))
 
 
 # -- writing ---------------------------------------------------------------------------------------------

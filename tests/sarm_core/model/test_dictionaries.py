@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from sarm_core import load_sae
 from sarm_core.errors import CheckpointError
 from sarm_core.model.dictionaries.hooks import layer_behind
 from sarm_core.model.dictionaries.registry import FORMATS
-from sarm_core.model.sae import TopK, kind_stated
+from sarm_core.model.inspection import inspect_path
+from sarm_core.model.sae import JumpReLU, TopK, kind_stated
 from tests.sarm_core.tiny_models import WIDTH, random_sae
 
 FILES = Path(__file__).parent / "sae_fixtures" / "files"
@@ -62,11 +64,15 @@ def write(tensors, file):
         torch.save(tensors, file)
 
 
-def refusal(*arguments, **given):
+def refusal(path, **given):
+    """What loading says, which is what inspecting says."""
     with pytest.raises(CheckpointError) as caught:
-        load_sae(*arguments, **given)
+        load_sae(path, **given)
     line = str(caught.value)
     assert "\n" not in line and len(line) < 600
+    if not given:
+        found = inspect_path(path)
+        assert found.problem == line and not any("build" in what for what in found.can)
     return line
 
 
@@ -81,6 +87,10 @@ def test_features_are_those_of_the_package_that_wrote_it(name):
     np.testing.assert_allclose(found.toarray(), expected["z"], rtol=0, atol=1e-5)
     assert found.nnz == np.count_nonzero(expected["z"]) and found.has_sorted_indices
     assert (loaded.layer, loaded.n_features, loaded.width) == (4, M, D)  # the output of block 3
+    told = inspect_path(FILES / name)
+    assert told.kind == f"sae/{loaded.format}" and told.problem is None and "sarm build" in told.can[0]
+    facts = {"n_features": M, "width": D, "layer": 4, "hook": loaded.hook, "active": loaded.words}
+    assert facts.items() <= told.facts.items()
     alone = loaded.features(torch.from_numpy(expected["h"])[:1]).toarray()
     np.testing.assert_allclose(alone, found[:1].toarray(), atol=1e-5)
 
@@ -91,8 +101,7 @@ def test_every_format_that_is_read_has_such_files():
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (FILES / "refused").iterdir()))
 def test_what_is_no_sae_of_the_stream_is_refused_with_the_reason(name):
-    with pytest.raises(CheckpointError, match=REFUSED[name]):
-        load_sae(FILES / "refused" / name)
+    assert re.search(REFUSED[name], refusal(FILES / "refused" / name))
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -128,6 +137,8 @@ def test_what_train_sae_writes_says_its_k_and_layer(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"config": {"k": 4, "layer": 3, "n_features": 20}}))
     loaded = load_sae(tmp_path)
     assert (loaded.sae.of_kind, loaded.layer) == (TopK(4), 3)
+    save_file(dict(random_sae(20, JumpReLU()).state_dict()), tmp_path / "sae.safetensors")
+    assert load_sae(tmp_path).sae.of_kind == JumpReLU()
 
 
 def test_llama_scope_multiplies_by_the_decoder_norms_as_its_own_code_does(tmp_path):
@@ -385,6 +396,48 @@ def test_h_of_another_width_and_no_h_at_all():
 
 
 def test_a_folder_without_any_says_what_is_read(tmp_path):
-    line = refusal(tmp_path)
-    assert "no dictionary that is known here" in line and "Qwen-Scope" in line
-    assert "no such folder" in refusal(tmp_path / "nothing" / "here" / "at all")
+    with pytest.raises(CheckpointError, match="no dictionary that is known here") as caught:
+        load_sae(tmp_path)
+    line = str(caught.value)
+    assert "Qwen-Scope" in line
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_sae(tmp_path / "nothing" / "here" / "at all")
+
+
+# -- from the Hub ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The Hub's cache with repositories in it, and no network."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    def repository(name, source):
+        folder = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        shutil.copytree(source, folder / "snapshots" / commit)
+        (folder / "refs").mkdir()
+        (folder / "refs" / "main").write_text(commit)
+        return name
+
+    return repository
+
+
+def test_a_repository_of_the_hub_is_read_by_layer_or_by_a_path_inside(hub):
+    qwen = hub(
+        "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_14", FILES / "qwen-scope" / "SAE-Res-Qwen3-1.7B-Base-W32K-L0_14"
+    )
+    assert load_sae(qwen, layer=4).words == "k 14, positive"
+    assert load_sae(f"{qwen}/layer3.sae.pt").layer == 4
+    gemma = hub("google/gemma-scope-2b-pt-res", FILES / "gemma-scope" / "gemma-scope-2b-pt-res")
+    assert load_sae(f"{gemma}/layer_3/width_16k/average_l0_7").layer == 4
+    assert inspect_path(f"{gemma}/layer_3/width_16k/average_l0_7/params.npz").facts["layer"] == 4
+    with pytest.raises(CheckpointError, match=r"google/gemma-scope-2b-pt-res holds no layer_4"):
+        load_sae(f"{gemma}/layer_4")
+    with pytest.raises(
+        CheckpointError, match=r"nobody/nothing: not a folder here, and the Hub did not give it"
+    ):
+        load_sae("nobody/nothing")

@@ -6,7 +6,6 @@ import shutil
 import sqlite3
 import zipfile
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -37,64 +36,20 @@ def test_a_sarm_is_told_in_each_layout(layout, sarm, tmp_path):
     assert wanted.items() <= found.facts.items()
 
 
-def saelens(folder):
-    stated = {"d_in": D, "d_sae": M, "architecture": "topk", "k": 6}
-    stated["metadata"] = {"hook_name": "blocks.7.hook_resid_post"}
-    (folder / "cfg.json").write_text(json.dumps(stated))
-    names = {"W_enc": (D, M), "W_dec": (M, D), "b_enc": (M,), "b_dec": (D,)}
-    save_file({name: torch.zeros(shape) for name, shape in names.items()}, folder / "sae_weights.safetensors")
-
-
-def sparsify(folder):
-    (folder / "cfg.json").write_text(json.dumps({"d_in": D, "num_latents": 0, "k": 6, "activation": "topk"}))
-    names = {"encoder.weight": (M, D), "encoder.bias": (M,), "W_dec": (M, D), "b_dec": (D,)}
-    save_file({name: torch.zeros(shape) for name, shape in names.items()}, folder / "sae.safetensors")
-
-
-def dictionary_learning(folder):
-    torch.save({"encoder.weight": torch.zeros(M, D), "b_dec": torch.zeros(D)}, folder / "ae.pt")
-    stated = {"dict_class": "AutoEncoderTopK", "activation_dim": D, "dict_size": M, "k": 6, "layer": 7}
-    (folder / "config.json").write_text(json.dumps({"trainer": stated, "buffer": {}}))
-
-
-def gemma_scope(folder):
-    arrays = {"W_enc": (D, M), "W_dec": (M, D), "b_enc": (M,), "b_dec": (D,), "threshold": (M,)}
-    np.savez(folder / "params.npz", **{name: np.zeros(shape, np.float32) for name, shape in arrays.items()})
-
-
-def llama_scope(folder):
-    (folder / "checkpoints").mkdir()
-    save_file({"encoder.weight": torch.zeros(M, D)}, folder / "checkpoints" / "final.safetensors")
-    stated = {"d_model": D, "d_sae": M, "top_k": 6, "hook_point_in": "blocks.7.hook_resid_post"}
-    (folder / "hyperparams.json").write_text(json.dumps(stated))
-
-
-FOLDERS = {
-    "sae/saelens": (saelens, {"n_features": M, "width": D, "k": 6, "layer": 8}),
-    "sae/sparsify": (sparsify, {"n_features": M, "width": D, "k": 6}),
-    "sae/dictionary-learning": (dictionary_learning, {"n_features": M, "width": D, "k": 6, "layer": 8}),
-    "sae/gemma-scope": (gemma_scope, {"n_features": M, "width": D}),
-    "sae/llama-scope": (llama_scope, {"n_features": M, "width": D, "k": 6, "layer": 8}),
-}
-
-
-@pytest.mark.parametrize("kind", FOLDERS)
-def test_public_dictionaries_are_told_apart(kind, tmp_path):
-    write, facts = FOLDERS[kind]
-    write(tmp_path)
-    found = inspect_path(tmp_path)
-    assert found.kind == kind and facts.items() <= found.facts.items() and "head" in found.can[0]
-
-
-def test_torch_files_are_told_by_names_and_never_loaded(tmp_path):
-    torch.save(
-        {name: torch.zeros(2) for name in ("W_enc", "W_dec", "b_enc", "b_dec")}, tmp_path / "layer7.sae.pt"
-    )
-    found = inspect_path(tmp_path / "layer7.sae.pt")
-    assert (found.kind, found.facts) == ("sae/qwen-scope", {"layer": 8})
+def test_torch_files_are_read_without_running_what_lies_in_them(tmp_path):
+    names = {"W_enc": (M, D), "W_dec": (D, M), "b_enc": (M,), "b_dec": (D,)}
+    folder = tmp_path / "SAE-Res-Tiny-W1K-L0_6"
+    folder.mkdir()
+    torch.save({name: torch.zeros(shape) for name, shape in names.items()}, folder / "layer7.sae.pt")
+    found = inspect_path(folder / "layer7.sae.pt")
+    assert (found.kind, found.facts["layer"], found.facts["active"]) == ("sae/qwen-scope", 8, "k 6, positive")
+    shutil.copy(folder / "layer7.sae.pt", folder / "layer8.sae.pt")
+    found = inspect_path(folder)
+    assert found.kind == "sae/qwen-scope" and found.facts["files"] == ["layer7.sae.pt", "layer8.sae.pt"]
+    assert "holds 2 dictionaries" in found.problem and "layer7" in found.can[0]
     torch.save(random_sae(M, 6).state_dict(), tmp_path / "bare.pt")
-    assert inspect_path(tmp_path / "bare.pt").kind == "sae/bare"
-    assert inspect_path(tmp_path).kind == "sae/qwen-scope"
+    found = inspect_path(tmp_path / "bare.pt")
+    assert found.kind == "sae/bare" and "states no k" in found.problem and not found.can
 
     class Evil:
         def __reduce__(self):
@@ -103,7 +58,8 @@ def test_torch_files_are_told_by_names_and_never_loaded(tmp_path):
     torch.save({"W_enc": Evil(), "W_dec": 1, "b_enc": 1, "b_dec": 1}, tmp_path / "evil.pt")
     with zipfile.ZipFile(tmp_path / "evil.pt") as opened:  # it would run
         assert any(b"was-run" in opened.read(name) for name in opened.namelist() if name.endswith("data.pkl"))
-    assert inspect_path(tmp_path / "evil.pt").kind == "sae/qwen-scope"
+    found = inspect_path(tmp_path / "evil.pt")
+    assert found.kind == "unknown" and "holds more than tensors" in found.problem
     assert not (tmp_path / "was-run").exists()
 
 

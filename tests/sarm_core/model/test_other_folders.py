@@ -326,7 +326,7 @@ def test_a_trainer_s_folder_names_a_checkpoint_inside(tmp_path):
     assert f"name a checkpoint inside it, {tmp_path / 'checkpoint-500'}" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cfg.json", "ae.pt", "params.npz", "layer7.sae.pt"])
+@pytest.mark.parametrize("name", ["sae_weights.safetensors", "ae.pt", "params.npz", "layer7.sae.pt"])
 def test_a_bare_sae_is_called_so(tmp_path, name):
     (tmp_path / name).write_text("{}")
     assert "an SAE without model and reward head" in refused(tmp_path)

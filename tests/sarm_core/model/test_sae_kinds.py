@@ -14,7 +14,7 @@ from sarm_core import Steering, load_sarm
 from sarm_core.cli.stores import harvest_into
 from sarm_core.errors import CheckpointError
 from sarm_core.harvest.harvest import HarvestSettings
-from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
+from sarm_core.model.checkpoint import Shape, open_checkpoint, read_sae
 from sarm_core.model.sae import (
     EvenRows,
     FullRows,
@@ -297,7 +297,7 @@ def test_the_shapes_of_rows_agree_with_dense_arithmetic(shape):
 def test_a_bare_jumprelu_file_is_read(tmp_path):
     sae = random_sae(12, JumpReLU())
     torch.save(dict(sae.state_dict()), tmp_path / "sae.pt")
-    loaded = load_sae(tmp_path / "sae.pt", Shape(2, 12, JumpReLU()))
+    loaded = read_sae(tmp_path / "sae.pt", Shape(2, 12, JumpReLU()))
     assert loaded.kind == "jumprelu" and loaded.words == JumpReLU().words and loaded.width == WIDTH
     torch.testing.assert_close(loaded.threshold, sae.threshold)
 

@@ -14,7 +14,7 @@ from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
 from sarm_core.model.backbone import cut_backbone
-from sarm_core.model.checkpoint import Shape, load_sae, open_checkpoint
+from sarm_core.model.checkpoint import Shape, open_checkpoint, read_sae
 from sarm_core.model.sae import JumpReLU, TopK, standardise
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation, Message
@@ -89,7 +89,7 @@ def collected(place, cache, *, tokens_per_text=4, **more):
 
 
 def test_stage_1_writes_an_sae_and_a_report_that_agree_with_each_other(place, stage1):
-    sae = load_sae(stage1 / "sae.safetensors", Shape(2, 48, TopK(6)))
+    sae = read_sae(stage1 / "sae.safetensors", Shape(2, 48, TopK(6)))
     norms = sae.decoder.weight.norm(dim=0)
     torch.testing.assert_close(norms, torch.ones(48), atol=2e-3, rtol=0)
     report = json.loads((stage1 / "report.json").read_text())
@@ -151,7 +151,7 @@ def test_a_seed_decides_the_run(place, tmp_path, stage1):
 def test_a_batch_wide_dictionary_is_saved_with_a_threshold_that_keeps_k_on_average(place, tmp_path):
     """And stage 2 goes on with it."""
     out = run_sae(sae_config(place, tmp_path / "sae", kind="batch-topk", steps=150, log_every=50))
-    sae = load_sae(out / "sae.safetensors", Shape(2, 48, JumpReLU()))
+    sae = read_sae(out / "sae.safetensors", Shape(2, 48, JumpReLU()))
     positions = collected(place, place / "cache")
     active = []
     for kind in ("scored", "sentence", "token"):
