@@ -20,6 +20,7 @@ from sarm_core.model.dictionaries.base import Format, Source
 from sarm_core.model.dictionaries.loading import DEEPEST, find_sae, open_one, sources
 from sarm_core.model.dictionaries.tensors import SUFFIXES, Tensors
 from sarm_core.model.other_folders import ADAPTERS, steps_inside
+from sarm_core.model.sae import SAEKind
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = ["Inspection", "inspect_path"]
@@ -140,6 +141,7 @@ def _sarm_of(folder: Path, source: str) -> Inspection | None:
         "layer": shape.layer,
         "n_features": shape.n_features,
         "active": shape.sae.words,
+        "reads": None if shape.sae.reads == SAEKind.input else shape.sae.reads,
         "backbone": str(checkpoint.config().model_type),
         "scored_token": checkpoint.rule,
         "max_length": checkpoint.limit(),

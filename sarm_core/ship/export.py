@@ -17,7 +17,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, QUANTISED, bare_name, base_prefix
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
-from sarm_core.model.sae import SAE, ReferenceWords
+from sarm_core.model.sae import SAE, ReferenceWords, SAEKind
 from sarm_core.ship.older_transformers import config_for_older
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
@@ -145,8 +145,10 @@ def reference_words(shape: Shape, layout: str) -> ReferenceWords:
     """
     found = shape.sae.in_reference(shape.n_features)
     if found is None:
+        said = f", reading h {shape.sae.reads}" if shape.sae.reads != SAEKind.input else ""
         raise CheckpointError(
-            f"the {layout} layout has no word for an SAE of kind {shape.sae.kind!r}: export it in the own layout"
+            f"the {layout} layout has no word for an SAE of kind {shape.sae.kind!r} ({shape.sae.words}){said}: "
+            "export it in the own layout"
         )
     return found
 

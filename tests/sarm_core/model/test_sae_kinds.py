@@ -1,7 +1,7 @@
 """What every kind of SAE has to keep, whichever it is: one contract, run over the registry."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,9 +16,11 @@ from sarm_core.errors import CheckpointError
 from sarm_core.harvest.harvest import HarvestSettings
 from sarm_core.model.checkpoint import Shape, open_checkpoint, read_sae
 from sarm_core.model.sae import (
+    Dense,
     EvenRows,
     FullRows,
     JumpReLU,
+    ReLU,
     Rows,
     SAEKind,
     TopK,
@@ -37,9 +39,19 @@ KINDS = {name: kind for name, kind in kinds().items() if kind.__module__.startsw
 M = 64
 
 
-@pytest.fixture(params=sorted(KINDS))
+SET = {
+    "topk relu": TopK(20, relu=True),
+    "topk as Qwen-Scope has it": TopK(20, relu=True, input="as is", centred=False),
+    "relu as SAELens has it": ReLU(input="layer norm"),
+    "jumprelu as Llama Scope has it": JumpReLU(input="as is", factor=0.25, centred=False),
+    "dense, constant norm": Dense(input="constant norm"),
+}
+"""Settings that are not at their defaults."""
+
+
+@pytest.fixture(params=[*sorted(KINDS), *SET])
 def kind(request):
-    return KINDS[request.param](**SETTINGS.get(request.param, {}))
+    return SET.get(request.param) or KINDS[request.param](**SETTINGS.get(request.param, {}))
 
 
 @pytest.fixture
@@ -100,7 +112,7 @@ def test_rows_hold_the_active_features_and_sum_to_the_reward(folder):
         ids, values = scored.matrix.activations(i)
         assert (np.diff(ids) > 0).all() and set(np.flatnonzero(z)) <= set(ids.tolist()) <= set(range(M))
         np.testing.assert_allclose(values, z[ids], atol=1e-5)
-        np.testing.assert_allclose(z[z != 0], a[z != 0], atol=1e-6)  # every kind here keeps a as it is
+        np.testing.assert_allclose(z[z != 0], a[z != 0], atol=1e-5)  # every kind here keeps a as it is
         assert scored.contributions(i)[1].sum() == pytest.approx(scored.rewards[i], abs=1e-5)
         assert scored.rewards[i] == pytest.approx(z @ head, abs=1e-4)
 
@@ -117,7 +129,7 @@ def test_a_trace_ends_in_the_scored_activations(folder):
 
 
 def test_reconstruction_and_gradients_are_those_of_dense_arithmetic(kind):
-    sae = random_sae(20, kind if kind.kind != "topk" else TopK(5))
+    sae = random_sae(20, replace(kind, k=5) if isinstance(kind, TopK) else kind)
     x = torch.randn(7, WIDTH, generator=torch.Generator().manual_seed(1))
     x_hat, rows = sae(x)
     z = rows.dense()
@@ -162,16 +174,86 @@ def test_layouts_that_have_no_word_for_a_kind_refuse_it_in_one_line(kind, folder
     for layout in set(LAYOUTS) - set(offered):
         with pytest.raises(CheckpointError) as caught:
             export_layout(checkpoint, Steering(), tmp_path / layout, layout)
-        assert f"the {layout} layout has no word for an SAE of kind {kind.kind!r}" in str(caught.value)
+        assert f"the {layout} layout has no word for an SAE of kind {kind.kind!r} ({kind.words})" in str(
+            caught.value
+        )
+        assert ("reading h" in str(caught.value)) == (kind.reads != "standardised")
         assert "\n" not in str(caught.value) and not (tmp_path / layout).exists()
 
 
 def test_kinds_of_one_model_have_fingerprints_of_their_own(tmp_path):
     prints = {}
-    for name, kind in KINDS.items():
-        folder = own_checkpoint(tmp_path / name, kind(**SETTINGS.get(name, {})))
+    made = {name: kind(**SETTINGS.get(name, {})) for name, kind in KINDS.items()} | SET
+    for name, kind in made.items():
+        folder = own_checkpoint(tmp_path / name.replace(" ", "-"), kind)
         prints[name] = open_checkpoint(folder).fingerprint()
     assert len(set(prints.values())) == len(prints)
+
+
+@pytest.mark.parametrize("name", SET)
+def test_settings_are_arithmetic_that_can_be_done_by_hand(name):
+    kind = SET[name]
+    sae = random_sae(20, kind)
+    h = torch.randn(9, WIDTH, generator=torch.Generator().manual_seed(4), dtype=torch.float64) * 3 + 1
+    mean, std = h.mean(1, keepdim=True), h.std(1, keepdim=True)
+    x = {
+        "standardised": (h - mean) / (std + 1e-6),
+        "as is": h,
+        "layer norm": (h - mean) / (std + 1e-5),
+        "constant norm": h / h.norm(dim=1, keepdim=True) * WIDTH**0.5,
+    }[kind.input] * kind.factor
+    if kind.centred:
+        x = x - sae.pre_bias.double()
+    a = (x @ sae.encoder.weight.double().T + sae.latent_bias.double()).detach()
+    if isinstance(kind, TopK):
+        values, ids = a.topk(kind.k)
+        z = torch.zeros_like(a).scatter(1, ids, values).relu()
+    else:
+        z = (
+            torch.where(a > sae.threshold, a, 0)
+            if kind.kind == "jumprelu"
+            else a.relu()
+            if kind.kind == "relu"
+            else a
+        )
+    found = sae.encode(sae.inputs(h.float()))
+    np.testing.assert_allclose(found.dense().detach(), z, atol=1e-4)
+    assert found.csr().nnz == (z != 0).sum()  # what is silent is not stored
+
+
+@pytest.mark.parametrize("kind", SET.values())
+def test_layouts_without_a_word_for_a_setting_are_not_offered(kind):
+    assert kind.in_reference(M) is None and replace(kind, **{"centred": False}).in_reference(M) is None
+    assert TopK(6).in_reference(M) == (6, True) and Dense().in_reference(M) == (M, False)
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"k": 6, "relu": "yes"}, "relu is 'yes', not true or false"),
+        ({"k": 6, "centred": 1}, "centred is 1, not true or false"),
+        ({"kind": "relu", "factor": "2"}, "factor is '2', not a finite number"),
+        ({"kind": "relu", "input": 3}, "input is 3, not a text"),
+        (
+            {"kind": "relu", "input": "normed"},
+            "input 'normed' is none of as is, constant norm, layer norm",
+        ),
+        ({"kind": "relu", "factor": -2}, "factor = -2.0 is not positive"),
+    ],
+)
+def test_a_setting_that_is_not_understood_is_one_line(stated, words, tmp_path):
+    folder = own_checkpoint(tmp_path / "own", ReLU())
+    config = json.loads((folder / "sarm.json").read_text())
+    (folder / "sarm.json").write_text(json.dumps({**config, "kind": None, **stated}))
+    with pytest.raises(CheckpointError) as caught:
+        open_checkpoint(folder)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_settings_at_their_defaults_stand_in_no_sarm_json():
+    assert TopK(6).to_stated() == {"kind": "topk", "k": 6} and ReLU().to_stated() == {"kind": "relu"}
+    stated = SET["topk as Qwen-Scope has it"].to_stated()
+    assert stated == {"kind": "topk", "k": 20, "relu": True, "input": "as is", "centred": False}
 
 
 def test_every_kind_says_in_words_which_features_are_active(kind):
