@@ -3,9 +3,9 @@
 python -m benchmarks.loaders [--envs FOLDER] [--only NAME ...] [--page docs/loaders.md] [--out FILE.json]
 
 Each loader runs in a virtual environment of its own, made in `--envs` (kept, so that the next run is fast) from the
-package index that pip knows; torch is this Python's own, linked in. `loaders_read.py` is what runs there, without this
-project. The models are tiny and random, with what goes wrong in silence: a RoPE base and scaling, sliding windows, a
-template that writes a BOS, a head that is steered.
+package index that pip knows; torch is this Python's own, linked in. The first run takes some twenty minutes and 2.4 GB.
+`loaders_read.py` is what runs there, without this project. The models are tiny and random, with what goes wrong in
+silence: a RoPE base and scaling, sliding windows, a template that writes a BOS, a head that is steered.
 """
 
 from __future__ import annotations
@@ -185,8 +185,9 @@ def page(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     lines += [
         "",
         "Differences above 1e-4 are the backbone's in bfloat16, which autocast asks for there; dictionary and head",
-        "stay in float32. `RewardTrainer` ran with its defaults (bfloat16 autocast) on eight pairs; the rewards to",
-        "expect are those of the trained model in its own process. It moved blocks and head, not the dictionary.",
+        "stay in float32 (how many pairs that turns: [benchmarks](benchmarks.md)). `RewardTrainer` ran with its",
+        "defaults (bfloat16 autocast) on eight pairs; the rewards to expect are those of the trained model in its own",
+        "process. It moved blocks and head, not the dictionary.",
         "",
         "Refusals, as the loaders put them:",
         "",

@@ -27,7 +27,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _WRAPPED = "base_model.model."
 _LOW_RANK = re.compile(
-    r"(?P<path>.+)\.(?P<kind>lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.(?!weight$)(?P<adapter>[^.]+))?"
+    r"(?P<path>.+)\.(?P<kind>lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.(?!(?:weight|bias)$)(?P<adapter>[^.]+))?"
     r"(?P<weight>\.weight)?"
 )
 """A part of an adapter; among the weights of a model its name says which adapter's."""
@@ -101,8 +101,12 @@ class Adapter:
         """Tensors that the adapter holds whole (`modules_to_save`), by the name of the tensor that they stand for."""
         self.paths: dict[str, str] = {}
         """Path of the module in the adapter, by the name of its weight in the files."""
+        if self.config.layer_replication:
+            raise CheckpointError(f"{folder}: an adapter that repeats blocks is not merged here: {_REMEDY}")
         if inside is None:
             inside = self._beside(names)
+        else:  # PiSSA and its kin begin by taking a part out of the weights, which is done in these
+            self.config.init_lora_weights = True
         for name, part in inside.items():
             path = name[: name.rindex(".lora_")]
             self.paths[self._place(f"{path}.weight", name, names)] = path

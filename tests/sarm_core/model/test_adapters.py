@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from sarm_core import Steering, load_sarm
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.model.inspection import inspect_path
+from sarm_core.model.sae import TopK
 from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.check import LAYOUTS, export_layout
-from tests.sarm_core.tiny_models import backbone, reference_checkpoint
+from tests.sarm_core.tiny_models import backbone, own_checkpoint, reference_checkpoint
 
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}]
 SETTINGS = {
@@ -29,6 +30,7 @@ SETTINGS = {
         "alpha_pattern": {"down_proj": 3},
     },
     "dora": {"lora_alpha": 8, "use_dora": True},
+    "pissa": {"lora_alpha": 8, "init_lora_weights": "pissa"},
 }
 pytestmark = [
     pytest.mark.train,
@@ -155,6 +157,19 @@ def test_a_model_saved_in_its_wrapper_is_what_peft_merges(kind, layout, tmp_path
     assert again.fingerprint == found.fingerprint
 
 
+def test_an_adapter_of_the_decoder_alone_is_merged_into_the_backbone_of_the_own_layout(tmp_path):
+    folder, whole = (own_checkpoint(tmp_path / name, TopK(6)) for name in ("own", "merged"))
+    made = adapted(AutoModel.from_pretrained(folder / "backbone", dtype=torch.float32), lora_alpha=8)
+    beside(folder / "backbone", made, tmp_path)
+    made.merge_and_unload().save_pretrained(whole / "backbone")
+    plain, wanted, found = (
+        load_sarm(each, dtype="float32")
+        for each in (own_checkpoint(tmp_path / "plain", TopK(6)), whole, folder)
+    )
+    np.testing.assert_array_equal(found.score(ROWS).rewards, wanted.score(ROWS).rewards)
+    assert found.fingerprint == wanted.fingerprint != plain.fingerprint
+
+
 def test_low_ranks_among_plain_names_are_merged_once_their_config_says_the_scale(tmp_path):
     folder = reference_checkpoint(tmp_path / "tiny")
     file = folder / "model.safetensors"
@@ -205,9 +220,16 @@ def test_what_belongs_nowhere_and_other_kinds_are_one_line(tmp_path):
     save_file({**tensors, "base_model.model.v_head.weight": torch.ones(1)}, file)
     with pytest.raises(CheckpointError, match=r"v_head\.weight belongs to no tensor"):
         load_sarm(folder)
+    bias = "base_model.model.layers.0.self_attn.q_proj.lora_B.bias"
+    save_file({**tensors, bias: torch.ones(16)}, file)
+    with pytest.raises(CheckpointError, match=r"q_proj\.lora_B\.bias belongs to no tensor"):
+        load_sarm(folder)
     save_file(tensors, file)
     place = folder / "adapter_config.json"
     stated = json.loads(place.read_text())
+    place.write_text(json.dumps(stated | {"layer_replication": [[0, 2], [0, 2]]}))
+    with pytest.raises(CheckpointError, match="an adapter that repeats blocks is not merged here"):
+        load_sarm(folder)
     place.write_text(json.dumps(stated | {"peft_type": "LOHA"}))
     with pytest.raises(CheckpointError, match="kind LOHA is not merged here"):
         load_sarm(folder)
