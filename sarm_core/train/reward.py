@@ -1,7 +1,7 @@
 """Stage 2: train the reward on preference pairs, -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5].
 
 Mode 0 trains the head on frozen features, a convex problem (`head_fit.py`): the only choice left is the weight decay,
-made on the validation part. Mode 1, blocks and head with the SAE frozen, is in `blocks.py`.
+made on the validation part. Modes 1 to 3, in which blocks move, are in `stage2.py`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,42 @@ class RewardConfig:
     data: list[str] = field(default_factory=list)
     """files of preference pairs"""
     mode: int = 0
-    """0: head only; 1: blocks + head, SAE frozen"""
+    """0: head only; 1: blocks + head, SAE frozen; 2: blocks + SAE on pairs and reconstruction; 3: as 2, but the
+    reconstruction does not move the blocks"""
     scored_token: str | None = None
     """the scored token, as in train-sae; that of the SAE's run when not given"""
     decays: list[float] = field(default_factory=lambda: [10.0**e for e in np.arange(-4, 1.01, 0.5)])
     """weight decays tried in mode 0; the validation part decides"""
     epochs: int = 3
-    """mode 1: passes over the pairs"""
+    """modes 1 to 3: passes over the pairs"""
     batch: int = 512
-    """mode 1: pairs a step"""
+    """modes 1 to 3: pairs a step, on all devices together"""
+    per_device: int = 8
+    """modes 1 to 3: pairs in one pass of a device; a step adds as many passes as it needs"""
+    max_length: int = 4096
+    """modes 1 to 3: tokens of a conversation; longer ones are cut on the left"""
     lr: float = 4e-6
-    """mode 1: peak learning rate of AdamW, cosine with 3 % warm-up"""
+    """modes 1 to 3: peak learning rate of AdamW, cosine with 3 % warm-up; the head's is a hundred times as high"""
     weight_decay: float = 1e-3
-    """mode 1: AdamW's weight decay"""
+    """modes 1 to 3: AdamW's weight decay"""
+    reconstruction_weight: float = 1.0
+    """modes 2 and 3: weight of the reconstruction beside the pairs' loss"""
+    lora_rank: int = 0
+    """modes 1 to 3: train LoRA matrices of this rank instead of the blocks' weights; 0 trains these"""
+    source_weights: dict[str, float] = field(default_factory=dict)
+    """modes 1 to 3: weight of the pairs of a source, by its name; 1 for those that are not named"""
+    every: int = 0
+    """modes 1 to 3: steps between checkpoints, at which the validation part is measured too; 0 for neither"""
+    resume: bool = False
+    """modes 1 to 3: go on with the last checkpoint of an interrupted run"""
+    bfloat16: bool = False
+    """modes 1 to 3: run the blocks in bfloat16 (autocast); weights, SAE and head stay float32"""
+    recompute: bool = False
+    """modes 1 to 3: recompute activations in the backward pass, which takes less memory and more time"""
+    device: str = "auto"
+    """modes 1 to 3: "cpu", or "auto" for the accelerator where there is one"""
+    report_to: list[str] = field(default_factory=list)
+    """modes 1 to 3: loggers of Hugging Face's Trainer, "tensorboard" for example"""
     evaluate: str | None = None
     """RM-Bench file to report on; never trained on"""
     seed: int = 0

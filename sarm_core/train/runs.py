@@ -22,12 +22,13 @@ from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
 from sarm_core.train.activations import MAX_LENGTH, Reader
-from sarm_core.train.blocks import run_blocks
 from sarm_core.train.card import card
 from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.head_study import HeadStudy
+from sarm_core.train.objective import MODES
 from sarm_core.train.reward import RewardConfig
 from sarm_core.train.sae_config import SAEConfig
+from sarm_core.train.stage2 import run_stage2
 
 __all__ = ["config_of", "read_config", "read_settings", "run_reward"]
 
@@ -98,9 +99,10 @@ def _check_parts(pairs: Sequence[Pair]) -> None:
 
 
 def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
-    """Train the head (mode 0) or blocks and head (mode 1); write a checkpoint in the own layout, with report."""
-    if config.mode not in (0, 1):
-        raise SarmError(f"mode {config.mode} is not available: 0 (head) or 1 (blocks + head)")
+    """Train the head (mode 0) or blocks too (modes 1 to 3); write a checkpoint in the own layout, with report."""
+    if config.mode not in MODES:
+        known = ", ".join(f"{number} ({words})" for number, words in MODES.items())
+        raise SarmError(f"mode {config.mode} is not available: {known}")
     check_new(config.out)
     stage1 = _stage1(Path(config.sae))
     sae_config = stage1["config"]
@@ -111,10 +113,10 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     _check_parts(pairs)
     print(f"{len(pairs):,} pairs", file=sys.stderr)
     rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
-    max_length = sae_config.get("max_length", MAX_LENGTH)
-    reader = Reader(sae_config["backbone"], shape.layer, rule=rule, max_length=max_length)
-    if config.mode == 1:
-        return run_blocks(config, shape, sae, pairs, reader, stage1)
+    length = config.max_length if config.mode else sae_config.get("max_length", MAX_LENGTH)
+    reader = Reader(sae_config["backbone"], shape.layer, rule=rule, max_length=length)
+    if config.mode:
+        return run_stage2(config, shape, sae, pairs, reader, stage1)
     stage2 = HeadStudy(reader, pairs, config)
     w, report = stage2.sarm(sae)
     for name, other in (

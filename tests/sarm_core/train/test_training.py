@@ -1,6 +1,5 @@
 """Both training stages end to end on a tiny backbone, and the head against an independent optimiser."""
 
-import itertools
 import json
 
 import numpy as np
@@ -13,7 +12,6 @@ from safetensors.torch import load_file
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
-from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import Shape, open_checkpoint, read_sae
 from sarm_core.model.sae import JumpReLU, TopK, standardise
 from sarm_core.text.answers import conversation_of
@@ -267,83 +265,6 @@ def test_stage_2_scores_the_token_that_stage_1_read(place, tmp_path):
     run_sae(sae_config(place, tmp_path / "sae", scored_token="last-token", steps=2))
     out = run_reward(reward_config(place, tmp_path / "sarm", sae=str(tmp_path / "sae")))
     assert open_checkpoint(out).rule == "last-token"
-
-
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-@pytest.mark.slow
-def test_mode_1_trains_blocks_and_head_with_the_sae_frozen(place, stage1, tmp_path, kind):
-    folder = tmp_path / kind
-    backbone(kind).save_pretrained(folder)
-    chatml().save_pretrained(folder)
-    report = json.loads((stage1 / "report.json").read_text())
-    report["config"]["backbone"] = str(folder)
-    frozen = tmp_path / "sae"
-    frozen.mkdir()
-    (frozen / "report.json").write_text(json.dumps(report))
-    (frozen / "sae.safetensors").write_bytes((stage1 / "sae.safetensors").read_bytes())
-    config = reward_config(
-        place, tmp_path / "sarm", sae=str(frozen), mode=1, epochs=12, batch=16, lr=1e-3, weight_decay=0.0
-    )
-    out = run_reward(config)
-    stage2 = json.loads((out / "report.json").read_text())["stage2"]
-    assert stage2["losses"][0] == pytest.approx(np.log(2), abs=1e-6)  # the head starts at zero
-    assert np.mean(stage2["losses"][-4:]) < 0.5
-    scorer = load_sarm(out, dtype="float32")
-    before, after = load_file(frozen / "sae.safetensors"), load_file(out / "sarm.safetensors")
-    for name, tensor in before.items():
-        assert torch.equal(tensor.float(), after[f"sae.{name}"].float()), name
-    start = cut_backbone(folder, 2, torch.float32).state_dict()
-    moved = [n for n, t in scorer.model.model.state_dict().items() if not torch.allclose(t, start[n])]
-    assert moved
-    rows = preferences(140)[100:]
-    chosen = scorer.score([{"prompt": r["prompt"], "response": r["chosen"]} for r in rows]).rewards
-    rejected = scorer.score([{"prompt": r["prompt"], "response": r["rejected"]} for r in rows]).rewards
-    assert np.mean(chosen > rejected) > 0.85
-
-
-@pytest.mark.slow
-def test_mode_1_is_the_same_for_the_same_seed(place, stage1, tmp_path):
-    outs = [
-        run_reward(reward_config(place, tmp_path / f"m{i}", mode=1, epochs=1, batch=16, lr=1e-3))
-        for i in range(2)
-    ]
-    heads = [load_file(out / "sarm.safetensors")["score.weight"] for out in outs]
-    assert torch.equal(*heads) and heads[0].abs().sum() > 0
-
-
-@pytest.mark.slow
-def test_mode_1_weighs_the_pairs_of_a_graded_prompt_as_one(place, stage1, tmp_path):
-    """A prompt of three grades is three pairs of a third each: like every other pair written three times."""
-    graded = [
-        {
-            "prompt": row["prompt"],
-            "answers": [
-                {"text": row["chosen"], "quality": 3},
-                {"text": "Neither good nor bad.", "quality": 2},
-                {"text": row["rejected"], "quality": 1},
-            ],
-        }
-        for row in preferences(10)
-    ]
-    single = preferences(30)[10:]
-    as_pairs = [
-        {"prompt": row["prompt"], "chosen": good["text"], "rejected": bad["text"]}
-        for row in graded
-        for good, bad in itertools.permutations(row["answers"], 2)
-        if good["quality"] > bad["quality"]
-    ]
-
-    def losses(name, rows):
-        path = tmp_path / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        config = reward_config(
-            place, tmp_path / name, mode=1, epochs=6, batch=1000, lr=1e-3, data=[str(path)]
-        )
-        return json.loads((run_reward(config) / "report.json").read_text())["stage2"]["losses"]
-
-    weighed = losses("weighed", [*single, *graded])
-    assert weighed == pytest.approx(losses("repeated", [*single * 3, *as_pairs]), abs=1e-4)
-    assert weighed != pytest.approx(losses("alike", [*single, *as_pairs]), abs=1e-3)
 
 
 def test_accuracy_counts_ties_as_wrong_with_wilsons_interval():

@@ -1,0 +1,272 @@
+"""Stage 2 with moving blocks, modes 1 to 3, on Hugging Face's Trainer; it needs the extra `train` (accelerate, PEFT).
+
+Devices, mixed precision, accumulation, FSDP and ZeRO (`accelerate launch -m sarm_core train-reward ...`), logging and
+resuming are Trainer's. Ours is the objective (`objective.py`), the two learning rates, and what is written at the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sarm_core.errors import SarmError
+from sarm_core.files import whole_folder
+from sarm_core.model.backbone import cut_backbone
+from sarm_core.model.checkpoint import Shape
+from sarm_core.model.sae import SAE
+from sarm_core.model.sarm import SARM
+from sarm_core.prove.benchmarks.rm_bench import RMBench
+from sarm_core.score.encoder import Encoder
+from sarm_core.ship.export import sae_tensors, write_own
+from sarm_core.train.activations import Reader
+from sarm_core.train.data import Pair
+from sarm_core.train.objective import EncodedPair, PairObjective, batch_of
+from sarm_core.train.reward import RewardConfig, accuracy
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+__all__ = ["encoded", "run_stage2", "trainer_for"]
+
+_SCORES = ("easy", "normal", "hard", "total")
+_WATCHED = {"eval_loss", "eval_pair_accuracy", *(f"eval_rm_bench_{name}" for name in _SCORES)}
+HEAD_RATE = 100
+"""The head's learning rate, in those of the blocks: it starts at zero."""
+
+
+def encoded(pairs: Sequence[Pair], reader: Reader, source_weights: Mapping[str, float]) -> list[EncodedPair]:
+    """`pairs` as token ids. Weights are those of the pairs times those of their sources, scaled to a mean of 1.
+
+    Raises SarmError for a weight that is no positive number, and for a source that no pair has.
+    """
+    for source, weight in source_weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < float("inf"):
+            raise SarmError(f"source_weights: that of {source!r} is {weight!r}, not a positive number")
+    unknown = sorted(set(source_weights) - {pair.source for pair in pairs})
+    if unknown:
+        there = ", ".join(sorted({pair.source for pair in pairs}))
+        raise SarmError(f"source_weights: no pair comes from {unknown[0]!r}; sources: {there}")
+    weights = np.array([pair.weight * source_weights.get(pair.source, 1.0) for pair in pairs])
+    chosen = reader.format.tokens([pair.chosen for pair in pairs])
+    rejected = reader.format.tokens([pair.rejected for pair in pairs])
+    scaled = (weights / weights.mean()).tolist() if len(pairs) else []
+    return [EncodedPair(*each) for each in zip(chosen, rejected, scaled, strict=True)]
+
+
+def trainer_for(
+    objective: PairObjective,
+    train: Sequence[EncodedPair],
+    validation: Sequence[EncodedPair],
+    config: RewardConfig,
+    folder: Path,
+    benchmark: Callable[[], dict[str, float]] | None = None,
+) -> Trainer:
+    """Hugging Face's Trainer for an objective, checkpoints in `folder`. Raises SarmError without accelerate.
+
+    `benchmark` gives figures of the model as it is; they are logged with those of the validation part.
+    """
+    try:
+        import accelerate  # noqa: F401
+    except ImportError:
+        raise SarmError(
+            f"mode {config.mode} trains with Hugging Face's Trainer, which needs accelerate: "
+            "pip install -r requirements-train.txt"
+        ) from None
+    from transformers import Trainer, TrainingArguments
+
+    class PairTrainer(Trainer):
+        """A loss that is a sum over pairs, divided by the pairs of the whole step; two learning rates."""
+
+        loss_is_scaled_for_ga = True
+
+        def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+            here = torch.tensor(sum(len(batch["weights"]) for batch in batch_samples), device=device)
+            return self.accelerator.gather(here).sum() if self.accelerator.num_processes > 1 else here
+
+        def compute_loss(  # type: ignore[no-untyped-def]
+            self, model, inputs, return_outputs: bool = False, num_items_in_batch=None
+        ):
+            outputs = model(**inputs)
+            n = len(inputs["weights"]) if num_items_in_batch is None else num_items_in_batch
+            shared = (
+                1 if num_items_in_batch is None else self.accelerator.num_processes
+            )  # gradients are averaged
+            loss = outputs["loss"] / n * shared
+            return (loss, outputs) if return_outputs else loss
+
+        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+            if self.optimizer is None:
+                moving = [
+                    (name, parameter)
+                    for name, parameter in (model or objective).named_parameters()
+                    if parameter.requires_grad
+                ]
+                head = [p for name, p in moving if name.endswith("score.weight")]
+                others = [p for name, p in moving if not name.endswith("score.weight")]
+                groups = [{"params": head, "lr": config.lr * HEAD_RATE}]
+                groups += [{"params": others, "lr": config.lr}] if others else []
+                self.optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+            return self.optimizer
+
+        def prediction_step(  # type: ignore[no-untyped-def]
+            self, model, inputs, prediction_loss_only, ignore_keys=None
+        ):
+            inputs = self._prepare_inputs(inputs)
+            with torch.no_grad():
+                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+            return loss.detach(), outputs["margins"], inputs["weights"]
+
+    per_device = min(config.per_device, config.batch)
+    if config.batch % per_device:
+        raise SarmError(f"batch {config.batch} is not a multiple of per_device {config.per_device}")
+    often = "steps" if config.every else "no"
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=per_device,
+        per_device_eval_batch_size=per_device,
+        gradient_accumulation_steps=config.batch // per_device,
+        num_train_epochs=config.epochs,
+        learning_rate=config.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.03,
+        weight_decay=config.weight_decay,
+        max_grad_norm=1.0,
+        seed=config.seed,
+        bf16=config.bfloat16,
+        use_cpu=config.device == "cpu",
+        activation_checkpointing=config.recompute,
+        logging_strategy="steps",
+        logging_steps=1,
+        eval_strategy=often,
+        eval_steps=config.every or None,
+        save_strategy=often,
+        save_steps=config.every or 500,
+        save_total_limit=2,
+        report_to=list(config.report_to),
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        ddp_find_unused_parameters=True,
+        disable_tqdm=None,
+    )
+
+    def figures(prediction: Any) -> dict[str, float]:
+        found = {"pair_accuracy": accuracy(np.asarray(prediction.predictions)).accuracy}
+        return found if benchmark is None else {**found, **benchmark()}
+
+    return PairTrainer(
+        model=objective,
+        args=arguments,
+        train_dataset=list(train),  # type: ignore[arg-type]
+        eval_dataset=list(validation),  # type: ignore[arg-type]
+        data_collator=batch_of,  # type: ignore[arg-type]
+        compute_metrics=figures,
+    )
+
+
+def run_stage2(
+    config: RewardConfig,
+    shape: Shape,
+    sae: SAE,
+    pairs: Sequence[Pair],
+    reader: Reader,
+    stage1: dict[str, Any],
+) -> Path:
+    """Train on the train part of `pairs`, measure on its test part, write a whole checkpoint with report.
+
+    Trainer's checkpoints lie in `<out>.training`; with `resume` the last of them is gone on with. Raises SarmError.
+    """
+    from transformers.trainer_utils import get_last_checkpoint
+
+    training = Path(f"{config.out}.training")
+    last = get_last_checkpoint(str(training)) if training.is_dir() else None
+    if config.resume and last is None:
+        raise SarmError(f"{training}: holds no checkpoint to go on with; leave resume out to begin anew")
+    if last is not None and not config.resume:
+        raise SarmError(f"{training}: holds a run that was not finished: set resume, or delete it")
+    model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae)
+    if config.lora_rank:
+        model.model = _with_lora(model.model, config.lora_rank)
+    objective = PairObjective(model, config.mode, config.reconstruction_weight)
+    parts = {
+        name: encoded([pair for pair in pairs if pair.split == name], reader, config.source_weights)
+        for name in ("train", "validation", "test")
+    }
+    bench = RMBench.read(config.evaluate) if config.evaluate else None
+    figures = partial(_rm_bench, model, reader, bench) if bench else None
+    trainer = trainer_for(objective, parts["train"], parts["validation"], config, training, figures)
+    trainer.train(resume_from_checkpoint=last)
+    tested = trainer.predict(parts["test"])  # type: ignore[arg-type]
+    margins = np.asarray(tested.predictions)
+    if not trainer.is_world_process_zero():
+        return Path(config.out)
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    stage2: dict[str, Any] = {
+        "config": asdict(config),
+        "losses": [entry["loss"] for entry in history],
+        "validation": [
+            {"step": entry["step"], **{name[5:]: entry[name] for name in entry if name in _WATCHED}}
+            for entry in trainer.state.log_history
+            if "eval_loss" in entry
+        ],
+        "test": asdict(accuracy(margins)),
+    }
+    if bench:
+        scores = tested.metrics or {}
+        stage2["rm_bench_chat"] = {name: scores[f"test_rm_bench_{name}"] for name in _SCORES}
+    model = objective.sarm.cpu().eval()
+    with whole_folder(config.out) as folder:
+        if config.lora_rank:
+            model.model.save_pretrained(folder / "adapter")  # type: ignore[operator]
+            model.model = model.model.merge_and_unload()  # type: ignore[operator]
+        _write(folder, config, shape, model, reader)
+        (folder / "report.json").write_text(
+            json.dumps({"stage1": stage1, "stage2": stage2}, indent=1), encoding="utf-8"
+        )
+    return Path(config.out)
+
+
+def _write(folder: Path, config: RewardConfig, shape: Shape, model: SARM, reader: Reader) -> None:
+    (folder / "backbone").mkdir()
+    model.config.save_pretrained(folder / "backbone")
+    blocks = {name: tensor.detach().contiguous() for name, tensor in model.model.state_dict().items()}
+    save_file(blocks, folder / "backbone" / "model.safetensors", metadata={"format": "pt"})
+    reader.format.tokenizer.save_pretrained(folder / "backbone")
+    write_own(
+        folder,
+        shape=shape,
+        tensors=sae_tensors(model.sae),
+        head=model.score.weight[0].detach().numpy(),
+        backbone="backbone",
+        rule=reader.format.rule,
+        chat_template=reader.format.template,
+        name=config.name,
+    )
+
+
+def _with_lora(backbone: torch.nn.Module, rank: int) -> torch.nn.Module:
+    """The backbone with LoRA on every linear layer; only that moves. Raises SarmError without PEFT."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise SarmError("lora_rank needs PEFT: pip install -r requirements-train.txt") from None
+    return get_peft_model(backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))  # type: ignore[arg-type]
+
+
+def _rm_bench(model: SARM, reader: Reader, bench: RMBench) -> dict[str, float]:
+    """Accuracies on RM-Bench's answers, by the model as it is now."""
+    sequences = reader.format.tokens(list(bench.conversations))
+    with torch.inference_mode():
+        h = Encoder(model).hidden([s.input_ids for s in sequences], [np.array([s.scored]) for s in sequences])
+        at = next(model.sae.parameters()).device
+        rewards = model.reward(model.codes(torch.from_numpy(h).to(at))).cpu().numpy()
+    scores = bench.result(rewards.astype(np.float64)).scores
+    return {f"rm_bench_{name}": scores[name] for name in _SCORES}
