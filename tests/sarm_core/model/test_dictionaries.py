@@ -99,6 +99,11 @@ def test_every_format_that_is_read_has_such_files():
     assert {name.split("/")[0] for name in MADE} == {each.name for each in FORMATS} - {"bare"}
 
 
+def test_the_page_about_dictionaries_has_a_row_for_every_format():
+    page = (Path(__file__).parents[3] / "docs" / "dictionaries.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `sae/([a-z-]+)`", page, re.MULTILINE)) == {each.name for each in FORMATS}
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in (FILES / "refused").iterdir()))
 def test_what_is_no_sae_of_the_stream_is_refused_with_the_reason(name):
     assert re.search(REFUSED[name], refusal(FILES / "refused" / name))
