@@ -65,6 +65,13 @@ class Source:
             raise self.refuse(f"{where} states k {k}, not {self.k}")
         return k
 
+    def flag(self, config: Mapping[str, Any], key: str, default: bool) -> bool:
+        """A setting that is true or false, `default` where it is not stated. Raises CheckpointError."""
+        value = config.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self.refuse(f"{key} is {value!r}, not true or false")
+        return default if value is None else value
+
     def layer(self, hook: str | None) -> int | None:
         """L of a hook point. Raises CheckpointError for one that is not the residual stream behind a block."""
         if hook is None:

@@ -89,9 +89,9 @@ class DictionaryLearning(Format):
         if not isinstance(config, Mapping):
             raise source.refuse("config.json has no trainer, which says what kind of dictionary it is")
         named = config.get("dict_class")
-        if named not in _NAMES:
+        if not isinstance(named, str) or named not in _NAMES:
             raise source.refuse(f"dict_class is {named!r}; classes that are read: {', '.join(_NAMES)}")
-        return config, str(named)
+        return config, named
 
     def _place(self, source: Source, config: Mapping[str, Any]) -> tuple[str | None, int | None]:
         block, hook = config.get("layer"), config.get("submodule_name")

@@ -45,14 +45,14 @@ class LlamaScope(Format):
         hook, out = config.get("hook_point_in"), config.get("hook_point_out")
         if out not in (None, hook):
             raise source.refuse(f"a transcoder: it reads {hook} and writes {out}")
-        if config.get("use_glu_encoder"):
+        if source.flag(config, "use_glu_encoder", False):
             raise source.refuse(
                 "its encoder is gated by a second one (use_glu_encoder), which no kind here has"
             )
         layer = source.layer(None if hook is None else str(hook))
         scale, shared = self._input(source, config)
-        shared["centred"] = bool(config.get("apply_decoder_bias_to_pre_encoder", True))
-        normed = bool(config.get("sparsity_include_decoder_norm", True))
+        shared["centred"] = source.flag(config, "apply_decoder_bias_to_pre_encoder", True)
+        normed = source.flag(config, "sparsity_include_decoder_norm", True)
         kind, threshold = self._kind(source, config, shared)
 
         def fold(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

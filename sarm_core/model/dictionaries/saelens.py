@@ -67,7 +67,7 @@ class SAELens(Format):
             raise source.refuse(f"a transcoder: it reads {hook} and writes {written}")
         if config.get("reshape_activations", "none") != "none":
             raise source.refuse("it reads the heads of an attention, not the residual stream")
-        if config.get("use_error_term"):
+        if source.flag(config, "use_error_term", False):
             raise source.refuse("with an error term, so features are not all that it says of h")
         kind, parts, fold = self._kind(source, config)
         return Plan(
@@ -89,9 +89,9 @@ class SAELens(Format):
             named = "topk"
         shared: dict[str, Any] = {
             "input": self._input(source, config),
-            "centred": bool(config.get("apply_b_dec_to_input", True)),
+            "centred": source.flag(config, "apply_b_dec_to_input", True),
         }
-        rescaled = bool(config.get("rescale_acts_by_decoder_norm"))
+        rescaled = source.flag(config, "rescale_acts_by_decoder_norm", False)
         if named == "topk":
             k = config.get("k")
             given = config.get("activation_fn_kwargs")

@@ -27,7 +27,7 @@ class Sparsify(Format):
             ("signed", "of the first version, whose features can be negative"),
             ("skip_connection", "with a skip connection, so features are not all that it says of h"),
         ):
-            if config.get(key):
+            if source.flag(config, key, False):
                 raise source.refuse(f"{what} (cfg.json: {key})")
         activation = config.get("activation", "topk")
         if activation != "topk":

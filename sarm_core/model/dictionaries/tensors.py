@@ -82,6 +82,11 @@ class Tensors:
         loaded = torch.load(self.file, map_location="cpu", weights_only=True, mmap=mapped)
         if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
             raise CheckpointError(f"{self.file}: expected a dictionary of tensors")
+        for name, value in loaded.items():
+            if value.layout != torch.strided or value.is_quantized or value.is_meta:
+                raise CheckpointError(
+                    f"{self.file}: {name} is no plain tensor (sparse, quantised or without numbers)"
+                )
         self.shapes = {str(name): tuple(value.shape) for name, value in loaded.items()}
         self.floating = {str(name): value.is_floating_point() for name, value in loaded.items()}
         self._read = {str(name): value for name, value in loaded.items()}.__getitem__

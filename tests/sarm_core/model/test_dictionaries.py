@@ -262,6 +262,7 @@ def test_gemma_scope_is_told_by_its_repository(repository, words, tmp_path):
         ({"architecture": "new"}, "architecture 'new' with activation 'relu' is not known here"),
         ({"reshape_activations": "hook_z"}, "it reads the heads of an attention"),
         ({"use_error_term": True}, "with an error term"),
+        ({"apply_b_dec_to_input": "no"}, "apply_b_dec_to_input is 'no', not true or false"),
         (
             {"metadata": {"hook_name": "blocks.3.hook_mlp_out"}},
             "it reads blocks.3.hook_mlp_out, which is not",
@@ -366,6 +367,44 @@ def test_damage_is_one_line_with_the_file(fixture):
     assert str(file) in refusal(folder)
     file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     assert str(file) in refusal(folder)
+
+
+STRANGE = (
+    None,
+    True,
+    -1,
+    0,
+    1e400,
+    float("nan"),
+    "",
+    "x",
+    "8",
+    [],
+    [1],
+    {},
+    {"in": [], "hook_name": [3]},
+    10**30,
+)
+
+
+@pytest.mark.slow
+def test_no_setting_whatever_it_is_ends_in_a_traceback(fixture):
+    folder, _ = fixture
+    for place in sorted(folder.rglob("*.json")):
+        good = json.loads(place.read_text())
+        for section in [good, *(value for value in good.values() if isinstance(value, dict))]:
+            for key in list(section):
+                kept = section[key]
+                for value in STRANGE:
+                    section[key] = value
+                    place.write_text(json.dumps(good))
+                    try:
+                        assert load_sae(folder).n_features == M
+                    except CheckpointError as error:
+                        assert "\n" not in str(error) and str(folder) in str(error)
+                section[key] = kept
+        place.write_text(json.dumps(good))
+    assert load_sae(folder).n_features == M
 
 
 def test_half_precision_is_read_in_float32(fixture):
