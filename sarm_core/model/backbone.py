@@ -264,7 +264,9 @@ def backbone_config(folder: Path, layer: int | None = None) -> PretrainedConfig:
     files = TensorFiles(folder)
     for name in files.files:
         if _EMBEDDING.fullmatch(name):  # a [PAD] token may have been added after the config was written
-            config.vocab_size = files.shape(name)[0]
+            config.vocab_size = files.shape(name)[0] - (
+                config.model_type == "moshi"
+            )  # which has one row more
     return config
 
 

@@ -217,7 +217,7 @@ class Traced(NamedTuple):
     """[T, wanted], 0 where a feature is silent"""
 
 
-_CONTINUED_OTHERWISE = ("roformer",)
+_CONTINUED_OTHERWISE = ("moshi", "roformer")
 """Decoders (model_type) that keep keys and values and continue a text in another way: benchmarks/backbones.py."""
 _READ_ANEW = "this backbone's layers keep more of a prompt than keys and values"
 
