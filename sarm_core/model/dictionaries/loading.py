@@ -227,16 +227,21 @@ def _chosen(there: Path, found: list[tuple[Format, Source]], layer: int | None) 
         raise CheckpointError(
             f"{there}: holds {len(named)} dictionaries: name one ({shown}), or give its layer"
         )
-    opened = []
+    fitting, refused = [], []
     for each, source in found:
-        plan = each.plan(source)
+        try:
+            plan = each.plan(source)
+        except CheckpointError as error:  # a collection may hold transcoders and outputs of MLPs as well
+            refused.append(str(error))
+            continue
         if plan.layer == layer:
-            opened.append(_opened(each, source, layer))
-    if len(opened) != 1:
+            fitting.append((each, source))
+    if len(fitting) != 1:
+        why = f"; {len(refused)} cannot be read ({refused[0]})" if refused and not fitting else ""
         raise CheckpointError(
-            f"{there}: {len(opened)} of its {len(named)} dictionaries are of layer {layer}: name one"
+            f"{there}: {len(fitting)} of its {len(named)} dictionaries are of layer {layer}: name one{why}"
         )
-    return opened[0]
+    return _opened(*fitting[0], layer)
 
 
 def _opened(each: Format, source: Source, layer: int | None) -> Opened:

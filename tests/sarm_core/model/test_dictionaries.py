@@ -228,6 +228,18 @@ def test_one_of_many_is_chosen_by_its_layer(tmp_path):
     assert load_sae(bare, k=14).words == "k 14, positive"
 
 
+def test_a_collection_that_holds_transcoders_too_is_read_by_layer(tmp_path):
+    shutil.copytree(FILES / "sparsify" / "layers.3", tmp_path / "layers.3")
+    shutil.copytree(FILES / "refused" / "sparsify_transcode" / "layers.3.mlp", tmp_path / "layers.3.mlp")
+    assert load_sae(tmp_path, layer=4).hook == "layers.3"
+    line = refusal(tmp_path, layer=5)
+    assert (
+        "0 of its 2 dictionaries are of layer 5" in line
+        and "1 cannot be read" in line
+        and "transcode" in line
+    )
+
+
 @pytest.mark.parametrize(
     ("repository", "words"),
     [
