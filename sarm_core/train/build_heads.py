@@ -15,10 +15,10 @@ from sarm_core.model.sae import SAE, standardise
 from sarm_core.train.doubtful_pairs import cross_fitted, doubtful
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.explained import agreement, explained, share_of_variance_at_best
-from sarm_core.train.head_fit import Part, RidgeFit, pick_head, ridge_path
+from sarm_core.train.head_fit import Part, RidgeFit, pick_head, polished, ridge_path
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.random_encoder import random_encoder
-from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, with_exactly
+from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, finished, with_exactly
 
 __all__ = ["Fitted", "add_original", "baselines", "counts", "doubtful_rows", "report_of", "say"]
 
@@ -40,12 +40,13 @@ class Fitted:
         self.parts = self.study.parts(self.representation)
         train, validation = self.parts["train"], self.parts["validation"]
         self.ridge = ridge_path(train, validation, log=self.log)
-        best = min(self.ridge, key=lambda fit: fit.loss)
+        best = polished(train, validation, min(self.ridge, key=lambda fit: fit.loss))
         self.curve = curve_of(train, validation, best, log=self.log)
         if self.features is None:
-            self.point = chosen_by_validation(self.curve, validation, self.study.held_out["validation"])
+            point = chosen_by_validation(self.curve, validation, self.study.held_out["validation"])
         else:
-            self.point = with_exactly(self.curve, self.features, train, validation)
+            point = with_exactly(self.curve, self.features, train, validation)
+        self.point = finished(point, train, validation)
         if not self.point.n_features:
             raise SarmError(
                 "no feature of the dictionary tells chosen from rejected answers: is it the backbone's own?"

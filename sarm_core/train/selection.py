@@ -8,17 +8,17 @@ Meinshausen 2007). The ridge head over all features ends the curve.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from sarm_core.errors import SarmError
-from sarm_core.train.head_fit import Part, RidgeFit, fit_head, l1_path, largest_l1
+from sarm_core.train.head_fit import SEARCH, Part, RidgeFit, fit_head, l1_path, largest_l1
 from sarm_core.train.held_out import HeldOut
 
-__all__ = ["CurvePoint", "chosen_by_validation", "curve_of", "with_exactly"]
+__all__ = ["CurvePoint", "chosen_by_validation", "curve_of", "finished", "with_exactly"]
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -97,7 +97,7 @@ def _relaxed(train: Part, held_out: Part, start: Floats, decay: float) -> RidgeF
     """Ridge from a decay that suits similar features, stronger or weaker as long as the held-out loss falls."""
 
     def fit(decay: float, start: Floats) -> RidgeFit:
-        w = fit_head(train, decay, start)
+        w = fit_head(train, decay, start, SEARCH)
         return RidgeFit(w, decay, held_out.loss(held_out.margins(w)))
 
     best = fit(decay, start)
@@ -124,6 +124,14 @@ def chosen_by_validation(points: list[CurvePoint], validation: Part, held_out: H
         if point.loss - points[best].loss <= held_out.standard_error(mine - losses[best])
     ]
     return min(good, key=lambda point: (point.n_features, point.loss))
+
+
+def finished(point: CurvePoint, train: Part, validation: Part) -> CurvePoint:
+    """A point whose weights are ridge's with these fitted to the end; L1's are as they are."""
+    if point.decay is None:
+        return point
+    w = fit_head(train.of(point.features), point.decay, point.weights)
+    return replace(point, weights=w, loss=validation.loss(validation.of(point.features).margins(w)))
 
 
 def with_exactly(points: list[CurvePoint], n: int, train: Part, validation: Part) -> CurvePoint:
