@@ -53,6 +53,7 @@ def as_saelens(folder: Path) -> Path:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("pairs", type=Path)
+    parser.add_argument("--dtype", default="bfloat16", help="of the backbone")
     parser.add_argument("--keep", type=Path, help="a new folder for the SARM that was built")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
@@ -65,6 +66,7 @@ def main() -> None:
                 out=str(options.keep or place / "sarm"),
                 cache=str(place / "cache"),
                 name="demo, built",
+                dtype=options.dtype,
             )
         )
         report = json.loads((built / "report.json").read_text(encoding="utf-8"))

@@ -33,6 +33,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "app": (
         ("main",),
         ("app_pages",),
+        ("build",),
         ("ship", "compare", "prove"),
         ("find",),
         ("label", "steer"),

@@ -21,6 +21,7 @@ class Page(Enum):
     DISAGREEMENTS = "disagreements", "Label", "Disagreements", ":material/forum:"
     FIND = "find", "Change", "Find features", ":material/manage_search:"
     EVALUATE = "evaluate", "Change", "Evaluate", ":material/checklist:"
+    BUILD = "build", "Set up", "Build", ":material/construction:"
     MODEL = "model", "Set up", "Model", ":material/memory:"
 
     def __init__(self, address: str, group: str, title: str, icon: str) -> None:
