@@ -1,6 +1,6 @@
 """Processor time of one step of stage 1, beside sparsify and SAELens, in turns on one thread; loss after equal tokens.
 
-python -m benchmarks.sae_step [--envs FOLDER] [--rounds 12] [--steps 200] [--out FILE.json]
+python -m benchmarks.sae_step [--envs FOLDER] [--rounds 12] [--steps 200] [--how float32 autocast] [--out FILE]
 
 d 576, M 4,608, k 64, batch 1,024: the shape of the shipped dictionary. Each peer runs in a virtual environment of its
 own (made in `--envs`, kept), once in float32, once under bfloat16 autocast; the faster way of a peer counts. (SAELens'
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--envs", type=Path, default=Path(tempfile.gettempdir()) / "sarm-sae-step")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=200, help="steps after which the loss is compared")
+    parser.add_argument("--how", nargs="+", default=["float32", "autocast"], help="ways of the peers")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -154,7 +155,7 @@ def main() -> None:
         data = Path(folder) / "x.npy"
         np.save(data, x)
         runs: dict[str, Any] = {"this project": Ours(torch.from_numpy(x))}
-        for peer, how in WAYS:
+        for peer, how in (way for way in WAYS if way[1] in options.how):
             runs[f"{peer} {how}"] = Peer(pythons[peer], data, peer, how)
         times: dict[str, list[float]] = {name: [] for name in runs}
         for number in range(options.rounds):

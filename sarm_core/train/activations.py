@@ -243,7 +243,8 @@ def _append_read(
     for number, sequence in zip(numbers, sequences, strict=True):
         rng = np.random.default_rng([taken.seed, 1, number])
         ends = sentence_ends(sequence)
-        inside = np.arange(sequence.answer_start, sequence.scored)
+        # The first token of an input is no activation like others: its norm can be a hundred times as large.
+        inside = np.arange(max(1, sequence.answer_start), sequence.scored)
         extra = np.setdiff1d(rng.permutation(inside)[: taken.tokens_per_text], ends)
         where = np.concatenate([ends, extra])
         order = np.argsort(where)

@@ -23,6 +23,8 @@ class SAEConfig:
     """"demo", a folder or a Hub id"""
     layer: int = 15
     """L: how many blocks run"""
+    backbone_dtype: str = "bfloat16"
+    """numbers the backbone computes in: bfloat16 or float32"""
     scored_token: str = "last-special-token"
     """which token is scored: "last-special-token" (the end of the turn), "last-token" (what an ordinary reward model
     scores) or the text of a token"""
@@ -57,7 +59,7 @@ class SAEConfig:
     decay: float = 0.95
     """share of the steps in which it falls again, linearly, to a fiftieth"""
     aux_k: int = 128
-    """dead features that reconstruct the residual in the auxiliary loss"""
+    """dead features that reconstruct the residual in the auxiliary loss; 0 for no such loss"""
     dead_after: int = 60
     """steps without firing after which a feature counts as dead"""
     device: str = "cpu"
@@ -87,6 +89,8 @@ def check_settings(config: SAEConfig) -> None:
         raise SarmError(f"kind is {config.kind!r}: use one of {', '.join(KINDS_OF_SAE)}")
     if config.products not in PRODUCTS:
         raise SarmError(f"products is {config.products!r}: use one of {', '.join(PRODUCTS)}")
+    if config.backbone_dtype not in PRODUCTS[1:]:
+        raise SarmError(f"backbone_dtype is {config.backbone_dtype!r}: use one of {', '.join(PRODUCTS[1:])}")
     if not 1 <= config.k <= config.n_features:
         raise SarmError(f"k is {config.k}: it must lie between 1 and n_features, {config.n_features}")
     for name in ("steps", "batch", "layer", "checkpoint_every", "log_every", "max_length", "dead_after"):
@@ -96,6 +100,8 @@ def check_settings(config: SAEConfig) -> None:
         raise SarmError(
             f"warm_up {config.warm_up} and decay {config.decay} are shares of the steps, together at most 1"
         )
+    if config.aux_k < 0:
+        raise SarmError(f"aux_k is {config.aux_k}: it must be at least 0, which teaches no dead feature")
     unknown = [kind for kind in config.mix if kind not in KINDS]
     if unknown:
         raise SarmError(f"mix names {unknown[0]!r}: kinds of position are {', '.join(KINDS)}")

@@ -53,6 +53,7 @@ def run_sae(config: SAEConfig, rows: RowReader | None = None, *, resume: bool = 
         reader = Reader(
             config.backbone,
             config.layer,
+            getattr(torch, config.backbone_dtype),
             rule=config.scored_token,
             max_length=config.max_length,
             device=config.device,

@@ -300,7 +300,7 @@ class Dictionary:
         self.silent += 1
         self.silent[fired > 0] = 0
         n_dead = int((self.silent > self.dead_after).sum())
-        if n_dead:
+        if n_dead and self.aux_k:
             more = self._auxiliary(a, residual, centred, min(self.aux_k, n_dead))
             for mine, other in zip((columns, encoder, latent), more, strict=True):
                 mine += other

@@ -78,6 +78,13 @@ def test_every_gradient_is_autograds(kind, dense, n_pairs, dead):
         torch.testing.assert_close(weight.grad, wanted[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
+def test_without_an_auxiliary_loss_dead_features_get_no_gradient():
+    made = dictionary(aux_k=0)
+    made.silent[:] = 100
+    made.gradients(inputs(), torch.tensor(100.0))
+    assert (made.columns.grad[made.silent > 0] == 0).all() and (made.silent > 0).any()
+
+
 def test_bfloat16_products_leave_float32_weights_near_the_exact_gradient():
     exact, rough, x = dictionary(), dictionary(dense=True, dtype=torch.bfloat16), inputs()
     for made in (exact, rough):
