@@ -356,7 +356,7 @@ class Dictionary:
         for name, weight in self.weights.items():
             weight.copy_(state[f"weights.{name}"])
             self.optimiser.state[weight] = {
-                key: state[f"adam.{name}.{key}"].clone().to("cpu" if key == "step" else weight.device)
+                key: state[f"adam.{name}.{key}"].clone().to(weight.device)  # fused Adam counts there as well
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
         self.silent.copy_(state["silent"])
