@@ -154,6 +154,7 @@ def trainer_for(
         report_to=list(config.report_to),
         remove_unused_columns=False,
         dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=True,
         disable_tqdm=None,
     )
