@@ -16,7 +16,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from benchmarks.report import Figure, arguments, publish
-from sarm_core.model.checkpoint import load_sae, open_checkpoint
+from sarm_core.model.checkpoint import open_checkpoint, read_sae
 from sarm_core.model.sae import TopK
 from sarm_core.train.build import BuildConfig, run_build
 
@@ -28,7 +28,7 @@ def as_saelens(folder: Path) -> Path:
     checkpoint = open_checkpoint("demo")
     shape = checkpoint.shape
     assert isinstance(shape.sae, TopK)
-    sae = load_sae(checkpoint.tensors, shape, prefix="sae.")
+    sae = read_sae(checkpoint.tensors, shape, prefix="sae.")
     tensors = {
         "W_enc": sae.encoder.weight.T.contiguous(),
         "b_enc": sae.latent_bias,
@@ -53,7 +53,7 @@ def as_saelens(folder: Path) -> Path:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("pairs", type=Path)
-    parser.add_argument("--dtype", default="bfloat16", help="of the backbone")
+    parser.add_argument("--dtype", default="auto", help="of the backbone")
     parser.add_argument("--keep", type=Path, help="a new folder for the SARM that was built")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
