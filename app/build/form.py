@@ -22,18 +22,28 @@ def build_form() -> Job | None:
             "Preference pairs", type=list(UPLOADS), accept_multiple_files=True, key="build_pairs"
         )
         named = st.text_input(
-            "... or files of pairs on this machine", key="build_paths", help="Several with commas between them."
+            "... or files of pairs on this machine",
+            key="build_paths",
+            help="Several with commas between them.",
         )
         left, right = st.columns(2)
         backbone = left.text_input(
-            "Backbone", "demo", key="build_backbone", help='"demo", a folder or a Hub id: a language or reward model'
+            "Backbone",
+            "demo",
+            key="build_backbone",
+            help='"demo", a folder or a Hub id: a language or reward model',
         )
         sae = right.text_input(
             "Dictionary", key="build_sae", help="A public sparse autoencoder: a file, a folder or a Hub id"
         )
         out = left.text_input("Folder of the new model", str(Path("my-sarm").resolve()), key="build_out")
         layer = right.number_input(
-            "Block (only if the dictionary does not say it)", 0, 1000, 0, key="build_layer", help="0: it says so itself"
+            "Block (only if the dictionary does not say it)",
+            0,
+            1000,
+            0,
+            key="build_layer",
+            help="0: it says so itself",
         )
         features = right.number_input(
             "Features the head uses (0: held-out pairs decide)", 0, 10**6, 0, key="build_features"
@@ -59,7 +69,9 @@ def build_form() -> Job | None:
         return None
     try:
         return start(
-            Asked(paths, backbone.strip(), sae.strip(), out.strip(), int(layer) or None, int(features) or None),
+            Asked(
+                paths, backbone.strip(), sae.strip(), out.strip(), int(layer) or None, int(features) or None
+            ),
             [(file.name, file.getvalue()) for file in files or []],
         )
     except (SarmError, OSError, ValueError) as error:
@@ -73,7 +85,9 @@ def _what(name: str, source: str) -> None:
     except (SarmError, OSError, ValueError) as error:
         st.error(f"{name}: {plain(str(error))}", icon=":material/error:")
         return
-    facts = ", ".join(f"{key.replace('_', ' ')} {plain(cut(str(value), 60))}" for key, value in found.facts.items())
+    facts = ", ".join(
+        f"{key.replace('_', ' ')} {plain(cut(str(value), 60))}" for key, value in found.facts.items()
+    )
     st.info(f"{name}: {plain(found.kind)}, {plain(found.what)}" + (f" ({facts})" if facts else ""))
     if found.problem:
         st.warning(plain(found.problem), icon=":material/warning:")

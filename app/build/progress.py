@@ -45,9 +45,15 @@ def _running(job: Job) -> None:
         st.progress(0.0, "Reading the model and the first answers; how long it takes is measured on these.")
     else:
         share, rate, left = found
-        st.progress(min(share, 1.0), f"{rate:,.1f} answers a second, {left // 60} min {left % 60} s left to read")
+        st.progress(
+            min(share, 1.0), f"{rate:,.1f} answers a second, {left // 60} min {left % 60} s left to read"
+        )
     st.code("\n".join(job.log()[-8:]), language=None)
-    if st.button("Stop", key=f"stop_{job.folder.name}", help="What was read is kept: the same build goes on from there."):
+    if st.button(
+        "Stop",
+        key=f"stop_{job.folder.name}",
+        help="What was read is kept: the same build goes on from there.",
+    ):
         job.stop()
         st.rerun()
 
@@ -57,7 +63,9 @@ def _ended(job: Job) -> None:
     if error:
         st.error(plain(error), icon=":material/error:")
     else:
-        st.warning("It was stopped before a model was written. What was read is kept.", icon=":material/warning:")
+        st.warning(
+            "It was stopped before a model was written. What was read is kept.", icon=":material/warning:"
+        )
     if st.button("Go on", key=f"again_{job.folder.name}"):
         try:
             start(job.asked)
@@ -74,8 +82,13 @@ def _built(job: Job) -> None:
         f"**{head['n_features']:,}** of {built['n_features']:,} features put **{_figure(head['test']['all'])}** of "
         f"{head['test']['all']['n']:,} held-out pairs in order."
     )
-    beside = [(text, report["baselines"][name]) for name, text in BASELINES.items() if name in report["baselines"]]
-    st.write(". ".join(f"{plain(text.capitalize())}: {_figure(found['test']['all'])}" for text, found in beside) + ".")
+    beside = [
+        (text, report["baselines"][name]) for name, text in BASELINES.items() if name in report["baselines"]
+    ]
+    st.write(
+        ". ".join(f"{plain(text.capitalize())}: {_figure(found['test']['all'])}" for text, found in beside)
+        + "."
+    )
     counts = report["pairs"]
     st.write(
         f"{counts['contradicting']:,} pairs contradict another one, {counts['against']:,} look mislabelled: "
@@ -84,8 +97,8 @@ def _built(job: Job) -> None:
     if "explained" in report:
         found = report["explained"]
         st.write(
-            f"It agrees with the reward model's own head on {_figure(found['agreement'])} of the held-out pairs; features "
-            f"explain {found['features']['r2']:.0%} of the variance of its margins."
+            f"It agrees with the reward model's own head on {_figure(found['agreement'])} of the held-out pairs; "
+            f"features explain {found['features']['r2']:.0%} of the variance of its margins."
         )
     st.plotly_chart(curve_chart(report), key=f"curve_{job.folder.name}", config={"displayModeBar": False})
     left, right = st.columns(2, vertical_alignment="bottom")
@@ -95,7 +108,9 @@ def _built(job: Job) -> None:
             st.session_state.pop(name, None)
         st.switch_page(Page.COMPARE.path)
     n = right.selectbox(
-        "Another point of the curve", [point["n_features"] for point in points_of(report)], key=f"point_{job.folder.name}"
+        "Another point of the curve",
+        [point["n_features"] for point in points_of(report)],
+        key=f"point_{job.folder.name}",
     )
     if right.button(f"Build one that uses {n:,}", key=f"pick_{job.folder.name}"):
         try:

@@ -27,7 +27,7 @@ from sarm_core.train.activations import Reader
 
 __all__ = ["Answers", "Progress", "tensors_digest"]
 
-CHUNK = 256  # answers read at once: what an interruption costs
+CHUNK = 64  # answers read at once: what an interruption costs, and how often progress is said
 Progress = Callable[[int, int], None]
 """Called with (answers done, answers in all)."""
 

@@ -33,7 +33,9 @@ def own_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(parts: Path, out: Path, **changes: object) -> Asked:
-    made = Asked((str(parts / "pairs.jsonl"),), str(parts / "tiny"), str(parts / "sae" / "layers.1"), str(out))
+    made = Asked(
+        (str(parts / "pairs.jsonl"),), str(parts / "tiny"), str(parts / "sae" / "layers.1"), str(out)
+    )
     return Asked(**{**made.__dict__, **changes})
 
 
