@@ -167,13 +167,7 @@ def read_house(checkout: Path) -> House:
 
 def _imports(tree: ast.Module, known: Mapping[str, int]) -> Iterator[tuple[str, int, bool]]:
     """(module, line, whether inside a function or for the type checker only) of every import of ours."""
-    late = {
-        id(inner)
-        for outer in ast.walk(tree)
-        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types(outer)
-        for inner in ast.walk(outer)
-    }
-    for node in ast.walk(tree):
+    for node, late in _statements(tree, False):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -186,7 +180,17 @@ def _imports(tree: ast.Module, known: Mapping[str, int]) -> Iterator[tuple[str, 
             continue
         for name in dict.fromkeys(names):
             if name.partition(".")[0] in ORDER:
-                yield name, node.lineno, id(node) in late
+                yield name, node.lineno, late
+
+
+def _statements(outer: ast.AST, late: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """The statements inside `outer`, of any depth, and whether each is late. Expressions hold no import."""
+    late = late or isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef) or _for_types(outer)
+    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+        inside = getattr(outer, block, ())
+        for node in inside if isinstance(inside, list) else ():
+            yield node, late
+            yield from _statements(node, late)
 
 
 def _for_types(node: ast.AST) -> bool:

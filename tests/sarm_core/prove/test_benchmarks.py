@@ -75,6 +75,7 @@ def test_pairs_are_every_right_against_every_wrong_answer(kind, sample):
     assert {tuple(pair) for pair in sample.pair_numbers.tolist()} == {(a, b) for _, a, b in wanted}
 
 
+@pytest.mark.slow
 @every_kind
 def test_it_refuses_what_is_none_of_its_rows_in_one_line_with_its_place(kind, tmp_path):
     rows = BENCHMARKS[kind].sample

@@ -87,6 +87,7 @@ def built(place):
     return out, json.loads((out / "report.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_built_sarm_scores_what_its_report_says(place, built):
     out, report = built
     test = [pair for pair in read_pairs(place / "pairs.jsonl") if pair.split == "test"]

@@ -79,6 +79,7 @@ def test_long_texts_are_cut_on_the_left_at_the_stated_length(place, tmp_path):
     assert len(collect(short, Corpus([place / "texts.jsonl"]), Taken(2), tmp_path)) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails_after", [1, 3])
 def test_a_collection_that_died_goes_on_to_the_same_bytes(place, reader, tmp_path, monkeypatch, fails_after):
     monkeypatch.setattr(activations, "TEXTS_AT_ONCE", 8)
@@ -135,6 +136,7 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path):
         pass
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=30))
 @settings(max_examples=40, deadline=None)
 def test_siblings_are_every_pair_of_different_answers_to_one_prompt(tmp_path_factory, rows):

@@ -79,6 +79,7 @@ def trained(positions, config, unfinished):
     }, unfinished.metrics.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["topk", "batch-topk"])
 @pytest.mark.parametrize("died_at", [[4], [3, 9, 22], [29]])
 def test_a_run_that_died_at_any_step_ends_as_if_it_had_not(

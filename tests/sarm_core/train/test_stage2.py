@@ -134,6 +134,7 @@ def test_weights_of_sources_are_checked(place):
     assert [pair.weight for pair in encoded(some, reader, {"planted": 3.0})] == [1.0] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("accelerate") is not None, reason="accelerate is here")
 def test_without_accelerate_it_is_one_line(place, stage1, tmp_path, capsys):
     settings = {

@@ -146,6 +146,7 @@ def test_a_seed_decides_the_run(place, tmp_path, stage1):
     assert not torch.equal(weights[0]["encoder.weight"], weights[2]["encoder.weight"])
 
 
+@pytest.mark.slow
 def test_a_batch_wide_dictionary_is_saved_with_a_threshold_that_keeps_k_on_average(place, tmp_path):
     """And stage 2 goes on with it."""
     out = run_sae(sae_config(place, tmp_path / "sae", kind="batch-topk", steps=150, log_every=50))
