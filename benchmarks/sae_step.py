@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from benchmarks.loaders import environment
-from sarm_core.train.sae_step import Dictionary, fast_bfloat16, standardised
+from sarm_core.model.backbone import native_bfloat16
+from sarm_core.train.sae_step import Dictionary, standardised
 
 PEER = Path(__file__).with_name("sae_step_peer.py")
 ENVIRONMENTS = {"sparsify": ["eai-sparsify==1.3.3"], "saelens": ["sae-lens==6.54.0"]}
@@ -122,7 +123,7 @@ class Peer:
 
 def parts_alone(x: torch.Tensor) -> dict[str, float]:
     """Milliseconds of the products of a dense step and of one top-k, each the best of five."""
-    dtype = torch.bfloat16 if fast_bfloat16(x.device) else torch.float32
+    dtype = torch.bfloat16 if native_bfloat16(x.device) else torch.float32
     batch, w = x[:BATCH].to(dtype), torch.randn(FEATURES, D).to(dtype)
     z = torch.randn(BATCH, FEATURES).to(dtype)
 

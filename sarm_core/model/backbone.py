@@ -303,9 +303,15 @@ def block_of(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def native_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware; emulated, it is many times slower than float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def native_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Whether bfloat16 is multiplied in hardware there; emulated, it is many times slower than float32.
+
+    oneDNN's own answer is not asked: it says yes wherever it can emulate, on any processor with AVX-512.
+    """
+    if torch.device(device).type != "cpu":
+        return True
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in asked if hasattr(torch.cpu, name))
 
 
 @contextmanager

@@ -114,7 +114,8 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     print(f"{len(pairs):,} pairs", file=sys.stderr)
     rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
     length = config.max_length if config.mode else sae_config.get("max_length", MAX_LENGTH)
-    reader = Reader(sae_config["backbone"], shape.layer, rule=rule, max_length=length)
+    dtype = getattr(torch, sae_config.get("backbone_dtype", "bfloat16"))
+    reader = Reader(sae_config["backbone"], shape.layer, dtype, rule=rule, max_length=length)
     if config.mode:
         return run_stage2(config, shape, sae, pairs, reader, stage1)
     stage2 = HeadStudy(reader, pairs, config)

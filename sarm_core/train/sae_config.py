@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from sarm_core.errors import SarmError
+from sarm_core.model.backbone import native_bfloat16
 from sarm_core.train.positions import KINDS
 
-__all__ = ["SAEConfig", "check_settings"]
+__all__ = ["SAEConfig", "check_settings", "resolved"]
 
 KINDS_OF_SAE = ("topk", "batch-topk")
 PRODUCTS = ("auto", "bfloat16", "float32")
@@ -23,8 +24,8 @@ class SAEConfig:
     """"demo", a folder or a Hub id"""
     layer: int = 15
     """L: how many blocks run"""
-    backbone_dtype: str = "bfloat16"
-    """numbers the backbone computes in: bfloat16 or float32"""
+    backbone_dtype: str = "auto"
+    """numbers the backbone computes in: bfloat16, float32, or auto for bfloat16 where hardware multiplies it"""
     scored_token: str = "last-special-token"
     """which token is scored: "last-special-token" (the end of the turn), "last-token" (what an ordinary reward model
     scores) or the text of a token"""
@@ -83,14 +84,21 @@ class SAEConfig:
     """folder the SAE and its report are written to"""
 
 
+def resolved(config: SAEConfig) -> SAEConfig:
+    """With the `backbone_dtype` that "auto" is on its device: a report says which numbers were computed in."""
+    if config.backbone_dtype != "auto":
+        return config
+    return replace(config, backbone_dtype="bfloat16" if native_bfloat16(config.device) else "float32")
+
+
 def check_settings(config: SAEConfig) -> None:
     """Raises SarmError, naming the setting, for a value that no run can have."""
     if config.kind not in KINDS_OF_SAE:
         raise SarmError(f"kind is {config.kind!r}: use one of {', '.join(KINDS_OF_SAE)}")
     if config.products not in PRODUCTS:
         raise SarmError(f"products is {config.products!r}: use one of {', '.join(PRODUCTS)}")
-    if config.backbone_dtype not in PRODUCTS[1:]:
-        raise SarmError(f"backbone_dtype is {config.backbone_dtype!r}: use one of {', '.join(PRODUCTS[1:])}")
+    if config.backbone_dtype not in PRODUCTS:
+        raise SarmError(f"backbone_dtype is {config.backbone_dtype!r}: use one of {', '.join(PRODUCTS)}")
     if not 1 <= config.k <= config.n_features:
         raise SarmError(f"k is {config.k}: it must lie between 1 and n_features, {config.n_features}")
     for name in ("steps", "batch", "layer", "checkpoint_every", "log_every", "max_length", "dead_after"):

@@ -25,7 +25,7 @@ from sarm_core.train.head_fit import pick_head
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.positions import KINDS
 from sarm_core.train.sae import train_sae
-from sarm_core.train.sae_config import SAEConfig, check_settings
+from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_figures import measure, never_firing
 from sarm_core.train.unfinished import Unfinished
 
@@ -39,6 +39,7 @@ def run_sae(config: SAEConfig, rows: RowReader | None = None, *, resume: bool = 
     checkpoint, with which `resume` goes on; it is removed at the end. Raises SarmError.
     """
     check_settings(config)
+    config = resolved(config)
     check_new(config.out)
     corpus = Corpus(config.data, rows)
     with Unfinished(config.out).opened(resume=resume) as unfinished, _board(config, unfinished) as board:

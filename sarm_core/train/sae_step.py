@@ -18,21 +18,14 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
+from sarm_core.model.backbone import native_bfloat16
 from sarm_core.model.sae import SAE
 
-__all__ = ["Dictionary", "Entries", "Figures", "batch_top_k", "fast_bfloat16", "standardised", "top_k"]
+__all__ = ["Dictionary", "Entries", "Figures", "batch_top_k", "standardised", "top_k"]
 
 
 ENCODER_NORM = 3**-0.5
 """Norm of an encoder's row at the start, in the direction of its decoder column: at 1, k columns overshoot x"""
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products are faster than float32 ones there: in hardware, not emulated."""
-    if device.type != "cpu":
-        return True
-    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(bool(getattr(torch.cpu, name)()) for name in asked if hasattr(torch.cpu, name))
 
 
 def standardised(h: Tensor) -> Tensor:
@@ -226,7 +219,7 @@ class Dictionary:
     ):
         device = columns.device
         self.kind, self.k, self.aux_k, self.dead_after = kind, k, aux_k, dead_after
-        self.dtype = dtype or (torch.bfloat16 if fast_bfloat16(device) else torch.float32)
+        self.dtype = dtype or (torch.bfloat16 if native_bfloat16(device) else torch.float32)
         self.dense = device.type != "cpu" if dense is None else dense
         self.columns = functional.normalize(columns.float(), dim=1)
         self.encoder = self.columns * ENCODER_NORM

@@ -16,7 +16,7 @@ from sarm_core.files import check_new, whole_file
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.positions import KINDS
 from sarm_core.train.runs import config_of
-from sarm_core.train.sae_config import SAEConfig, check_settings
+from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_run import run_sae
 
 __all__ = ["SWEPT", "is_sweep", "run_sweep", "table"]
@@ -58,7 +58,7 @@ def run_sweep(
             print(f"run {number} of {len(configs)}: {name}", file=sys.stderr)
             run_sae(config, rows, resume=resume)
         said = json.loads(report.read_text(encoding="utf-8"))
-        if said["config"] != asdict(config):
+        if said["config"] != asdict(resolved(config)):
             raise SarmError(f"{report}: is of other settings than {source}; name another out")
         found.append(_row(said))
     _write(out, found, list(lists))

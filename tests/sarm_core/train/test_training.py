@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from sarm_core import load_sarm
 from sarm_core.__main__ import main
 from sarm_core.errors import RowError, SarmError
+from sarm_core.model.backbone import native_bfloat16
 from sarm_core.model.checkpoint import Shape, open_checkpoint, read_sae
 from sarm_core.model.sae import JumpReLU, TopK, standardise
 from sarm_core.text.answers import conversation_of
@@ -247,7 +248,9 @@ def test_mode_0_reports_what_the_written_checkpoint_really_scores(place, stage1,
     out = run_reward(reward_config(place, tmp_path / "sarm", scored_token=rule))
     report = json.loads((out / "report.json").read_text())["stage2"]
     test = [pair for pair in read_pairs(place / "pairs.jsonl") if pair.split == "test"]
-    scorer = load_sarm(out, dtype="bfloat16")
+    dtype = json.loads((stage1 / "report.json").read_text())["config"]["backbone_dtype"]
+    assert dtype == ("bfloat16" if native_bfloat16() else "float32")
+    scorer = load_sarm(out, dtype=dtype)
     chosen = scorer.score([pair.chosen for pair in test]).rewards
     rejected = scorer.score([pair.rejected for pair in test]).rewards
     np.testing.assert_allclose(chosen - rejected, report["test_margins"], atol=0.05, rtol=0.05)
