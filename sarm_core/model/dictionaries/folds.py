@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["at_least_0", "decoder_norms_folded", "gate_as_threshold"]
+__all__ = ["at_least_0", "decoder_norms_folded", "gate_as_threshold", "mean_taken_out"]
 
 
 def decoder_norms_folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -37,3 +37,18 @@ def gate_as_threshold(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         "latent_bias": b_mag,
         "threshold": (b_mag - scale * b_gate).clamp_min(0),
     }
+
+
+def mean_taken_out(tensors: dict[str, Tensor], *, centred: bool) -> dict[str, Tensor]:
+    """For an SAE that reads h - mean(h), the mean over its d numbers: rows of W that sum to 0 do the same to h.
+
+    `centred` says whether `pre_bias` b is subtracted: W (h - mean(h) - b) is W' (h - b) + (W' - W) b, where the rows'
+    means are taken out of W'.
+    """
+    encoder = tensors["encoder.weight"]
+    projected = encoder - encoder.mean(dim=1, keepdim=True)
+    out = {**tensors, "encoder.weight": projected}
+    if centred:
+        moved = (projected - encoder).double() @ tensors["pre_bias"].double()
+        out["latent_bias"] = (tensors["latent_bias"].double() + moved).float()
+    return out

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from sarm_core.model.dictionaries.base import Format, Plan, Source
-from sarm_core.model.dictionaries.folds import at_least_0, decoder_norms_folded, gate_as_threshold
+from sarm_core.model.dictionaries.folds import (
+    at_least_0,
+    decoder_norms_folded,
+    gate_as_threshold,
+    mean_taken_out,
+)
 from sarm_core.model.sae import JumpReLU, ReLU, SAEKind, TopK
 
 __all__ = ["SAELens"]
@@ -37,6 +43,18 @@ _SHARED = {
 }
 _BIAS = {"latent_bias": ("b_enc", "M")}
 _GATES = {"b_gate": ("b_gate", "M"), "b_mag": ("b_mag", "M"), "r_mag": ("r_mag", "M")}
+_WITH_LAYER_NORM = (
+    "gpt2",
+    "gpt-2",
+    "pythia",
+    "gpt-neo",
+    "gpt-j",
+    "opt-",
+    "bloom",
+    "facebook/opt",
+    "eleutherai/",
+)
+"""How names of models begin whose stream TransformerLens centred unless told otherwise"""
 Fold = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -45,6 +63,10 @@ class SAELens(Format):
 
     `rescale_acts_by_decoder_norm`: encode() multiplies a by the norms of the decoder rows. A training folder has them
     in W_dec, an inference folder has them folded (they are 1) though the flag stays: folding what is there fits both.
+
+    `model_from_pretrained_kwargs` with `center_writing_weights`: the SAE was trained on TransformerLens' rewritten
+    model, whose stream is that of Transformers less its mean over d. That is folded into the encoder. Files of before
+    version 6 may not say it (SAELens' own list does, for gpt2-small-res-jb and two more).
     """
 
     name = "saelens"
@@ -70,6 +92,12 @@ class SAELens(Format):
         if source.flag(config, "use_error_term", False):
             raise source.refuse("with an error term, so features are not all that it says of h")
         kind, parts, fold = self._kind(source, config)
+        if (
+            self._of_centred_stream(source, config) and kind.input != "layer norm"
+        ):  # which takes the mean out itself
+            if kind.input != "as is":
+                raise source.refuse(f"its input is the centred stream with {kind.input}, which is not read")
+            fold = _both(fold, partial(mean_taken_out, centred=kind.centred))
         return Plan(
             kind,
             parts,
@@ -116,12 +144,35 @@ class SAELens(Format):
         why = _OTHERS.get(named, f"architecture {named!r} with activation {activation!r} is not known here")
         raise source.refuse(why if named not in _OTHERS else f"architecture {named!r}: {why}")
 
+    def _of_centred_stream(self, source: Source, config: Mapping[str, Any]) -> bool:
+        """Whether it reads h less its mean. Raises CheckpointError where an old file does not say."""
+        about = config.get("metadata")
+        places = [about if isinstance(about, Mapping) else {}, config]
+        stated = next(
+            (p["model_from_pretrained_kwargs"] for p in places if "model_from_pretrained_kwargs" in p), None
+        )
+        if isinstance(stated, Mapping):
+            return source.flag(stated, "center_writing_weights", False)
+        if stated is not None:
+            raise source.refuse(f"model_from_pretrained_kwargs is {stated!r}, not an object")
+        model = str(config.get("model_name", "")).lower()
+        if not isinstance(about, Mapping) and model.startswith(_WITH_LAYER_NORM):
+            raise source.refuse(
+                f"cfg.json does not say whether {model[:40]} was read with its stream centred, as TransformerLens did: "
+                'add "model_from_pretrained_kwargs": {"center_writing_weights": true} (gpt2-small-res-jb) or false'
+            )
+        return False
+
     def _input(self, source: Source, config: Mapping[str, Any]) -> str:
         named = config.get("normalize_activations") or "none"
         named = "expected_average_only_in" if named is True else str(named)  # a bool before version 4
         if named not in _INPUTS:
             raise source.refuse(_UNFOLDED.get(named, f"normalize_activations {named!r} is not known here"))
         return _INPUTS[named]
+
+
+def _both(first: Fold, second: Fold) -> Fold:
+    return lambda tensors: second(first(tensors))
 
 
 def _hook(config: Mapping[str, Any]) -> str | None:

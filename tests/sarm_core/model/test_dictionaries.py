@@ -261,6 +261,42 @@ def test_gemma_scope_is_told_by_its_repository(repository, words, tmp_path):
 # -- what cannot be read as it is ------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", ["standard", "standard_layer_norm", "jumprelu", "gated", "topk"])
+def test_a_centred_stream_is_that_of_transformers_less_its_mean(name, tmp_path):
+    """center_writing_weights: what the package makes of h - mean(h) is what ours makes of h."""
+    folder, _ = copied(f"saelens/{name}_inference", tmp_path)
+    plain = load_sae(folder)
+    about = json.loads((folder / "cfg.json").read_text())["metadata"]
+    change(
+        folder / "cfg.json",
+        metadata={**about, "model_from_pretrained_kwargs": {"center_writing_weights": True}},
+    )
+    h = np.load(folder / "expected.npz")["h"] + np.float32(0.75)
+    expected = plain.features(h - h.mean(-1, keepdims=True)).toarray()
+    assert np.abs(expected).sum() > 0
+    np.testing.assert_allclose(load_sae(folder).features(h).toarray(), expected, atol=1e-5)
+    if name != "standard_layer_norm":
+        assert np.abs(plain.features(h).toarray() - expected).max() > 1e-3
+
+
+def test_whether_the_stream_was_centred_has_to_be_said_where_transformerlens_may_have(tmp_path):
+    folder, _ = copied("saelens/standard_inference", tmp_path)
+    old = {"metadata": None, "hook_name": "blocks.3.hook_resid_post", "model_name": "gpt2-small"}
+    change(folder / "cfg.json", **old)
+    assert '"model_from_pretrained_kwargs": {"center_writing_weights": true}' in refusal(folder)
+    change(folder / "cfg.json", model_from_pretrained_kwargs={"center_writing_weights": False})
+    expected = np.load(folder / "expected.npz")
+    np.testing.assert_allclose(load_sae(folder).features(expected["h"]).toarray(), expected["z"], atol=1e-5)
+    change(folder / "cfg.json", model_from_pretrained_kwargs="yes")
+    assert "model_from_pretrained_kwargs is 'yes', not an object" in refusal(folder)
+    change(
+        folder / "cfg.json",
+        model_from_pretrained_kwargs={"center_writing_weights": True},
+        normalize_activations="constant_norm_rescale",
+    )
+    assert "the centred stream with constant norm, which is not read" in refusal(folder)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
