@@ -38,15 +38,16 @@ def build_form() -> Job | None:
         )
         out = left.text_input("Folder of the new model", str(Path("my-sarm").resolve()), key="build_out")
         layer = right.number_input(
-            "Block (only if the dictionary does not say it)",
-            0,
-            1000,
-            0,
-            key="build_layer",
-            help="0: it says so itself",
-        )
+            "Block", 1, 1000, None, key="build_layer", placeholder="as the dictionary says",
+            help="L, the number of blocks before the place that the dictionary reads",
+        )  # fmt: skip
         features = right.number_input(
-            "Features the head uses (0: held-out pairs decide)", 0, 10**6, 0, key="build_features"
+            "Features the head uses",
+            1,
+            10**6,
+            None,
+            key="build_features",
+            placeholder="held-out pairs decide",
         )
         looked = st.form_submit_button("What are these?")
         asked = st.form_submit_button("Build", type="primary")
@@ -69,9 +70,7 @@ def build_form() -> Job | None:
         return None
     try:
         return start(
-            Asked(
-                paths, backbone.strip(), sae.strip(), out.strip(), int(layer) or None, int(features) or None
-            ),
+            Asked(paths, backbone.strip(), sae.strip(), out.strip(), layer, features),
             [(file.name, file.getvalue()) for file in files or []],
         )
     except (SarmError, OSError, ValueError) as error:

@@ -94,6 +94,12 @@ def _built(job: Job) -> None:
         f"{counts['contradicting']:,} pairs contradict another one, {counts['against']:,} look mislabelled: "
         "`doubtful_pairs.jsonl` in its folder lists them."
     )
+    if report.get("unexplained", 0) > 1:
+        st.warning(
+            f"The dictionary leaves {report['unexplained']:.2f} of the variance of the answers' activations, more than "
+            "their mean would. Was it trained on this model and block?",
+            icon=":material/warning:",
+        )
     if "explained" in report:
         found = report["explained"]
         st.write(

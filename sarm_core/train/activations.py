@@ -32,7 +32,7 @@ from sarm_core.train.data import Text, read_texts
 from sarm_core.train.kept_rows import KeptRows
 from sarm_core.train.positions import KINDS, RECORD, SPLITS, Positions, PositionWriter, read_index
 
-__all__ = ["Corpus", "Reader", "Taken", "backbone_folder", "collect"]
+__all__ = ["Corpus", "Reader", "Taken", "backbone_folder", "collect", "found_from_anywhere"]
 
 MAX_LENGTH = 1024
 """Tokens of a text that stage 1 reads unless its settings say otherwise"""
@@ -96,6 +96,11 @@ def backbone_folder(backbone: str) -> Path:
 
         return ensure_backbone()
     return find_folder(backbone)
+
+
+def found_from_anywhere(backbone: str) -> str:
+    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
+    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
 
 
 def _as_float16(h: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:

@@ -28,9 +28,18 @@ from sarm_core.score.scorer import device_named
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
-from sarm_core.train.activations import Reader, backbone_folder
+from sarm_core.train.activations import Reader, backbone_folder, found_from_anywhere
 from sarm_core.train.build_card import build_card
-from sarm_core.train.build_heads import Fitted, add_original, baselines, counts, doubtful_rows, report_of, say
+from sarm_core.train.build_heads import (
+    Fitted,
+    add_original,
+    baselines,
+    counts,
+    doubtful_rows,
+    report_of,
+    say,
+    unexplained,
+)
 from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.encoded_answers import Answers, Progress
 from sarm_core.train.original_head import OriginalHead, is_reward_model
@@ -41,6 +50,10 @@ __all__ = ["DOUBTFUL", "BuildConfig", "DictionaryLike", "build_sarm", "run_build
 DOUBTFUL = "doubtful_pairs.jsonl"
 FEWEST = 50
 """Prompts below which a tenth for validation and a tenth for test say nothing."""
+FOREIGN = (
+    "warning: the dictionary leaves {share:.2f} of the variance of these activations, more than their mean would: "
+    "was it trained on this model, this block, and tokens like the scored one?"
+)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -131,6 +144,9 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     _check_splits(study)
     sae = dictionary.sae.to(reader.device)
     codes = answers.codes(sae, _progress("answers through the dictionary"))
+    left = unexplained(answers, sae)
+    if left > 1:
+        say(FOREIGN.format(share=left))
     clock.lap("dictionary")
     say("heads on the dictionary's features")
     ours = Fitted(study, codes, config.features)
@@ -143,6 +159,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     clock.lap("baselines")
     listed = doubtful_rows(ours, config.seed)
     found["pairs"] = counts(study, answers, listed)
+    found["unexplained"] = left
     found["active"] = float(codes.nnz / codes.shape[0])
     clock.lap("doubtful")
     found["built"] = {
@@ -167,7 +184,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
             shape=Shape(layer, sae.n_features, sae.of_kind),
             tensors=_kept_exactly(sae),
             head=ours.point.head(sae.n_features),
-            backbone=_found_from_anywhere(config.backbone),
+            backbone=found_from_anywhere(config.backbone),
             rule=reader.format.rule,
             chat_template=reader.format.template,
             max_length=reader.format.max_length,
@@ -259,11 +276,6 @@ def _narrowed(tensor: torch.Tensor) -> torch.Tensor:
         if all(torch.equal(part.to(dtype).float(), part) for part in tensor.split(1024)):
             return tensor.to(dtype)
     return tensor
-
-
-def _found_from_anywhere(backbone: str) -> str:
-    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
-    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
 
 
 # -- what is said meanwhile --------------------------------------------------------------------------------------

@@ -44,6 +44,13 @@ def build_card(report: Mapping[str, Any]) -> str:
         f"were cut on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
         "mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
         "",
+        f"At the scored tokens the dictionary leaves {report['unexplained']:.1%} of the variance unexplained."
+        + (
+            " Their mean alone leaves less: it may be another model's or block's."
+            if report["unexplained"] > 1
+            else ""
+        ),
+        "",
         "## Held-out accuracy",
         "",
         "Share of test pairs put in order, 95 % bootstrap intervals over prompts. All heads saw the same pairs and "

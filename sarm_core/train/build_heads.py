@@ -20,7 +20,19 @@ from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.random_encoder import random_encoder
 from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, finished, with_exactly
 
-__all__ = ["Fitted", "add_original", "baselines", "counts", "doubtful_rows", "report_of", "say"]
+__all__ = [
+    "Fitted",
+    "add_original",
+    "baselines",
+    "counts",
+    "doubtful_rows",
+    "report_of",
+    "say",
+    "unexplained",
+]
+
+
+RECONSTRUCTED = 4096
 
 
 @dataclass
@@ -154,6 +166,26 @@ def add_original(found: dict[str, Any], rewards: np.ndarray, answers: Answers, o
         "h": explained(study.parts(h, margins), held_out),
         "test_margins": [round(float(m), 5) for m in margins[rows]],
     }
+
+
+def unexplained(answers: Answers, sae: SAE) -> float:
+    """Variance of x at the scored tokens that the dictionary leaves, a fraction: |x_hat - x|^2 / |x - mean|^2, summed.
+
+    Over at most RECONSTRUCTED answers, evenly spread. Above 1 the mean alone says more of them than the dictionary
+    does: it was trained on another model, block or kind of token.
+    """
+    some = np.unique(np.linspace(0, len(answers) - 1, min(len(answers), RECONSTRUCTED)).astype(np.int64))
+    device = next(sae.parameters()).device
+    error = 0.0
+    total, squares = torch.zeros(sae.width, dtype=torch.float64), 0.0
+    with torch.inference_mode():
+        for rows in np.array_split(some, -(-len(some) // 256)):
+            x = sae.inputs(torch.from_numpy(answers.hidden(rows)).to(device))
+            error += float((sae(x)[0] - x).double().square().sum())
+            total += x.double().sum(0).cpu()
+            squares += float(x.double().square().sum())
+    variance = squares - float(total.square().sum()) / len(some)
+    return error / variance if variance > 0 else float("inf")
 
 
 def doubtful_rows(ours: Fitted, seed: int) -> list[dict[str, Any]]:

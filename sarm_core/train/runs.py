@@ -21,7 +21,7 @@ from sarm_core.model.sae import JumpReLU, TopK
 from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
-from sarm_core.train.activations import MAX_LENGTH, Reader
+from sarm_core.train.activations import MAX_LENGTH, Reader, found_from_anywhere
 from sarm_core.train.card import card
 from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.head_study import HeadStudy
@@ -132,7 +132,7 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
             shape=shape,
             tensors=sae_tensors(sae, torch.float16),
             head=w.astype(np.float32),
-            backbone=_found_from_anywhere(sae_config["backbone"]),
+            backbone=found_from_anywhere(sae_config["backbone"]),
             rule=reader.format.rule,
             chat_template=reader.format.template,
             name=config.name,
@@ -142,11 +142,6 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
         (folder / "README.md").write_text(card(folder / "report.json"), encoding="utf-8")
     print((Path(config.out) / "README.md").read_text(encoding="utf-8"), file=sys.stderr)
     return Path(config.out)
-
-
-def _found_from_anywhere(backbone: str) -> str:
-    """A relative folder as an absolute one; "demo" and Hub ids as they are."""
-    return backbone if backbone == "demo" or not Path(backbone).is_dir() else str(Path(backbone).resolve())
 
 
 def _stage1(folder: Path) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sarm_core import load_sae, load_sarm
 from sarm_core.__main__ import main
@@ -112,6 +113,34 @@ def test_its_features_are_those_of_the_public_dictionary(place, built):
     wanted = load_sae(place / "sae" / "layers.1").features(h)
     got = load_sarm(built[0]).score([pair.chosen]).matrix.csr
     np.testing.assert_allclose(got.toarray(), wanted.toarray(), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_what_the_own_saeleaves_unexplained_is_said(place, built, tmp_path, capsys):
+    """Against the formula in NumPy, over every answer; a dictionary of other vectors is called one."""
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    sides = [side for pair in read_pairs(place / "pairs.jsonl") for side in (pair.chosen, pair.rejected)]
+    sequences = reader.format.tokens(list(dict.fromkeys(sides)))
+    h = reader.encoder.hidden([s.input_ids for s in sequences], [np.array([s.scored]) for s in sequences])
+    own_sae = load_sae(place / "sae" / "layers.1")
+    decoder, bias = (t.detach().double().numpy() for t in (own_sae.sae.decoder.weight, own_sae.sae.pre_bias))
+    x_hat = own_sae.features(h).toarray().astype(np.float64) @ decoder.T + bias
+    left = ((x_hat - h) ** 2).sum() / ((h - h.mean(0, dtype=np.float64)) ** 2).sum()
+    assert built[1]["unexplained"] == pytest.approx(left, rel=1e-4)
+    assert f"{left:.1%} of the variance unexplained" in (built[0] / "README.md").read_text()
+    run_build(config(place, tmp_path / "foreign", cache=str(tmp_path / "cache")))
+    assert left > 1 and "more than their mean would" in capsys.readouterr().err
+    z = own_sae.features(h).toarray()
+    own = tmp_path / "layers.1"
+    shutil.copytree(place / "sae" / "layers.1", own)
+    fitted = np.linalg.lstsq(z, h - bias.astype(np.float32), rcond=None)[0]
+    save_file(
+        {**load_file(own / "sae.safetensors"), "W_dec": torch.from_numpy(fitted).contiguous()},
+        own / "sae.safetensors",
+    )
+    out = run_build(config(place, tmp_path / "own", sae=str(own), cache=str(tmp_path / "cache")))
+    assert json.loads((out / "report.json").read_text())["unexplained"] < 1
+    assert "more than their mean would" not in capsys.readouterr().err
 
 
 def test_the_curve_runs_from_few_features_to_all_with_every_figure(built):
