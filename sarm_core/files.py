@@ -7,6 +7,7 @@ files have a small door of their own: `feature_db.exchange.foreign.written_besid
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from safetensors import SafetensorError
 
 from sarm_core.errors import SarmError
 
-__all__ = ["cache_folder", "check_new", "whole_file", "whole_folder"]
+__all__ = ["cache_folder", "check_new", "unfinished_folder", "whole_file", "whole_folder"]
 
 _REFUSED_BY_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _OS_ERROR = re.compile(r"os error (\d+)")
@@ -165,3 +166,36 @@ def _put_in_place(made: Path, target: Path, keep: Callable[[Path], bool] | None)
     except OSError:
         if keep is None or not keep(target):  # else another process was faster
             raise
+
+
+@contextmanager
+def unfinished_folder(
+    folder: Path, checkpoint: Path, *, resume: bool, work: str, remedy: str
+) -> Iterator[None]:
+    """Hold, for this process, the folder of work that has not ended ("harvest", "run"); `checkpoint` lies in it.
+
+    What a killed writer left is removed; without a checkpoint at the end, the folder is. Raises SarmError when another
+    process holds it, when the disk refuses (with `remedy`), or there is a checkpoint and `resume` is False.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise SarmError(f"{folder}: cannot be written ({error.strerror}); {remedy}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SarmError(f"{folder}: another {work} is going on there") from None
+        if checkpoint.exists() and not resume:
+            raise SarmError(
+                f"{folder} holds an unfinished {work}: add --resume to go on with it, "
+                "or delete the folder to start anew"
+            )
+        for left in folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            if not checkpoint.exists():  # nothing to go on with
+                shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import zipfile
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sarm_core.errors import SarmError
-from sarm_core.files import whole_file
+from sarm_core.files import unfinished_folder, whole_file
 
 __all__ = ["Workspace"]
 
@@ -32,28 +31,10 @@ class Workspace:
     def opened(self, *, resume: bool) -> Iterator[None]:
         """Hold the folder for this process. Raises SarmError when another harvest does, or when there is
         unfinished work and `resume` is False."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / "lock").open("w")
-        except OSError as error:
-            raise SarmError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose another --db"
-            ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise SarmError(f"{self.folder}: another harvest into this store is running") from None
-            if self.state_file.exists() and not resume:
-                raise SarmError(
-                    f"{self.folder} holds an unfinished harvest: add --resume to go on with it, "
-                    "or delete the folder to start anew"
-                )
-            try:
-                yield
-            finally:
-                if not self.state_file.exists():  # nothing to go on with
-                    shutil.rmtree(self.folder, ignore_errors=True)
+        with unfinished_folder(
+            self.folder, self.state_file, resume=resume, work="harvest", remedy="choose another --db"
+        ):
+            yield
 
     def read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         """(facts, arrays) of the last checkpoint, or None. Raises SarmError for a damaged one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sarm_core.errors import SarmError
-from sarm_core.files import whole_file
+from sarm_core.files import unfinished_folder, whole_file
 
 __all__ = ["Metrics", "Unfinished"]
 
@@ -34,30 +33,10 @@ class Unfinished:
     def opened(self, *, resume: bool) -> Iterator[Unfinished]:
         """Hold the folder for this process. Raises SarmError when another one does, the disk refuses, or there is a
         checkpoint and `resume` is False."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / "lock").open("w")
-        except OSError as error:
-            raise SarmError(
-                f"{self.folder}: cannot be written ({error.strerror}); choose another out"
-            ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise SarmError(f"{self.folder}: another process trains there") from None
-            if self.file.exists() and not resume:
-                raise SarmError(
-                    f"{self.folder} holds an unfinished run: add --resume to go on with it, "
-                    "or delete the folder to start anew"
-                )
-            for left in self.folder.glob(".*.tmp"):  # of a process that was killed while it wrote
-                left.unlink(missing_ok=True)
-            try:
-                yield self
-            finally:
-                if not self.file.exists():  # nothing to go on with
-                    shutil.rmtree(self.folder, ignore_errors=True)
+        with unfinished_folder(
+            self.folder, self.file, resume=resume, work="run", remedy="choose another out"
+        ):
+            yield self
 
     def write(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Replace the checkpoint. Raises SarmError when the disk refuses; the one before stays."""

@@ -236,7 +236,7 @@ def test_two_harvests_into_one_store_do_not_meet(scorer, corpus, tmp_path):
     workspace = Workspace(tmp_path / "store.db")
     with (
         workspace.opened(resume=False),
-        pytest.raises(SarmError, match="another harvest into this store is running"),
+        pytest.raises(SarmError, match="another harvest is going on there"),
     ):
         harvest_into(tmp_path / "store.db", scorer, [corpus], SETTINGS)
 

@@ -136,7 +136,7 @@ def test_a_run_does_not_go_on_with_other_settings_or_without_being_asked(
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     with (
         Unfinished(tmp_path / "out").opened(resume=False),
-        pytest.raises(SarmError, match="another process trains there"),
+        pytest.raises(SarmError, match="another run is going on there"),
         Unfinished(tmp_path / "out").opened(resume=True),
     ):
         pass
