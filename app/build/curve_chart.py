@@ -8,7 +8,6 @@ from typing import Any
 import plotly.graph_objects as go
 
 from app.draw.colours import AGAINST, FOR
-from app.draw.plain_text import plain
 from sarm_core.train.build_card import BASELINES
 
 __all__ = ["curve_chart", "points_of"]
@@ -64,11 +63,11 @@ def curve_chart(report: Mapping[str, Any]) -> go.Figure:
             x=ends,
             y=[value, value],
             mode="lines",
-            name=plain(BASELINES[name]),
+            name=BASELINES[name],
             line={"dash": dash, "width": 1.5},
-            hovertemplate=f"{plain(BASELINES[name])}: {value:.3f}<extra></extra>",
+            hovertemplate=f"{BASELINES[name]}: {value:.3f}<extra></extra>",
         )
-    figure.update_xaxes(type="log", title="features the head uses")
+    figure.update_xaxes(type="log", dtick="D2", title="features the head uses")
     figure.update_yaxes(title="share of held-out pairs in order")
     figure.update_layout(height=420, margin={"t": 20, "b": 20}, legend={"orientation": "h", "y": -0.25})
     return figure

@@ -96,8 +96,8 @@ def _built(job: Job) -> None:
     )
     if report.get("unexplained", 0) > 1:
         st.warning(
-            f"The dictionary leaves {report['unexplained']:.2f} of the variance of the answers' activations, more than "
-            "their mean would. Was it trained on this model and block?",
+            f"The dictionary misses the answers' activations by {report['unexplained']:,.1f} times their variance; "
+            "their mean alone would miss by 1. Was it trained on this model and block?",
             icon=":material/warning:",
         )
     if "explained" in report:

@@ -51,8 +51,8 @@ DOUBTFUL = "doubtful_pairs.jsonl"
 FEWEST = 50
 """Prompts below which a tenth for validation and a tenth for test say nothing."""
 FOREIGN = (
-    "warning: the dictionary leaves {share:.2f} of the variance of these activations, more than their mean would: "
-    "was it trained on this model, this block, and tokens like the scored one?"
+    "warning: the dictionary misses these activations by {share:,.1f} times their variance, more than their mean would "
+    "(1): was it trained on this model, this block, and tokens like the scored one?"
 )
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

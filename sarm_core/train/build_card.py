@@ -44,12 +44,7 @@ def build_card(report: Mapping[str, Any]) -> str:
         f"were cut on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
         "mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
         "",
-        f"At the scored tokens the dictionary leaves {report['unexplained']:.1%} of the variance unexplained."
-        + (
-            " Their mean alone leaves less: it may be another model's or block's."
-            if report["unexplained"] > 1
-            else ""
-        ),
+        _unexplained(report["unexplained"]),
         "",
         "## Held-out accuracy",
         "",
@@ -84,6 +79,15 @@ def build_card(report: Mapping[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _unexplained(left: float) -> str:
+    if left <= 1:
+        return f"At the scored tokens the dictionary leaves {left:.1%} of the variance of h unexplained."
+    return (
+        f"At the scored tokens the dictionary misses h by {left:,.1f} times its variance, where the mean of h would "
+        "miss by 1: it may have been trained on another model, block or kind of token."
+    )
 
 
 def _table(report: Mapping[str, Any]) -> list[str]:

@@ -127,7 +127,7 @@ def test_what_the_own_saeleaves_unexplained_is_said(place, built, tmp_path, caps
     x_hat = own_sae.features(h).toarray().astype(np.float64) @ decoder.T + bias
     left = ((x_hat - h) ** 2).sum() / ((h - h.mean(0, dtype=np.float64)) ** 2).sum()
     assert built[1]["unexplained"] == pytest.approx(left, rel=1e-4)
-    assert f"{left:.1%} of the variance unexplained" in (built[0] / "README.md").read_text()
+    assert f"misses h by {left:,.1f} times its variance" in (built[0] / "README.md").read_text()
     run_build(config(place, tmp_path / "foreign", cache=str(tmp_path / "cache")))
     assert left > 1 and "more than their mean would" in capsys.readouterr().err
     z = own_sae.features(h).toarray()
@@ -139,7 +139,8 @@ def test_what_the_own_saeleaves_unexplained_is_said(place, built, tmp_path, caps
         own / "sae.safetensors",
     )
     out = run_build(config(place, tmp_path / "own", sae=str(own), cache=str(tmp_path / "cache")))
-    assert json.loads((out / "report.json").read_text())["unexplained"] < 1
+    left = json.loads((out / "report.json").read_text())["unexplained"]
+    assert left < 1 and f"leaves {left:.1%} of the variance of h" in (out / "README.md").read_text()
     assert "more than their mean would" not in capsys.readouterr().err
 
 
