@@ -46,7 +46,7 @@ class Reader:
     """A cut backbone with its chat format: what both training stages read activations through.
 
     `rule` says which token is scored (`ChatFormat`), `max_length` how many tokens of a conversation are read, from its
-    end. `width` is d; `key` is the sha256 of what decides h of given token ids.
+    end, as far as the backbone has positions. `width` is d; `key` is the sha256 of what decides h of given token ids.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class Reader:
         # Only its hidden() is used.
         self.encoder = Encoder(SARM(model, SAE(self.width, 1, TopK(1))).to(device))
         tokenizer = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
-        self.format = ChatFormat(tokenizer, rule=rule, max_length=max_length)
+        positions = getattr(model.config, "max_position_embeddings", None) or max_length
+        self.format = ChatFormat(tokenizer, rule=rule, max_length=min(max_length, int(positions)))
         decides = [self.identity, layer, str(dtype), self.device.type]
         self.key = hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 

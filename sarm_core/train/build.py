@@ -250,13 +250,12 @@ def _reader(config: BuildConfig, layer: int, folder: Path, rule: str) -> Reader:
             next((n for n in files.names() if "layers.0" in n or "h.0." in n), files.names()[0])
         )
         dtype = torch.float32 if device.type == "cpu" else stored
-    positions = int(getattr(backbone_config(folder), "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
     return Reader(
         config.backbone,
         layer,
         dtype,
         rule=config.scored_token or rule,
-        max_length=min(config.max_length or DEFAULT_MAX_LENGTH, positions),
+        max_length=config.max_length or DEFAULT_MAX_LENGTH,
         device=device,
     )
 

@@ -135,6 +135,7 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
             backbone=found_from_anywhere(sae_config["backbone"]),
             rule=reader.format.rule,
             chat_template=reader.format.template,
+            max_length=reader.format.max_length,
             name=config.name,
         )
         whole = {"stage1": stage1, "stage2": {"config": asdict(config), **report}}

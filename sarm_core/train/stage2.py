@@ -249,6 +249,7 @@ def _write(folder: Path, config: RewardConfig, shape: Shape, model: SARM, reader
         backbone="backbone",
         rule=reader.format.rule,
         chat_template=reader.format.template,
+        max_length=reader.format.max_length,
         name=config.name,
     )
 

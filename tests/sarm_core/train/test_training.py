@@ -225,6 +225,27 @@ def reward_config(place, out, **changes):
 
 
 @pytest.mark.slow
+def test_long_texts_are_cut_to_the_positions_that_the_backbone_has_and_so_they_are_scored(tmp_path):
+    """GPT-2's positions are learned: one more is an index that is not there."""
+    small = backbone("gpt2")
+    positions = small.config.max_position_embeddings
+    small.save_pretrained(tmp_path / "gpt2")
+    chatml().save_pretrained(tmp_path / "gpt2")
+    rows = preferences(60)
+    rows[5]["chosen"] = "word " * positions + rows[5]["chosen"]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run_sae(
+        sae_config(tmp_path, tmp_path / "sae", backbone=str(tmp_path / "gpt2"), steps=3, max_length=10**6)
+    )
+    out = run_reward(reward_config(tmp_path, tmp_path / "sarm"))
+    assert open_checkpoint(out).max_length == positions == load_sarm(out).checkpoint.limit()
+    shorter = sae_config(tmp_path, tmp_path / "s", backbone=str(tmp_path / "gpt2"), steps=3, max_length=64)
+    run_sae(shorter)
+    out = run_reward(reward_config(tmp_path, tmp_path / "short", sae=str(tmp_path / "s")))
+    assert open_checkpoint(out).max_length == 64
+
+
+@pytest.mark.slow
 def test_mode_0_gives_a_checkpoint_that_prefers_what_was_planted(place, stage1, tmp_path):
     out = run_reward(reward_config(place, tmp_path / "sarm", name="tiny"))
     scorer = load_sarm(out, dtype="bfloat16")
