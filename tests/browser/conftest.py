@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.message import DecodeError
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
@@ -123,6 +125,19 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+def _ends_a_whole_run(payload: bytes) -> bool:
+    """Whether a frame of the server says that the script ran to its end, neither a fragment nor a rerun's start."""
+    message = ForwardMsg()
+    try:
+        message.ParseFromString(payload)
+    except DecodeError:
+        return False
+    return message.WhichOneof("type") == "script_finished" and message.script_finished in (
+        ForwardMsg.FINISHED_SUCCESSFULLY,
+        ForwardMsg.FINISHED_WITH_COMPILE_ERROR,
+    )
+
+
 @dataclass
 class AppPage:
     """A browser page with what these tests watch: frames sent to the server, errors in the console."""
@@ -131,8 +146,11 @@ class AppPage:
     sent: list[bytes | str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     unanswered: bool = False
+    drawn: bool = False
+    """Since the document was loaded the script has run to its end once: before its first run nothing runs either."""
 
     def __post_init__(self) -> None:
+        self.page.on("domcontentloaded", lambda _: setattr(self, "drawn", False))
         self.page.on("websocket", self._watch)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda line: self.errors.append(line.text) if line.type == "error" else None)
@@ -142,8 +160,10 @@ class AppPage:
             self.sent.append(payload)
             self.unanswered = True
 
-        def received(_: bytes | str) -> None:
+        def received(payload: bytes | str) -> None:
             self.unanswered = False
+            if isinstance(payload, bytes):
+                self.drawn = self.drawn or _ends_a_whole_run(payload)
 
         socket.on("framesent", sent)
         socket.on("framereceived", received)
@@ -152,8 +172,15 @@ class AppPage:
         self.page.goto(address)
         self.settled()
 
+    def _wait_until_drawn(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.drawn:
+            assert time.monotonic() < deadline, f"{self.page.url} was not drawn within {seconds:.0f} s"
+            self.page.wait_for_timeout(20)
+
     def settled(self) -> None:
         """Wait until the server has answered what was done so far; a loaded machine takes its time."""
+        self._wait_until_drawn(60)
         self.page.wait_for_timeout(SETTLE_MS)
         deadline = time.monotonic() + 20
         while self.unanswered and time.monotonic() < deadline:
@@ -165,6 +192,7 @@ class AppPage:
 
     def finished(self) -> None:
         """As `settled`, for a run that loads a model or draws the bootstrap: long when others compute too."""
+        self._wait_until_drawn(240)
         self.page.wait_for_timeout(SETTLE_MS)
         self.page.wait_for_selector(
             "[data-testid=stApp][data-test-connection-state=CONNECTED][data-test-script-state=notRunning]",
