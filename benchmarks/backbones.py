@@ -44,8 +44,9 @@ from sarm_core.model.checkpoint import Shape
 from sarm_core.model.sae import SAE, TopK
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship import modeling_sarm  # noqa: F401
-from sarm_core.ship.check import LAYOUTS, AnyLayout, check_export, export_layout, trial
+from sarm_core.ship.check import check_export, export_layout, trial
 from sarm_core.ship.export import sae_tensors, write_own
+from sarm_core.ship.layouts import LAYOUTS, AnyLayout
 from sarm_core.text.rows import Conversation
 
 SECONDS, MEMORY = 180, 24 * 2**30  # of address space: a tensor that is read maps its whole file

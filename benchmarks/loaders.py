@@ -26,7 +26,8 @@ import torch
 
 from sarm_core import Steering, load_sarm, open_checkpoint
 from sarm_core.errors import SarmError
-from sarm_core.ship.check import LAYOUTS, export_layout
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.layouts import LAYOUTS
 from tests.sarm_core import tiny_models as tiny
 
 HERE = Path(__file__).resolve().parents[1]

@@ -14,7 +14,8 @@ from app.session.pages import Page
 from app.ship.exported import LARGEST_DOWNLOAD, Exported, command_line, in_bytes, make_export
 from app.steer.saved import summary
 from sarm_core.errors import SteeringError
-from sarm_core.ship.check import AnyLayout, exported_bytes, layouts_for
+from sarm_core.ship.check import exported_bytes
+from sarm_core.ship.layouts import AnyLayout, layouts_for
 from sarm_core.ship.ship import trial_rows
 from sarm_core.text.rows import Conversation
 
@@ -53,7 +54,7 @@ def export_section(engine: Engine) -> None:
     layout: AnyLayout = (
         st.segmented_control(
             "Layout",
-            layouts_for(engine.scorer.checkpoint),
+            layouts_for(engine.scorer.checkpoint.shape),
             default="own",
             required=True,
             key="export_layout",

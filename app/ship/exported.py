@@ -15,7 +15,8 @@ from pathlib import Path
 from app.session.engine import Engine
 from sarm_core.errors import SarmError
 from sarm_core.model.checkpoint import Checkpoint
-from sarm_core.ship.check import AnyLayout, ExportCheck, trial
+from sarm_core.ship.check import ExportCheck, trial
+from sarm_core.ship.layouts import AnyLayout
 from sarm_core.ship.ship import ship, shipped_name
 from sarm_core.steering import Steering
 from sarm_core.text.rows import Conversation

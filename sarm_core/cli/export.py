@@ -40,7 +40,8 @@ class Export(Command):
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.files import check_new
         from sarm_core.model.checkpoint import Shape, open_checkpoint
-        from sarm_core.ship.export import reference_name, reference_words
+        from sarm_core.ship.export import reference_name
+        from sarm_core.ship.layouts import refuse_layout
         from sarm_core.ship.ship import FOLDED, README, ship
 
         steering = steering_of(options)
@@ -48,8 +49,7 @@ class Export(Command):
         checkpoint = open_checkpoint(options.model)
         check_new(options.out)
         # Refused before any model runs.
-        if options.layout != "own":
-            reference_words(checkpoint.shape, options.layout)
+        refuse_layout(checkpoint.shape, options.layout)
         steering.fold(checkpoint.tensors.read("score.weight")[0].float().numpy())
         asked = None if options.no_check else _trial(options, steering)
         check = ship(

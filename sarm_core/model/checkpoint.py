@@ -107,15 +107,12 @@ class Shape:
     @classmethod
     def from_auto(cls, config: Mapping[str, Any], place: str) -> Shape:
         """From a config of the type "sarm", as the class for Transformers has it. Raises CheckpointError."""
-        values = [config.get(key) for key in ("layer", "n_features")]
-        if config.get("k") is not None:
-            values.append(config["k"])
-        for key, value in zip(("layer", "n_features", "k"), values, strict=False):
+        layer, n_features = values = [config.get(key) for key in ("layer", "n_features")]
+        for key, value in zip(("layer", "n_features"), values, strict=True):
             if type(value) is not int or value < 1:
                 raise CheckpointError(f"{place}: {key} is {value!r}, not a positive whole number")
-        layer, n_features = values[:2]
         assert isinstance(layer, int) and isinstance(n_features, int)
-        return cls(layer, n_features, Dense() if config.get("k") is None else TopK(int(config["k"])))
+        return cls(layer, n_features, kind_stated(config, place))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], place: str) -> Shape | None:

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from safetensors.torch import save_file
+from torch import Tensor
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
-from sarm_core.model.backbone import FINAL_NORM, reaches
+from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, bare_name
 from sarm_core.model.checkpoint import READING, Checkpoint
-from sarm_core.model.sae import ReferenceWords
-from sarm_core.model.tensor_files import TensorFiles
-from sarm_core.ship.export import export, reference_words
+from sarm_core.ship.export import block_tensors
+from sarm_core.ship.layouts import auto_words
+from sarm_core.ship.tokenizer_files import write_tokenizer
 from sarm_core.steering import Steering
 from sarm_core.text.conversation import SCORED_RULES
 
@@ -36,36 +39,40 @@ def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) 
     Scales are folded into the head. Raises SteeringError for what a head cannot express (set, offset),
     SarmError for a target that exists and CheckpointError for a decoder whose tensors this layout cannot name.
     """
-    words = reference_words(checkpoint.shape, "auto")
-    target = Path(target)
+    words = auto_words(checkpoint.shape)
     with whole_folder(target) as folder:
-        reference = export(checkpoint, steering, folder.with_name(f"{folder.name}.reference"), "reference")
-        _convert(checkpoint, words, reference, folder)
-    return target
+        save_file(_tensors(checkpoint, steering), folder / "model.safetensors", metadata={"format": "pt"})
+        stated = _config(checkpoint, words)
+        (folder / "config.json").write_text(json.dumps(stated, indent=1), encoding="utf-8")
+        write_tokenizer(checkpoint, folder)
+        shutil.copyfile(CODE, folder / CODE.name)
+    return Path(target)
 
 
-def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, folder: Path) -> None:
-    files = TensorFiles(reference)
-    tensors = {}
-    for name in files.names():
-        if name.startswith(("sae.", "score.")):
-            tensors[name] = files.read(name)
-        elif reaches(name, checkpoint.shape.layer, False) and not FINAL_NORM.fullmatch(name):
-            tensors[f"model.{name.split('.', 1)[1]}"] = files.read(name)
+def _tensors(checkpoint: Checkpoint, steering: Steering) -> dict[str, Tensor]:
+    head = steering.fold(checkpoint.tensors.read("score.weight")[0].float().numpy())
+    tensors = {n: checkpoint.tensors.read(n) for n in checkpoint.tensors.names() if n.startswith("sae.")}
+    tensors["score.weight"] = torch.from_numpy(head)[None].contiguous()
+    for name, tensor in block_tensors(checkpoint).items():
+        if not FINAL_NORM.fullmatch(name):
+            tensors[f"model.{bare_name(name)}"] = tensor.contiguous()
     if not any(name.startswith("model.") for name in tensors):
         raise CheckpointError(f"{checkpoint.source}: no tensor of its backbone can be named for this layout")
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return tensors
+
+
+def _config(checkpoint: Checkpoint, words: Mapping[str, Any]) -> dict[str, Any]:
     shape = checkpoint.shape
     inner = checkpoint.config()
     inner.dtype = None  # stated once, for the whole
     reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
-    stated: dict[str, Any] = {
-        "model_type": "sarm",
+    return {
+        "model_type": AUTO_TYPE,
         "architectures": ["SARMForSequenceClassification"],
         "backbone": {**_as_json(inner), "model_type": inner.model_type},
         "layer": shape.layer,
         "n_features": shape.n_features,
-        "k": words.k if words.topk else None,
+        **words,
         "scored_token_ids": _scored_ids(checkpoint),
         "num_labels": 1,
         "pad_token_id": getattr(inner, "pad_token_id", None),
@@ -73,11 +80,6 @@ def _convert(checkpoint: Checkpoint, words: ReferenceWords, reference: Path, fol
         "transformers_version": transformers.__version__,
         "dtype": str(checkpoint.stored_dtype()).removeprefix("torch."),
     }
-    (folder / "config.json").write_text(json.dumps(stated, indent=1), encoding="utf-8")
-    for path in reference.iterdir():
-        if path.name not in ("config.json", "model.safetensors") and path.is_file():
-            shutil.copyfile(path, folder / path.name)
-    shutil.copyfile(CODE, folder / CODE.name)
 
 
 def _as_json(config: Any) -> dict[str, Any]:

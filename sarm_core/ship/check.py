@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,24 +21,20 @@ from sarm_core.model.checkpoint import FINAL_NORM, Checkpoint, TensorFiles
 from sarm_core.score.scorer import Scorer, load_sarm
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.export import export
+from sarm_core.ship.layouts import AnyLayout
 from sarm_core.steering import Steering
 from sarm_core.text.conversation import TokenSequence
 from sarm_core.text.rows import Conversation
 
 __all__ = [
-    "LAYOUTS",
-    "AnyLayout",
     "ExportCheck",
     "Trial",
     "check_export",
     "export_layout",
     "exported_bytes",
-    "layouts_for",
     "trial",
 ]
 
-AnyLayout = Literal["own", "reference", "auto"]
-LAYOUTS: tuple[AnyLayout, ...] = ("own", "reference", "auto")
 TOLERANCE = 1e-5
 
 
@@ -47,12 +43,6 @@ def export_layout(checkpoint: Checkpoint, steering: Steering, target: str | Path
     if layout == "auto":
         return export_auto(checkpoint, steering, target)
     return export(checkpoint, steering, target, layout)
-
-
-def layouts_for(checkpoint: Checkpoint) -> tuple[AnyLayout, ...]:
-    """Layouts that can say this checkpoint's kind of SAE; the own one says any."""
-    shape = checkpoint.shape
-    return LAYOUTS if shape.sae.in_reference(shape.n_features) is not None else ("own",)
 
 
 def exported_bytes(checkpoint: Checkpoint) -> int:

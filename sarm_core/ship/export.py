@@ -17,12 +17,13 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, QUANTISED, bare_name, base_prefix
 from sarm_core.model.checkpoint import CONFIG_NAME, FORMAT, READING, WEIGHTS_NAME, Checkpoint, Shape
-from sarm_core.model.sae import SAE, ReferenceWords, SAEKind
+from sarm_core.model.sae import SAE
+from sarm_core.ship.layouts import reference_words
 from sarm_core.ship.older_transformers import config_for_older
 from sarm_core.ship.tokenizer_files import copy_tokenizer, padding_is_safe, write_tokenizer
 from sarm_core.steering import Steering
 
-__all__ = ["Layout", "export", "reference_name", "reference_words", "sae_tensors", "write_own"]
+__all__ = ["Layout", "block_tensors", "export", "reference_name", "sae_tensors", "write_own"]
 
 Layout = Literal["own", "reference"]
 
@@ -83,7 +84,7 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
     head = checkpoint.tensors.read("score.weight")[0].float().numpy()
     folded = steering.fold(head)
     tensors = {n: checkpoint.tensors.read(n) for n in checkpoint.tensors.names() if n.startswith("sae.")}
-    blocks = _block_tensors(checkpoint)
+    blocks = block_tensors(checkpoint)
     with whole_folder(target) as folder:
         if layout == "own":
             backbone = folder / "backbone"
@@ -114,7 +115,7 @@ def export(checkpoint: Checkpoint, steering: Steering, target: str | Path, layou
     return Path(target)
 
 
-def _block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+def block_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The backbone's tensors up to block L and its final norm, under their stored names."""
     files = checkpoint.blocks
     kept = [name for name in files.names() if checkpoint.takes_part(name) or FINAL_NORM.fullmatch(name)]
@@ -133,29 +134,14 @@ def reference_name(shape: Shape) -> str:
 
     They look for `_Latent…_`, `_Layer…_`, `_K…_` and "TopK"; the last also where it says "woTopK".
     """
-    k, topk = reference_words(shape, "reference")
+    k, topk = reference_words(shape)
     kind = "TopK" if topk else "woTopK"
     return f"steered_Latent{shape.n_features}_Layer{shape.layer}_K{k}_folded-SARM-{kind}-LastToken-1"
 
 
-def reference_words(shape: Shape, layout: str) -> ReferenceWords:
-    """k, and whether TopK is applied, as `layout` (reference or auto) states them.
-
-    Raises CheckpointError for a kind of SAE that those layouts have no word for.
-    """
-    found = shape.sae.in_reference(shape.n_features)
-    if found is None:
-        said = f", reading h {shape.sae.reads}" if shape.sae.reads != SAEKind.input else ""
-        raise CheckpointError(
-            f"the {layout} layout has no word for an SAE of kind {shape.sae.kind!r} ({shape.sae.words}){said}: "
-            "export it in the own layout"
-        )
-    return found
-
-
 def _reference_keys(checkpoint: Checkpoint) -> dict[str, Any]:
     shape = checkpoint.shape
-    k, topk = reference_words(shape, "reference")
+    k, topk = reference_words(shape)
     reading = {"rule": checkpoint.rule, "max_length": checkpoint.max_length}
     padding = {} if padding_is_safe(checkpoint) else {"pad_token_id": None}
     return {

@@ -12,8 +12,9 @@
 The file may be copied freely. The folder's template writes a BOS where there is one, its tokenizer adds none.
 
     h  residual stream after block `layer`, at the scored token (the final norm is NOT applied)
-    x  (h - mean(h)) / (std(h) + 1e-6), unbiased std
-    z  the k largest signed values of W_enc (x - b_pre) + b_latent, all of them without k
+    x  (h - mean(h)) / (std(h) + 1e-6), unbiased std; another of `INPUTS`, times `factor`, where the config says so
+    a  W_enc (x - b_pre) + b_latent; without b_pre where the config says that it is not `centred`
+    z  the k largest signed values of a, all of them without k; another of `ACTIVE` where the config says so
     r  sum_i w_i z_i
 
 Rewards tie in half precision. So the dictionary and the head are float32 and compute in it whatever the backbone's
@@ -38,12 +39,16 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.modeling_utils import PreTrainedModel
 
-__all__ = ["SARMConfig", "SARMForSequenceClassification"]
+__all__ = ["ACTIVE", "INPUTS", "SARMConfig", "SARMForSequenceClassification"]
 
 
 class SARMConfig(PreTrainedConfig):
     """`backbone` is the whole decoder's config as a dict, of which the first `layer` blocks are kept (all without it);
     `k` is None for a dictionary without TopK.
+
+    How the dictionary reads h, where it is not the paper's: `kind`, one of `ACTIVE` (None is TopK with `k`, every
+    feature without); `relu`, whether a negative value of TopK is silent; `input`, one of `INPUTS`, what is made of h;
+    `factor`, what that is multiplied by; `centred`, whether b_pre is subtracted before the encoder.
 
     The last attended token whose id is in `scored_token_ids` is scored; with an empty list the last one.
     """
@@ -57,6 +62,11 @@ class SARMConfig(PreTrainedConfig):
         n_features: int = 0,
         k: int | None = None,
         scored_token_ids: list[int] | None = None,
+        kind: str | None = None,
+        relu: bool = False,
+        input: str = "standardised",
+        factor: float = 1.0,
+        centred: bool = True,
         **rest: Any,
     ):
         self.backbone = backbone or {}
@@ -64,7 +74,39 @@ class SARMConfig(PreTrainedConfig):
         self.n_features = n_features
         self.k = k
         self.scored_token_ids = scored_token_ids or []
+        self.kind = kind
+        self.relu = relu
+        self.input = input
+        self.factor = factor
+        self.centred = centred
         super().__init__(**{"num_labels": 1, **rest})
+
+
+def _normed(h: Tensor, eps: float) -> Tensor:
+    return (h - h.mean(-1, keepdim=True)) / (h.std(-1, keepdim=True) + eps)
+
+
+INPUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "standardised": lambda h: _normed(h, 1e-6),
+    "as is": lambda h: h,
+    "layer norm": lambda h: _normed(h, 1e-5),
+    "constant norm": lambda h: h * (h.shape[-1] ** 0.5 / h.norm(dim=-1, keepdim=True)),
+}
+"""x of h, float32 [B, d], by the config's `input`."""
+
+
+def _topk(a: Tensor, config: Any, _sae: nn.Module) -> Tensor:
+    values, indices = a.topk(config.k, dim=-1)
+    return torch.zeros_like(a).scatter(-1, indices, values.relu() if config.relu else values)
+
+
+ACTIVE: dict[str, Callable[[Tensor, Any, nn.Module], Tensor]] = {
+    "topk": _topk,
+    "dense": lambda a, _config, _sae: a,
+    "jumprelu": lambda a, _config, sae: a.masked_fill(a <= sae.get_parameter("threshold"), 0),
+    "relu": lambda a, _config, _sae: a.relu(),
+}
+"""z of the pre-activations a [B, n_features], by the config's `kind`. None of them hides a NaN."""
 
 
 class _Float32(nn.Module):
@@ -87,9 +129,11 @@ class _Matrix(_Float32, nn.Linear):
 
 
 class _Dictionary(_Float32):
-    def __init__(self, d: int, n_features: int):
+    def __init__(self, d: int, n_features: int, kind: str):
         super().__init__()
         self.pre_bias = nn.Parameter(torch.zeros(d))
+        if kind == "jumprelu":
+            self.threshold = nn.Parameter(torch.zeros(n_features))
         self.latent_bias = nn.Parameter(torch.zeros(n_features))
         self.encoder = _Matrix(d, n_features)
         self.decoder = _Matrix(n_features, d)  # takes no part in a reward, but in what is saved
@@ -158,7 +202,12 @@ class SARMForSequenceClassification(PreTrainedModel):
         capped = {"attn_implementation": "eager"} if getattr(inner, "attn_logit_softcapping", None) else {}
         self.model = AutoModel.from_config(inner, **capped)
         _end_after(self.model, config.layer or inner.num_hidden_layers)
-        self.sae = _Dictionary(inner.hidden_size, config.n_features)
+        self.kind = config.kind or ("dense" if config.k is None else "topk")
+        if self.kind not in ACTIVE or config.input not in INPUTS:
+            raise ValueError(
+                f"a dictionary of kind {self.kind!r} that reads h {config.input!r} is not known here"
+            )
+        self.sae = _Dictionary(inner.hidden_size, config.n_features, self.kind)
         self.score = _Matrix(config.n_features, 1)
         self.post_init()
 
@@ -204,13 +253,9 @@ class SARMForSequenceClassification(PreTrainedModel):
             return self._rewards(h[rows, self._scored(input_ids, mask)].float())
 
     def _rewards(self, h: Tensor) -> SequenceClassifierOutput:
-        x = (h - h.mean(-1, keepdim=True)) / (h.std(-1, keepdim=True) + 1e-6)
-        a = self.sae.encoder(x - self.sae.pre_bias) + self.sae.latent_bias
-        if self.config.k is None:
-            z = a
-        else:
-            values, indices = a.topk(self.config.k, dim=-1)
-            z = torch.zeros_like(a).scatter(-1, indices, values)
+        x = INPUTS[self.config.input](h) * self.config.factor
+        a = self.sae.encoder(x - self.sae.pre_bias if self.config.centred else x) + self.sae.latent_bias
+        z = ACTIVE[self.kind](a, self.config, self.sae)
         return SequenceClassifierOutput(logits=self.score(z), hidden_states=(z,))
 
     def _scored(self, input_ids: Tensor, mask: Tensor) -> Tensor:

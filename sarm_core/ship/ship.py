@@ -14,8 +14,9 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import cache_folder, whole_file, whole_folder
 from sarm_core.model.checkpoint import Checkpoint
 from sarm_core.score.scorer import Scorer
-from sarm_core.ship.check import AnyLayout, ExportCheck, Trial, check_export, export_layout
-from sarm_core.ship.export import reference_name, reference_words
+from sarm_core.ship.check import ExportCheck, Trial, check_export, export_layout
+from sarm_core.ship.export import reference_name
+from sarm_core.ship.layouts import AnyLayout, reference_words
 from sarm_core.steering import Steering
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
@@ -124,6 +125,7 @@ def _readme(checkpoint: Checkpoint, steering: Steering, layout: AnyLayout, check
         f"* Made from: {_literal(source)}" + (f", {_literal(checkpoint.name)}" if checkpoint.name else ""),
         f"* Fingerprint of that model: `{checkpoint.fingerprint()}`",
         f"* Blocks {shape.layer}, features {shape.n_features}, active at the scored token: {shape.sae.words}",
+        f"* The dictionary reads h {shape.sae.reads}",
         f"* Scored token: {_literal(checkpoint.rule)}; read are the last {checkpoint.limit()} tokens of a conversation",
         f"* Layout: {layout}, written by SARM Explorer {VERSION}",
         f"* {_checked(check)}",
@@ -175,7 +177,7 @@ def _loading(checkpoint: Checkpoint, layout: AnyLayout) -> list[str]:
             "`load_sarm(FOLDER)` reads it too.",
         ]
     shape = checkpoint.shape
-    k, topk = reference_words(shape, layout)
+    k, topk = reference_words(shape)
     return [
         "The reference code's loader takes these arguments (also `sarm_param` in `config.json`):",
         "",

@@ -14,9 +14,9 @@ from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
 from app.session.engine import load_engine
-from sarm_core import load_sarm
+from sarm_core import Steering, export_auto, load_sarm, open_checkpoint
 from sarm_core.__main__ import main
-from sarm_core.model.sae import SAE, Rows, SAEKind, register
+from sarm_core.model.sae import SAE, JumpReLU, Rows, SAEKind, register
 from tests.app.demo_pages import MAIN, PATIENCE, checked
 from tests.sarm_core.tiny_models import chatml, own_checkpoint
 
@@ -86,6 +86,22 @@ def test_the_model_page_says_which_features_are_active_and_offers_the_layout_tha
 
 
 @pytest.mark.slow
+def test_a_public_dictionary_s_kind_is_offered_for_transformers_and_shown_from_that_layout(
+    page: Callable[[], AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = JumpReLU(input="as is", centred=False)
+    source = own_checkpoint(tmp_path / "own", kind, tokenizer=chatml())
+    target = export_auto(open_checkpoint(source), Steering(), tmp_path / "auto")
+    for model in (source, target):
+        monkeypatch.setenv("SARM_MODEL", str(model))
+        test = page()
+        shown = {metric.label: metric.value for metric in test.metric}
+        assert shown["Active per answer"] == "those above their threshold"
+        layouts = next(group for group in test.button_group if group.key == "export_layout")
+        assert list(layouts.options) == ["own", "auto"]
+
+
+@pytest.mark.slow
 def test_it_exports_with_a_steering_and_is_refused_where_it_cannot_be_said(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +123,7 @@ def test_it_exports_with_a_steering_and_is_refused_where_it_cannot_be_said(
         assert main([*export, "--layout", layout, "--out", str(tmp_path / layout)]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert f"the {layout} layout has no word for an SAE of kind 'toy'" in line
+        assert line.endswith("export it with --layout own")
         assert not (tmp_path / layout).exists()
 
 

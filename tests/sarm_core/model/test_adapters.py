@@ -17,7 +17,8 @@ from sarm_core.model.inspection import inspect_path
 from sarm_core.model.sae import TopK
 from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type
 from sarm_core.ship.auto import export_auto
-from sarm_core.ship.check import LAYOUTS, export_layout
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.layouts import LAYOUTS
 from tests.sarm_core.tiny_models import backbone, own_checkpoint, reference_checkpoint
 
 ROWS = [{"input_ids": [3, 5, 8, 13, 21, 34]}, {"input_ids": [2, 7, 1]}]

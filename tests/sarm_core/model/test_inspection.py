@@ -15,7 +15,8 @@ from sarm_core.__main__ import main
 from sarm_core.errors import CheckpointError
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.model.inspection import inspect_path
-from sarm_core.ship.check import LAYOUTS, export_layout
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.layouts import LAYOUTS
 from tests.sarm_core.tiny_models import backbone, chatml, random_sae, reference_checkpoint
 
 D, M = 16, 64

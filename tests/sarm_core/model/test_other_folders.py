@@ -20,7 +20,8 @@ from sarm_core.model.backbone import backbone_config, cut_backbone
 from sarm_core.model.checkpoint import open_checkpoint
 from sarm_core.model.sae import TopK
 from sarm_core.ship.auto import export_auto
-from sarm_core.ship.check import LAYOUTS, export_layout
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.layouts import LAYOUTS
 from tests.sarm_core.tiny_models import backbone, own_checkpoint, reference_checkpoint
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "checkpoints"

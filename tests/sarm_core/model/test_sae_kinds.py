@@ -29,7 +29,8 @@ from sarm_core.model.sae import (
     register,
 )
 from sarm_core.score.encoder import padded
-from sarm_core.ship.check import LAYOUTS, export_layout, layouts_for
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.layouts import LAYOUTS, layouts_for
 from tests.sarm_core.tiny_models import WIDTH, chatml, own_checkpoint, random_sae
 
 SETTINGS = {"topk": {"k": 6}}
@@ -167,10 +168,10 @@ def test_a_tiny_corpus_is_harvested(kind, tmp_path):
     assert [counts[i] for i in range(M)] == fired.tolist()
 
 
-def test_layouts_that_have_no_word_for_a_kind_refuse_it_in_one_line(kind, folder, tmp_path):
+def test_layouts_that_have_no_word_for_a_kind_refuse_it_and_name_one_that_has(kind, folder, tmp_path):
     checkpoint = open_checkpoint(folder)
-    offered = layouts_for(checkpoint)
-    assert "own" in offered
+    offered = layouts_for(checkpoint.shape)
+    assert {"own", "auto"} <= set(offered)
     for layout in set(LAYOUTS) - set(offered):
         with pytest.raises(CheckpointError) as caught:
             export_layout(checkpoint, Steering(), tmp_path / layout, layout)
@@ -178,6 +179,7 @@ def test_layouts_that_have_no_word_for_a_kind_refuse_it_in_one_line(kind, folder
             caught.value
         )
         assert ("reading h" in str(caught.value)) == (kind.reads != "standardised")
+        assert str(caught.value).endswith("export it with --layout auto or --layout own")
         assert "\n" not in str(caught.value) and not (tmp_path / layout).exists()
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sarm_core import Steering, load_sarm
 from sarm_core.errors import CheckpointError, SarmError, SteeringError
-from sarm_core.model.checkpoint import open_checkpoint
-from sarm_core.ship import modeling_sarm  # noqa: F401  registers the model type, as the folder's own copy does
+from sarm_core.model.checkpoint import Shape, open_checkpoint
+from sarm_core.model.sae import Dense, JumpReLU, ReLU, TopK
+from sarm_core.ship import modeling_sarm  # registers the model type, as the folder's own copy does
 from sarm_core.ship.auto import export_auto
-from sarm_core.ship.check import LAYOUTS, export_layout
-from tests.sarm_core.tiny_models import KINDS, chatml, reference_checkpoint
+from sarm_core.ship.check import export_layout
+from sarm_core.ship.export import sae_tensors, write_own
+from sarm_core.ship.layouts import LAYOUTS
+from tests.sarm_core.tiny_models import KINDS, backbone, chatml, random_sae, reference_checkpoint
 
 CLOSE = {"atol": 1e-5, "rtol": 5e-6}  # the dense rewards are sums of 64 terms of size 20, in float32
 ROWS = [[3, 5, 8, 13, 21, 34], [2, 7, 1], [9] * 30]
@@ -79,6 +83,70 @@ def again(folder, target, layout):
     return export_layout(open_checkpoint(folder), Steering(), target, layout)
 
 
+DICTIONARIES = {
+    f"{name}, {reads}": replace(kind, input=reads, factor=factor, centred=centred)
+    for name, kind in {
+        "topk": TopK(6),
+        "topk relu": TopK(40, relu=True),
+        "jumprelu": JumpReLU(),
+        "relu": ReLU(),
+        "dense": Dense(),
+    }.items()
+    for reads, factor, centred in (
+        ("standardised", 0.5, True),
+        ("as is", 0.25, False),
+        ("layer norm", 1.0, True),
+        ("constant norm", 1.0, False),
+    )
+}
+"""What public dictionaries are read as (docs/dictionaries.md): every kind with every input."""
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decoder")
+    backbone("llama").save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DICTIONARIES)
+def test_a_sarm_on_a_public_dictionary_is_the_same_one_in_transformers_and_read_back(name, decoder, tmp_path):
+    """Also from what a trainer saves."""
+    kind, sae = DICTIONARIES[name], random_sae(64, DICTIONARIES[name])
+    head = torch.randn(64, generator=torch.Generator().manual_seed(1)).numpy()
+    (source := tmp_path / "source").mkdir()
+    write_own(
+        source,
+        shape=Shape(2, 64, kind),
+        tensors=sae_tensors(sae),
+        head=head,
+        backbone=str(decoder),
+        rule="last-token",
+    )
+    scorer = load_sarm(source, dtype="float32")
+    wanted = scorer.score([{"input_ids": ids} for ids in ROWS])
+    target = export_auto(scorer.checkpoint, Steering(), tmp_path / "target")
+    model = AutoModelForSequenceClassification.from_pretrained(target).eval()
+    with torch.inference_mode():
+        output = model(**padded(ROWS, left=True), output_hidden_states=True)
+    np.testing.assert_allclose(output.logits[:, 0].numpy(), wanted.rewards, **CLOSE)
+    np.testing.assert_allclose(output.hidden_states[0].numpy(), wanted.matrix.csr.toarray(), **CLOSE)
+    model.save_pretrained(tmp_path / "saved")
+    for folder in (target, tmp_path / "saved"):
+        read = load_sarm(folder, dtype="float32")
+        assert read.checkpoint.shape.sae == kind and read.fingerprint == scorer.fingerprint
+        scored = read.score([{"input_ids": ids} for ids in ROWS])
+        np.testing.assert_array_equal(scored.matrix.csr.toarray(), wanted.matrix.csr.toarray())
+
+
+@pytest.mark.parametrize("changes", [{"kind": "gated"}, {"input": "whitened"}])
+def test_the_class_refuses_a_word_that_it_does_not_know(changes, decoder):
+    config = {"backbone": json.loads((decoder / "config.json").read_text()), "layer": 2, "n_features": 4}
+    with pytest.raises(ValueError, match="is not known here"):
+        AutoModelForSequenceClassification.from_config(modeling_sarm.SARMConfig(**config, **changes))
+
+
 @pytest.mark.parametrize("cast", ["autocast", "to"])
 def test_dictionary_and_head_compute_in_float32_whatever_the_backbone_does(cast, tmp_path):
     source = reference_checkpoint(tmp_path / "source")
@@ -109,6 +177,10 @@ def test_dictionary_and_head_compute_in_float32_whatever_the_backbone_does(cast,
         ({"k": "6"}, "k is '6', not a positive whole number"),
         ({"n_features": None}, "n_features is None"),
         ({"backbone": "llama"}, "backbone must be the object"),
+        ({"kind": "gated"}, "kind is 'gated'; SAE kinds that are read: "),
+        ({"input": "whitened"}, "input 'whitened' is none of "),
+        ({"factor": 0}, "factor = 0.0 is not positive"),
+        ({"centred": "no"}, "centred is 'no', not true or false"),
         ({"layer": 9}, "reads block 9, but this backbone has 4 blocks"),
     ],
 )

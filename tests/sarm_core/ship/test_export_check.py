@@ -6,7 +6,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sarm_core import Steering, load_sarm
-from sarm_core.ship.check import LAYOUTS, ExportCheck, check_export, export_layout, exported_bytes, trial
+from sarm_core.ship.check import ExportCheck, check_export, export_layout, exported_bytes, trial
+from sarm_core.ship.layouts import LAYOUTS
 from sarm_core.text.answers import conversation_of
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 

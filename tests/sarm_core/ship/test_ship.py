@@ -9,8 +9,8 @@ import sarm_core.ship.ship as shipping
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
 from sarm_core.model.checkpoint import Shape, open_checkpoint
-from sarm_core.ship.check import LAYOUTS
 from sarm_core.ship.export import reference_name
+from sarm_core.ship.layouts import LAYOUTS
 from sarm_core.ship.ship import FOLDED, README
 from sarm_core.steering import Group
 from tests.sarm_core.tiny_models import reference_checkpoint, text_checkpoint
