@@ -60,7 +60,9 @@ _FLOAT8 = ("fp8", "compressed-tensors")
 """Methods whose weights may be 8-bit floats with a scale."""
 _OF_WEIGHTS_ONLY = ("bitsandbytes",)
 """Methods that leave some layers plain, and then compute with them as they are (others round what a layer reads)."""
-_PREFIX = re.compile(r"^(model\.)?language_model\.(model\.)?|^(model|transformer)\.")
+_PREFIX = re.compile(
+    r"^(model\.)?language_model\.(model\.)?|^(model|transformer|gpt_neox(_japanese)?|backbone|rwkv)\."
+)
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 _SEVERAL = "its stream after a block is several vectors a token"
 _OWN_POSITIONS = "its positions begin behind the id of its padding token"

@@ -218,7 +218,9 @@ class Checkpoint:
 
     def takes_part(self, name: str) -> bool:
         """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
-        if bare_name(name).startswith(("sae.", "score.", "lm_head.")) or FINAL_NORM.fullmatch(name):
+        if bare_name(name).startswith(("sae.", "score.", "lm_head.", "embed_out.")) or FINAL_NORM.fullmatch(
+            name
+        ):
             return False
         return reaches(name, self.shape.layer, self._composite)
 

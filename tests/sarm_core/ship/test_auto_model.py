@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from sarm_core import Steering, load_sarm
 from sarm_core.errors import CheckpointError, SarmError, SteeringError
@@ -138,6 +139,45 @@ def test_a_sarm_on_a_public_dictionary_is_the_same_one_in_transformers_and_read_
         assert read.checkpoint.shape.sae == kind and read.fingerprint == scorer.fingerprint
         scored = read.score([{"input_ids": ids} for ids in ROWS])
         np.testing.assert_array_equal(scored.matrix.csr.toarray(), wanted.matrix.csr.toarray())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gpt_neox", "mamba", "falcon"])
+def test_a_backbone_with_a_language_head_and_a_prefix_of_its_own_leaves_in_every_layout(kind, tmp_path):
+    """GPT-NeoX calls its tensors gpt_neox.* and its head embed_out, Mamba backbone.*: not what Llama says."""
+    sizes = {
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "num_hidden_layers": 4,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    sizes |= {"state_size": 8} if kind == "mamba" else {"num_attention_heads": 2, "intermediate_size": 40}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[kind](**sizes, pad_token_id=1)).float()
+    model.save_pretrained(tmp_path / "decoder")
+    (source := tmp_path / "source").mkdir()
+    write_own(
+        source,
+        shape=Shape(2, 64, TopK(6)),
+        tensors=sae_tensors(random_sae(64, 6)),
+        head=torch.randn(64).numpy(),
+        backbone=str(tmp_path / "decoder"),
+        rule="last-token",
+    )
+    scorer = load_sarm(source, dtype="float32")
+    wanted = scorer.score([{"input_ids": ids} for ids in ROWS]).rewards
+    for layout in LAYOUTS:
+        read = load_sarm(again(source, tmp_path / layout, layout), dtype="float32")
+        np.testing.assert_array_equal(read.score([{"input_ids": ids} for ids in ROWS]).rewards, wanted)
+        assert read.fingerprint == scorer.fingerprint
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "auto", output_loading_info=True
+    )
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    with torch.inference_mode():
+        alone = [model.eval()(**padded([row], False)).logits.item() for row in ROWS]
+    np.testing.assert_allclose(alone, wanted, **CLOSE)
 
 
 @pytest.mark.parametrize("changes", [{"kind": "gated"}, {"input": "whitened"}])
