@@ -23,7 +23,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model.adapters import ADAPTER_CONFIG
 from sarm_core.model.cut import BLOCK_LISTS, check_layer, class_cut_after, drop_final_norm
 from sarm_core.model.other_folders import refuse_adapters
-from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
+from sarm_core.model.tensor_files import OnDemand, TensorFiles, read_json
 
 __all__ = [
     "AUTO_TYPE",
@@ -52,6 +52,8 @@ _BUFFERS = re.compile(r"rotary_emb\.inv_freq$|\.att(n|ention)\.(masked_)?bias$|p
 """Buffers that older files store and that Transformers computes: frequencies, causal masks, positions."""
 OTHER_HEAD = re.compile(r"(?!lm_head\b)\w*(head|classifier)\w*\.")
 """Heads that trainers put on a model under names of their own: "v_head.", "value_head.", "classifier."."""
+_HEAD = re.compile(r"(sae|score|lm_head|embed_out)\.")
+"""A SARM's own tensors and the head for the next token, which h does not pass."""
 _EMBEDDING = re.compile(r"(model\.)?(language_model\.)?(model\.)?embed_tokens\.weight")
 _PLAIN = ("F64", "F32", "F16", "BF16")
 QUANTISED = ("quantization_config", "compression_config")
@@ -115,20 +117,22 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     check_layer(config, layer)
     files = TensorFiles(folder)
     _refuse_quantised(files, layer)
-    source: dict[str, Any] = {"pretrained_model_name_or_path": folder, "use_safetensors": True}
-    index = folder / INDEX_NAME
     composite = holds_text_part(files)
     with quietly():
         try:
             wrapped = read_json(folder / "config.json").get("model_type") == AUTO_TYPE
-            # Transformers would read 8-bit weights in its own way and no adapter, and needs the index's metadata.
-            if wrapped or files.changed or (index.exists() and "metadata" not in read_json(index)):
-                read = [name for name in files.names() if reaches(name, layer, composite)]
-                state = {(bare_name(name) if wrapped else name): files.read(name) for name in read}
-                source = {"pretrained_model_name_or_path": None, "state_dict": state}
+            read = [
+                name for name in files.names() if reaches(name, layer, composite) and not _HEAD.match(name)
+            ]
+            # Transformers would read 8-bit weights in its own way and no adapter, and what it reads of a file stays
+            # in memory beside the weights until all is read.
+            state: dict[str, Any] = {n: files.read(n) if files.changed else OnDemand(files, n) for n in read}
+            if wrapped:
+                state = {bare_name(name): tensor for name, tensor in state.items()}
             reader: Any = class_cut_after(_model_class(config), layer)
             model, info = reader.from_pretrained(
-                **source,
+                None,
+                state_dict=state,
                 config=config,
                 dtype=dtype,
                 output_loading_info=True,
@@ -199,7 +203,7 @@ def _refuse_quantised(files: TensorFiles, layer: int) -> None:
 
 def _needless(name: str, layer: int, composite: bool) -> bool:
     """Whether a tensor that the cut backbone has no place for changes nothing in h."""
-    if name.startswith(("sae.", "score.", "lm_head.", "embed_out.")) or not reaches(name, layer, composite):
+    if _HEAD.match(name) or not reaches(name, layer, composite):
         return True
     name = _TEXT_PART.sub("", name, count=1)
     return any((FINAL_NORM.fullmatch(name), OTHER_HEAD.match(name), _BUFFERS.search(name)))

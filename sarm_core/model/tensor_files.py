@@ -17,7 +17,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, Parts
 from sarm_core.model.float8 import SCALES, dequantised
 
-__all__ = ["INDEX_NAME", "TensorFiles", "read_json"]
+__all__ = ["INDEX_NAME", "OnDemand", "TensorFiles", "read_json"]
 
 INDEX_NAME = "model.safetensors.index.json"
 
@@ -175,3 +175,17 @@ class TensorFiles:
         if self.adapter is not None and name in self.adapter:
             tensor = self.adapter.merged(name, tensor)
         return tensor
+
+
+class OnDemand:
+    """A tensor of a folder that is read when it is indexed, as Transformers 5 indexes what it loads.
+
+    The file is opened for this tensor alone: what is read of a mapped file counts as the process's memory until the
+    file is closed.
+    """
+
+    def __init__(self, files: TensorFiles, name: str):
+        self._files, self._name = files, name
+
+    def __getitem__(self, at: Any) -> Tensor:
+        return self._files.read(self._name)[at]

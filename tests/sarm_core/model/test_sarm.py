@@ -124,19 +124,28 @@ class CountingFile:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_tensor_of_the_blocks_after_L_is_read(kind, tmp_path, monkeypatch):
-    import transformers.modeling_utils as loading
+def test_no_tensor_of_the_blocks_after_L_is_read_and_each_from_a_file_of_its_own(kind, tmp_path, monkeypatch):
+    """What is read of a mapped file counts as memory until it is closed: beside the model, one tensor at a time."""
+    import sarm_core.model.tensor_files as loading
 
     folder = tmp_path / kind
     backbone(kind).save_pretrained(folder)
-    read: set[str] = set()
+    openings: list[set[str]] = []
     real = safetensors.safe_open
-    monkeypatch.setattr(loading, "safe_open", lambda *a, **kw: CountingFile(real(*a, **kw), read))
+
+    def opened(*a, **kw):
+        mine: set[str] = set()
+        openings.append(mine)
+        return CountingFile(real(*a, **kw), mine)
+
+    monkeypatch.setattr(loading, "safe_open", opened)
     cut_backbone(folder, 2, torch.float32)
+    read = set().union(*openings)
     late = [name for name in read if any(f".{block}." in f".{name}" for block in range(2, BLOCKS))]
     early = [name for name in read if any(f".{block}." in f".{name}" for block in range(2))]
-    assert early, "the counter saw no read at all: it no longer stands where Transformers reads"
+    assert early, "the counter saw no read at all: it no longer stands where the files are read"
     assert not late
+    assert max(map(len, openings)) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
