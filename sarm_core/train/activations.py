@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,13 +32,25 @@ from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence,
 from sarm_core.train.cuts import scored_after_cuts
 from sarm_core.train.data import Text, read_texts
 from sarm_core.train.kept_rows import KeptRows
-from sarm_core.train.positions import KINDS, RECORD, SPLITS, Positions, PositionWriter, read_index
+from sarm_core.train.positions import (
+    KINDS,
+    RECORD,
+    SPLITS,
+    Positions,
+    PositionWriter,
+    held,
+    read_index,
+    shard_folder,
+)
+from sarm_core.train.processes import ALONE, Processes
 
 __all__ = ["Corpus", "Reader", "Taken", "backbone_folder", "collect", "found_from_anywhere"]
 
 MAX_LENGTH = 1024
 """Tokens of a text that stage 1 reads unless its settings say otherwise"""
 TEXTS_AT_ONCE = 256
+SHARDS = 64
+"""Into how many shards a large corpus is divided: as many processes can collect it at once"""
 SECONDS_BETWEEN_COMMITS = 20.0
 SCORED_KEPT = 200_000
 """Scored rows that are also kept for `train-reward` and `build`, which hold 100 bytes for each"""
@@ -172,67 +186,133 @@ def collect(
     *,
     counted: Mapping[str, int] | None = None,
     log: bool = False,
+    processes: Processes = ALONE,
 ) -> Positions:
     """h at every scored token, sentence end and `tokens_per_text` random answer tokens of each text, and at the scored
     token of `cut_texts` random texts as if their answers had stopped earlier.
 
     Kept in `cache` under a name made from everything that decides the content; a later call with the same inputs reads
     it, and goes on where an earlier one was killed: at most half a minute's work is lost. Memory is that of one batch
-    of texts. `counted` is `corpus.counted()` where that is known.
+    of texts. `counted` is `corpus.counted()` where that is known. Of several `processes` each writes some shards, the
+    same files as one would; the cache has to be a folder that all of them see.
     """
     n_texts = sum((counted if counted is not None else corpus.counted()).values())
+    size = TEXTS_AT_ONCE * max(1, math.ceil(n_texts / TEXTS_AT_ONCE / SHARDS))
     facts = {
         "reader": reader.key,
         "corpus": corpus.identity,
         "format": [reader.format.rule, reader.format.max_length, reader.format.template],
         "taken": asdict(taken),
         "n_texts": n_texts,
+        "texts_per_shard": size,
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache / f"positions-{name}"
-    index = read_index(folder)
-    if index is None or index["done"] < n_texts:
-        with PositionWriter(folder, reader.width, facts).opened() as writer:
-            _collect(reader, corpus, taken, writer, n_texts, cache, log)
-    return Positions(folder)
+    with ExitStack() as stack:
+        with processes.agreeing():
+            missing = {
+                number: texts
+                for number, start in enumerate(range(0, n_texts, size))
+                if _missing(shard_folder(folder, number), texts := range(start, min(start + size, n_texts)))
+            }
+            if missing and processes.first:
+                stack.enter_context(held(folder))
+        mine = {number: texts for number, texts in missing.items() if number % processes.n == processes.rank}
+        if mine:
+            progress = _Progress(sum(map(len, mine.values())), log and processes.first, processes.n)
+            _collect(reader, corpus, taken, folder, facts, mine, cache, progress)
+        processes.wait()
+        with processes.agreeing():
+            positions = Positions(folder)
+            if positions.done != n_texts:
+                raise SarmError(
+                    f"{folder}: process {processes.rank} finds {positions.done:,} of {n_texts:,} texts there: "
+                    "cache has to be one folder that all processes see"
+                )
+    return positions
+
+
+def _missing(shard: Path, texts: range) -> bool:
+    index = read_index(shard)
+    return index is None or index["done"] < len(texts)
+
+
+class _Progress:
+    """Says how far a process is with its texts."""
+
+    def __init__(self, n_texts: int, shown: bool, n_processes: int):
+        self.n_texts, self.shown = n_texts, shown
+        self.whose = f" of the first of {n_processes} processes" if n_processes > 1 else ""
+        self.begun, self.before, self.done, self.positions = time.monotonic(), 0, 0, 0
+
+    def say(self) -> None:
+        if self.shown:
+            rate = (self.done - self.before) / max(time.monotonic() - self.begun, 1e-9)
+            print(
+                f"  {self.done:,}/{self.n_texts:,} texts{self.whose}  {self.positions:,} positions  "
+                f"{(self.n_texts - self.done) / max(rate, 1e-9):,.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _collect(
     reader: Reader,
     corpus: Corpus,
     taken: Taken,
-    writer: PositionWriter,
-    n_texts: int,
+    folder: Path,
+    facts: Mapping[str, Any],
+    shards: Mapping[int, range],
     cache: Path,
-    log: bool,
+    progress: _Progress,
 ) -> None:
+    """Write some shards, each of a range of the corpus's texts."""
+    n_texts = facts["n_texts"]
     chosen = np.random.default_rng([taken.seed, n_texts])
     cut = frozenset(chosen.choice(n_texts, min(taken.cut_texts, n_texts), replace=False).tolist())
     kept_rows = reader.kept(cache) if n_texts <= SCORED_KEPT else None
-    begun = kept = time.monotonic()
-    first = done = writer.done
-    rest = islice(enumerate(corpus.texts()), done, None)
+    every, passed = enumerate(corpus.texts()), 0
+    for number, texts in shards.items():
+        with PositionWriter(shard_folder(folder, number), reader.width, facts).opened() as writer:
+            progress.before += writer.done
+            progress.done += writer.done
+            progress.positions += sum(writer.counts.values())
+            first = texts.start + writer.done
+            rest = islice(every, first - passed, texts.stop - passed)
+            passed = texts.stop
+            _fill(reader, rest, cut, taken, writer, len(texts), kept_rows, progress)
+
+
+def _fill(
+    reader: Reader,
+    rest: Iterator[tuple[int, Text]],
+    cut: frozenset[int],
+    taken: Taken,
+    writer: PositionWriter,
+    n_texts: int,
+    kept_rows: KeptRows | None,
+    progress: _Progress,
+) -> None:
+    """Append the numbered texts that a shard of `n_texts` still lacks."""
+    kept, done = time.monotonic(), writer.done
     while numbered := list(islice(rest, TEXTS_AT_ONCE)):
         numbers = [number for number, _ in numbered]
         texts = [text for _, text in numbered]
+        before = sum(writer.counts.values())
         sequences = reader.format.tokens([text.conversation for text in texts])
         _append_read(reader, texts, sequences, numbers, taken, writer, kept_rows)
         mine = [i for i, number in enumerate(numbers) if number in cut]
         if mine:
             which = [numbers[i] for i in mine]
             _append_cuts(reader, [texts[i] for i in mine], [sequences[i] for i in mine], which, taken, writer)
+        progress.positions += sum(writer.counts.values()) - before
+        progress.done += len(texts)
         done += len(texts)
         now = time.monotonic()
         if now - kept > SECONDS_BETWEEN_COMMITS or done == n_texts:
             writer.commit(done)
             kept = now
-            if log:
-                left = (n_texts - done) / max((done - first) / (now - begun), 1e-9)
-                print(
-                    f"  {done:,}/{n_texts:,} texts  {sum(writer.counts.values()):,} positions  {left:,.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+            progress.say()
 
 
 def _append_read(

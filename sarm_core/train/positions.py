@@ -1,8 +1,9 @@
 """Residual-stream vectors on disk, by part of the data and kind of position, for many runs and of any number.
 
-A folder holds one file of float16 rows for each part and kind, only ever appended to, and an index that is renamed
-into place after each interval: what a killed process wrote behind it is cut off by the next one. Readers map the
-files, so memory does not grow with them.
+A folder holds shards, each of a range of the texts that does not depend on who writes it: several processes write
+several shards, and the rows are numbered by text as if one had. A shard holds one file of float16 rows for each part
+and kind, only ever appended to, and an index that is renamed into place after each interval: what a killed process
+wrote behind it is cut off by the next one. Readers map the files, so memory does not grow with them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from sarm_core.errors import SarmError
 from sarm_core.files import whole_file
 
-__all__ = ["KINDS", "SPLITS", "PositionWriter", "Positions", "Siblings"]
+__all__ = ["KINDS", "SPLITS", "PositionWriter", "Positions", "Siblings", "held", "shard_folder"]
 
 KINDS = ("scored", "sentence", "token", "cut")
 SPLITS = ("train", "validation", "test")
@@ -48,20 +49,33 @@ def _refused(folder: Path, error: OSError) -> SarmError:
     )
 
 
+def shard_folder(folder: Path, number: int) -> Path:
+    """Where the shard of a number lies."""
+    return folder / f"shard-{number:03d}"
+
+
 class Positions:
-    """What a folder holds: `counts` of rows by (part, kind), width `d`, and the rows themselves, mapped.
+    """What a folder of shards, or a shard, holds: `counts` of rows by (part, kind), width `d`, the rows, mapped.
 
     `done` texts of the corpus are in it; `facts` are those of its writer. Raises SarmError for a damaged folder.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        index = read_index(folder)
-        if index is None:
+        shards = [folder] if (folder / INDEX).exists() else sorted(folder.glob("shard-*"))
+        indices = [(shard, index) for shard in shards if (index := read_index(shard)) is not None]
+        if not indices:
             raise SarmError(f"{folder}: holds no positions")
-        self.d, self.done, self.facts = index["d"], index["done"], index["facts"]
-        self.counts = {(split, kind): index["counts"][split][kind] for split in SPLITS for kind in KINDS}
-        self._maps: dict[Place, npt.NDArray[np.float16]] = {}
+        self._shards = [shard for shard, _ in indices]
+        self.d, self.facts = indices[0][1]["d"], indices[0][1]["facts"]
+        self.done = sum(index["done"] for _, index in indices)
+        self._starts: dict[Place, npt.NDArray[np.int64]] = {
+            (split, kind): np.cumsum([0] + [index["counts"][split][kind] for _, index in indices])
+            for split in SPLITS
+            for kind in KINDS
+        }
+        self.counts = {place: int(starts[-1]) for place, starts in self._starts.items()}
+        self._maps: dict[tuple[int, Place], npt.NDArray[np.float16]] = {}
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -72,8 +86,12 @@ class Positions:
     def rows(self, place: Place, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float16]:
         """h, [n, d], of rows by their numbers at a place, in that order."""
         order = np.argsort(numbers, kind="stable")  # on a disk, neighbours are read together
+        ordered, starts = numbers[order], self._starts[place]
+        bounds = np.searchsorted(ordered, starts)
         out = np.empty((len(numbers), self.d), dtype=np.float16)
-        out[order] = self._map(place)[numbers[order]]
+        for shard in np.flatnonzero(np.diff(bounds)):
+            here = slice(bounds[shard], bounds[shard + 1])
+            out[order[here]] = self._map(int(shard), place)[ordered[here] - starts[shard]]
         return out
 
     def spread(self, place: Place, at_most: int) -> Iterator[npt.NDArray[np.float16]]:
@@ -81,18 +99,24 @@ class Positions:
         n = self.counts[place]
         numbers = np.arange(n) if n <= at_most else np.arange(at_most) * n // at_most
         for start in range(0, len(numbers), 4096):
-            yield self._map(place)[numbers[start : start + 4096]]
+            yield self.rows(place, numbers[start : start + 4096])
 
     def records(self, split: str) -> npt.NDArray[Any]:
         """The RECORD of each scored row of a part, in order."""
-        n = self.counts[split, "scored"]
-        return _mapped(_records_file(self.folder, split), RECORD, (n,))
+        sizes = np.diff(self._starts[split, "scored"]).tolist()
+        return np.concatenate(
+            [
+                _mapped(_records_file(shard, split), RECORD, (n,))
+                for shard, n in zip(self._shards, sizes, strict=True)
+            ]
+        )
 
-    def _map(self, place: Place) -> npt.NDArray[np.float16]:
-        if place not in self._maps:
-            shape = (self.counts[place], self.d)
-            self._maps[place] = _mapped(_rows_file(self.folder, place), np.dtype(np.float16), shape)
-        return self._maps[place]
+    def _map(self, shard: int, place: Place) -> npt.NDArray[np.float16]:
+        if (shard, place) not in self._maps:
+            shape = (int(np.diff(self._starts[place])[shard]), self.d)
+            path = _rows_file(self._shards[shard], place)
+            self._maps[shard, place] = _mapped(path, np.dtype(np.float16), shape)
+        return self._maps[shard, place]
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -117,8 +141,24 @@ def read_index(folder: Path) -> dict[str, Any] | None:
         raise SarmError(f"{folder / INDEX}: damaged ({error}); delete {folder} and collect again") from None
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process. Raises SarmError when another one collects into it, or the disk refuses."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        raise _refused(folder, error) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SarmError(f"{folder}: another process collects into it") from None
+        yield
+
+
 class PositionWriter:
-    """Appends to a folder, from where its index stands. `opened` holds the folder for this process."""
+    """Appends to a shard, from where its index stands. `opened` holds the folder for this process."""
 
     def __init__(self, folder: Path, d: int, facts: Mapping[str, Any]):
         self.folder, self.d, self.facts = folder, d, dict(facts)
@@ -130,12 +170,7 @@ class PositionWriter:
     def opened(self) -> Iterator[PositionWriter]:
         """Raises SarmError when another process writes there, or the disk refuses."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "lock").open("w") as lock, contextlib.ExitStack() as stack:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    raise SarmError(f"{self.folder}: another process collects into it") from None
+            with held(self.folder), contextlib.ExitStack() as stack:
                 self._begin(stack)
                 yield self
         except OSError as error:

@@ -41,8 +41,13 @@ def reader(place):
 
 
 def contents(folder):
-    """Every file but the lock, as bytes."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    """Every file but the locks, as bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def written_at(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def test_every_collected_position_lies_in_its_answer_and_in_its_part(place, reader, tmp_path):
@@ -62,9 +67,9 @@ def test_every_collected_position_lies_in_its_answer_and_in_its_part(place, read
 def test_positions_are_read_once_and_belong_to_their_backbone(place, reader, tmp_path):
     corpus, cache = Corpus([place / "texts.jsonl"]), tmp_path / "cache"
     first = collect(reader, corpus, Taken(2), cache)
-    stamp = (first.folder / "index.json").stat().st_mtime_ns
+    stamps = written_at(first.folder)
     again = collect(Reader(str(place / "tiny"), 2, torch.float32), corpus, Taken(2), cache)
-    assert again.folder == first.folder and (first.folder / "index.json").stat().st_mtime_ns == stamp
+    assert again.folder == first.folder and written_at(first.folder) == stamps
     twin = tmp_path / "elsewhere" / "tiny"  # same name, other weights
     backbone("llama", seed=5).save_pretrained(twin)
     chatml().save_pretrained(twin)
