@@ -13,9 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch import Tensor
 from sarm_core.errors import SarmError
 from sarm_core.model.sae import SAE, JumpReLU, TopK
 from sarm_core.train.positions import KINDS, Positions, Siblings
+from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.sae_config import SAEConfig
 from sarm_core.train.sae_figures import MEASURED, firing_histogram
 from sarm_core.train.sae_step import Dictionary, Figures, standardised
@@ -43,6 +45,7 @@ def train_sae(
     unfinished: Unfinished | None = None,
     board: Any = None,
     log: bool = True,
+    processes: Processes = ALONE,
 ) -> SAE:
     """Train on the train part of `positions`. Deterministic for a seed, machine and thread count.
 
@@ -50,19 +53,19 @@ def train_sae(
     then raises KeyboardInterrupt; where there is one, the run goes on from it and ends with the same weights, bit
     for bit, as if nothing had happened. With `difference_weight` half of each batch is pairs of answers to one prompt:
     what a reward model says is a difference between such rows, a small part of the variance between all rows, and
-    without this term the dictionary spends its features on what the prompts differ in. Raises SarmError.
+    without this term the dictionary spends its features on what the prompts differ in.
+
+    Each of several `processes` takes its share of every batch; the weights are those of one process but for the
+    rounding of sums. Only the first one has `unfinished` and `board`. Raises SarmError.
     """
-    run = _Run(positions, config, unfinished, board)
-    with _interruptible() as asked:
+    run = _Run(positions, config, unfinished, board, processes)
+    with _interruptible(at_once=processes.n == 1) as asked:
         while run.step < config.steps:
-            run.advance(log)
-            if (
-                unfinished
-                and (run.step % config.checkpoint_every == 0 or asked())
-                and run.step < config.steps
-            ):
+            run.advance(log and processes.first)
+            stop = processes.any(asked())
+            if (run.step % config.checkpoint_every == 0 or stop) and run.step < config.steps:
                 run.keep()
-            if asked():
+            if stop:
                 raise KeyboardInterrupt
     return run.sae()
 
@@ -70,16 +73,29 @@ def train_sae(
 class _Run:
     """The state of a run between two steps."""
 
-    def __init__(self, positions: Positions, config: SAEConfig, unfinished: Unfinished | None, board: Any):
+    def __init__(
+        self,
+        positions: Positions,
+        config: SAEConfig,
+        unfinished: Unfinished | None,
+        board: Any,
+        processes: Processes,
+    ):
         self.positions, self.config, self.unfinished = positions, config, unfinished
-        self.device = torch.device(config.device)
+        self.processes = processes
         self.generator = torch.Generator().manual_seed(config.seed)
-        siblings = Siblings(positions) if config.difference_weight else None
-        self.siblings = siblings if siblings is not None and len(siblings) else None
-        self.n_pairs = config.batch // 4 if self.siblings is not None else 0
-        available = [positions.counts["train", kind] for kind in KINDS]
-        self.shares = _batch_shares(config, available, config.batch - 2 * self.n_pairs)
-        self.mean = _mean(positions)
+        with processes.agreeing():
+            self.device = processes.device_of(config.device)
+            siblings = Siblings(positions) if config.difference_weight else None
+            self.siblings = siblings if siblings is not None and len(siblings) else None
+            self.n_pairs = config.batch // 4 if self.siblings is not None else 0
+            available = [positions.counts["train", kind] for kind in KINDS]
+            self.shares = _batch_shares(config, available, config.batch - 2 * self.n_pairs)
+            self.rows = sum(self.shares) + 2 * self.n_pairs
+            _check_share_of_each(config, processes, [*self.shares, self.n_pairs])
+            kept = unfinished.read() if unfinished else None
+            mean = _mean(positions)
+        self.mean = processes.tensors_of_first({"mean": mean})["mean"]
         dtype = {"auto": None, "bfloat16": torch.bfloat16, "float32": torch.float32}[config.products]
         self.dictionary = Dictionary(
             torch.randn(config.n_features, positions.d, generator=self.generator).to(self.device),
@@ -90,60 +106,81 @@ class _Run:
             aux_k=config.aux_k,
             dead_after=config.dead_after,
             dtype=dtype,
+            processes=processes,
         )
         self.mean = self.mean.to(self.device)
         self.fired = torch.zeros(config.n_features, dtype=torch.int64, device=self.device)
         self.step = self.since = 0
-        size = self._go_on()
+        size = self._go_on(kept)
         self.metrics = Metrics(unfinished.metrics if unfinished else None, size, board)
         self.begun, self.first = time.monotonic(), self.step
 
-    def _go_on(self) -> int:
+    def _go_on(self, kept: tuple[dict[str, Tensor], dict[str, Any]] | None) -> int:
         """From the checkpoint, if there is one; returns the size of its metrics."""
-        kept = self.unfinished.read() if self.unfinished else None
-        if kept is None or self.unfinished is None:
+        tensors, facts = kept or ({}, {})
+        with self.processes.agreeing():
+            if self.unfinished is not None and facts:
+                self._check_begun(facts["settings"], self.unfinished.folder)
+        facts = self.processes.of_first(facts)
+        tensors = self.processes.tensors_of_first(tensors)
+        if not facts:
+            weights = self.dictionary.weights
+            for name, weight in self.processes.tensors_of_first(weights).items():
+                weights[name].copy_(weight)
             return 0
-        tensors, facts = kept
-        for name, value in facts["settings"].items():
-            if (mine := _decisive(self.config, self.positions).get(name)) != value:
-                raise SarmError(
-                    f"{self.unfinished.folder}: was begun with {name} {value!r}, not {mine!r}; "
-                    "set it back, or delete the folder to start anew"
-                )
         self.dictionary.restore({name: tensor.to(self.device) for name, tensor in tensors.items()})
         self.fired.copy_(tensors["fired"])
         self.generator.set_state(tensors["generator"])
         self.step, self.since = facts["step"], facts["since"]
         return int(facts["metrics"])
 
+    def _check_begun(self, begun: Mapping[str, Any], folder: Path) -> None:
+        """Raises SarmError where a run was begun with other settings."""
+        mine = _decisive(self.config, self.positions, self.processes)
+        if begun["processes"] != mine["processes"]:
+            print(
+                f"begun with {begun['processes']} processes, going on with {mine['processes']}: "
+                "sums are rounded in another order",
+                file=sys.stderr,
+            )
+            mine |= {name: begun[name] for name in ("processes", "threads")}  # launchers set threads
+        for name, value in begun.items():
+            if mine.get(name) != value:
+                raise SarmError(
+                    f"{folder}: was begun with {name} {value!r}, not {mine.get(name)!r}; "
+                    "set it back, or delete the folder to start anew"
+                )
+
     def keep(self) -> None:
         """Write the checkpoint. Raises SarmError when the disk refuses."""
-        if self.unfinished is None:
-            return
         if not all(bool(weight.isfinite().all()) for weight in self.dictionary.weights.values()):
             raise SarmError(
                 f"the weights are no longer numbers at step {self.step}: lower lr (it is {self.config.lr})"
             )
+        if self.unfinished is None:
+            return
         tensors = self.dictionary.state() | {"fired": self.fired, "generator": self.generator.get_state()}
         facts = {
             "step": self.step,
             "since": self.since,
             "metrics": self.metrics.size,
-            "settings": _decisive(self.config, self.positions),
+            "settings": _decisive(self.config, self.positions, self.processes),
         }
         self.unfinished.write(tensors, facts)
 
     def batch(self) -> Tensor:
-        """x, [n, d], of the next batch: positions by the mix, then the two sides of the pairs."""
+        """x, [n, d], of this process's share of the next batch: positions by the mix, then the sides of the pairs."""
         parts = []
         for kind, n in zip(KINDS, self.shares, strict=True):
             if n:
                 count = self.positions.counts["train", kind]
-                numbers = torch.randint(count, (n,), generator=self.generator).numpy()
+                numbers = torch.randint(count, (n,), generator=self.generator)[
+                    self.processes.share(n)
+                ].numpy()
                 parts.append(self.positions.rows(("train", kind), numbers))
         if self.siblings is not None:
-            numbers = torch.randint(len(self.siblings), (self.n_pairs,), generator=self.generator).numpy()
-            both = self.siblings.pairs(numbers)
+            drawn = torch.randint(len(self.siblings), (self.n_pairs,), generator=self.generator)
+            both = self.siblings.pairs(drawn[self.processes.share(self.n_pairs)].numpy())
             parts += [self.positions.rows(("train", "scored"), both[:, side]) for side in (0, 1)]
         return standardised(torch.from_numpy(np.concatenate(parts)).to(self.device))
 
@@ -156,11 +193,11 @@ class _Run:
             x,
             (x - self.mean).square().sum(),
             lr,
-            n_pairs=self.n_pairs,
+            n_pairs=len(range(self.n_pairs)[self.processes.share(self.n_pairs)]),
             difference_weight=config.difference_weight,
         )
         self.fired += figures.fired
-        self.since += len(x)
+        self.since += self.rows
         self.step += 1
         if self.step % config.log_every == 0 or self.step in (1, config.steps):
             self._entry(figures, lr, log)
@@ -206,7 +243,17 @@ class _Run:
         return sae.eval().requires_grad_(False)
 
 
-def _decisive(config: SAEConfig, positions: Positions) -> dict[str, Any]:
+def _check_share_of_each(config: SAEConfig, processes: Processes, parts: Sequence[int]) -> None:
+    """Raises SarmError where a process would have no part in a batch."""
+    for rank in range(processes.n):
+        if not any(len(range(n)[processes.share(n, rank)]) for n in parts):
+            raise SarmError(
+                f"batch {config.batch} is too small to be divided among {processes.n} processes: "
+                "use fewer, or a larger batch"
+            )
+
+
+def _decisive(config: SAEConfig, positions: Positions, processes: Processes) -> dict[str, Any]:
     """What the weights depend on, as JSON holds it."""
     free = {
         "out",
@@ -218,17 +265,25 @@ def _decisive(config: SAEConfig, positions: Positions) -> dict[str, Any]:
         "backbone",
     }  # the positions say what was read
     found = {name: value for name, value in asdict(config).items() if name not in free}
-    return {**found, "positions": positions.folder.name, "threads": torch.get_num_threads()}
+    return {
+        **found,
+        "positions": positions.folder.name,
+        "threads": torch.get_num_threads(),
+        "processes": processes.n,
+    }
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A function that says whether SIGINT or SIGTERM asked to stop; a second SIGINT stops at once."""
+def _interruptible(*, at_once: bool) -> Iterator[Callable[[], bool]]:
+    """A function that says whether SIGINT or SIGTERM asked to stop; with `at_once` a second one stops at once.
+
+    Launchers send a second signal of their own.
+    """
     asked = False
 
     def ask(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        if asked and at_once:
             raise KeyboardInterrupt
         asked = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.head_fit import pick_head
 from sarm_core.train.pair_study import PairStudy
-from sarm_core.train.positions import KINDS
+from sarm_core.train.positions import KINDS, Positions
+from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.sae import train_sae
 from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_figures import measure, never_firing
@@ -32,63 +33,91 @@ from sarm_core.train.unfinished import Unfinished
 __all__ = ["heads_on_reconstruction", "run_sae"]
 
 
-def run_sae(config: SAEConfig, rows: RowReader | None = None, *, resume: bool = False) -> Path:
+def run_sae(
+    config: SAEConfig,
+    rows: RowReader | None = None,
+    *,
+    resume: bool = False,
+    processes: Processes = ALONE,
+) -> Path:
     """Collect activations, train, measure on the test part, and write the run's folder.
 
     It holds `sae.safetensors`, `report.json` and `metrics.jsonl`. Until then `OUT.unfinished` holds the last
-    checkpoint, with which `resume` goes on; it is removed at the end. Raises SarmError.
+    checkpoint, with which `resume` goes on; it is removed at the end. Of several `processes` only the first one writes
+    there and measures; all have to see the cache. Raises SarmError.
     """
-    check_settings(config)
-    config = resolved(config)
-    check_new(config.out)
-    corpus = Corpus(config.data, rows)
-    with Unfinished(config.out).opened(resume=resume) as unfinished, _board(config, unfinished) as board:
-        counted = corpus.counted()
-        for part in ("train", "validation", "test"):
-            if not counted[part]:
-                raise SarmError(
-                    f"no text falls in the {part} part (a tenth of all prompts each for validation and test): "
-                    "give more prompts, fifty or so"
-                )
-        print(f"{sum(counted.values()):,} texts", file=sys.stderr)
-        reader = Reader(
-            config.backbone,
-            config.layer,
-            getattr(torch, config.backbone_dtype),
-            rule=config.scored_token,
-            max_length=config.max_length,
-            device=config.device,
-        )
-        taken = Taken(config.tokens_per_text, config.cut_texts, config.cuts_per_text, config.seed)
-        positions = collect(reader, corpus, taken, Path(config.cache), counted=counted, log=True)
-        print(f"{len(positions):,} positions", file=sys.stderr)
-        sae = train_sae(positions, config, unfinished=unfinished, board=board)
-        report: dict[str, Any] = {
-            "config": asdict(config),
-            "kind": sae.kind,
-            "n_texts": sum(counted.values()),
-            "n_positions": len(positions),
-            "never_firing": never_firing(sae, positions),
-            "reconstruction": {
-                f"{part}/{kind}": asdict(measure(sae, positions, split=part, kind=kind))
-                for part in ("validation", "test")
-                for kind in KINDS
-                if positions.counts[part, kind]
-            },
-        }
-        if config.pairs:
-            pairs = [pair for path in config.pairs for pair in read_pairs(path, rows)]
-            report["heads"] = heads_on_reconstruction(reader, sae, pairs, Path(config.cache))
-        with whole_folder(config.out) as folder:
-            tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
-            save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
-            (folder / "metrics.jsonl").write_bytes(unfinished.metrics.read_bytes())
-            (folder / "report.json").write_text(
-                json.dumps(report, indent=1, allow_nan=False), encoding="utf-8"
+    with ExitStack() as stack:
+        unfinished = board = None
+        with processes.agreeing():
+            check_settings(config)
+            config = resolved(config)
+            check_new(config.out)
+            if processes.first:
+                unfinished = stack.enter_context(Unfinished(config.out).opened(resume=resume))
+                board = stack.enter_context(_board(config, unfinished))
+            corpus = Corpus(config.data, rows)
+            counted = corpus.counted()
+            for part in ("train", "validation", "test"):
+                if not counted[part]:
+                    raise SarmError(
+                        f"no text falls in the {part} part (a tenth of all prompts each for validation and test): "
+                        "give more prompts, fifty or so"
+                    )
+            if processes.first:
+                print(f"{sum(counted.values()):,} texts", file=sys.stderr)
+            reader = Reader(
+                config.backbone,
+                config.layer,
+                getattr(torch, config.backbone_dtype),
+                rule=config.scored_token,
+                max_length=config.max_length,
+                device=processes.device_of(config.device),
             )
-        unfinished.remove()
-    print(json.dumps(report["reconstruction"], indent=1), file=sys.stderr)
+        taken = Taken(config.tokens_per_text, config.cut_texts, config.cuts_per_text, config.seed)
+        positions = collect(
+            reader, corpus, taken, Path(config.cache), counted=counted, log=True, processes=processes
+        )
+        if processes.first:
+            print(f"{len(positions):,} positions", file=sys.stderr)
+        sae = train_sae(positions, config, unfinished=unfinished, board=board, processes=processes)
+        if unfinished is not None:
+            _finish(config, sae, reader, positions, sum(counted.values()), rows, unfinished)
     return Path(config.out)
+
+
+def _finish(
+    config: SAEConfig,
+    sae: SAE,
+    reader: Reader,
+    positions: Positions,
+    n_texts: int,
+    rows: RowReader | None,
+    unfinished: Unfinished,
+) -> None:
+    """Measure, and write the run's folder."""
+    report: dict[str, Any] = {
+        "config": asdict(config),
+        "kind": sae.kind,
+        "n_texts": n_texts,
+        "n_positions": len(positions),
+        "never_firing": never_firing(sae, positions),
+        "reconstruction": {
+            f"{part}/{kind}": asdict(measure(sae, positions, split=part, kind=kind))
+            for part in ("validation", "test")
+            for kind in KINDS
+            if positions.counts[part, kind]
+        },
+    }
+    if config.pairs:
+        pairs = [pair for path in config.pairs for pair in read_pairs(path, rows)]
+        report["heads"] = heads_on_reconstruction(reader, sae, pairs, Path(config.cache))
+    with whole_folder(config.out) as folder:
+        tensors = {name.removeprefix("sae."): t for name, t in sae_tensors(sae, torch.float16).items()}
+        save_file(tensors, folder / "sae.safetensors", metadata={"format": "pt"})
+        (folder / "metrics.jsonl").write_bytes(unfinished.metrics.read_bytes())
+        (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False), encoding="utf-8")
+    unfinished.remove()
+    print(json.dumps(report["reconstruction"], indent=1), file=sys.stderr)
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ accelerator) they are dense, in bfloat16. Master weights, moments and sums of gr
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from sarm_core.model.backbone import native_bfloat16
 from sarm_core.model.sae import SAE
+from sarm_core.train.processes import ALONE, Processes
 
 __all__ = ["Dictionary", "Entries", "Figures", "batch_top_k", "standardised", "top_k"]
 
@@ -91,20 +93,27 @@ def _groups(width: int, k: int) -> int:
     return best if best and best + k * width // best < width // 2 else 0
 
 
-def batch_top_k(a: Tensor, k: int) -> tuple[Entries, Tensor]:
-    """The n k largest positive entries of the whole batch a [n, M], and their values (BatchTopK, arXiv 2412.06410)."""
-    n = len(a)
+def batch_top_k(a: Tensor, k: int, processes: Processes = ALONE) -> tuple[Entries, Tensor]:
+    """The n k largest positive entries of the whole batch a [n, M], and their values (BatchTopK, arXiv 2412.06410).
+
+    Of several processes' rows together, exactly: each sends its own n k largest, n being the rows of all.
+    """
     flat = a.reshape(-1)
-    wanted = min(n * k, flat.numel())
-    if a.device.type == "cpu":
-        lowest = torch.from_numpy(np.partition(flat.numpy(), flat.numel() - wanted)[[flat.numel() - wanted]])[
-            0
-        ]
-    else:
-        lowest = torch.topk(flat, wanted, sorted=False).values.min()
-    active = (a >= lowest) & (a > 0)
+    wanted = int(processes.summed(torch.tensor(len(a)))[0]) * k
+    largest = _largest_of_all(flat, min(wanted, flat.numel()))
+    if processes.n > 1:
+        pool = processes.gathered(functional.pad(largest, (0, wanted - len(largest)), value=-torch.inf))
+        largest = _largest_of_all(pool, wanted)
+    active = (a >= largest.min()) & (a > 0)
     indptr = torch.cat([active.new_zeros(1, dtype=torch.int64), active.sum(-1).cumsum(0)])
     return Entries(indptr, active.nonzero()[:, 1]), a[active]
+
+
+def _largest_of_all(flat: Tensor, n: int) -> Tensor:
+    """The n largest of flat [m], in any order."""
+    if flat.device.type == "cpu":
+        return torch.from_numpy(np.partition(flat.numpy(), len(flat) - n)[len(flat) - n :])
+    return torch.topk(flat, n, sorted=False).values
 
 
 class _Gathered:
@@ -201,7 +210,8 @@ class Dictionary:
     """Master weights of an SAE in training, float32: `columns` (W_dec transposed) and `encoder` [M, d], the biases.
 
     `kind` is "topk" or "batch-topk" with `k`; `dead_after` and `aux_k` are those of `SAEConfig`. `dtype` is that of
-    the dense products. `dense` overrules which of the two ways of multiplying is taken.
+    the dense products. `dense` overrules which of the two ways of multiplying is taken. Each of `processes` has a share
+    of every batch and ends a step with the weights of all the others.
     """
 
     def __init__(
@@ -216,9 +226,11 @@ class Dictionary:
         dead_after: int,
         dtype: torch.dtype | None = None,
         dense: bool | None = None,
+        processes: Processes = ALONE,
     ):
         device = columns.device
         self.kind, self.k, self.aux_k, self.dead_after = kind, k, aux_k, dead_after
+        self.processes = processes
         self.dtype = dtype or (torch.bfloat16 if native_bfloat16(device) else torch.float32)
         self.dense = device.type != "cpu" if dense is None else dense
         self.columns = functional.normalize(columns.float(), dim=1)
@@ -248,7 +260,7 @@ class Dictionary:
     def active(self, a: Tensor) -> tuple[Entries, Tensor]:
         """Which features are active, and their activations."""
         if self.kind == "batch-topk":
-            return batch_top_k(a, self.k)
+            return batch_top_k(a, self.k, self.processes)
         values, ids = top_k(a, self.k)
         return Entries.even(ids), values.reshape(-1)
 
@@ -264,7 +276,8 @@ class Dictionary:
         """One step of Adam on x [n, d], of which the last 2 n_pairs rows are pairs (left ones first).
 
         The loss is |x_hat - x|^2 / `variance`, plus 1/32 of the auxiliary loss where features are dead, plus
-        `difference_weight` times the part of the pairs' differences that is not explained.
+        `difference_weight` times the part of the pairs' differences that is not explained. Of several processes each
+        gives x, `variance` and n_pairs of its own share; the loss is that of the whole batch.
         """
         figures = self.gradients(x, variance, n_pairs=n_pairs, difference_weight=difference_weight)
         self.update(lr)
@@ -280,37 +293,55 @@ class Dictionary:
         entries, values = self.active(a)
         products = self._products(entries)
         residual = products.combined(values, self.columns).sub_(centred)
-        loss = residual.square().sum() / variance
+        left, right = slice(len(x) - 2 * n_pairs, len(x) - n_pairs), slice(len(x) - n_pairs, len(x))
+        size = (x[left] - x[right]).square().sum(-1, keepdim=True).clamp_min(1e-3)
+        off = residual[left] - residual[right]
+        variance, error, of_pairs, pairs, fired = self.processes.summed(
+            variance,
+            residual.square().sum(),
+            (off.square() / size).sum(),
+            residual.new_tensor(n_pairs),
+            torch.bincount(entries.ids, minlength=self.n_features),
+        )
         wanted = residual * (2 / variance)
-        differences = residual.new_zeros(())
         if n_pairs:
-            differences = _difference_gradient(x, residual, n_pairs, difference_weight, wanted)
+            gradient = off * (2 * difference_weight / pairs / size)
+            wanted[left] += gradient
+            wanted[right] -= gradient
         of_values = products.against(wanted, self.columns)
         columns = products.summed(values, wanted)
         encoder = products.summed(of_values, centred)
         latent = products.totals(of_values)
-        fired = torch.bincount(entries.ids, minlength=self.n_features)
         self.silent += 1
         self.silent[fired > 0] = 0
         n_dead = int((self.silent > self.dead_after).sum())
         if n_dead and self.aux_k:
-            more = self._auxiliary(a, residual, centred, min(self.aux_k, n_dead))
+            more = self._auxiliary(a, residual, centred, min(self.aux_k, n_dead), error)
             for mine, other in zip((columns, encoder, latent), more, strict=True):
                 mine += other
-        self.columns.grad, self.encoder.grad, self.latent_bias.grad = columns, encoder, latent
-        self.pre_bias.grad = wanted.sum(0) - latent @ self.encoder
-        return Figures(loss, differences, fired, n_dead)
+        pre = wanted.sum(0) - latent @ self.encoder
+        self.processes.add_up([columns, encoder, latent, pre])
+        self.columns.grad, self.encoder.grad, self.latent_bias.grad, self.pre_bias.grad = (
+            columns,
+            encoder,
+            latent,
+            pre,
+        )
+        return Figures(error / variance, of_pairs / pairs.clamp_min(1), fired, n_dead)
 
     def _auxiliary(
-        self, a: Tensor, residual: Tensor, centred: Tensor, k: int
+        self, a: Tensor, residual: Tensor, centred: Tensor, k: int, left_over: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients by which dead features predict what the live ones left over, so that they learn to fire."""
+        """Gradients by which dead features predict what the live ones left over, so that they learn to fire.
+
+        `left_over` is |residual|^2 of the whole batch.
+        """
         dead = (self.silent > self.dead_after).nonzero()[:, 0]
         values, among = top_k(a[:, dead], k)
         values = values.reshape(-1)
         products = self._products(Entries.even(dead[among]))
         error = products.combined(values, self.columns) + residual
-        wanted = error * (2 / 32 / residual.square().sum().clamp_min(1e-8))
+        wanted = error * (2 / 32 / left_over.clamp_min(1e-8))
         of_values = products.against(wanted, self.columns)
         return (
             products.summed(values, wanted),
@@ -322,7 +353,8 @@ class Dictionary:
     def lowest(self, x: Tensor) -> float:
         """The lowest activation among the active ones of x [n, d]."""
         values = self.active(self.pre_activations(x - self.pre_bias))[1]
-        return float(values.min()) if len(values) else 0.0
+        lowest = self.processes.least(float(values.min()) if len(values) else math.inf)
+        return lowest if math.isfinite(lowest) else 0.0
 
     @torch.no_grad()
     def update(self, lr: float) -> None:
@@ -361,14 +393,3 @@ class Dictionary:
             sae.encoder.weight.copy_(self.encoder)
             sae.pre_bias.copy_(self.pre_bias)
             sae.latent_bias.copy_(self.latent_bias)
-
-
-def _difference_gradient(x: Tensor, residual: Tensor, n_pairs: int, weight: float, wanted: Tensor) -> Tensor:
-    """Mean over the pairs of |(x_hat_a - x_hat_b) - (x_a - x_b)|^2 / |x_a - x_b|^2; its gradient goes to `wanted`."""
-    left, right = slice(-2 * n_pairs, -n_pairs), slice(-n_pairs, None)
-    size = (x[left] - x[right]).square().sum(-1, keepdim=True).clamp_min(1e-3)
-    off = residual[left] - residual[right]
-    gradient = off * (2 * weight / n_pairs / size)
-    wanted[left] += gradient
-    wanted[right] -= gradient
-    return (off.square() / size).sum() / n_pairs

@@ -15,6 +15,7 @@ from sarm_core.errors import SarmError
 from sarm_core.files import check_new, whole_file
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.positions import KINDS
+from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.runs import config_of
 from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_run import run_sae
@@ -31,13 +32,44 @@ def is_sweep(settings: Mapping[Any, Any]) -> bool:
 
 
 def run_sweep(
-    source: str | Path, settings: Mapping[Any, Any], rows: RowReader | None = None, *, resume: bool = False
+    source: str | Path,
+    settings: Mapping[Any, Any],
+    rows: RowReader | None = None,
+    *,
+    resume: bool = False,
+    processes: Processes = ALONE,
 ) -> Path:
     """Train every combination into a folder below `out`; write sweep.md, sweep.csv and sweep.html there.
 
     All settings are checked before the first run. With `resume`, finished runs stay, an unfinished one goes on.
-    Raises SarmError, naming `source`, for a list that is empty or holds something twice.
+    Several `processes` share each run. Raises SarmError, naming `source`, for a list that is empty or holds something
+    twice.
     """
+    with processes.agreeing():
+        configs, out, swept = _combinations(source, settings)
+        if not resume:
+            check_new(out)
+    found = []
+    for number, (name, config) in enumerate(configs.items(), 1):
+        report = out / name / "report.json"
+        if not processes.of_first(report.exists()):
+            if processes.first:
+                print(f"run {number} of {len(configs)}: {name}", file=sys.stderr)
+            run_sae(config, rows, resume=resume, processes=processes)
+        if processes.first:
+            said = json.loads(report.read_text(encoding="utf-8"))
+            if said["config"] != asdict(resolved(config)):
+                raise SarmError(f"{report}: is of other settings than {source}; name another out")
+            found.append(_row(said))
+    if processes.first:
+        _write(out, found, swept)
+    return out
+
+
+def _combinations(
+    source: str | Path, settings: Mapping[Any, Any]
+) -> tuple[dict[str, SAEConfig], Path, list[str]]:
+    """Settings of every run by its folder's name, the folder of all, and what is swept. Raises SarmError."""
     lists = {name: settings[name] for name in SWEPT if isinstance(settings.get(name), list)}
     for name, values in lists.items():
         if not values or len({repr(value) for value in values}) < len(values):
@@ -49,20 +81,7 @@ def run_sweep(
         name = "-".join(f"{key}-{value}" for key, value in chosen.items())
         configs[name] = config_of(SAEConfig, source, {**settings, **chosen, "out": str(out / name)})
         check_settings(configs[name])
-    if not resume:
-        check_new(out)
-    found = []
-    for number, (name, config) in enumerate(configs.items(), 1):
-        report = out / name / "report.json"
-        if not report.exists():
-            print(f"run {number} of {len(configs)}: {name}", file=sys.stderr)
-            run_sae(config, rows, resume=resume)
-        said = json.loads(report.read_text(encoding="utf-8"))
-        if said["config"] != asdict(resolved(config)):
-            raise SarmError(f"{report}: is of other settings than {source}; name another out")
-        found.append(_row(said))
-    _write(out, found, list(lists))
-    return out
+    return configs, out, list(lists)
 
 
 def _row(report: Mapping[str, Any]) -> dict[str, Any]:

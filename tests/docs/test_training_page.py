@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +56,11 @@ def test_the_page_works_as_it_is_typed(folder, monkeypatch):
     for what, text in steps():
         if what == "command":
             words = shlex.split(text)
-            assert words[0] == "sarm" and main(words[1:]) == 0, text
+            if words[0] == "torchrun":
+                launched = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+                assert subprocess.run(launched, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode == 0
+            else:
+                assert words[0] == "sarm" and main(words[1:]) == 0, text
         else:
             Path(what.removeprefix("file ")).write_text(text, encoding="utf-8")
     assert {path.name for path in Path("dictionary").iterdir()} == {
@@ -62,6 +69,11 @@ def test_the_page_works_as_it_is_typed(folder, monkeypatch):
         "metrics.jsonl",
     }
     assert json.loads(Path("dictionary-16/report.json").read_text())["config"]["k"] == 16
+    alone, together = (
+        json.loads(Path(name, "report.json").read_text()) for name in ("dictionary", "together")
+    )
+    for place, figures in alone["reconstruction"].items():
+        assert together["reconstruction"][place] == pytest.approx(figures, rel=0.01)
     assert (
         len(list(Path("runs/cache").glob("positions-*"))) == 2
     )  # one a block: settings change, positions stay
