@@ -20,6 +20,7 @@ from sarm_core.cli.inspect import Inspect
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.report import Report
 from sarm_core.cli.score import Score
+from sarm_core.cli.study import RunStudy
 from sarm_core.cli.suggest import Suggest
 from sarm_core.cli.train_reward import TrainReward
 from sarm_core.cli.train_sae import TrainSAE
@@ -42,6 +43,7 @@ COMMANDS: list[Command] = [
     Build(),
     TrainSAE(),
     TrainReward(),
+    RunStudy(),
     Cache(),
     Demo(),
 ]

@@ -30,7 +30,7 @@ from sarm_core.score.encoder import Encoder
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.train.cuts import scored_after_cuts
-from sarm_core.train.data import Text, read_texts
+from sarm_core.train.data import TENTHS, Parts, Text, read_texts
 from sarm_core.train.kept_rows import KeptRows
 from sarm_core.train.positions import (
     KINDS,
@@ -136,22 +136,23 @@ def _digest(folder: Path) -> str:
 
 
 class Corpus:
-    """Training files, read anew each time: `identity` changes with their bytes and with how rows are read."""
+    """Training files, read anew each time: `identity` changes with their bytes, with how rows are read, and with the
+    shares of the parts."""
 
-    def __init__(self, files: Sequence[str | Path], rows: RowReader | None = None):
-        self.files, self.rows = [Path(file) for file in files], rows or RowReader()
+    def __init__(self, files: Sequence[str | Path], rows: RowReader | None = None, parts: Parts = TENTHS):
+        self.files, self.rows, self.parts = [Path(file) for file in files], rows or RowReader(), parts
 
     def texts(self) -> Iterator[Text]:
         """Every answer, in order. Raises RowError."""
         reader = self.rows.again()
         for file in self.files:
-            yield from read_texts(file, reader)
+            yield from read_texts(file, reader, self.parts)
 
     def counted(self) -> Counter[str]:
         """How many texts each part holds; what the rows were read as is remembered by `rows`."""
         found: Counter[str] = Counter()
         for file in self.files:
-            found.update(text.split for text in read_texts(file, self.rows))
+            found.update(text.split for text in read_texts(file, self.rows, self.parts))
         return found
 
     @property
@@ -165,7 +166,8 @@ class Corpus:
                         digests.append(hashlib.file_digest(opened, "sha256").hexdigest())
                 except OSError as error:
                     raise SarmError(f"{path}: cannot be read ({error.strerror})") from None
-        return [digests, self.rows.choices()]
+        # Tenths are left out: what was collected in them keeps its name.
+        return [digests, self.rows.choices(), *([] if self.parts == TENTHS else [asdict(self.parts)])]
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,13 @@ from sarm_core.train.build_heads import (
     counts,
     doubtful_rows,
     report_of,
-    say,
     unexplained,
 )
 from sarm_core.train.data import Pair, read_pairs
-from sarm_core.train.encoded_answers import Answers, Progress
+from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.original_head import OriginalHead, is_reward_model
 from sarm_core.train.pair_study import SPLITS, PairStudy
+from sarm_core.train.progress import counting, say
 
 __all__ = ["DOUBTFUL", "BuildConfig", "DictionaryLike", "build_sarm", "run_build"]
 
@@ -137,13 +137,13 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
         sides,
         cache,
         places=[pair.place for pair in pairs for _ in range(2)],
-        progress=_progress("answers read"),
+        progress=counting("answers read"),
     )
     clock.lap("read")
     study = PairStudy(pairs, answers.row_of, config.seed)
     _check_splits(study)
     sae = dictionary.sae.to(reader.device)
-    codes = answers.codes(sae, _progress("answers through the dictionary"))
+    codes = answers.codes(sae, counting("answers through the dictionary"))
     left = unexplained(answers, sae)
     if left > 1:
         say(FOREIGN.format(share=left))
@@ -155,7 +155,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     found["baselines"] = baselines(answers, sae, ours, config.seed)
     if original is not None:
         say("the reward model's own head")
-        add_original(found, original.rewards(sides, _progress("answers scored by it")), answers, ours)
+        add_original(found, original.rewards(sides, counting("answers scored by it")), answers, ours)
     clock.lap("baselines")
     listed = doubtful_rows(ours, config.seed)
     found["pairs"] = counts(study, answers, listed)
@@ -278,20 +278,6 @@ def _narrowed(tensor: torch.Tensor) -> torch.Tensor:
 
 
 # -- what is said meanwhile --------------------------------------------------------------------------------------
-
-
-def _progress(what: str) -> Progress:
-    started = last = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > 5 or done == total:
-            rate = done / max(now - started, 1e-9)
-            say(f"  {done:,} of {total:,} {what}, {rate:,.1f} a second, {(total - done) / rate:,.0f} s left")
-            last = now
-
-    return progress
 
 
 class _Clock:

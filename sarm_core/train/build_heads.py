@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.explained import agreement, explained, share_of_variance_at_best
 from sarm_core.train.head_fit import Part, RidgeFit, pick_head, polished, ridge_path
 from sarm_core.train.pair_study import PairStudy
+from sarm_core.train.progress import say
 from sarm_core.train.random_encoder import random_encoder
 from sarm_core.train.selection import CurvePoint, chosen_by_validation, curve_of, finished, with_exactly
 
@@ -27,7 +27,6 @@ __all__ = [
     "counts",
     "doubtful_rows",
     "report_of",
-    "say",
     "unexplained",
 ]
 
@@ -168,13 +167,14 @@ def add_original(found: dict[str, Any], rewards: np.ndarray, answers: Answers, o
     }
 
 
-def unexplained(answers: Answers, sae: SAE) -> float:
+def unexplained(answers: Answers, sae: SAE, rows: np.ndarray | None = None) -> float:
     """Variance of x at the scored tokens that the dictionary leaves, a fraction: |x_hat - x|^2 / |x - mean|^2, summed.
 
-    Over at most RECONSTRUCTED answers, evenly spread. Above 1 the mean alone says more of them than the dictionary
-    does: it was trained on another model, block or kind of token.
+    Over at most RECONSTRUCTED answers, evenly spread, of `rows` (default: all). Above 1 the mean alone says more of
+    them than the dictionary does: it was trained on another model, block or kind of token.
     """
-    some = np.unique(np.linspace(0, len(answers) - 1, min(len(answers), RECONSTRUCTED)).astype(np.int64))
+    rows = np.arange(len(answers)) if rows is None else rows
+    some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), RECONSTRUCTED)).astype(np.int64))]
     device = next(sae.parameters()).device
     error = 0.0
     total, squares = torch.zeros(sae.width, dtype=torch.float64), 0.0
@@ -209,8 +209,3 @@ def counts(study: PairStudy, answers: Answers, listed: Sequence[Mapping[str, Any
         "against": why.count("against"),
         **{part: len(rows) for part, rows in study.rows.items()},
     }
-
-
-def say(line: str) -> None:
-    """One line of progress."""
-    print(line, file=sys.stderr, flush=True)

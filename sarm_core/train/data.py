@@ -16,7 +16,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, Place
 from sarm_core.text.text_files import is_text_file, read_text
 
-__all__ = ["Pair", "Split", "Text", "prompt_key", "read_pairs", "read_texts", "split_of"]
+__all__ = ["TENTHS", "Pair", "Parts", "Split", "Text", "prompt_key", "read_pairs", "read_texts", "split_of"]
 
 Split = Literal["train", "validation", "test"]
 
@@ -51,21 +51,41 @@ def prompt_key(conversation: Conversation) -> str:
     return str((conversation.input_ids or ())[:32])
 
 
-def split_of(conversation: Conversation, salt: str = "sarm") -> Split:
-    """A tenth of all prompts is the test part, a tenth the validation part; decided by a hash of the prompt,
-    so a prompt is in one part in every file and every run."""
-    digest = hashlib.sha256(f"{salt}:{prompt_key(conversation)}".encode()).digest()
+@dataclass(frozen=True)
+class Parts:
+    """Which shares of all prompts are the test and the validation part; the rest is for training."""
+
+    test: float = 0.1
+    validation: float = 0.1
+
+    @property
+    def words(self) -> str:
+        """For refusals."""
+        if self == Parts():
+            return "a tenth of all prompts each for validation and test"
+        return f"{self.validation:.0%} of all prompts for validation, {self.test:.0%} for test"
+
+
+TENTHS = Parts()
+
+
+def split_of(conversation: Conversation, parts: Parts = TENTHS) -> Split:
+    """The part of a conversation, decided by a hash of its prompt: the same in every file and every run.
+
+    What is in the test part is in it for every larger share too.
+    """
+    digest = hashlib.sha256(f"sarm:{prompt_key(conversation)}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
-    if share < 0.1:
+    if share < parts.test:
         return "test"
-    return "validation" if share < 0.2 else "train"
+    return "validation" if share < parts.test + parts.validation else "train"
 
 
-def read_texts(path: str | Path, reader: Reader | None = None) -> Iterator[Text]:
+def read_texts(path: str | Path, reader: Reader | None = None, parts: Parts = TENTHS) -> Iterator[Text]:
     """Every answer of every row, both sides of a pair included; a .txt or .md file is one. Raises RowError."""
     if is_text_file(path):
         conversation = read_text(path)
-        yield Text(conversation, Path(path).stem, split_of(conversation))
+        yield Text(conversation, Path(path).stem, split_of(conversation, parts))
         return
     reader = reader or Reader()
     for number, row in reader.rows(path):
@@ -75,16 +95,16 @@ def read_texts(path: str | Path, reader: Reader | None = None) -> Iterator[Text]
             raise error.at(path, number) from None
         for answer in answers:
             conversation = answer.conversation
-            yield Text(conversation, _source(row, path), split_of(conversation))
+            yield Text(conversation, _source(row, path), split_of(conversation, parts))
 
 
-def read_pairs(path: str | Path, reader: Reader | None = None) -> Iterator[Pair]:
+def read_pairs(path: str | Path, reader: Reader | None = None, parts: Parts = TENTHS) -> Iterator[Pair]:
     """Preference pairs of a file; those of one prompt that its row grades or ranks share a weight of one.
 
     Raises RowError.
     """
     for pair in (reader or Reader()).pairs(path):
-        split = split_of(pair.chosen)
+        split = split_of(pair.chosen, parts)
         yield Pair(pair.chosen, pair.rejected, _source(pair.row, path), split, pair.weight, pair.place)
 
 

@@ -33,15 +33,23 @@ class Accuracy:
 
 
 class HeldOut:
-    """Pairs by their `weights` [pairs], `prompts` (any keys, [pairs]) and `sources` [pairs]."""
+    """Pairs by their `weights` [pairs], `prompts` (any keys, [pairs]) and `sources` [pairs].
+
+    Intervals are of `resamples` rounds that `seed` draws.
+    """
 
     def __init__(
-        self, weights: Floats, prompts: Sequence[str], sources: Sequence[str], seed: int = 0
+        self,
+        weights: Floats,
+        prompts: Sequence[str],
+        sources: Sequence[str],
+        seed: int = 0,
+        resamples: int = RESAMPLES,
     ) -> None:
         self.weights = np.asarray(weights, dtype=np.float64)
         _, self.prompt = np.unique(np.array(prompts, dtype=object).astype(str), return_inverse=True)
         self.sources = np.array(sources, dtype=object).astype(str)
-        self.seed = seed
+        self.seed, self.resamples = seed, resamples
 
     @property
     def n_prompts(self) -> int:
@@ -55,13 +63,14 @@ class HeldOut:
 
     @cached_property
     def _draws(self) -> npt.NDArray[np.uint16]:
-        return KeptDraws(np.zeros(self.n_prompts, dtype=np.int64), RESAMPLES, self.seed).counts
+        return KeptDraws(np.zeros(self.n_prompts, dtype=np.int64), self.resamples, self.seed).counts
 
     @cached_property
     def _drawn_weight(self) -> Floats:
         return self.by_prompt(np.ones(len(self.weights))) @ self._draws
 
-    def _interval(self, values: Floats) -> tuple[float | None, float | None]:
+    def interval_of(self, values: Floats) -> tuple[float | None, float | None]:
+        """95 % bootstrap interval over prompts of the weighted mean of `values` [pairs]; None with too few prompts."""
         if self.n_prompts < FEWEST_PROMPTS:
             return None, None
         low, high = interval(self.by_prompt(values) @ self._draws / self._drawn_weight, 0.95)
@@ -70,7 +79,7 @@ class HeldOut:
     def accuracy(self, margins: Floats) -> Accuracy:
         """Of margins r_chosen - r_rejected [pairs]."""
         right = (margins > 0).astype(np.float64)
-        low, high = self._interval(right)
+        low, high = self.interval_of(right)
         return Accuracy(
             len(margins),
             self.n_prompts,
@@ -95,14 +104,14 @@ class HeldOut:
     def of(self, some: npt.NDArray[np.bool_]) -> HeldOut:
         """Some of the pairs, with draws of their own."""
         prompts = [str(prompt) for prompt in self.prompt[some]]
-        return HeldOut(self.weights[some], prompts, list(self.sources[some]), self.seed)
+        return HeldOut(self.weights[some], prompts, list(self.sources[some]), self.seed, self.resamples)
 
     def difference(self, ours: Floats, theirs: Floats) -> dict[str, float | int | None]:
         """Accuracy of the margins `ours` minus that of `theirs`, on the same redrawn prompts."""
         better = (np.asarray(ours) > 0).astype(np.float64) - (np.asarray(theirs) > 0)
-        low, high = self._interval(better)
+        low, high = self.interval_of(better)
         mean = float(np.average(better, weights=self.weights))
-        return {"difference": mean, "low": low, "high": high, "resamples": RESAMPLES}
+        return {"difference": mean, "low": low, "high": high, "resamples": self.resamples}
 
     def standard_error(self, values: Floats) -> float:
         """Standard error, over prompts, of the weighted mean of `values` [pairs]; infinite for one prompt."""

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from sarm_core.train.data import Pair, prompt_key
 from sarm_core.train.head_fit import Part
-from sarm_core.train.held_out import HeldOut
+from sarm_core.train.held_out import RESAMPLES, HeldOut
 
 __all__ = ["SPLITS", "PairStudy"]
 
@@ -26,7 +26,13 @@ class PairStudy:
     say nothing about an order: they lie in no split, and `alike` counts them.
     """
 
-    def __init__(self, pairs: Sequence[Pair], answer_rows: npt.NDArray[np.int64], seed: int = 0) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        answer_rows: npt.NDArray[np.int64],
+        seed: int = 0,
+        resamples: int = RESAMPLES,
+    ) -> None:
         self.pairs = list(pairs)
         self.chosen, self.rejected = answer_rows[0::2], answer_rows[1::2]
         self.weights = np.array([pair.weight for pair in self.pairs], dtype=np.float64)
@@ -35,18 +41,19 @@ class PairStudy:
         self.alike = int((~differs).sum())
         split = np.array([pair.split for pair in self.pairs])
         self.rows = {name: np.flatnonzero((split == name) & differs) for name in SPLITS}
-        self.held_out = {name: self._held_out(rows, seed) for name, rows in self.rows.items()}
+        self.held_out = {name: self._held_out(rows, seed, resamples) for name, rows in self.rows.items()}
 
     def of(self, split: str) -> list[Pair]:
         """The pairs of one split."""
         return [self.pairs[i] for i in self.rows[split]]
 
-    def _held_out(self, rows: npt.NDArray[np.int64], seed: int) -> HeldOut:
+    def _held_out(self, rows: npt.NDArray[np.int64], seed: int, resamples: int) -> HeldOut:
         return HeldOut(
             self.weights[rows],
             [self.prompts[i] for i in rows],
             [self.pairs[i].source for i in rows],
             seed,
+            resamples,
         )
 
     def parts(self, representation: Any, targets: npt.NDArray[np.float64] | None = None) -> dict[str, Part]:

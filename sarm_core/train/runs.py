@@ -29,10 +29,11 @@ from sarm_core.train.objective import MODES
 from sarm_core.train.reward import RewardConfig
 from sarm_core.train.sae_config import SAEConfig
 from sarm_core.train.stage2 import run_stage2
+from sarm_core.train.study_config import StudyConfig
 
 __all__ = ["config_of", "read_config", "read_settings", "run_reward"]
 
-Config = TypeVar("Config", SAEConfig, RewardConfig)
+Config = TypeVar("Config", SAEConfig, RewardConfig, StudyConfig)
 
 
 def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = ()) -> Config:
@@ -69,7 +70,8 @@ def config_of(kind: type[Config], path: str | Path, data: Mapping[Any, Any]) -> 
 
 def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
     """A setting's value when it is of the kind of its default. YAML reads 5e-4 (without a dot) as text."""
-    if isinstance(like, float) or (isinstance(like, list) and like and isinstance(value, list)):
+    floats = isinstance(like, list) and like and isinstance(like[0], float) and isinstance(value, list)
+    if isinstance(like, float) or floats:
         with suppress(TypeError, ValueError):
             return [float(v) for v in value] if isinstance(value, list) else float(value)
     names = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,14 +24,14 @@ from sarm_core.train.data import Pair, read_pairs
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.head_fit import pick_head
 from sarm_core.train.pair_study import PairStudy
-from sarm_core.train.positions import KINDS, Positions
+from sarm_core.train.positions import KINDS, SPLITS, Positions
 from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.sae import train_sae
 from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_figures import measure, never_firing
 from sarm_core.train.unfinished import Unfinished
 
-__all__ = ["heads_on_reconstruction", "run_sae"]
+__all__ = ["heads_on_reconstruction", "opened_reader", "read_positions", "run_sae", "train_into"]
 
 
 def run_sae(
@@ -56,33 +57,60 @@ def run_sae(
                 unfinished = stack.enter_context(Unfinished(config.out).opened(resume=resume))
                 board = stack.enter_context(_board(config, unfinished))
             corpus = Corpus(config.data, rows)
-            counted = corpus.counted()
-            for part in ("train", "validation", "test"):
-                if not counted[part]:
-                    raise SarmError(
-                        f"no text falls in the {part} part (a tenth of all prompts each for validation and test): "
-                        "give more prompts, fifty or so"
-                    )
-            if processes.first:
-                print(f"{sum(counted.values()):,} texts", file=sys.stderr)
-            reader = Reader(
-                config.backbone,
-                config.layer,
-                getattr(torch, config.backbone_dtype),
-                rule=config.scored_token,
-                max_length=config.max_length,
-                device=processes.device_of(config.device),
-            )
-        taken = Taken(config.tokens_per_text, config.cut_texts, config.cuts_per_text, config.seed)
-        positions = collect(
-            reader, corpus, taken, Path(config.cache), counted=counted, log=True, processes=processes
-        )
-        if processes.first:
-            print(f"{len(positions):,} positions", file=sys.stderr)
+            reader, counted = opened_reader(config, corpus, processes)
+        positions = read_positions(config, reader, corpus, counted, processes)
         sae = train_sae(positions, config, unfinished=unfinished, board=board, processes=processes)
         if unfinished is not None:
-            _finish(config, sae, reader, positions, sum(counted.values()), rows, unfinished)
+            _finish(config, sae, reader, positions, rows, unfinished)
     return Path(config.out)
+
+
+def opened_reader(
+    config: SAEConfig, corpus: Corpus, processes: Processes = ALONE
+) -> tuple[Reader, Counter[str]]:
+    """The backbone of a config, and how many texts each part holds. Raises SarmError where one has none."""
+    counted = corpus.counted()
+    for part in SPLITS:
+        if not counted[part]:
+            raise SarmError(
+                f"no text falls in the {part} part ({corpus.parts.words}): give more prompts, fifty or so"
+            )
+    if processes.first:
+        print(f"{sum(counted.values()):,} texts", file=sys.stderr)
+    reader = Reader(
+        config.backbone,
+        config.layer,
+        getattr(torch, config.backbone_dtype),
+        rule=config.scored_token,
+        max_length=config.max_length,
+        device=processes.device_of(config.device),
+    )
+    return reader, counted
+
+
+def read_positions(
+    config: SAEConfig,
+    reader: Reader,
+    corpus: Corpus,
+    counted: Mapping[str, int],
+    processes: Processes = ALONE,
+) -> Positions:
+    """What the backbone makes of the texts: `collect` as the config has it."""
+    taken = Taken(config.tokens_per_text, config.cut_texts, config.cuts_per_text, config.seed)
+    cache = Path(config.cache)
+    positions = collect(reader, corpus, taken, cache, counted=counted, log=True, processes=processes)
+    if processes.first:
+        print(f"{len(positions):,} positions", file=sys.stderr)
+    return positions
+
+
+def train_into(
+    config: SAEConfig, reader: Reader, positions: Positions, *, resume: bool, rows: RowReader | None = None
+) -> None:
+    """Train on `positions`, measure, and write the run's folder, as `run_sae` does with what was read before."""
+    with Unfinished(config.out).opened(resume=resume) as unfinished, _board(config, unfinished) as board:
+        sae = train_sae(positions, config, unfinished=unfinished, board=board)
+        _finish(config, sae, reader, positions, rows, unfinished)
 
 
 def _finish(
@@ -90,7 +118,6 @@ def _finish(
     sae: SAE,
     reader: Reader,
     positions: Positions,
-    n_texts: int,
     rows: RowReader | None,
     unfinished: Unfinished,
 ) -> None:
@@ -98,7 +125,7 @@ def _finish(
     report: dict[str, Any] = {
         "config": asdict(config),
         "kind": sae.kind,
-        "n_texts": n_texts,
+        "n_texts": positions.done,
         "n_positions": len(positions),
         "never_firing": never_firing(sae, positions),
         "reconstruction": {

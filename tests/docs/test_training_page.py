@@ -15,6 +15,7 @@ import yaml
 
 from sarm_core.cli.parser import main
 from sarm_core.train.sae_config import SAEConfig
+from sarm_core.train.study_config import ARMS, StudyConfig
 from tests.docs.pages_of import ROOT
 from tests.sarm_core.tiny_models import backbone, chatml
 
@@ -46,7 +47,7 @@ def folder(tmp_path_factory) -> Path:
         {"prompt": f"Is it {i}?", "chosen": f"Yes, gladly: {i}.", "rejected": f"No. Never {i}!"}
         for i in range(80)
     ]
-    for name, rows in (("texts", texts), ("pairs", pairs)):
+    for name, rows in (("texts", texts), ("pairs", pairs), ("other-pairs", pairs[:20])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -79,6 +80,8 @@ def test_the_page_works_as_it_is_typed(folder, monkeypatch):
     )  # one a block: settings change, positions stay
     assert len(Path("sweep/sweep.csv").read_text().splitlines()) == 5
     assert "accuracy on x_hat" in Path("sweep/sweep.md").read_text() and Path("sweep/sweep.html").exists()
+    table = Path("study/study.md").read_text()
+    assert all(f"| {arm} |" in table for arm in ARMS) and Path("study/study.html").exists()
     assert len(Path("scored.jsonl").read_text().splitlines()) == 160
 
 
@@ -92,4 +95,7 @@ def test_every_setting_that_the_page_names_exists():
         assert named and set(named) <= known, line
     for block in BLOCK.finditer(page):
         if block[1] == "yaml" and "backbone:" in block[2]:
-            assert set(yaml.safe_load(block[2])) <= known
+            settings = set(yaml.safe_load(block[2]))
+            assert settings <= (set(StudyConfig.__dataclass_fields__) if "seeds" in settings else known)
+    table = re.search(r"^\| arm .*?\n\n", page, re.DOTALL | re.MULTILINE)
+    assert table and re.findall(r"^\| `(\w+)`", table[0], re.MULTILINE) == list(ARMS)

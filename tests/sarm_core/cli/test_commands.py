@@ -34,6 +34,7 @@ BAD_INPUT = {
     "build": ["absent.jsonl", "--backbone", "absent", "--sae", "absent", "--out", "out"],
     "train-sae": ["absent.yaml"],
     "train-reward": ["absent.yaml"],
+    "study": ["absent.yaml"],
     "cache": ["--older-than", "yesterday"],
     "demo": ["fetch", "--wheel", "absent.whl"],
 }
