@@ -16,6 +16,7 @@ Times are wall times on whatever else the machine is doing: see the load.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.context
 import multiprocessing.process
 import os
 import random
@@ -25,6 +26,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,9 +170,14 @@ def most_holders(path: Path, ended: threading.Event, found: list[int]) -> None:
 
 
 def run(
-    way: str, operations: int, folder: Path, n_features: int = FEATURES, people: int = PEOPLE
+    way: str,
+    operations: int,
+    folder: Path,
+    n_features: int = FEATURES,
+    people: int = PEOPLE,
+    context: multiprocessing.context.BaseContext | None = None,
 ) -> list[Figure]:
-    """One run; raises SystemExit with what was lost or shown."""
+    """One run; raises SystemExit with what was lost or shown. Processes are those of `context`, or new Pythons."""
     path = folder / f"{way}.db"
     queue = make_store(path, n_features)
     each, pace = operations // people, PACE_SECONDS if way == "paced" else 0.0
@@ -186,8 +193,8 @@ def run(
     if way in ("threads", "paced"):
         workers = [threading.Thread(target=annotate, args=job) for job in jobs]
     else:
-        spawn = multiprocessing.get_context("spawn")
-        workers = [spawn.Process(target=annotate, args=job) for job in jobs]
+        processes: Any = context or multiprocessing.get_context("spawn")
+        workers = [processes.Process(target=annotate, args=job) for job in jobs]
     for worker in workers:
         worker.start()
     victim = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import shutil
 import sqlite3
 import threading
@@ -23,6 +22,7 @@ from feature_db.label.queues import Queues
 from feature_db.label.ratings import ratings, standing_ratings
 from feature_db.label.same_people import merge_people
 from feature_db.roles import ACTIONS, ROLES, People
+from tests.processes import forks
 
 
 @pytest.fixture
@@ -353,7 +353,7 @@ def become_admin(path: str, name: str, start: Any, done: Any) -> None:
 
 @pytest.mark.slow
 def test_of_many_who_become_the_first_admin_at_once_one_does(store: Store):
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     done, start = context.Queue(), context.Barrier(4)
     people = [
         context.Process(target=become_admin, args=(str(store.path), f"p{i}", start, done)) for i in range(2)

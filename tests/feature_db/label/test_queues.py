@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import threading
 from collections import Counter
@@ -17,6 +16,7 @@ from feature_db import FeatureFilter, Store, StoreError
 from feature_db.label.labels import Labels
 from feature_db.label.queues import Queues
 from feature_db.roles import People
+from tests.processes import forks
 
 
 class Clock:
@@ -309,7 +309,7 @@ def test_threads_and_processes_share_a_queue_without_a_double_or_a_loss(
     store: Store, path: Path, root: Queues
 ):
     queue = root.make("q", limit=40, overlap=2)
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     workers: list[Any] = [threading.Thread(target=work, args=(str(path), queue, f"t{i}")) for i in range(4)]
     workers += [context.Process(target=work, args=(str(path), queue, f"p{i}")) for i in range(2)]
     for worker in workers:
@@ -338,7 +338,7 @@ def test_a_process_killed_inside_a_write_leaves_the_store_whole_and_open_to_othe
     store: Store, path: Path, root: Queues
 ):
     queue = root.make("q", limit=3)
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     done = context.Event()
     process = context.Process(target=die_holding, args=(str(path), queue, done))
     process.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
 import threading
 from dataclasses import replace
@@ -14,6 +13,7 @@ from feature_db import ModelRecord, Store, StoreError
 from feature_db.label.labels import Labels
 from feature_db.sqlite.schema import migrations
 from tests.feature_db.conftest import MODEL
+from tests.processes import forks
 
 
 def test_another_models_store_is_refused_and_left_as_it_was(store: Store, path: Path):
@@ -146,7 +146,7 @@ def _add_one(path: str, times: int) -> None:
 
 @pytest.mark.slow
 def test_read_modify_writes_of_threads_and_processes_are_never_lost(store: Store, path: Path):
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     workers = [threading.Thread(target=_add_one, args=(str(path), 25)) for _ in range(4)] + [
         context.Process(target=_add_one, args=(str(path), 25)) for _ in range(2)
     ]

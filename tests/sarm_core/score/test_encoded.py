@@ -1,7 +1,6 @@
 """Answers kept on disk: the same numbers without the model, and never the wrong ones."""
 
 import datetime
-import multiprocessing
 import os
 import resource
 import signal
@@ -25,6 +24,7 @@ from sarm_core.score.encoded import encode_once
 from sarm_core.score.part_index import PartIndex
 from sarm_core.text.answers import conversation_of
 from sarm_core.text.rows import Conversation
+from tests.processes import forks
 from tests.sarm_core.tiny_models import backbone, chatml, reference_checkpoint
 
 
@@ -240,7 +240,7 @@ def _in_a_process(folder, cache, numbers, barrier):
 
 @pytest.mark.slow
 def test_processes_that_write_at_once_lose_nothing(scorer, answers, tmp_path):
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     barrier = context.Barrier(2)
     folder = scorer.checkpoint.folder
     other = context.Process(target=_in_a_process, args=(folder, tmp_path, range(8), barrier))

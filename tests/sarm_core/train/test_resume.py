@@ -1,15 +1,10 @@
 """A run of train-sae that was killed, stopped or refused by the disk goes on to the same weights, bit for bit."""
 
 import json
-import os
 import random
 import re
-import resource
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -21,6 +16,7 @@ from sarm_core.train.sae import train_sae
 from sarm_core.train.sae_config import SAEConfig
 from sarm_core.train.sae_run import run_sae
 from sarm_core.train.unfinished import Unfinished
+from tests.processes import Program
 from tests.sarm_core.tiny_models import backbone, chatml
 
 STEPS = 30
@@ -145,35 +141,15 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 # -- as processes ------------------------------------------------------------------------------------------
 
 
-def command(place, name, *more, **changes):
+def started(place, name, *more, limit=None, **changes):
     file = place / f"{name}.yaml"
     file.write_text(yaml.safe_dump(settings(place, place / name, **changes)))
-    return [sys.executable, "-m", "sarm_core", "train-sae", str(file), *more]
+    return Program("train-sae", str(file), *more, file_limit=limit)
 
 
-def started(arguments, limit=None):
-    def limited():
-        if limit:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
-    }
-    return subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=limited,
-    )
-
-
-def at_step(process, step):
+def at_step(program, step):
     """Read what it says until it has taken so many steps."""
-    for line in process.stderr:
+    for line in program.lines():
         found = re.match(r"\s+step\s+(\d+)", line)
         if found and int(found[1]) >= step:
             return
@@ -182,19 +158,18 @@ def at_step(process, step):
 
 @pytest.mark.slow
 def test_kill_9_at_random_steps_costs_no_bit(place):
-    long = {"steps": 1000, "checkpoint_every": 30, "log_every": 20}
-    whole = started(command(place, "whole", **long))
-    assert whole.communicate()[1] and whole.returncode == 0
+    long = {"steps": 400, "checkpoint_every": 12, "log_every": 10}
+    assert started(place, "whole", **long).ended()[0] == 0
     dice = random.Random(5)
-    for reached in (40, 320, 700):
-        process = started(command(place, "killed", "--resume", **long))
-        at_step(process, reached)
+    for reached in (20, 120, 260):
+        program = started(place, "killed", "--resume", **long)
+        at_step(program, reached)
         time.sleep(dice.random() / 10)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        program.signalled(signal.SIGKILL)
+        assert program.ended()[0] == -signal.SIGKILL
         assert not (place / "killed").exists()
-    last = started(command(place, "killed", "--resume", **long))
-    assert "step" in last.communicate()[1] and last.returncode == 0
+    code, said = started(place, "killed", "--resume", **long).ended()
+    assert "step" in said and code == 0
     for name in ("sae.safetensors", "metrics.jsonl"):
         assert (place / "killed" / name).read_bytes() == (place / "whole" / name).read_bytes()
     assert not (place / "killed.unfinished").exists()
@@ -202,12 +177,11 @@ def test_kill_9_at_random_steps_costs_no_bit(place):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_the_step_it_came_at_and_says_how_to_go_on(place):
-    long = {"steps": 3000, "checkpoint_every": 100_000, "log_every": 20}
-    process = started(command(place, "stopped", **long))
-    at_step(process, 40)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[1]
-    assert process.returncode == 130 and "--resume goes on from here" in said and "Traceback" not in said
+    program = started(place, "stopped", steps=3000, checkpoint_every=100_000, log_every=20)
+    at_step(program, 40)
+    program.signalled(signal.SIGINT)
+    code, said = program.ended()
+    assert code == 130 and "--resume goes on from here" in said and "Traceback" not in said
     kept = Unfinished(place / "stopped").read()
     assert kept is not None and kept[1]["step"] >= 40
 
@@ -215,15 +189,13 @@ def test_ctrl_c_keeps_the_step_it_came_at_and_says_how_to_go_on(place):
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_costs_the_last_interval_at_most(place):
     wide = {"n_features": 2048, "checkpoint_every": 10, "log_every": 5}
-    process = started(
-        command(place, "full", **wide), limit=300_000
-    )  # the checkpoint is larger, all else smaller
-    said = process.communicate()[1].splitlines()
-    assert process.returncode == 2 and "Traceback" not in said
+    # The checkpoint is larger, all else smaller.
+    code, said = started(place, "full", limit=300_000, **wide).ended()
+    assert code == 2 and "Traceback" not in said
     assert re.search(
-        r"checkpoint\.safetensors: cannot be written .* make room, and go on with --resume", said[-1]
+        r"checkpoint\.safetensors: cannot be written .* make room, and go on with --resume",
+        said.splitlines()[-1],
     )
     assert not (place / "full").exists()
-    again = started(command(place, "full", "--resume", **wide))
-    again.communicate()
-    assert again.returncode == 0 and load_file(place / "full" / "sae.safetensors")
+    assert started(place, "full", "--resume", **wide).ended()[0] == 0
+    assert load_file(place / "full" / "sae.safetensors")
