@@ -1,8 +1,9 @@
 """Long runs of one character: every reader of answers ends, and reads what the plain patterns read."""
 
-import multiprocessing
 import re
+import signal
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +14,11 @@ from sarm_core.text import conversation, sentences
 from sarm_core.text.answer_spans import UNITS, answer_spans
 from sarm_core.text.rewrites import REWRITES, rewrite
 from sarm_core.text.text_traits import AnswerPlaces
+from tests.processes import forked, forks
 
-LONG = 50_000
-HANGS = 60
-"""Seconds after which a reader counts as one that does not end; all of them together take a few."""
+LONG = 20_000
+HANGS = 4
+"""Seconds of a processor after which the readers of one run do not end; a tenth to one is what they take together."""
 RUNS = [
     ".", ". ", ".\n", "\n", " ", " \n", "7", "*", "**a ", "**a**\n", "__a ", "_a ", "#", "# a\n", "- ", "- a\n", "-\n",
     "`", "```\na\n", "?!", ".。", "Dr. A ", "No. 1 ", ").", "> ", "|-\n", "first ", "First one\n", "\t",
@@ -41,18 +43,23 @@ def _read_all(run):
 
 @pytest.mark.slow
 def test_a_long_run_of_anything_does_not_stop_the_page():
-    """Quadratic reading of 50,000 full stops takes a minute, in the thread that draws the page."""
-    worker = multiprocessing.get_context("spawn").Process(target=_read_runs, daemon=True)
-    worker.start()
-    worker.join(HANGS)
-    if worker.is_alive():
-        worker.kill()
-        pytest.fail("a reader of answers does not end")
-    assert worker.exitcode == 0
+    """Quadratic reading of 20,000 full stops takes six seconds or more, in the thread that draws the page."""
+    reached, reaches = forks().Pipe(duplex=False)
+    worker = forked(_read_runs, reaches)
+    reaches.close()
+    read = []
+    with suppress(EOFError):
+        while True:
+            read.append(reached.recv())
+    worker.join()
+    assert worker.exitcode == 0, f"a reader of answers does not end: {RUNS[len(read) - 1]!r}"
+    assert read == RUNS
 
 
-def _read_runs():
+def _read_runs(reaches):
     for run in RUNS:
+        reaches.send(run)
+        signal.setitimer(signal.ITIMER_VIRTUAL, HANGS)  # ends the process, also within a pattern
         _read_all(run)
 
 
