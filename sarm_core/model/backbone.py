@@ -23,7 +23,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model.adapters import ADAPTER_CONFIG
 from sarm_core.model.cut import BLOCK_LISTS, check_layer, class_cut_after, drop_final_norm
 from sarm_core.model.other_folders import refuse_adapters
-from sarm_core.model.tensor_files import OnDemand, TensorFiles, read_json
+from sarm_core.model.tensor_files import TensorFiles, read_json
 
 __all__ = [
     "AUTO_TYPE",
@@ -126,7 +126,9 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
             ]
             # Transformers would read 8-bit weights in its own way and no adapter, and what it reads of a file stays
             # in memory beside the weights until all is read.
-            state: dict[str, Any] = {n: files.read(n) if files.changed else OnDemand(files, n) for n in read}
+            state: dict[str, Any] = (
+                {n: files.read(n) for n in read} if files.changed else {**files.on_demand(read, dtype)}
+            )
             if wrapped:
                 state = {bare_name(name): tensor for name, tensor in state.items()}
             reader: Any = class_cut_after(_model_class(config), layer)

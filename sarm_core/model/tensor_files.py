@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sarm_core.model.float8 import SCALES, dequantised
 __all__ = ["INDEX_NAME", "OnDemand", "TensorFiles", "read_json"]
 
 INDEX_NAME = "model.safetensors.index.json"
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -164,6 +166,25 @@ class TensorFiles:
                         total += int(np.prod(part.get_shape(), dtype=np.int64)) * bits // 8
         return total
 
+    def on_demand(self, names: Sequence[str], dtype: torch.dtype) -> dict[str, OnDemand]:
+        """Tensors that are read when they are indexed, to become floats of `dtype`.
+
+        What is read of a mapped file counts as the process's memory until the file is closed. So a tensor that becomes
+        another is read from a file opened for it alone; those that stay as they are stored are their file's pages, from
+        one opening.
+        """
+        stored = self.dtypes()
+        opened: dict[Path, Any] = {}
+        found = {}
+        for name in names:
+            file = self.files[name]
+            if _FLOATS.get(stored[name], dtype) == dtype and name not in self.scales and self.adapter is None:
+                whole = opened[file] = opened.get(file) or safe_open(file, "pt")
+                found[name] = OnDemand(partial(whole.get_tensor, self._at(name)))
+            else:
+                found[name] = OnDemand(partial(self.read, name))
+        return found
+
     def read(self, name: str) -> Tensor:
         """One tensor, in its stored dtype. Raises CheckpointError for a scale that does not fit its weight."""
         with safe_open(self.files[name], "pt") as opened:
@@ -178,14 +199,10 @@ class TensorFiles:
 
 
 class OnDemand:
-    """A tensor of a folder that is read when it is indexed, as Transformers 5 indexes what it loads.
+    """A tensor of a folder that is read when it is indexed, as Transformers 5 indexes what it loads."""
 
-    The file is opened for this tensor alone: what is read of a mapped file counts as the process's memory until the
-    file is closed.
-    """
-
-    def __init__(self, files: TensorFiles, name: str):
-        self._files, self._name = files, name
+    def __init__(self, read: Callable[[], Tensor]):
+        self._read = read
 
     def __getitem__(self, at: Any) -> Tensor:
-        return self._files.read(self._name)[at]
+        return self._read()[at]

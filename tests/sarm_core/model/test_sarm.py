@@ -139,13 +139,16 @@ def test_no_tensor_of_the_blocks_after_L_is_read_and_each_from_a_file_of_its_own
         return CountingFile(real(*a, **kw), mine)
 
     monkeypatch.setattr(loading, "safe_open", opened)
-    cut_backbone(folder, 2, torch.float32)
+    cut_backbone(folder, 2, torch.bfloat16)
     read = set().union(*openings)
     late = [name for name in read if any(f".{block}." in f".{name}" for block in range(2, BLOCKS))]
     early = [name for name in read if any(f".{block}." in f".{name}" for block in range(2))]
     assert early, "the counter saw no read at all: it no longer stands where the files are read"
     assert not late
     assert max(map(len, openings)) == 1
+    openings.clear()
+    cut_backbone(folder, 2, torch.float32)
+    assert max(map(len, openings)) == len(read), "what stays as it is stored comes from one opening"
 
 
 @pytest.mark.parametrize("kind", KINDS)
