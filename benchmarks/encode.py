@@ -52,7 +52,7 @@ def main() -> None:
     texts = [rng.integers(3, vocabulary, n).astype(np.int32) for n in lengths]
     tokens = int(lengths.sum())
     batches = plan_batches(
-        [len(t) for t in texts], [(0, [i]) for i in range(len(texts))], encoder.token_budget
+        [len(t) for t in texts], [(0, [i]) for i in range(len(texts))], encoder.pass_budget
     )
 
     @torch.inference_mode()

@@ -1,15 +1,18 @@
 """Token sequences -> active features at the positions that count.
 
-Three things make this fast without changing a result: batches of similar length under a token budget, the
-SAE at requested positions only (M numbers per token are never made for the others), and one pass over a
+Three things make this fast without changing a result: passes over texts of similar length, small enough that little
+is padded; the SAE at requested positions only (M numbers per token are never made for the others); and one pass over a
 prefix that several sequences share, whose keys and values are then reused.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+import math
+import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -25,28 +28,35 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from sarm_core.model.cut import blocks_read
 from sarm_core.model.sarm import SARM, position_ids_of
 
-__all__ = ["Batch", "Encoder", "Progress", "Traced", "hidden_at", "padded", "plan_batches", "shared_prefixes"]
+__all__ = ["Batch", "Encoder", "Progress", "Traced", "padded", "plan_batches", "shared_prefixes"]
 
 Progress = Callable[[int, int], None]
 Ids = npt.NDArray[np.int32]
 
 MIN_SHARED = 16  # shorter prefixes cost more in bookkeeping than they save
 SPLIT = 64  # positions of a trace that meet the SAE at once
+PASS = 8
+"""Which part of the token budget a pass over what is not shared takes on a CPU: 512 tokens keep its cores as busy as
+4,096 do, and fewer texts together leave less padding."""
+REPEATED = 8
+"""How many times the token budget the keys and values of a pass may hold, where many texts share a long prefix"""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Sequences that go through the model together, by index, with the prefix length they share in groups.
+    """Sequences by index: prefixes that go through the model together, and the passes over what follows them.
 
-    `groups` holds (prefix length, members); a group of prefix 0 has one member and is read whole.
+    `groups` holds (prefix length, members); a group of prefix 0 has one member and is read whole. `passes` holds all
+    members again, those of similar rest together.
     """
 
     groups: tuple[tuple[int, tuple[int, ...]], ...]
+    passes: tuple[tuple[int, ...], ...]
 
     @property
     def members(self) -> tuple[int, ...]:
-        """All sequence indices, group after group."""
-        return tuple(i for _, group in self.groups for i in group)
+        """All sequence indices, pass after pass."""
+        return tuple(i for part in self.passes for i in part)
 
 
 def shared_prefixes(sequences: Sequence[Ids], limits: Sequence[int]) -> list[tuple[int, list[int]]]:
@@ -131,36 +141,51 @@ def _common_prefix(a: Ids, b: Ids) -> int:
 
 
 def plan_batches(
-    lengths: Sequence[int], groups: Sequence[tuple[int, Sequence[int]]], token_budget: int
+    lengths: Sequence[int],
+    groups: Sequence[tuple[int, Sequence[int]]],
+    token_budget: int,
+    pass_budget: int | None = None,
 ) -> list[Batch]:
-    """Pack groups into batches of at most `token_budget` computed tokens, padding included.
+    """Pack groups into batches whose prefixes are `token_budget` tokens at most, padding included, and what follows
+    them into passes of `pass_budget` tokens at most (default: as many).
 
-    A batch computes (groups x longest prefix) + (members x longest rest) tokens, so groups are sorted by
-    both lengths. A group too large for one batch is cut into several, each with its own prefix pass.
+    Prefixes of similar length stand together, and within a batch rests of similar length; so do texts that share
+    nothing. What is longer than a budget goes alone.
     """
-    chunks: list[tuple[int, tuple[int, ...]]] = []
-    for prefix, members in groups:
-        ranked = sorted(members, key=lambda i: lengths[i])
-        fit = max(1, (token_budget - prefix) // max(1, lengths[ranked[-1]] - prefix))
-        chunks += [(prefix, tuple(ranked[at : at + fit])) for at in range(0, len(ranked), fit)]
-    chunks.sort(key=lambda chunk: (chunk[0] > 0, max(lengths[i] - chunk[0] for i in chunk[1]), chunk[0]))
-    batches: list[Batch] = []
-    current: list[tuple[int, tuple[int, ...]]] = []
-
-    def cost(groups: list[tuple[int, tuple[int, ...]]]) -> int:
-        rest = max(lengths[i] - prefix for prefix, members in groups for i in members)
-        n = sum(len(members) for _, members in groups)
-        return len(groups) * max(prefix for prefix, _ in groups) + n * rest
-
-    for chunk in chunks:
-        mixes = bool(current) and (current[0][0] > 0) != (chunk[0] > 0)
-        if current and (mixes or cost([*current, chunk]) > token_budget):
-            batches.append(Batch(tuple(current)))
-            current = []
-        current.append(chunk)
-    if current:
-        batches.append(Batch(tuple(current)))
+    pass_budget = pass_budget or token_budget
+    alone = [members[0] for prefix, members in groups if not prefix]
+    batches = [
+        Batch(tuple((0, (i,)) for i in part), (part,))
+        for part in _packed(alone, lengths.__getitem__, pass_budget)
+    ]
+    sharing = [(prefix, tuple(members)) for prefix, members in groups if prefix]
+    for part in _packed(range(len(sharing)), lambda g: sharing[g][0], token_budget):
+        some = tuple(sharing[g] for g in part)
+        rest = {i: lengths[i] - prefix for prefix, members in some for i in members}
+        longest = max(prefix for prefix, _ in some)
+        most = REPEATED * token_budget
+        batches.append(Batch(some, tuple(_packed(rest, rest.__getitem__, pass_budget, longest, most))))
     return batches
+
+
+def _packed(
+    items: Iterable[int],
+    length: Callable[[int], int],
+    budget: int,
+    before: int = 0,
+    most: float = math.inf,
+) -> Iterator[tuple[int, ...]]:
+    """Items by length, as many together as are at most `budget` long when each is as long as the longest of them, and
+    at most `most` with what stands `before` each."""
+    part: list[int] = []
+    for item in sorted(items, key=length):
+        n, longest = len(part) + 1, length(item)
+        if part and (n * longest > budget or n * (before + longest) > most):
+            yield tuple(part)
+            part = []
+        part.append(item)
+    if part:
+        yield tuple(part)
 
 
 def padded(rows: Sequence[Ids], *, left: bool, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -176,35 +201,53 @@ def padded(rows: Sequence[Ids], *, left: bool, device: torch.device) -> tuple[Te
 
 
 @torch.inference_mode()
-def hidden_at(
-    model: SARM, sequences: Sequence[Ids], positions: Sequence[npt.NDArray[np.int64]], batch: Batch
+def _prefixes_read(model: SARM, sequences: Sequence[Ids], batch: Batch) -> tuple[DynamicCache, Tensor] | None:
+    """Keys and values of a batch's prefixes, padded on the left, and their mask [groups, longest]; None without any."""
+    if not any(prefix for prefix, _ in batch.groups):
+        return None
+    heads = [sequences[group[0]][:prefix] for prefix, group in batch.groups]
+    ids, mask = padded(heads, left=True, device=next(model.parameters()).device)
+    cache = DynamicCache(config=model.config)
+    model.hidden(ids, mask, position_ids_of(mask), cache)
+    return cache, mask
+
+
+@torch.inference_mode()
+def _hidden_at(
+    model: SARM,
+    sequences: Sequence[Ids],
+    positions: Sequence[npt.NDArray[np.int64]],
+    batch: Batch,
+    members: Sequence[int],
+    read: tuple[DynamicCache, Tensor] | None,
 ) -> Tensor:
-    """h at the requested positions of one batch's members, [sum of positions, d], member after member.
+    """h at the requested positions of one pass's members, [sum of positions, d], member after member.
 
     Prefixes are padded on the left and rests on the right, so that every row's real tokens are contiguous
     and sliding-window attention sees the true distances.
     """
     device = next(model.parameters()).device
-    prefixes = [prefix for prefix, _ in batch.groups]
-    members = batch.members
-    group_of = [g for g, (_, group) in enumerate(batch.groups) for _ in group]
-    if not any(prefixes):
-        ids, mask = padded([sequences[i] for i in members], left=False, device=device)
+    prefix_of = {i: prefix for prefix, group in batch.groups for i in group}
+    ids, mask = padded([sequences[i][prefix_of[i] :] for i in members], left=False, device=device)
+    if read is None:
         h = model.hidden(ids, mask)
     else:
-        heads = [sequences[group[0]][:prefix] for prefix, group in batch.groups]
-        ids, prefix_mask = padded(heads, left=True, device=device)
-        cache = DynamicCache(config=model.config)
-        model.hidden(ids, prefix_mask, position_ids_of(prefix_mask), cache)
-        index = torch.tensor(group_of, device=device)
-        cache.batch_select_indices(index)
-        rests = [sequences[i][prefixes[g] :] for i, g in zip(members, group_of, strict=True)]
-        ids, rest_mask = padded(rests, left=False, device=device)
-        mask = torch.cat([prefix_mask[index], rest_mask], dim=1)
-        h = model.hidden(ids, mask, position_ids_of(mask)[:, prefix_mask.shape[1] :], cache)
+        cache, prefix_mask = read
+        group_of = {i: g for g, (_, group) in enumerate(batch.groups) for i in group}
+        index = torch.tensor([group_of[i] for i in members], device=device)
+        mask = torch.cat([prefix_mask[index], mask], dim=1)
+        h = model.hidden(ids, mask, position_ids_of(mask)[:, prefix_mask.shape[1] :], _selected(cache, index))
     rows = np.repeat(np.arange(len(members)), [len(positions[i]) for i in members])
-    columns = np.concatenate([positions[i] - prefixes[g] for i, g in zip(members, group_of, strict=True)])
+    columns = np.concatenate([positions[i] - prefix_of[i] for i in members])
     return h[torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)]
+
+
+def _selected(cache: DynamicCache, index: Tensor) -> DynamicCache:
+    """Rows of a cache as one of their own, which may be continued while the other stays as it is."""
+    part = copy.copy(cache)
+    part.layers = [copy.copy(layer) for layer in cache.layers]
+    part.batch_select_indices(index)
+    return part
 
 
 class Traced(NamedTuple):
@@ -239,12 +282,13 @@ def why_not_shared(model: SARM) -> str | None:
 
 
 class Encoder:
-    """Runs a SARM over token sequences. Thread-safe: a lock is held for one batch at a time."""
+    """Runs a SARM over token sequences. Thread-safe: a lock is held for one pass at a time."""
 
     def __init__(self, model: SARM, token_budget: int | None = None):
         self.model = model.eval()
-        device = next(model.parameters()).device
-        self.token_budget = token_budget or (32_768 if device.type == "cuda" else 4_096)
+        on_gpu = next(model.parameters()).device.type == "cuda"
+        self.token_budget = token_budget or (32_768 if on_gpu else 4_096)
+        self.pass_budget = self.token_budget if on_gpu else max(1, self.token_budget // PASS)
         self.why_not_shared = why_not_shared(self.model)
         self._lock = threading.Lock()
 
@@ -259,8 +303,8 @@ class Encoder:
         """Active features at `positions` (default: the last token) of every sequence, in order.
 
         Returns CSR float32 [number of positions, M]: the positions of sequence 0, then those of sequence
-        1, and so on. `progress(tokens done, tokens in all)` is called after every batch; it may raise to
-        stop. Peak memory is one batch's activations plus the result.
+        1, and so on. `progress(tokens done, tokens in all)` is called after every pass; it may raise to
+        stop. Peak memory is one pass's activations, the keys and values of a batch's prefixes, and the result.
         """
         if positions is None:
             positions = [np.array([len(s) - 1], dtype=np.int64) for s in sequences]
@@ -268,11 +312,11 @@ class Encoder:
         offsets = np.concatenate([[0], np.cumsum(counts)])
         parts: list[sparse.csr_matrix] = []
         places: list[npt.NDArray[np.int64]] = []
-        for batch, h in self._batches(sequences, positions, progress, share_prefixes):
+        for members, h in self._passes(sequences, positions, progress, share_prefixes):
             if len(h):
                 with self._lock, torch.inference_mode():
                     parts.append(self.model.codes(h).csr())
-            places += [np.arange(offsets[i], offsets[i + 1]) for i in batch.members]
+            places += [np.arange(offsets[i], offsets[i + 1]) for i in members]
         n_features = self.model.sae.n_features
         if not parts:
             return sparse.csr_matrix((0, n_features), dtype=np.float32)
@@ -290,10 +334,21 @@ class Encoder:
         counts = np.array([len(p) for p in positions], dtype=np.int64)
         offsets = np.concatenate([[0], np.cumsum(counts)])
         out = np.zeros((int(offsets[-1]), self.model.sae.width), dtype=np.float32)
-        for batch, h in self._batches(sequences, positions, progress, True):
-            where = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in batch.members])
-            out[where] = h.float().cpu().numpy()
+        for members, h in self.hidden_parts(sequences, positions, progress=progress):
+            where = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in members])
+            out[where] = h
         return out
+
+    def hidden_parts(
+        self,
+        sequences: Sequence[Ids],
+        positions: Sequence[npt.NDArray[np.int64]],
+        *,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[tuple[int, ...], npt.NDArray[np.float32]]]:
+        """(sequence indices, h at their positions, float32 [sum of positions, d]), as they are computed."""
+        for members, h in self._passes(sequences, positions, progress, True):
+            yield members, h.float().cpu().numpy()
 
     def trace(self, sequence: Ids, features: Sequence[int]) -> npt.NDArray[np.float32]:
         """Activations of chosen `features` at EVERY token of one sequence, float32 [T, len(features)].
@@ -309,12 +364,12 @@ class Encoder:
         """(i, z of sequence i) for every sequence, in the order in which they are computed.
 
         `features[i]` are those wanted along sequence i. Positions go through the SAE in chunks, so the peak is
-        one batch's h and [64, M]; h never leaves the device.
+        one pass's h and [64, M]; h never leaves the device.
         """
         positions = [np.arange(len(sequence), dtype=np.int64) for sequence in sequences]
-        for batch, h in self._batches(sequences, positions, None, False):
+        for members, h in self._passes(sequences, positions, None, False):
             start = 0
-            for i in batch.members:
+            for i in members:
                 part = h[start : start + len(sequences[i])]
                 start += len(part)
                 with self._lock, torch.inference_mode():
@@ -330,13 +385,17 @@ class Encoder:
         last = rows.csr()[-1]
         return Traced(last.indices, last.data, np.concatenate(along))
 
-    def _batches(
+    def _passes(
         self,
         sequences: Sequence[Ids],
         positions: Sequence[npt.NDArray[np.int64]],
         progress: Progress | None,
         share_prefixes: bool,
-    ) -> Iterator[tuple[Batch, Tensor]]:
+    ) -> Iterator[tuple[tuple[int, ...], Tensor]]:
+        """(members, h at their positions) of every pass.
+
+        Batches come in an order that has nothing to do with length, so what is done tells how long the rest takes.
+        """
         lengths = [len(s) for s in sequences]
         if share_prefixes and self.why_not_shared is None:
             limits = [
@@ -346,10 +405,15 @@ class Encoder:
         else:
             groups = [(0, [i]) for i in range(len(sequences))]
         total, done = sum(lengths), 0
-        for batch in plan_batches(lengths, groups, self.token_budget):
+        batches = plan_batches(lengths, groups, self.token_budget, self.pass_budget)
+        random.Random(0).shuffle(batches)
+        for batch in batches:
             with self._lock:
-                h = hidden_at(self.model, sequences, positions, batch)
-            yield batch, h
-            done += sum(lengths[i] for i in batch.members)
-            if progress is not None:
-                progress(done, total)
+                read = _prefixes_read(self.model, sequences, batch)
+            for members in batch.passes:
+                with self._lock:
+                    h = _hidden_at(self.model, sequences, positions, batch, members, read)
+                yield members, h
+                done += sum(lengths[i] for i in members)
+                if progress is not None:
+                    progress(done, total)

@@ -2,16 +2,16 @@
 
 What is kept is h of the scored token, in the precision the backbone ran in, under the hash of the token ids that it
 was made from; and the active features of each dictionary, sparse. Both lie in the cache folder, so that an interrupted
-run goes on where it stopped and another dictionary over the same block runs no model.
+run goes on at the last pass that was done and another dictionary over the same block runs no model.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,9 @@ from sarm_core.train.activations import Reader
 
 __all__ = ["Answers", "Progress", "tensors_digest"]
 
-CHUNK = 64  # answers read at once: what an interruption costs, and how often progress is said
+CHUNK = 64  # answers that are tokenized, or meet the dictionary, at once
+WINDOW = 2_048
+"""Answers that are planned together: what shares a prompt or a length is read together"""
 Progress = Callable[[int, int], None]
 """Called with (answers done, answers in all)."""
 
@@ -61,22 +63,27 @@ class Answers:
                 origin.append(i)
         rows: dict[bytes, int] = {}
         of_distinct = np.zeros(len(origin), dtype=np.int64)
-        for at in range(0, len(origin), CHUNK):
-            some = origin[at : at + CHUNK]
-            sequences = self._tokens(
-                [conversations[i] for i in some], [places[i] for i in some] if places else None
-            )
-            self._read(sequences)
-            for i, sequence in enumerate(sequences, at):
-                digest = _digest_of(sequence)
-                if digest not in rows:
-                    rows[digest] = len(self.digests)
-                    self.digests.append(digest)
-                    tokens.append(len(sequence) + sequence.n_cut)
-                    cut.append(sequence.n_cut)
-                of_distinct[i] = rows[digest]
-            if progress is not None:
-                progress(min(at + CHUNK, len(origin)), len(origin))
+        for at in range(0, len(origin), WINDOW):
+            until = min(at + WINDOW, len(origin))
+            new: dict[bytes, _Unread] = {}
+            for begin in range(at, until, CHUNK):
+                some = origin[begin : min(begin + CHUNK, until)]
+                sequences = self._tokens(
+                    [conversations[i] for i in some], [places[i] for i in some] if places else None
+                )
+                for i, sequence in enumerate(sequences, begin):
+                    digest = _digest_of(sequence)
+                    if digest not in rows:
+                        rows[digest] = len(self.digests)
+                        self.digests.append(digest)
+                        tokens.append(len(sequence) + sequence.n_cut)
+                        cut.append(sequence.n_cut)
+                    of_distinct[i] = rows[digest]
+                    if digest not in self._kept:
+                        new[digest] = _Unread(sequence.input_ids, np.array([sequence.scored]))
+            for left in self._read(new) if new else (0,):
+                if progress is not None:
+                    progress(until - left, len(origin))
         self.n_tokens, self.n_cut = np.array(tokens, np.int64), np.array(cut, np.int64)
         self.row_of = of_distinct[np.array([first[c] for c in conversations], dtype=np.int64)]
 
@@ -98,13 +105,17 @@ class Answers:
                     raise (error.at(*place) if place else error) from None
             raise
 
-    def _read(self, sequences: Sequence[TokenSequence]) -> None:
-        """Run the model for those that are not kept."""
-        new = {digest: s for s in sequences if (digest := _digest_of(s)) not in self._kept}
-        if new:
-            some = list(new.values())
-            h = self.reader.encoder.hidden([s.input_ids for s in some], [np.array([s.scored]) for s in some])
-            self._kept.add(list(new), self.reader.checked(h))
+    def _read(self, new: Mapping[bytes, _Unread]) -> Iterator[int]:
+        """Run the model, and keep what each of its passes gives; yields how many are left, at last 0."""
+        digests, texts = list(new), list(new.values())
+        left = len(new)
+        parts = self.reader.encoder.hidden_parts([t.input_ids for t in texts], [t.scored for t in texts])
+        for members, h in parts:
+            self._kept.add([digests[i] for i in members], self.reader.checked(h))
+            left -= len(members)
+            if left:
+                yield left
+        yield 0
 
     def hidden(self, rows: npt.NDArray[np.int64] | Sequence[int] | None = None) -> npt.NDArray[np.float32]:
         """h of some answers (default: all), float32 [rows, d], read from disk."""
@@ -141,6 +152,13 @@ class Answers:
     def _codes_key(self, sae: SAE) -> str:
         stated = json.dumps([self.reader.key, sae.of_kind.to_stated()], sort_keys=True, default=str)
         return hashlib.sha256(f"{stated} {tensors_digest(sae)}".encode()).hexdigest()
+
+
+class _Unread(NamedTuple):
+    """The token ids of an answer, and where the scored one is, int64 [1]."""
+
+    input_ids: npt.NDArray[np.int32]
+    scored: npt.NDArray[np.int64]
 
 
 class _Key:

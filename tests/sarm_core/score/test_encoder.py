@@ -1,5 +1,6 @@
 """Batching, prefix sharing and threads are only about speed: they never change a feature."""
 
+import math
 import random
 import threading
 
@@ -208,9 +209,10 @@ def test_shared_prefixes_save_as_much_as_the_best_of_all_partitions(seed, shorte
 @given(
     st.lists(st.integers(1, 60), min_size=1, max_size=20),
     st.integers(1, 300),
+    st.integers(1, 300),
     st.randoms(use_true_random=False),
 )
-def test_batches_hold_every_member_once_and_keep_to_the_budget(lengths, budget, r):
+def test_batches_hold_every_member_once_and_keep_to_the_budgets(lengths, budget, pass_budget, r):
     indices = list(range(len(lengths)))
     r.shuffle(indices)
     groups, at = [], 0
@@ -220,14 +222,37 @@ def test_batches_hold_every_member_once_and_keep_to_the_budget(lengths, budget, 
         at += size
         prefix = r.randint(1, min(lengths[i] for i in members)) if len(members) > 1 else 0
         groups.append((prefix, members))
-    batches = plan_batches(lengths, groups, budget)
+    batches = plan_batches(lengths, groups, budget, pass_budget)
     assert sorted(i for batch in batches for i in batch.members) == sorted(indices)
     for batch in batches:
-        rest = max(lengths[i] - prefix for prefix, members in batch.groups for i in members)
         longest = max(prefix for prefix, _ in batch.groups)
-        computed = len(batch.groups) * longest + len(batch.members) * rest
-        assert computed <= budget or len(batch.members) == 1
+        assert len(batch.groups) * longest <= budget or len(batch.groups) == 1 or longest == 0
         assert len({prefix > 0 for prefix, _ in batch.groups}) == 1
+        prefix_of = {i: prefix for prefix, members in batch.groups for i in members}
+        assert sorted(prefix_of) == sorted(batch.members)
+        for members in batch.passes:
+            rest = max(lengths[i] - prefix_of[i] for i in members)
+            assert len(members) * rest <= pass_budget or len(members) == 1
+            most = encoding.REPEATED * budget if longest else math.inf
+            assert len(members) * (longest + rest) <= most or len(members) == 1
+
+
+def test_little_is_computed_beside_what_a_list_of_pairs_holds():
+    """Two answers to each of many prompts, of lengths as they occur: what the passes take, padding included."""
+    rng = np.random.default_rng(0)
+    prompts, rests = (
+        rng.gamma(2.0, 40.0, 500).astype(int) + 16,
+        rng.gamma(1.5, 40.0, (500, 2)).astype(int) + 2,
+    )
+    lengths = (prompts[:, None] + rests).ravel().tolist()
+    groups = [(int(prompt), (2 * g, 2 * g + 1)) for g, prompt in enumerate(prompts)]
+    needed = int(prompts.sum() + rests.sum())
+    computed = 0
+    for batch in plan_batches(lengths, groups, 4096, 512):
+        prefix_of = {i: prefix for prefix, members in batch.groups for i in members}
+        computed += len(batch.groups) * max(prefix_of.values())
+        computed += sum(len(part) * max(lengths[i] - prefix_of[i] for i in part) for part in batch.passes)
+    assert needed < 0.8 * sum(lengths) and needed <= computed < 1.2 * needed
 
 
 def test_sharing_computes_each_prompt_once(model, monkeypatch):

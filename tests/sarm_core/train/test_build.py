@@ -170,7 +170,7 @@ def test_a_number_of_features_is_kept_to_and_nothing_is_read_again(place, built,
     def run(*_args, **_how):
         raise AssertionError("the backbone ran")
 
-    monkeypatch.setattr("sarm_core.score.encoder.Encoder.hidden", run)
+    monkeypatch.setattr("sarm_core.score.encoder.Encoder.hidden_parts", run)
     out = run_build(config(place, tmp_path / "five", features=5))
     assert np.count_nonzero(load_sarm(out).head) == 5
     with pytest.raises(SarmError, match=r"--features 97: no more than \d+ features ever differ"):
@@ -180,26 +180,46 @@ def test_a_number_of_features_is_kept_to_and_nothing_is_read_again(place, built,
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_stopped(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoded_answers, "CHUNK", 16)
     reader = Reader(str(place / "tiny"), 2, torch.float32)
     sides = [side for pair in read_pairs(place / "pairs.jsonl") for side in (pair.chosen, pair.rejected)]
+    reached = []
 
     def stop(done, _total):
+        reached.append(done)
         if done >= 48:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         Answers(reader, sides, tmp_path, progress=stop)
     read = []
-    hidden = reader.encoder.hidden
+    parts = reader.encoder.hidden_parts
     monkeypatch.setattr(
-        reader.encoder, "hidden", lambda ids, *rest: read.append(len(ids)) or hidden(ids, *rest)
+        reader.encoder, "hidden_parts", lambda ids, *rest: read.append(len(ids)) or parts(ids, *rest)
     )
     answers = Answers(reader, sides, tmp_path)
-    assert sum(read) == len(answers) - 48
+    assert sum(read) == len(answers) - reached[-1] and 48 <= reached[-1] < len(answers)
     whole = Answers(reader, sides, tmp_path / "anew")
     np.testing.assert_allclose(answers.hidden(), whole.hidden(), atol=1e-5)
     np.testing.assert_array_equal(answers.row_of, whole.row_of)
+
+
+@pytest.mark.slow
+def test_what_is_planned_together_changes_no_answer(place, tmp_path, monkeypatch):
+    """Also where a window ends between the two answers of a pair, and where every answer was read before."""
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    sides = [side for pair in read_pairs(place / "pairs.jsonl") for side in (pair.chosen, pair.rejected)]
+    whole = Answers(reader, sides, tmp_path / "whole")
+    monkeypatch.setattr(encoded_answers, "CHUNK", 16)
+    monkeypatch.setattr(encoded_answers, "WINDOW", 37)
+    said = []
+    parts = Answers(reader, sides, tmp_path / "parts", progress=lambda *at: said.append(at))
+    assert said[-1] == (len(set(sides)), len(set(sides))) and said == sorted(said)
+    np.testing.assert_allclose(parts.hidden(), whole.hidden(), atol=1e-5)
+    for name in ("row_of", "n_tokens", "n_cut"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    (sequence,) = reader.format.tokens([sides[0]])
+    alone = reader.encoder.hidden([sequence.input_ids], [np.array([sequence.scored])])
+    np.testing.assert_allclose(whole.hidden([whole.row_of[0]]), alone, atol=1e-5)
 
 
 def test_random_directions_are_as_many_at_a_time(place):
