@@ -99,7 +99,8 @@ def test_what_is_imported_is_declared(folder, extras):
 
 def changes_the_path(path: Path) -> bool:
     """Whether a module calls `sys.path.insert` or its like, or assigns to a part of `sys.path`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)) if "sys" in source and "path" in source else ():
         targets = node.targets if isinstance(node, ast.Assign) else []
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             targets = [node.func]

@@ -20,6 +20,7 @@ _SQL = re.compile(
     r"(CREATE|DROP|ALTER)\s+(\w+\s+)?(TABLE|VIEW|INDEX|TRIGGER)\s|json_(extract|each)\()",
     re.DOTALL,
 )
+_VERBS = re.compile("SELECT|INSERT|DELETE|UPDATE|PRAGMA|CREATE|DROP|ALTER|json_")
 
 
 def modules(package: Path) -> list[Path]:
@@ -37,7 +38,8 @@ def imported(module: ast.AST) -> Iterator[str]:
 
 
 def sql_in(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source if _VERBS.search(source) else "")
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return [text for text in texts if isinstance(text, str) and _SQL.search(text)]
 
@@ -46,7 +48,10 @@ def sql_in(path: Path) -> list[str]:
 def test_no_room_of_the_engine_but_its_command_line_imports_a_store_or_sqlite():
     assert len(modules(ENGINE)) > 90
     for path in modules(ENGINE):
-        roots = {name.split(".")[0] for name in imported(ast.parse(path.read_text(encoding="utf-8")))}
+        source = path.read_text(encoding="utf-8")
+        if "feature_db" not in source and "sqlite" not in source:
+            continue
+        roots = {name.split(".")[0] for name in imported(ast.parse(source))}
         assert not roots & {"feature_db", "sqlite3", "sqlite_utils"}, path
 
 
