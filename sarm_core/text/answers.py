@@ -54,6 +54,8 @@ class Reader:
                 + f": use one of {', '.join(shape.name for shape in SHAPES)}"
             )
         self.ties = self.contradicting = 0
+        self._ties_are_pairs = False
+        self._taken: set[str] = set()
         self._titles: Counter[str] = Counter()
         self._unused: dict[str, None] = {}
         self._left_out: dict[str, None] = {}
@@ -107,7 +109,7 @@ class Reader:
             alone = possible and len(shapes) == 1 and all(shape.by_kinds for shape in possible)
             self._text_rows[kinds] = text_rows(given, kinds, self.ignore, shapes[0]) if alone else None
         self._titles[shapes[0].title] += 1
-        self.ties += found.ties
+        self.ties += len(found.tied)
         return found
 
     def mapped(self, row: Any) -> Mapping[str, Any]:
@@ -155,7 +157,8 @@ class Reader:
                     f"{key!r} {reason} and is not read as {shape.title}: leave it out with --ignore {name}, "
                     f"or say what it is with --map, for example --map system={name}"
                 )
-            self._unused.setdefault(key)
+            if key not in self._taken:
+                self._unused.setdefault(key)
         for key in fields.in_turns:
             self._unused.setdefault(key)
 
@@ -203,19 +206,35 @@ class Reader:
         """(Row number, row) of a file, as it stands there. Raises RowError."""
         return read_rows(path, on_error, self._left_out.setdefault)
 
-    def pairs(self, path: str | Path, on_error: OnError | None = None) -> Iterator[RowPair]:
+    def pairs(
+        self, path: str | Path, on_error: OnError | None = None, *, ties: bool = False
+    ) -> Iterator[RowPair]:
         """The preferences of a file: those its rows state, and those of single graded answers to one prompt.
 
-        Ties are in no pair; `ties` counts them. Raises RowError naming file and row, or hands it to `on_error`.
+        The attribute `ties` counts two answers that are equally good; they are a pair only where `ties` asks for them.
+        Raises RowError naming file and row, or hands it to `on_error`.
         """
         rows = ((str(path), number, row) for number, row in self.rows(path, on_error))
-        return self.pairs_of(rows, on_error)
+        return self.pairs_of(rows, on_error, ties=ties)
 
     def pairs_of(
-        self, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None = None
+        self,
+        rows: Iterable[tuple[str, int, Mapping[str, Any]]],
+        on_error: OnError | None = None,
+        *,
+        ties: bool = False,
     ) -> Iterator[RowPair]:
         """The preferences of (source, row number, row), as `pairs`."""
-        return stated_pairs(self, rows, on_error)
+        self._ties_are_pairs |= ties
+        return stated_pairs(self, rows, on_error, ties)
+
+    def takes(self, key: str) -> None:
+        """Whoever reads the rows looks at `key` with `value_of`: it is not said to be unused."""
+        self._taken.add(key)
+
+    def value_of(self, row: Mapping[str, Any], key: str) -> Any:
+        """What a row holds under `key` as shapes know it; None where nothing is, or the key is to be ignored."""
+        return None if key in self.ignore else self.mapped(row).get(key)
 
     def forget_rows(self) -> None:
         """Count rows from none again: the file that was begun is read once more, as another."""
@@ -242,7 +261,9 @@ class Reader:
                 lines[0] += f"; {what}: {', '.join(names[:12])}{more}"
         if self.ties:
             lines.append(
-                f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"
+                f"{self.ties:,} pairs are ties: half a preference for each of the two"
+                if self._ties_are_pairs
+                else f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"
             )
         if self.contradicting:
             lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from sarm_core.errors import RowError
 from sarm_core.text.row_files import OnError
 from sarm_core.text.rows import Conversation, Place, keys_there, prompt_of
 from sarm_core.text.shapes import RowAnswers
-from sarm_core.text.shapes.base import all_pairs
+from sarm_core.text.shapes.base import Preferred, all_pairs
 
 __all__ = ["SHAPES_OF_TWO", "RowPair", "one_answer", "stated_pairs"]
 
@@ -19,7 +19,11 @@ SHAPES_OF_TWO = "prompt + chosen + rejected, or messages + chosen + rejected"
 
 @dataclass(frozen=True)
 class RowPair:
-    """A preference as a file states it. `weight` is its share of its prompt: those of one prompt sum to one."""
+    """A preference as a file states it. `weight` is its share of its prompt: those of one prompt sum to one.
+
+    `tie`: the two are called equally good, and which is called chosen means nothing. `alone`: its row states nothing
+    else, so what stands beside the answers is about this pair. `strength`: how much better the row says it is.
+    """
 
     chosen: Conversation
     rejected: Conversation
@@ -27,6 +31,9 @@ class RowPair:
     row: Mapping[str, Any]
     weight: float = 1.0
     names: tuple[str, str] = ("chosen", "rejected")
+    tie: bool = False
+    alone: bool = True
+    strength: float | None = None
 
 
 class RowReader(Protocol):
@@ -41,14 +48,22 @@ class RowReader(Protocol):
 
 
 def stated_pairs(
-    reader: RowReader, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None
+    reader: RowReader,
+    rows: Iterable[tuple[str, int, Mapping[str, Any]]],
+    on_error: OnError | None,
+    ties: bool = False,
 ) -> Iterator[RowPair]:
     """The preferences of (source, row number, row); `reader` counts ties, and pairs that contradict an earlier one.
+
+    With `ties` these are pairs too, and share the weight of their prompt.
 
     Raises RowError naming source and row, or hands it to `on_error`. Of each pair a number of 64 bits is kept.
     """
     seen: set[int] = set()
-    for pair in _pairs(reader, rows, on_error):
+    for pair in _pairs(reader, rows, on_error, ties):
+        if pair.tie:
+            yield pair
+            continue
         chosen, rejected = hash(pair.chosen), hash(pair.rejected)
         if hash((rejected, chosen)) in seen:
             reader.contradicting += 1
@@ -57,7 +72,10 @@ def stated_pairs(
 
 
 def _pairs(
-    reader: RowReader, rows: Iterable[tuple[str, int, Mapping[str, Any]]], on_error: OnError | None
+    reader: RowReader,
+    rows: Iterable[tuple[str, int, Mapping[str, Any]]],
+    on_error: OnError | None,
+    ties: bool,
 ) -> Iterator[RowPair]:
     graded: dict[Hashable, dict[Conversation, list[tuple[float, Place, Mapping[str, Any]]]]] = {}
     for source, number, row in rows:
@@ -69,7 +87,7 @@ def _pairs(
                     raise RowError(one_answer(found, row))
                 held = graded.setdefault(prompt_of(answer.conversation)[0], {})
                 held.setdefault(answer.conversation, []).append((answer.grade, (source, number), row))
-            elif not found.pairs and not found.ties:
+            elif not found.pairs and not found.tied:
                 raise RowError(
                     f"holds {len(found.answers)} answers but no grades or ranks: "
                     "a pair needs to know which is better"
@@ -80,24 +98,31 @@ def _pairs(
                 raise placed from None
             on_error(placed)
             continue
-        for pair in found.pairs:
+        stated = list(_weighed(found.pairs, found.tied if ties else ()))
+        for pair, tie in stated:
             better, worse = found.answers[pair.better], found.answers[pair.worse]
-            yield RowPair(
-                better.conversation,
-                worse.conversation,
-                (source, number),
-                row,
-                pair.weight,
-                (better.name, worse.name),
-            )
+            names = (better.name, worse.name)
+            both = (better.conversation, worse.conversation)
+            alone = len(stated) == 1
+            yield RowPair(*both, (source, number), row, pair.weight, names, tie, alone, pair.strength)
     for answers in graded.values():
         texts: list[Conversation] = list(answers)
         grades = [sum(grade for grade, *_ in answers[c]) / len(answers[c]) for c in texts]
-        found_pairs, ties = all_pairs(grades)
-        reader.ties += ties
-        for pair in found_pairs:
-            _, place, where = answers[texts[pair.better]][0]
-            yield RowPair(texts[pair.better], texts[pair.worse], place, where, pair.weight)
+        found_pairs, tied = all_pairs(grades)
+        reader.ties += len(tied)
+        for pair, tie in _weighed(found_pairs, tied if ties else ()):
+            chosen, rejected = texts[pair.better], texts[pair.worse]
+            _, place, where = answers[chosen][0]
+            yield RowPair(chosen, rejected, place, where, pair.weight, tie=tie, alone=False)
+
+
+def _weighed(pairs: Sequence[Preferred], tied: Sequence[tuple[int, int]]) -> Iterator[tuple[Preferred, bool]]:
+    """Every pair and whether it is a tie; with ties among them, all of them weigh one together."""
+    n = len(pairs) + len(tied)
+    for pair in pairs:
+        yield pair._replace(weight=pair.weight * len(pairs) / n) if tied else pair, False
+    for i, j in tied:
+        yield Preferred(i, j, 1 / n), True
 
 
 def one_answer(found: RowAnswers, row: Any) -> str:

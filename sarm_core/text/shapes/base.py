@@ -56,23 +56,25 @@ class RowAnswer(NamedTuple):
 
 
 class Preferred(NamedTuple):
-    """Answer `better` of a row is preferred to answer `worse`; the weights of a prompt sum to one."""
+    """Answer `better` of a row is preferred to answer `worse`; the weights of a prompt sum to one. `strength` is how
+    much better the row says it is, above 0 in units of its own; None where it does not."""
 
     better: int
     worse: int
     weight: float = 1.0
+    strength: float | None = None
 
 
 FIRST_IS_BETTER = (Preferred(0, 1),)
 
 
 class RowAnswers(NamedTuple):
-    """What a row says: its answers, which of them are better, how many pairs are ties; `good` is the label of a single
-    answer that is called good or bad on its own (KTO)."""
+    """What a row says: its answers, which of them are better, which two are called equally good; `good` is the label of
+    a single answer that is called good or bad on its own (KTO)."""
 
     answers: tuple[RowAnswer, ...]
     pairs: tuple[Preferred, ...] = ()
-    ties: int = 0
+    tied: tuple[tuple[int, int], ...] = ()
     good: bool | None = None
 
     @classmethod
@@ -88,31 +90,35 @@ class RowAnswers(NamedTuple):
         return cls((RowAnswer(better, names[0]), RowAnswer(worse, names[1])), FIRST_IS_BETTER)
 
     @classmethod
-    def judged(cls, answers: Sequence[RowAnswer], winner: int | None) -> RowAnswers:
+    def judged(
+        cls, answers: Sequence[RowAnswer], winner: int | None, strength: float | None = None
+    ) -> RowAnswers:
         """Two answers in the row's order, the better one numbered 0 or 1, or None for a tie."""
         if winner is None:
-            return cls(tuple(answers), ties=1)
-        return cls(tuple(answers), (Preferred(winner, 1 - winner),))
+            return cls(tuple(answers), tied=((0, 1),))
+        return cls(tuple(answers), (Preferred(winner, 1 - winner, strength=strength),))
 
     @classmethod
     def graded(cls, answers: Sequence[RowAnswer]) -> RowAnswers:
         """Answers with grades: all pairs of different grade, weighing one together."""
-        pairs, ties = all_pairs([answer.grade for answer in answers])
-        return cls(tuple(answers), pairs, ties)
+        pairs, tied = all_pairs([answer.grade for answer in answers])
+        return cls(tuple(answers), pairs, tied)
 
 
-def all_pairs(grades: Sequence[float | None]) -> tuple[tuple[Preferred, ...], int]:
-    """Every two answers of different grade, the better first, with weights that sum to one; and the number of ties.
+def all_pairs(
+    grades: Sequence[float | None],
+) -> tuple[tuple[Preferred, ...], tuple[tuple[int, int], ...]]:
+    """Every two answers of different grade, the better first, with weights that sum to one; and those of one grade.
 
     An answer without a grade is in no pair.
     """
-    found, ties = [], 0
+    found, tied = [], []
     for (i, a), (j, b) in combinations(((i, g) for i, g in enumerate(grades) if g is not None), 2):
         if a == b:
-            ties += 1
+            tied.append((i, j))
         else:
             found.append((i, j) if a > b else (j, i))
-    return tuple(Preferred(i, j, 1 / len(found)) for i, j in found), ties
+    return tuple(Preferred(i, j, 1 / len(found)) for i, j in found), tuple(tied)
 
 
 class Fields:

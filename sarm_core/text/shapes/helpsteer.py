@@ -49,4 +49,4 @@ def _judged(row: Fields, prompt: Prompt, names: tuple[str, str], key: str) -> Ro
     if not -3 <= strength <= 3:
         raise RowError(f"{key!r} is {strength:g}: it goes from -3 to 3")
     answers = [RowAnswer(row.answer(prompt, name), name) for name in names]
-    return RowAnswers.judged(answers, None if strength == 0 else int(strength > 0))
+    return RowAnswers.judged(answers, None if strength == 0 else int(strength > 0), abs(strength))

@@ -126,7 +126,7 @@ def test_all_pairs_are_those_of_different_grade(grades):
     given_ = [(i, g) for i, g in enumerate(grades) if g is not None]
     wanted = {(i, j) for i, a in given_ for j, b in given_ if a > b}
     assert {(p.better, p.worse) for p in pairs} == wanted
-    assert ties == sum(a == b for n, (_, a) in enumerate(given_) for _, b in given_[:n])
+    assert len(ties) == sum(a == b for n, (_, a) in enumerate(given_) for _, b in given_[:n])
     if pairs:
         assert sum(p.weight for p in pairs) == pytest.approx(1)
 
@@ -152,6 +152,27 @@ def test_graded_rows_of_one_prompt_are_compared_and_several_raters_are_averaged(
         ("b", "c", 0.5),
     ]
     assert reader.ties == 2 and "2 pairs are ties" in " ".join(reader.said())
+
+
+def test_ties_that_are_asked_for_are_pairs_that_share_the_weight_of_their_prompt():
+    rows = [
+        {"prompt": "p", "response_1": "a", "response_2": "b", "winner": "tie"},
+        {"prompt": "q", "answers": ["x", "y", "z"], "scores": [1, 2, 2]},
+        *({"prompt": "r", "response": answer, "rating": 4} for answer in ("d", "e")),
+        {"prompt": "s", "response_1": "a", "response_2": "b", "preference_strength": 2},
+    ]
+    reader = Reader()
+    found = list(reader.pairs_of([("f", i, row) for i, row in enumerate(rows, 1)], ties=True))
+    assert [(p.chosen.answer, p.rejected.answer, p.weight, p.tie, p.strength) for p in found] == [
+        ("a", "b", 1, True, None),
+        ("y", "x", pytest.approx(1 / 3), False, None),
+        ("z", "x", pytest.approx(1 / 3), False, None),
+        ("y", "z", pytest.approx(1 / 3), True, None),
+        ("b", "a", 1, False, 2),
+        ("d", "e", 1, True, None),
+    ]
+    assert "3 pairs are ties: half a preference for each" in " ".join(reader.said())
+    assert [p.tie for p in Reader().pairs_of([("f", i, row) for i, row in enumerate(rows, 1)])] == [False] * 3
 
 
 def test_ties_and_contradictions_are_said():
@@ -314,7 +335,7 @@ EXAMPLES = [row for shape in SHAPES for row in rows_of(shape)]
 def what_is_said(row: Any, reader: Reader) -> Any:
     """Answers, which of them are better, and labels."""
     found = reader.answers(row, preferences=True)
-    return [a.conversation for a in found.answers], set(found.pairs), found.ties, found.good
+    return [a.conversation for a in found.answers], set(found.pairs), found.tied, found.good
 
 
 @given(row=st.sampled_from(EXAMPLES), seed=st.integers(0, 1000), more=st.booleans())
