@@ -39,7 +39,7 @@ from sarm_core.train.build_heads import (
     report_of,
     unexplained,
 )
-from sarm_core.train.data import Pair, read_pairs
+from sarm_core.train.data import Pair, read_pairs, said_of
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.original_head import OriginalHead, is_reward_model
 from sarm_core.train.pair_study import SPLITS, PairStudy
@@ -129,7 +129,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     own_head = is_reward_model(folder)
     reader = _reader(config, layer, folder, SCORED_RULES[1] if own_head else SCORED_RULES[0])
     cache = Path(config.cache) if config.cache else encoded_folder()
-    say(f"{len(pairs):,} pairs; reading their answers with {config.backbone}, {layer} blocks")
+    say(f"{said_of(pairs)}; reading their answers with {config.backbone}, {layer} blocks")
     sides = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
     original = OriginalHead(reader, cache) if own_head else None
     answers = Answers(

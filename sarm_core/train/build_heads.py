@@ -193,7 +193,9 @@ def doubtful_rows(ours: Fitted, seed: int) -> list[dict[str, Any]]:
     study = ours.study
     d = study.differences(ours.representation, np.arange(len(study.pairs)))[:, ours.point.features]
     decay = ours.point.decay or min(ours.ridge, key=lambda fit: fit.loss).decay
-    margins = cross_fitted(Part(d, study.weights), study.prompts, decay, ours.point.weights, seed)
+    margins = cross_fitted(
+        Part(d, study.weights, stated=study.margins), study.prompts, decay, ours.point.weights, seed
+    )
     return [each.row(study.pairs[each.pair]) for each in doubtful(margins, study.chosen, study.rejected)]
 
 

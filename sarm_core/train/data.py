@@ -6,19 +6,37 @@ Rows of every shape of `text.shapes`; every two answers of one prompt that diffe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from sarm_core.errors import RowError
 from sarm_core.text.answers import Reader
+from sarm_core.text.preferences import RowPair
 from sarm_core.text.rows import Conversation, Place
+from sarm_core.text.shapes.base import number
 from sarm_core.text.text_files import is_text_file, read_text
 
-__all__ = ["TENTHS", "Pair", "Parts", "Split", "Text", "prompt_key", "read_pairs", "read_texts", "split_of"]
+__all__ = [
+    "TENTHS",
+    "Pair",
+    "Parts",
+    "Split",
+    "Strength",
+    "Text",
+    "prompt_key",
+    "read_pairs",
+    "read_texts",
+    "said_of",
+    "split_of",
+]
+
+MARGIN = "margin"
+"""The column in which TRL's RewardTrainer looks for margins"""
 
 Split = Literal["train", "validation", "test"]
+Strength = Literal["unused", "margin", "weight"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +50,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Pair:
-    """A preference: `chosen` is better than `rejected`. `weight` is its share in the loss."""
+    """A preference: `chosen` is better than `rejected`, by `margin` at least. `weight` is its share in the loss.
+
+    `tie`: they are equally good, half a preference for each.
+    """
 
     chosen: Conversation
     rejected: Conversation
@@ -41,6 +62,10 @@ class Pair:
     weight: float = 1.0
     place: Place | None = None
     """File and row"""
+    margin: float = 0.0
+    tie: bool = False
+    strength: float | None = None
+    """How much better its row says it is, in units of its own"""
 
 
 def prompt_key(conversation: Conversation) -> str:
@@ -88,24 +113,78 @@ def read_texts(path: str | Path, reader: Reader | None = None, parts: Parts = TE
         yield Text(conversation, Path(path).stem, split_of(conversation, parts))
         return
     reader = reader or Reader()
-    for number, row in reader.rows(path):
+    for at, row in reader.rows(path):
         try:
             answers = reader.answers(row).answers
         except RowError as error:
-            raise error.at(path, number) from None
+            raise error.at(path, at) from None
         for answer in answers:
             conversation = answer.conversation
             yield Text(conversation, _source(row, path), split_of(conversation, parts))
 
 
-def read_pairs(path: str | Path, reader: Reader | None = None, parts: Parts = TENTHS) -> Iterator[Pair]:
+def read_pairs(
+    path: str | Path,
+    reader: Reader | None = None,
+    parts: Parts = TENTHS,
+    *,
+    ties: bool = False,
+    strength: Strength = "unused",
+) -> Iterator[Pair]:
     """Preference pairs of a file; those of one prompt that its row grades or ranks share a weight of one.
 
-    Raises RowError.
+    A column `margin` is that of TRL's RewardTrainer. With `ties`, answers that are called equally good are pairs too.
+    How strong a preference is (HelpSteer) is its margin or its weight where `strength` says so. Raises RowError.
     """
-    for pair in (reader or Reader()).pairs(path):
-        split = split_of(pair.chosen, parts)
-        yield Pair(pair.chosen, pair.rejected, _source(pair.row, path), split, pair.weight, pair.place)
+    reader = reader or Reader()
+    reader.takes(MARGIN)
+    for pair in reader.pairs(path, ties=ties):
+        split, margin = split_of(pair.chosen, parts), _margin(pair, reader)
+        source, weight = _source(pair.row, path), pair.weight
+        if strength == "weight":
+            weight *= 1.0 if pair.strength is None else pair.strength
+        elif strength == "margin" and pair.strength is not None:
+            if margin:
+                raise RowError(f"both {MARGIN!r} and the strength say a margin: use --ignore {MARGIN}").at(
+                    *pair.place
+                )
+            margin = pair.strength
+        yield Pair(
+            pair.chosen, pair.rejected, source, split, weight, pair.place, margin, pair.tie, pair.strength
+        )
+
+
+def _margin(pair: RowPair, reader: Reader) -> float:
+    """By how much a row says that the chosen answer is to be ahead; 0 where it does not. Raises RowError."""
+    value = reader.value_of(pair.row, MARGIN)
+    if value is None:
+        return 0.0
+    try:
+        if isinstance(value, bool):
+            raise RowError(f"{MARGIN!r} is {value}, not a number")
+        margin = number(value, MARGIN)
+        if margin and not pair.alone:
+            raise RowError(
+                f"{MARGIN!r} is that of one pair, and its row is in several: use --ignore {MARGIN}"
+            )
+        if margin and pair.tie:
+            raise RowError(
+                f"{MARGIN!r} stands beside a tie, in which no answer is ahead: use --ignore {MARGIN}"
+            )
+    except RowError as error:
+        raise error.at(*pair.place) from None
+    return margin
+
+
+def said_of(pairs: Sequence[Pair]) -> str:
+    """How many pairs there are, with the ties and margins among them."""
+    parts = []
+    if tied := sum(pair.tie for pair in pairs):
+        parts.append(f"{tied:,} ties")
+    if margins := [pair.margin for pair in pairs if pair.margin]:
+        below = sum(margin < 0 for margin in margins)
+        parts.append(f"{len(margins):,} with a margin" + (f", {below:,} of them below 0" if below else ""))
+    return f"{len(pairs):,} pairs" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _source(row: Mapping[str, Any], path: str | Path) -> str:

@@ -7,7 +7,7 @@ votes for its own label. The features of the head were chosen on all training pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,12 @@ def cross_fitted(
         else np.zeros(len(prompt), int)
     )
     margins = np.zeros(len(prompt))
-    rows = part.differences.tocsr() if hasattr(part.differences, "tocsr") else part.differences
+    if hasattr(part.differences, "tocsr"):
+        part = replace(part, differences=part.differences.tocsr())
     for number in range(folds if folds > 1 else 0):
         inside = fold == number
-        others = rows[~inside]
-        w = fit_head(Part(others, np.asarray(part.weights)[~inside]), decay, start)
-        margins[inside] = Part(rows[inside], np.asarray(part.weights)[inside]).margins(w)
+        w = fit_head(part.some(~inside), decay, start)
+        margins[inside] = part.some(inside).margins(w)
     return margins
 
 

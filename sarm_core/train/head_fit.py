@@ -1,11 +1,13 @@
 """The reward head as a convex problem: -log sigmoid of the margin of pairs, with a ridge or an L1 penalty.
 
-    loss(w)   sum_p v_p log(1 + exp(-D_p w)) / sum_p v_p                D_p = z_chosen - z_rejected      [SARM, eq. 5]
+    loss(w)   sum_p v_p log(1 + exp(m_p - D_p w)) / sum_p v_p           D_p = z_chosen - z_rejected      [SARM, eq. 5]
     ridge     loss(w) + decay / 2 |w|^2
     L1        loss(w) + penalty |w|_1
 
-Both have one minimum, which is solved to convergence, so that the only choice left is the penalty, made on held-out
-pairs. With `targets` the loss is the squared error sum_p v_p (D_p w - t_p)^2 / 2 sum_p v_p instead.
+m_p is a pair's margin, 0 unless its row states one. A tie is half a pair in each order,
+log(1 + exp(-D_p w)) / 2 + log(1 + exp(D_p w)) / 2 (`objective.py` has the sources). Both losses have one minimum,
+which is solved to convergence, so that the only choice left is the penalty, made on held-out pairs. With `targets`
+the loss is the squared error sum_p v_p (D_p w - t_p)^2 / 2 sum_p v_p instead.
 
 L-BFGS does the steps, on weights that are measured in units of each column's curvature: features that fire once in
 ten thousand pairs then converge with those that fire in each. A path starts every solution from the one before.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -51,12 +53,16 @@ _SLACK = 1e-3
 class Part:
     """Some pairs: `differences` D [pairs, features], their `weights` v [pairs], `targets` [pairs] for squared errors.
 
+    Without targets `stated` are the margins m float64 [pairs] and `tied` bool [pairs] says which are ties.
+
     Memory: that of D. Its numbers may be float32; sums over features are then exact to 1e-6.
     """
 
     differences: Matrix
     weights: npt.NDArray[np.floating]
     targets: Floats | None = None
+    stated: Floats | None = None
+    tied: npt.NDArray[np.bool_] | None = None
 
     @cached_property
     def share(self) -> Floats:
@@ -95,7 +101,12 @@ class Part:
 
     def losses(self, margins: Floats) -> Floats:
         """The loss of each pair, [pairs]."""
-        return log_losses(margins) if self.targets is None else (margins - self.targets) ** 2 / 2
+        if self.targets is not None:
+            return (margins - self.targets) ** 2 / 2
+        losses = log_losses(margins if self.stated is None else margins - self.stated)
+        if self.tied is not None:
+            losses[self.tied] = (log_losses(margins) + log_losses(-margins))[self.tied] / 2
+        return losses
 
     def loss(self, margins: Floats) -> float:
         """The weighted mean loss."""
@@ -103,13 +114,24 @@ class Part:
 
     def slopes(self, margins: Floats) -> Floats:
         """The derivative of the loss by each pair's margin, [pairs]."""
-        if self.targets is None:
-            return -self.share * special.expit(-margins)
-        return self.share * (margins - self.targets)
+        if self.targets is not None:
+            return self.share * (margins - self.targets)
+        slopes = -special.expit(-margins if self.stated is None else self.stated - margins)
+        if self.tied is not None:
+            slopes[self.tied] = (special.expit(margins) - 0.5)[self.tied]
+        return self.share * slopes
 
     def of(self, features: Ids) -> Part:
         """The same pairs over some features only. Cheap for CSC and for dense columns."""
-        return Part(self.differences[:, features], self.weights, self.targets)
+        return replace(self, differences=self.differences[:, features])
+
+    def some(self, rows: npt.NDArray[np.bool_]) -> Part:
+        """Some of the pairs. Cheap for CSR and for dense rows."""
+        others = {
+            name: None if (values := getattr(self, name)) is None else values[rows]
+            for name in ("targets", "stated", "tied")
+        }
+        return Part(self.differences[rows], np.asarray(self.weights)[rows], **others)
 
 
 @dataclass(frozen=True)

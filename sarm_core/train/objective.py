@@ -6,9 +6,12 @@
     2      BT     BT + reconstruction      BT + reconstruction
     3      BT     BT                       BT + reconstruction of the detached h
 
-BT is -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5], times the pair's weight. Reconstruction is
-mean_d (x_hat - x)^2 / mean_d x^2 [SARM, eq. 4], averaged over the tokens of an answer and then over the pair's two
-answers, so that a batch's loss is a mean over its pairs, however it is divided among devices and passes.
+BT is -log sigmoid(r_chosen - r_rejected - m) [SARM, eq. 5], times the pair's weight; m is the pair's margin, 0 unless
+its row states one [Llama 2, arXiv 2307.09288, eq. 2; TRL's RewardTrainer]. A tie is half a win for each of the two,
+-log sigmoid(d) / 2 - log sigmoid(-d) / 2 with d the difference of rewards, as in the maximum-likelihood ratings of
+Chatbot Arena (`compute_elo_mle_with_tie` in FastChat). Reconstruction is mean_d (x_hat - x)^2 / mean_d x^2
+[SARM, eq. 4], averaged over the tokens of an answer and then over the pair's two answers, so that a batch's loss is a
+mean over its pairs, however it is divided among devices and passes.
 
 The reference code's mode 2 is broken, so there is nothing to agree with; here nothing is detached in it, and the blocks
 may also move to make h easier to reconstruct.
@@ -39,18 +42,20 @@ _RECONSTRUCTED_AT_ONCE = 4096  # positions of which pre-activations [positions, 
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """Token ids of the two answers of a pair, and the pair's share `weight` in the loss."""
+    """Token ids of the two answers of a pair, its share `weight` in the loss, its margin, and whether it is a tie."""
 
     chosen: TokenSequence
     rejected: TokenSequence
     weight: float = 1.0
+    margin: float = 0.0
+    tie: bool = False
 
 
 def batch_of(pairs: Sequence[EncodedPair]) -> dict[str, Tensor]:
     """A batch, padded on the right: rows are all chosen answers, then all rejected ones.
 
     `input_ids` and `attention_mask` int64 [2 n, T]; `answer_mask` bool [2 n, T] is true from the answer's first token
-    to the scored one; `weights` float32 [n].
+    to the scored one; `weights` and `stated` (margins) float32 [n], `tied` bool [n].
     """
     rows = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     width = max(len(row) for row in rows)
@@ -64,7 +69,14 @@ def batch_of(pairs: Sequence[EncodedPair]) -> dict[str, Tensor]:
         mask[i, : len(row)] = 1
         answer[i, row.answer_start : len(row)] = True
     weights = torch.tensor([pair.weight for pair in pairs], dtype=torch.float32)
-    return {"input_ids": ids, "attention_mask": mask, "answer_mask": answer, "weights": weights}
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "answer_mask": answer,
+        "weights": weights,
+        "stated": torch.tensor([pair.margin for pair in pairs], dtype=torch.float32),
+        "tied": torch.tensor([pair.tie for pair in pairs], dtype=torch.bool),
+    }
 
 
 class PairObjective(nn.Module):
@@ -84,7 +96,13 @@ class PairObjective(nn.Module):
             sarm.model.requires_grad_(False)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, answer_mask: Tensor, weights: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        answer_mask: Tensor,
+        weights: Tensor,
+        stated: Tensor,
+        tied: Tensor,
     ) -> dict[str, Tensor]:
         """`loss` (the sum over pairs), `margins` r_chosen - r_rejected [n], `reconstruction` [n], 0 in modes 0, 1."""
         sarm = self.sarm
@@ -95,7 +113,9 @@ class PairObjective(nn.Module):
             rows = torch.arange(len(h), device=h.device)
             rewards = sarm.reward(sarm.codes(h[rows, last_attended(attention_mask)].float()))
             margins = rewards[: len(weights)] - rewards[len(weights) :]
-            losses = weights * nn.functional.softplus(-margins)
+            softplus = nn.functional.softplus
+            of_ties = (softplus(margins) + softplus(-margins)) / 2
+            losses = weights * torch.where(tied, of_ties, softplus(stated - margins))
             error = torch.zeros_like(margins)
             if self.mode >= 2:
                 of_answers = self._reconstruction(h if self.mode == 2 else h.detach(), answer_mask)

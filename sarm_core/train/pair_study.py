@@ -22,8 +22,9 @@ _BLOCK = 4096  # pairs of a dense representation that are subtracted at once
 class PairStudy:
     """`pairs` whose answers are rows `answer_rows` int64 [2 pairs] of a representation: chosen, rejected, chosen, ...
 
-    `rows` are the numbers of each split's pairs, `held_out` measures on them. Pairs whose two answers are the same row
-    say nothing about an order: they lie in no split, and `alike` counts them.
+    `rows` are the numbers of each split's pairs, `held_out` measures on them; ties are in the train part alone, for
+    they have no order to measure. Pairs whose two answers are the same row say nothing about an order: they lie in no
+    split, and `alike` counts them.
     """
 
     def __init__(
@@ -37,10 +38,15 @@ class PairStudy:
         self.chosen, self.rejected = answer_rows[0::2], answer_rows[1::2]
         self.weights = np.array([pair.weight for pair in self.pairs], dtype=np.float64)
         self.prompts = [prompt_key(pair.chosen) for pair in self.pairs]
+        self.margins = np.array([pair.margin for pair in self.pairs], dtype=np.float64)
+        self.tied = np.array([pair.tie for pair in self.pairs], dtype=bool)
         differs = self.chosen != self.rejected
         self.alike = int((~differs).sum())
         split = np.array([pair.split for pair in self.pairs])
-        self.rows = {name: np.flatnonzero((split == name) & differs) for name in SPLITS}
+        self.rows = {
+            name: np.flatnonzero((split == name) & differs & ~(self.tied & (name != "train")))
+            for name in SPLITS
+        }
         self.held_out = {name: self._held_out(rows, seed, resamples) for name, rows in self.rows.items()}
 
     def of(self, split: str) -> list[Pair]:
@@ -66,6 +72,8 @@ class PairStudy:
                 self.differences(representation, rows),
                 self.weights[rows],
                 None if targets is None else targets[rows],
+                self.margins[rows] if self.margins[rows].any() else None,
+                self.tied[rows] if self.tied[rows].any() else None,
             )
             for name, rows in self.rows.items()
         }

@@ -1,4 +1,4 @@
-"""Stage 2: train the reward on preference pairs, -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5].
+"""Stage 2: train the reward on preference pairs, -log sigmoid(r_chosen - r_rejected) [SARM, eq. 5] (`objective.py`).
 
 Mode 0 trains the head on frozen features, a convex problem (`head_fit.py`): the only choice left is the weight decay,
 made on the validation part. Modes 1 to 3, in which blocks move, are in `stage2.py`.
@@ -24,7 +24,11 @@ class RewardConfig:
     sae: str = "runs/sae"
     """folder written by train-sae"""
     data: list[str] = field(default_factory=list)
-    """files of preference pairs"""
+    """files of preference pairs; a column `margin` says by how much the chosen answer is to be ahead"""
+    ties: str = "out"
+    """two answers called equally good: "out" leaves them out, "half" makes them half a win for each in training"""
+    strength: str = "unused"
+    """how strong a preference is said to be (HelpSteer, 1 to 3): "unused", "margin" or "weight" of its pair"""
     mode: int = 0
     """0: head only; 1: blocks + head, SAE frozen; 2: blocks + SAE on pairs and reconstruction; 3: as 2, but the
     reconstruction does not move the blocks"""

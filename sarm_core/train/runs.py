@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
 from sarm_core.train.activations import MAX_LENGTH, Reader, found_from_anywhere
 from sarm_core.train.card import card
-from sarm_core.train.data import Pair, read_pairs
+from sarm_core.train.data import Pair, Strength, read_pairs, said_of
 from sarm_core.train.head_study import HeadStudy
 from sarm_core.train.objective import MODES
 from sarm_core.train.reward import RewardConfig
@@ -33,6 +33,7 @@ from sarm_core.train.study_config import StudyConfig
 
 __all__ = ["config_of", "read_config", "read_settings", "run_reward"]
 
+TIES = ("out", "half")
 Config = TypeVar("Config", SAEConfig, RewardConfig, StudyConfig)
 
 
@@ -105,15 +106,21 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
     if config.mode not in MODES:
         known = ", ".join(f"{number} ({words})" for number, words in MODES.items())
         raise SarmError(f"mode {config.mode} is not available: {known}")
+    for name, words in (("ties", TIES), ("strength", get_args(Strength))):
+        if (said := getattr(config, name)) not in words:
+            raise SarmError(f"{name} is {said!r}: use one of {', '.join(words)}")
     check_new(config.out)
     stage1 = _stage1(Path(config.sae))
     sae_config = stage1["config"]
     kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
     shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
     sae = read_sae(Path(config.sae) / "sae.safetensors", shape)
-    pairs = [pair for path in config.data for pair in read_pairs(path, rows)]
-    _check_parts(pairs)
-    print(f"{len(pairs):,} pairs", file=sys.stderr)
+    how: dict[str, Any] = {"ties": config.ties == "half", "strength": config.strength}
+    pairs = [pair for path in config.data for pair in read_pairs(path, rows, **how)]
+    if config.strength != "unused" and all(pair.strength is None for pair in pairs):
+        raise SarmError(f"strength is {config.strength!r}, but no row says how strong its preference is")
+    _check_parts([pair for pair in pairs if not pair.tie])
+    print(said_of(pairs), file=sys.stderr)
     rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
     length = config.max_length if config.mode else sae_config.get("max_length", MAX_LENGTH)
     dtype = getattr(torch, sae_config.get("backbone_dtype", "bfloat16"))

@@ -59,7 +59,8 @@ def encoded(pairs: Sequence[Pair], reader: Reader, source_weights: Mapping[str, 
     chosen = reader.format.tokens([pair.chosen for pair in pairs])
     rejected = reader.format.tokens([pair.rejected for pair in pairs])
     scaled = (weights / weights.mean()).tolist() if len(pairs) else []
-    return [EncodedPair(*each) for each in zip(chosen, rejected, scaled, strict=True)]
+    margins, ties = [pair.margin for pair in pairs], [pair.tie for pair in pairs]
+    return [EncodedPair(*each) for each in zip(chosen, rejected, scaled, margins, ties, strict=True)]
 
 
 def trainer_for(
@@ -198,7 +199,11 @@ def run_stage2(
         model.model = _with_lora(model.model, config.lora_rank)
     objective = PairObjective(model, config.mode, config.reconstruction_weight)
     parts = {
-        name: encoded([pair for pair in pairs if pair.split == name], reader, config.source_weights)
+        name: encoded(
+            [pair for pair in pairs if pair.split == name and (name == "train" or not pair.tie)],
+            reader,
+            config.source_weights,
+        )
         for name in ("train", "validation", "test")
     }
     bench = RMBench.read(config.evaluate) if config.evaluate else None

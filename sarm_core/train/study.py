@@ -25,7 +25,7 @@ from sarm_core.prove.benchmarks.registry import benchmark_of
 from sarm_core.provenance import file_facts, versions
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.activations import Corpus, Reader
-from sarm_core.train.data import Pair, prompt_key, read_pairs
+from sarm_core.train.data import Pair, prompt_key, read_pairs, said_of
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.positions import SPLITS, Positions
@@ -144,7 +144,7 @@ class _Work:
     ):
         self.config, self.out, self.benchmarks, self.pairs = config, out, benchmarks, pairs
         self.reader, self.positions, self.corpus = reader, positions, corpus
-        say(f"{len(pairs):,} pairs; reading answers that are not kept")
+        say(f"{said_of(pairs)}; reading answers that are not kept")
         conversations = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
         places = [pair.place for pair in pairs for _ in range(2)]
         at = {}

@@ -54,6 +54,34 @@ def test_the_gradient_vanishes_at_the_head_whatever_holds_the_differences(kind, 
     np.testing.assert_allclose(part.squares, share @ wide**2, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["dense", "csc"])
+def test_a_margin_shifts_its_pair_and_a_tie_is_half_a_pair_in_each_order(kind):
+    rng = np.random.default_rng(2)
+    d, v = skewed(rng, 120)
+    stated, tied = rng.normal(size=len(d)) * (rng.random(len(d)) < 0.5), rng.random(len(d)) < 0.3
+    stated[tied] = 0
+    rows = {"dense": d, "csc": sparse.csc_matrix(d)}[kind]
+    part = Part(rows, v, stated=stated, tied=tied)
+    w = fit_head(part, 1e-2, tolerance=1e-13)
+    both = np.concatenate([d, -d[tied]])
+    share = np.concatenate([np.where(tied, v / 2, v), v[tied] / 2])
+    ahead = np.concatenate([stated, np.zeros(tied.sum())])
+
+    def objective(w):
+        return np.average(np.logaddexp(0, ahead - both @ w), weights=share) + 0.005 * w @ w
+
+    other = optimize.minimize(objective, np.zeros(d.shape[1]), method="BFGS", options={"gtol": 1e-9})
+    np.testing.assert_allclose(w, other.x, atol=1e-4)
+    assert part.loss(part.margins(w)) + 0.005 * w @ w == pytest.approx(other.fun, abs=1e-9)
+    some = rng.random(len(d)) < 0.5
+    np.testing.assert_array_equal(
+        part.some(some).losses(part.margins(w)[some])
+        if kind == "dense"
+        else part.losses(part.margins(w))[some],
+        part.losses(part.margins(w))[some],
+    )
+
+
 def test_squared_errors_give_ridge_regression():
     rng = np.random.default_rng(1)
     d, v = skewed(rng)

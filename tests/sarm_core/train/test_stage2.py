@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +40,11 @@ LAYER, M, K = 2, 48, 6
 
 @pytest.fixture(scope="module")
 def pairs(place):
-    """Encoded train pairs, of two weights."""
+    """Encoded train pairs, some with a margin or as ties."""
     reader = Reader(str(place / "tiny"), LAYER)
-    return encoded([p for p in read_pairs(place / "pairs.jsonl") if p.split == "train"][:20], reader, {})
+    plain = [p for p in read_pairs(place / "pairs.jsonl") if p.split == "train"][:20]
+    changes = [{"margin": 0.5}, {"tie": True}, {"margin": -0.2, "weight": 0.5}, {}] * 5
+    return encoded([replace(p, **c) for p, c in zip(plain, changes, strict=True)], reader, {})
 
 
 def fresh(place, head: float = 0.0) -> SARM:
@@ -76,7 +79,11 @@ def plain_loss(model: SARM, mode: int, pairs, weight: float) -> torch.Tensor:
             x, z = coded(answer)
             x_hat = z @ model.sae.decoder.weight.T + model.sae.pre_bias
             errors.append((((x_hat - x) ** 2).mean(-1) / (x**2).mean(-1)).mean())
-        total = total - pair.weight * torch.log(torch.sigmoid(rewards[0] - rewards[1]))
+        ahead = rewards[0] - rewards[1] - pair.margin
+        wins = torch.log(torch.sigmoid(ahead))
+        if pair.tie:
+            wins = wins / 2 + torch.log(torch.sigmoid(rewards[1] - rewards[0])) / 2
+        total = total - pair.weight * wins
         if mode >= 2:
             total = total + weight * (errors[0] + errors[1]) / 2
     return total / len(pairs)
