@@ -42,12 +42,21 @@ def read_config(kind: type[Config], path: str | Path, changes: Sequence[str] = (
     return config_of(kind, path, read_settings(path, changes))
 
 
+class _Settings(dict[Any, Any]):
+    """Settings by name, and the line on which each stands in its file."""
+
+    lines: Mapping[Any, int] = {}
+
+
 def read_settings(path: str | Path, changes: Sequence[str] = ()) -> dict[Any, Any]:
-    """The settings of a YAML file with `changes`, unchecked. Raises SarmError for what is none."""
+    """The settings of a YAML file with `changes`, unchecked. Raises SarmError for what is none, or is stated twice."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        text = Path(path).read_text(encoding="utf-8")
+        data = yaml.safe_load(text) or {}
         if not isinstance(data, dict):
             raise SarmError(f"{path}: expected settings, one `name: value` a line")
+        data = _Settings(data)
+        data.lines = _lines(path, yaml.compose(text, yaml.SafeLoader))
         for change in changes:
             key, _, value = change.partition("=")
             data[key] = yaml.safe_load(value)
@@ -56,12 +65,26 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> dict[Any, An
     return data
 
 
+def _lines(path: str | Path, node: Any) -> dict[str, int]:
+    """Lines, from 1, of the names in a mapping. Of a name that is there twice YAML would take the later value."""
+    lines: dict[str, int] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in lines:
+            raise SarmError(f"{path}, line {line}: {name!r} stands on line {lines[name]} already")
+        lines[name] = line
+        _lines(path, value)
+    return lines
+
+
 def config_of(kind: type[Config], path: str | Path, data: Mapping[Any, Any]) -> Config:
     """A config of checked settings; `path` is named in refusals. Raises SarmError."""
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(str(key) for key in data if key not in known)
     if unknown:
-        raise SarmError(f"{path}: unknown setting {unknown[0]!r}; known: {', '.join(known)}")
+        line = data.lines.get(unknown[0]) if isinstance(data, _Settings) else None
+        where = f"{path}, line {line}" if line else path
+        raise SarmError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(known)}")
     default = kind()
     config = kind(**{name: _setting(path, name, data[name], getattr(default, name)) for name in data})
     if not config.data:

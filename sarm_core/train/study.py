@@ -271,9 +271,13 @@ class _Work:
                 with whole_file(file, remedy="make room, and go on with --resume") as opened:
                     json.dump(make(), opened, allow_nan=False)
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            record = dict(json.loads(file.read_text(encoding="utf-8")))
+            margins = np.array(record["heads"]["ridge"]["test_margins"])
+            accuracy = self.study.held_out["test"].share_right(margins)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise SarmError(f"{file}: damaged ({error}); delete it and go on with --resume") from None
+        say(f"  {accuracy:.3f} of the held-out pairs in order")
+        return record
 
 
 def _stage1(config: StudyConfig) -> SAEConfig:

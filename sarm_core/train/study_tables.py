@@ -171,8 +171,8 @@ def _plot(found: Mapping[str, Any], graph_objects: Any, make_subplots: Any) -> A
                 x=list(shown),
                 y=[each["value"] for each in of],
                 error_y={
-                    "array": [(each["high"] or each["value"]) - each["value"] for each in of],
-                    "arrayminus": [each["value"] - (each["low"] or each["value"]) for each in of],
+                    "array": [_reach(each, "high") for each in of],
+                    "arrayminus": [_reach(each, "low") for each in of],
                 },
                 mode="markers",
                 marker={"color": colour, "size": 10},
@@ -198,6 +198,11 @@ def _plot(found: Mapping[str, Any], graph_objects: Any, make_subplots: Any) -> A
     figure.add_hline(y=0.5, line={"width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_layout(template="plotly_white", title_text=_title(found))
     return figure
+
+
+def _reach(figure: Mapping[str, Any], end: str) -> float:
+    """How far an end of the interval lies from the value; 0 without an interval."""
+    return 0.0 if figure[end] is None else abs(figure[end] - figure["value"])
 
 
 def _taken(of: Mapping[str, Any], measure: str) -> Mapping[str, Any]:

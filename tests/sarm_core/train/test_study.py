@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -243,6 +244,31 @@ def test_arms_share_their_parts_and_none_learns_from_the_test_part(place, done, 
     assert sum(mix.values()) == pytest.approx(1) and mix["scored"] < mix["token"]
 
 
+def test_a_setting_that_is_stated_twice_is_refused(place, tmp_path, capsys):
+    """YAML itself would take the later one without a word."""
+    file = written(place, tmp_path / "out")
+    for again, name in (("k: 3", "k"), ("mix: {token: 1, token: 2}", "token")):
+        with open(file) as opened:
+            text = opened.read()
+        (tmp_path / "twice.yaml").write_text(f"{again}\n{text}")
+        assert main(["study", str(tmp_path / "twice.yaml")]) == 2
+        said = capsys.readouterr().err
+        assert f"{name!r} stands on line 1 already" in said and said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_heads_is_named(place, done, tmp_path, capsys):
+    shutil.copytree(done, tmp_path / "study")
+    file = tmp_path / "study" / "heads" / "length.json"
+    file.write_text(file.read_text()[:100])
+    words = ["study", written(place, tmp_path / "study"), "--resume"]
+    assert main(words) == 2
+    assert "length.json: damaged" in capsys.readouterr().err
+    file.unlink()
+    assert main(words) == 0
+    assert (tmp_path / "study" / "study.md").read_bytes() == (done / "study.md").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -263,7 +289,7 @@ def test_arms_share_their_parts_and_none_learns_from_the_test_part(place, done, 
         ({"benchmarks": {"rm-bench": []}}, "benchmarks: rm-bench is []"),
         ({"benchmarks": {"rm-bench": "absent.jsonl"}}, "absent.jsonl"),
         ({"k": [3, 6]}, "k is [3, 6], not a whole number"),
-        ({"banana": 1}, "unknown setting 'banana'"),
+        ({"banana": 1}, "out.yaml, line 3: unknown setting 'banana'"),
         ({"features": -1}, "features is -1"),
     ],
 )
