@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -29,6 +30,7 @@ IMPORTED = (
     "transformers.models.llama.modeling_llama",
     "feature_db",
     "sarm_core.__main__",
+    "sarm_core.cli.stores",
     "sarm_core.model.embedded",
     "sarm_core.train.runs",
     "sarm_core.train.sae_run",
@@ -76,9 +78,10 @@ class Program:
         return iter(self._said)
 
     def signalled(self, number: int) -> None:
-        """Send it a signal."""
+        """Send it a signal, unless it has ended."""
         assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, number)
 
     def ended(self) -> tuple[int | None, str]:
         """Wait: the exit code, minus the signal's number where one ended it, and what was left to read."""

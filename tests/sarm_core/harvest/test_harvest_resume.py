@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import random
+import signal
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from sarm_core.errors import SarmError
 from sarm_core.harvest.corpus import read_corpus
 from sarm_core.harvest.harvest import HarvestSettings, Workspace, harvest
 from sarm_core.harvest.work import run_here
+from tests.processes import Program
 from tests.sarm_core.harvest.harvest_corpus import content, write_corpus, write_model
 
 ROOT = Path(__file__).parents[3]
@@ -49,19 +49,24 @@ def unbroken(scorer, corpus, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_kill_9_at_random_moments_changes_nothing(model, corpus, unbroken, tmp_path):
+@pytest.mark.parametrize("seed", range(2))
+def test_kill_9_at_random_moments_changes_nothing(model, corpus, unbroken, tmp_path, seed):
     wanted, milliseconds = unbroken
-    command = [sys.executable, str(Path(__file__).with_name("killed_harvest.py"))]
-    command += [str(tmp_path), str(milliseconds), "4", str(corpus), "--model", str(model)]
-    command += ["--dtype", "float32", "--top", "5", "--chunk", "10", "--checkpoint-seconds", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[-1]) >= 3, "hardly any was killed: the delays are too long"
-    for seed in range(2):
-        database = tmp_path / f"{seed}.db"
-        assert content(database) == wanted
-        assert not Workspace(database).folder.exists()
+    database = tmp_path / "store.db"
+    command = ["harvest", str(corpus), "--model", str(model), "--dtype", "float32", "--top", "5"]
+    command += ["--chunk", "10", "--checkpoint-seconds", "0", "--resume", "--db", str(database)]
+    dice, ends = random.Random(seed), []
+    while len(ends) < 4 and 0 not in ends:
+        program = Program(*command)
+        time.sleep(dice.uniform(0.1, 1) * milliseconds / 1000)
+        program.signalled(signal.SIGKILL)
+        ends.append(program.ended()[0])
+    if 0 not in ends:
+        ends.append(Program(*command).ended()[0])
+    assert ends == [-signal.SIGKILL] * (len(ends) - 1) + [0]
+    assert len(ends) > 1, "none was killed: the delays are too long"
+    assert content(database) == wanted
+    assert not Workspace(database).folder.exists()
 
 
 class Stopped(Exception):

@@ -75,7 +75,18 @@ def test_sharing_prefixes_and_batching_change_no_feature(model, budget):
 
 
 HYBRIDS = {
-    "qwen3_next": {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "qwen3_next": {
+        "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 8,
+        "shared_expert_intermediate_size": 8,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+        "linear_key_head_dim": 8,
+        "linear_value_head_dim": 8,
+        "head_dim": 8,
+    },
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "use_mamba_kernels": False},
     "mamba": {"state_size": 4},
