@@ -1,8 +1,13 @@
 """`sarm build` end to end on a tiny backbone and a dictionary in a public format."""
 
+import importlib
 import json
+import multiprocessing
+import os
 import re
 import shutil
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +225,71 @@ def test_what_is_planned_together_changes_no_answer(place, tmp_path, monkeypatch
     (sequence,) = reader.format.tokens([sides[0]])
     alone = reader.encoder.hidden([sequence.input_ids], [np.array([sequence.scored])])
     np.testing.assert_allclose(whole.hidden([whole.row_of[0]]), alone, atol=1e-5)
+
+
+KILLED = {
+    "while it reads": ("sarm_core.train.kept_rows", "KeptRows.add", 4),
+    "while it fits": ("sarm_core.train.head_fit", "Part.gradient", 40),
+    "while it writes": ("sarm_core.train.build", "build_card", 1),
+}
+"""A function, and at which of its calls the process is killed."""
+
+
+def killed_in(module, name, call, words, calls):
+    """What a process runs: the command, until it kills itself with signal 9; `calls` gets a byte a call."""
+    owner = importlib.import_module(module)
+    *path, last = name.split(".")
+    for part in path:
+        owner = getattr(owner, part)
+    real = getattr(owner, last)
+
+    def counted(*given, **stated):
+        with open(calls, "ab") as file:
+            file.write(bytes([len(given[1]) if name == "KeptRows.add" else 0]))
+        if Path(calls).stat().st_size == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*given, **stated)
+
+    setattr(owner, last, counted)
+    torch.set_num_threads(1)
+    main(words)
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_anywhere_ends_as_one_that_is_not(place, built, tmp_path, monkeypatch):
+    forking = multiprocessing.get_context("forkserver")
+    preloaded = ["tests.sarm_core.train.test_build", "transformers.models.llama.modeling_llama"]
+    forking.set_forkserver_preload(preloaded)
+    reader = Reader(str(place / "tiny"), 2, torch.float32)
+    made = config(place, tmp_path / "out" / "sarm", cache=str(tmp_path / "cache"))
+    words = ["build", *made.pairs, "--backbone", made.backbone, "--sae", made.sae, "--out", made.out]
+    words += ["--cache", made.cache, "--name", "sarm"]
+    for when, where in KILLED.items():
+        calls = tmp_path / when
+        process = forking.Process(target=killed_in, args=(*where, words, str(calls)))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL and calls.stat().st_size == where[2], when
+        assert not Path(made.out).exists(), when
+        if when == "while it reads":  # what the passes before gave is kept, all but the last
+            assert len(reader.kept(tmp_path / "cache")) == sum(calls.read_bytes()[:-1]) > 0
+
+    def run(*_args, **_how):
+        raise AssertionError("the backbone ran")
+
+    monkeypatch.setattr("sarm_core.score.encoder.Encoder.hidden_parts", run)
+    out, report = run_build(made), built[1]
+    again = json.loads((out / "report.json").read_text())
+    assert again["head"]["n_features"] == report["head"]["n_features"]
+    margins = [found["head"]["test_margins"] for found in (again, report)]
+    np.testing.assert_allclose(*margins, rtol=1e-3, atol=1e-3)  # passes of other company round otherwise
+    heads = [load_file(folder / "sarm.safetensors")["score.weight"] for folder in (out, built[0])]
+    torch.testing.assert_close(*heads, atol=1e-3, rtol=1e-3)
+    listed = [
+        [(row["why"], row["row"]) for row in map(json.loads, (folder / DOUBTFUL).read_text().splitlines())]
+        for folder in (out, built[0])
+    ]
+    assert listed[0] == listed[1]
 
 
 def test_random_directions_are_as_many_at_a_time(place):
