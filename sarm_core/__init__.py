@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sarm_core.model.checkpoint import Checkpoint, open_checkpoint
     from sarm_core.model.dictionaries.loading import Dictionary, load_sae
     from sarm_core.model.embedded import ensure_backbone
+    from sarm_core.propose.proposal import Proposal, propose
     from sarm_core.prove.collateral import collateral
     from sarm_core.prove.comparison import Comparison, compare
     from sarm_core.prove.corpus import encoded_corpus
@@ -66,6 +67,7 @@ __all__ = [
     "HarvestSettings",
     "Pairs",
     "Partition",
+    "Proposal",
     "Reader",
     "RowError",
     "SarmError",
@@ -98,6 +100,7 @@ __all__ = [
     "occlude",
     "open_checkpoint",
     "perturb",
+    "propose",
     "read_contrast",
     "read_evaluation",
     "read_rows",
@@ -131,6 +134,8 @@ _FROM = {
     "Dictionary": "sarm_core.model.dictionaries.loading:Dictionary",
     "load_sae": "sarm_core.model.dictionaries.loading:load_sae",
     "ensure_backbone": "sarm_core.model.embedded:ensure_backbone",
+    "Proposal": "sarm_core.propose.proposal:Proposal",
+    "propose": "sarm_core.propose.proposal:propose",
     "collateral": "sarm_core.prove.collateral:collateral",
     "Comparison": "sarm_core.prove.comparison:Comparison",
     "compare": "sarm_core.prove.comparison:compare",

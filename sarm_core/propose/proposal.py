@@ -1,0 +1,350 @@
+"""The smallest steering under which answers stand in the wanted order, what it turns elsewhere, and alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from sarm_core.bootstrap import FEWEST_PROMPTS, interval, redrawn
+from sarm_core.errors import SarmError
+from sarm_core.features import FeatureMatrix
+from sarm_core.propose.program import Change, Program
+from sarm_core.propose.wishes import Wish, wishes_of
+from sarm_core.prove.collateral import Collateral, collateral
+from sarm_core.prove.complement import Complement
+from sarm_core.steering import Steering
+
+__all__ = ["FEWEST", "HIGH", "LOW", "NAMED", "Achieved", "Elsewhere", "Proposal", "propose"]
+
+Floats = npt.NDArray[np.float64]
+
+LOW, HIGH = 0.0, 2.0
+"""Multipliers of a proposal lie between: from silenced to twice as heavy."""
+FEWEST = "fewest features"
+NAMED = "known-good names only"
+_SILENT = 1e-3
+"""What a feature costs that is silent elsewhere, as a share of the mean price: nearly nothing, so that of two such
+features the one that has to move less is taken."""
+
+
+class _HasMatrix(Protocol):
+    @property
+    def matrix(self) -> FeatureMatrix: ...
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """One wish with the lead of the better answer before and after, in reward units."""
+
+    wish: Wish
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a proposal does to answers that no wish is about.
+
+    `collateral` counts; `low`, `high` is the interval of the share of pairs whose order turned, over prompts drawn
+    anew (answers that pairs join are one prompt's), NaN below 10 prompts. `worst` int [turned] numbers the turned
+    pairs, those first whose order was clearest before; `before`, `after` their leads.
+    """
+
+    collateral: Collateral
+    n_prompts: int
+    low: float
+    high: float
+    worst: npt.NDArray[np.int64]
+    before: Floats
+    after: Floats
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A steering that keeps every wish with `margin` at the least cost, or the wishes in conflict.
+
+    `steering` is whole: it holds what the sliders had before too; None where there is a `conflict`, the smallest set of
+    wishes that no multipliers within the bounds keep together. `moved` gives (multiplier before, after) by feature, in
+    the order of what each costs. `cost` is sum_f mean |w_f z_f| elsewhere x |m_f - before|, in reward units an answer.
+    `proved`: no cheaper steering keeps the wishes within the limits asked for. `collateral` is None without other
+    answers.
+    """
+
+    steering: Steering | None
+    margin: float
+    moved: dict[int, tuple[float, float]] = field(default_factory=dict)
+    cost: float = 0.0
+    proved: bool = True
+    achieved: tuple[Achieved, ...] = ()
+    collateral: Elsewhere | None = None
+    conflict: tuple[Wish, ...] = ()
+    asked: _Asked | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def alternatives(self) -> dict[str, Proposal]:
+        """Other steerings that keep the wishes, by what is best about them: `FEWEST` features, `NAMED` features only.
+
+        Worked out when asked for. One that moves the same features as this proposal is left out, and so is one that
+        cannot be had.
+        """
+        if self.asked is None or self.steering is None:
+            return {}
+        found: dict[str, Proposal] = {}
+        few = self.asked.program.fewest(seconds=self.asked.seconds)
+        if few is not None:
+            found[FEWEST] = self.asked.proposal(few)
+        if self.asked.named is not None:
+            part = self.asked.only(self.asked.named)
+            change = part.program.least()
+            if change is not None:
+                found[NAMED] = part.proposal(change)
+        return {title: other for title, other in found.items() if other.moved.keys() != self.moved.keys()}
+
+
+def propose(
+    scored: FeatureMatrix | _HasMatrix,
+    order: Sequence[int] | Sequence[Sequence[int]] = (),
+    *,
+    wishes: Sequence[Wish | tuple[int, int]] = (),
+    start: Steering | None = None,
+    elsewhere: Complement | FeatureMatrix | None = None,
+    margin: float | None = None,
+    low: float = LOW,
+    high: float = HIGH,
+    max_features: int | None = None,
+    features: Collection[int] | None = None,
+    named: Collection[int] | None = None,
+    seconds: float = 5.0,
+) -> Proposal:
+    """The cheapest multipliers under which the answers of `scored` stand in `order`, best first.
+
+    `order` is one order of answer numbers or one a prompt; `wishes` are pairs (better, worse) beside it. `start` is the
+    steering that stands now: what is proposed changes it, and features it sets to a value stay so. A multiplier's price
+    is how much reward the feature carries in the answers of `elsewhere`, mean |w z|; without them, in `scored`.
+    `margin` in reward units is how far a better answer leads at least (default: a twentieth of the median lead between
+    neighbours in reward, elsewhere or here). Multipliers stay in [low, high]; at most `max_features` are changed, and
+    only those among `features` where given. `named` are features with a name that holds, for an alternative.
+
+    Raises SarmError for orders that name no answer, for bounds that are none, and where `seconds` (of the search
+    under a limit of features) ended it with nothing.
+    """
+    matrix = scored if isinstance(scored, FeatureMatrix) else scored.matrix
+    wanted = (*(wishes_of(order, len(matrix)) if len(order) else ()), *_pairs(wishes, len(matrix)))
+    wanted = tuple(dict.fromkeys(wanted))
+    if not wanted:
+        raise SarmError("no wish: say in which order the answers should stand, best first")
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise SarmError(f"multipliers between {low:g} and {high:g} are none")
+    if max_features is not None and max_features < 1:
+        raise SarmError(f"at most {max_features} features can change nothing")
+    if margin is not None and not (np.isfinite(margin) and margin >= 0):
+        raise SarmError(f"a margin is a number from 0, not {margin:g}")
+    others = Complement(elsewhere) if isinstance(elsewhere, FeatureMatrix) else elsewhere
+    start = Steering() if start is None else start
+    start.check(matrix.n_features)
+    if others is not None and others.matrix.n_features != matrix.n_features:
+        raise SarmError(
+            f"the answers elsewhere have {others.matrix.n_features} features, these {matrix.n_features}: "
+            "they come from different models"
+        )
+    asked = _asked(matrix, wanted, start, others, margin, (low, high), features, named, seconds)
+    change = (
+        asked.program.least()
+        if max_features is None
+        else asked.program.with_few(max_features, seconds=seconds)
+    )
+    if change is None and max_features is not None and asked.program.least() is not None:
+        raise SarmError(
+            f"no steering of at most {max_features} features keeps these wishes; more features do: "
+            f"{asked.program.n_changed(_there(asked.program.fewest(seconds=seconds)).multipliers)} are enough"
+        )
+    if change is None:
+        return asked.in_conflict()
+    return asked.proposal(change)
+
+
+def _there(change: Change | None) -> Change:
+    assert change is not None  # the wishes can be kept
+    return change
+
+
+def _pairs(wishes: Sequence[Wish | tuple[int, int]], n: int) -> tuple[Wish, ...]:
+    found = [wish if isinstance(wish, Wish) else Wish(*wish) for wish in wishes]
+    for wish in found:
+        wishes_of([wish.better, wish.worse], n)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One question with its linear program: `ids` [features] are the features whose multipliers it may change."""
+
+    matrix: FeatureMatrix
+    wishes: tuple[Wish, ...]
+    start: Steering
+    elsewhere: Complement | None
+    ids: npt.NDArray[np.int64]
+    program: Program
+    named: frozenset[int] | None
+    seconds: float
+
+    def only(self, features: Collection[int]) -> _Asked:
+        """The same question where only these features may change."""
+        kept = np.isin(self.ids, np.fromiter(features, dtype=np.int64, count=len(features)))
+        old = self.program
+        program = Program(
+            old.leads[:, kept],
+            old.base,
+            old.margin,
+            old.now[kept],
+            old.low[kept],
+            old.high[kept],
+            old.price[kept],
+        )
+        return replace(self, ids=self.ids[kept], program=program)
+
+    def proposal(self, change: Change) -> Proposal:
+        now, new = self.program.now, change.multipliers
+        moved = [int(i) for i in np.flatnonzero(new != now)]
+        moved.sort(key=lambda i: -float(self.program.price[i] * abs(new[i] - now[i])))
+        steering = self.start
+        for i in moved:
+            steering = steering.with_scale(
+                int(self.ids[i]), float(new[i]) / _of_groups(self.start, int(self.ids[i]))
+            )
+        return Proposal(
+            steering,
+            self.program.margin,
+            {int(self.ids[i]): (float(now[i]), float(new[i])) for i in moved},
+            self.program.cost(new),
+            change.proved,
+            self._achieved(self.program.margins(new)),
+            None if self.elsewhere is None else _turned(self.elsewhere, self.start, steering),
+            asked=self,
+        )
+
+    def in_conflict(self) -> Proposal:
+        conflict = tuple(self.wishes[i] for i in self.program.conflict())
+        return Proposal(None, self.program.margin, conflict=conflict, asked=self)
+
+    def _achieved(self, margins: Floats) -> tuple[Achieved, ...]:
+        return tuple(
+            Achieved(wish, float(before), float(after))
+            for wish, before, after in zip(self.wishes, self.program.base, margins, strict=True)
+        )
+
+
+def _asked(
+    matrix: FeatureMatrix,
+    wishes: tuple[Wish, ...],
+    start: Steering,
+    elsewhere: Complement | None,
+    margin: float | None,
+    bounds: tuple[float, float],
+    features: Collection[int] | None,
+    named: Collection[int] | None,
+    seconds: float,
+) -> _Asked:
+    leads = [matrix.difference(w.better, w.worse) for w in wishes]
+    ids = np.unique(np.concatenate([part for part, _ in leads]))
+    dense = np.zeros((len(wishes), ids.size))
+    for row, (part, values) in enumerate(leads):
+        dense[row, np.searchsorted(ids, part)] = values
+    total = start.multipliers()
+    now = np.array([total.get(int(i), 1.0) for i in ids], dtype=np.float64)
+    fixed = np.array([int(i) in start.set for i in ids], dtype=bool)
+    base = dense[:, ~fixed] @ now[~fixed] + _of_set(matrix, wishes, start)
+    allowed = (
+        ~fixed & np.array([_of_groups(start, int(i)) != 0.0 for i in ids], dtype=bool) & dense.any(axis=0)
+    )
+    if features is not None:
+        allowed &= np.isin(ids, np.fromiter(features, dtype=np.int64, count=len(features)))
+    others = matrix if elsewhere is None else elsewhere.matrix
+    carried = _carried(others)
+    floor = _SILENT * float(carried[carried > 0].mean()) if (carried > 0).any() else 1.0
+    program = Program(
+        dense[:, allowed],
+        base,
+        _margin(matrix, elsewhere) if margin is None else float(margin),
+        now[allowed],
+        np.minimum(bounds[0], now[allowed]),
+        np.maximum(bounds[1], now[allowed]),
+        carried[ids[allowed]] + floor,
+    )
+    return _Asked(
+        matrix,
+        wishes,
+        start,
+        elsewhere,
+        ids[allowed],
+        program,
+        None if named is None else frozenset(named),
+        seconds,
+    )
+
+
+def _of_groups(start: Steering, feature: int) -> float:
+    """The product of the multipliers of the groups that a feature belongs to."""
+    product = 1.0
+    for group in start.groups.values():
+        if feature in group.features:
+            product *= group.scale
+    return product
+
+
+def _of_set(matrix: FeatureMatrix, wishes: Sequence[Wish], start: Steering) -> Floats:
+    """What features that are set to a value add to each lead: w v where they are active."""
+    out = np.zeros(len(wishes))
+    for feature, value in start.set.items():
+        rows, _ = matrix.column(feature)
+        active = np.zeros(len(matrix), dtype=bool)
+        active[rows] = True
+        for number, wish in enumerate(wishes):
+            out[number] += (
+                float(matrix.head[feature]) * value * (float(active[wish.better]) - float(active[wish.worse]))
+            )
+    return out
+
+
+def _carried(matrix: FeatureMatrix) -> Floats:
+    """mean |w z| by feature over the answers, float64 [M]."""
+    products = np.abs(matrix.csr.data.astype(np.float64) * matrix.head.astype(np.float64)[matrix.csr.indices])
+    return np.bincount(matrix.csr.indices, products, matrix.n_features) / max(len(matrix), 1)
+
+
+def _margin(matrix: FeatureMatrix, elsewhere: Complement | None) -> float:
+    """A twentieth of the median lead: of the pairs elsewhere, or of neighbours in reward among these answers."""
+    if elsewhere is not None and elsewhere.pairs is not None and len(elsewhere.pairs):
+        rewards = elsewhere.matrix.exact_rewards
+        gaps = np.abs(rewards[elsewhere.pairs[:, 0]] - rewards[elsewhere.pairs[:, 1]])
+    else:
+        gaps = np.diff(np.sort(matrix.exact_rewards))
+    gaps = gaps[gaps > 0]
+    return 0.05 * float(np.median(gaps)) if gaps.size else 1e-3
+
+
+def _turned(elsewhere: Complement, start: Steering, steering: Steering) -> Elsewhere:
+    one, two = (s.without_offsets().rewards(elsewhere.matrix) for s in (start, steering))
+    pairs = np.zeros((0, 2), np.int64) if elsewhere.pairs is None else elsewhere.pairs
+    counted = collateral(one, two, pairs)
+    n = len(elsewhere.matrix)
+    joined = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    prompts = np.unique(connected_components(joined, directed=False)[1][pairs[:, 0]], return_inverse=True)[1]
+    n_prompts = int(prompts.max()) + 1 if prompts.size else 0
+    low = high = np.nan
+    if n_prompts >= FEWEST_PROMPTS:
+        turned = np.zeros(len(pairs))
+        turned[counted.flipped] = 1.0
+        sums = np.stack([np.bincount(prompts, turned, n_prompts), np.bincount(prompts, minlength=n_prompts)])
+        drawn = redrawn(sums.astype(np.float64), 1000, np.random.default_rng(0))
+        low, high = interval(drawn[0] / drawn[1], 0.95)
+    before, after = (values[pairs[:, 0]].astype(np.float64) - values[pairs[:, 1]] for values in (one, two))
+    worst = counted.flipped[np.argsort(-np.abs(before[counted.flipped]), kind="stable")]
+    return Elsewhere(counted, n_prompts, low, high, worst, before[worst], after[worst])
