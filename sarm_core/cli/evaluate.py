@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sarm_core.cli.command import Command
 from sarm_core.cli.options import (
+    add_complement_option,
     add_encoding_options,
     add_row_options,
+    complement_of,
     encoding_of,
     loaded,
     reader_of,
@@ -51,12 +53,7 @@ class Evaluate(Command):
         add_row_options(parser)
         parser.add_argument("--steering", type=Path, metavar="S.json", help="also score under this steering")
         parser.add_argument("--out", type=Path, required=True, metavar="OUT.json")
-        parser.add_argument(
-            "--complement",
-            type=Path,
-            metavar="FILE",
-            help='answers or pairs that the steering should leave alone, or "corpus" for the project\'s own',
-        )
+        add_complement_option(parser)
         parser.add_argument(
             "--skip-bad", action="store_true", help="leave bad rows out and list them in the output"
         )
@@ -87,22 +84,13 @@ class Evaluate(Command):
 
 
 def _experiment(options: argparse.Namespace, reader: Reader) -> Experiment:
-    from sarm_core.prove.complement import file_complement
-    from sarm_core.prove.corpus import corpus_complement
     from sarm_core.prove.evaluated import Experiment
-    from sarm_core.text.answers import Reader
 
     if options.kind == "corpus":
         if options.complement:
             raise SarmError("evaluate corpus has a complement of its own, the corpus's other answers")
         return Experiment.of_corpus(" ".join(map(str, options.files)))
-    beside = None
-    if options.complement is not None:
-        # The word "corpus" stands for the project's own, unless there is such a file.
-        if str(options.complement) == "corpus" and not options.complement.exists():
-            beside = corpus_complement()
-        else:
-            beside = file_complement(options.complement, reader=Reader(ignore=reader.ignore))
+    beside = complement_of(options, reader)
     return Experiment.of_files(
         options.kind, options.files, skip_bad=options.skip_bad, complement=beside, reader=reader
     )

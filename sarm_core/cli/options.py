@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sarm_core.prove.complement import ComplementAnswers
     from sarm_core.score.scorer import Scorer
     from sarm_core.steering import Steering
     from sarm_core.text.answers import Reader
 
 __all__ = [
+    "add_complement_option",
     "add_config_options",
     "add_encoding_options",
     "add_model_options",
     "add_row_options",
+    "complement_of",
     "count",
     "day",
     "days",
@@ -132,6 +135,30 @@ def loaded(options: argparse.Namespace) -> Scorer:
     if scorer.encoder.why_not_shared:
         print(f"every answer reads its prompt anew: {scorer.encoder.why_not_shared}", file=sys.stderr)
     return scorer
+
+
+def add_complement_option(parser: argparse.ArgumentParser) -> None:
+    """--complement."""
+    parser.add_argument(
+        "--complement",
+        type=Path,
+        metavar="FILE",
+        help='answers or pairs that the steering should leave alone, or "corpus" for the project\'s own',
+    )
+
+
+def complement_of(options: argparse.Namespace, reader: Reader) -> ComplementAnswers | None:
+    """The answers that --complement names, read; the word "corpus" stands for the project's own, unless there is such
+    a file. Raises SarmError."""
+    from sarm_core.prove.complement import file_complement
+    from sarm_core.prove.corpus import corpus_complement
+    from sarm_core.text.answers import Reader
+
+    if options.complement is None:
+        return None
+    if str(options.complement) == "corpus" and not options.complement.exists():
+        return corpus_complement()
+    return file_complement(options.complement, reader=Reader(ignore=reader.ignore))
 
 
 def steering_of(options: argparse.Namespace) -> Steering | None:

@@ -18,6 +18,7 @@ from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
 from sarm_core.cli.inspect import Inspect
 from sarm_core.cli.perturb import Perturb
+from sarm_core.cli.propose import Propose
 from sarm_core.cli.report import Report
 from sarm_core.cli.score import Score
 from sarm_core.cli.study import RunStudy
@@ -33,6 +34,7 @@ COMMANDS: list[Command] = [
     App(),
     Score(),
     Contrast(),
+    Propose(),
     Evaluate(),
     Perturb(),
     Report(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from sarm_core.errors import SarmError
 
-__all__ = ["Wish", "wishes_of"]
+__all__ = ["Wish", "wishes_of", "without_implied"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,22 @@ def wishes_of(order: Sequence[int] | Sequence[Sequence[int]], n: int) -> tuple[W
             raise SarmError("an order needs two answers: the better one, then the other")
         found += [Wish(one, two) for one, two in pairwise(numbers)]
     return tuple(dict.fromkeys(found))
+
+
+def without_implied(wishes: Sequence[Wish]) -> tuple[Wish, ...]:
+    """The wishes without those that two others imply: of "a before b", "b before c", "a before c" the first two.
+
+    Wishes that run in a circle are all kept, for the conflict to be found.
+    """
+    behind: dict[int, set[int]] = {}
+    for wish in wishes:
+        behind.setdefault(wish.better, set()).add(wish.worse)
+    try:
+        TopologicalSorter(behind).prepare()
+    except CycleError:
+        return tuple(wishes)
+    return tuple(
+        wish
+        for wish in wishes
+        if not any(wish.worse in behind.get(between, ()) for between in behind[wish.better])
+    )

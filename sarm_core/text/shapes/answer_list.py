@@ -1,4 +1,4 @@
-"""One prompt with a list of answers: graded, ranked or as they are. This project's corpus, Nectar, raters' files."""
+"""One prompt with a list of answers: graded, ranked, ordered or as they are (this project's corpus, Nectar, raters)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sarm_core.errors import RowError
-from sarm_core.text.rows import kind_of
+from sarm_core.text.rows import kind_of, short
 from sarm_core.text.shapes.base import Fields, RowAnswer, RowAnswers, Shape, check_count, keys, number
 from sarm_core.text.shapes.graded_response import GRADES, grade_of
 from sarm_core.text.shapes.prompt_response import PROMPTS
@@ -17,12 +17,14 @@ _LISTS = ("answers", "responses", "candidates")
 _TEXTS = ("text", "answer", "response", "content")
 _GRADES = (*GRADES, "scores")
 _RANKS = ("rank", "ranks", "ranking")
+_ORDER = "order"
+"""Numbers of answers from 0, the best first, as `sarm propose` takes them; answers it leaves out are in no pair."""
 _NAMES = ("model", "name", "note")
 
 
 class AnswerList(Shape):
     name = "answers"
-    title = "a list of answers, graded or ranked where a grade or rank stands beside them"
+    title = "a list of answers, graded, ranked or ordered where that stands beside them"
     source = "this project's corpus, Nectar, raters' grades"
     by_kinds = True
     needs = keys(*(f"{prompt} {answers}" for prompt in (*PROMPTS, "messages") for answers in _LISTS))
@@ -47,7 +49,10 @@ class AnswerList(Shape):
         items = row.listed(key)
         answers = [_answer(row, prompt, item, f"{key}[{i}]") for i, item in enumerate(items)]
         beside = row.first(*_GRADES, *_RANKS)
-        if beside is not None:
+        if _ORDER in row:
+            ranks = _ranks(row.listed(_ORDER), len(answers))
+            answers = [RowAnswer(a.conversation, a.name, ranks.get(i)) for i, a in enumerate(answers)]
+        elif beside is not None:
             values = row.listed(beside)
             check_count(len(values), beside, len(answers))
             sign = -1 if beside in _RANKS else 1
@@ -56,6 +61,18 @@ class AnswerList(Shape):
                 for i, (a, value) in enumerate(zip(answers, values, strict=True))
             ]
         return RowAnswers.graded(answers)
+
+
+def _ranks(order: list[Any], n: int) -> dict[int, float]:
+    """How good each answer is by its place in an order, by number. Raises RowError."""
+    wrong = next((one for one in order if type(one) is not int or not 0 <= one < n), None)
+    if wrong is not None:
+        raise RowError(
+            f"'order' holds {short(wrong)}: give numbers of answers from 0 to {n - 1}, the best first"
+        )
+    if len(set(order)) < len(order):
+        raise RowError(f"'order' names answer {next(one for one in order if order.count(one) > 1)} twice")
+    return {number: -float(place) for place, number in enumerate(order)}
 
 
 def _answer(row: Fields, prompt: Any, item: Any, place: str) -> RowAnswer:
