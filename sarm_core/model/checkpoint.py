@@ -39,6 +39,7 @@ from sarm_core.model.backbone import (
 )
 from sarm_core.model.cut import check_layer
 from sarm_core.model.other_folders import (
+    file_instead,
     refuse_adapters,
     refuse_lost_adapter,
     refuse_wrapped,
@@ -250,7 +251,7 @@ def open_checkpoint(source: str | Path) -> Checkpoint:
     if shape is None and is_hub_id(str(source)):
         shape = Shape.from_name(str(source).split("/")[1])
     if shape is None:
-        raise without_shape(folder, config, TensorFiles(folder).names())
+        raise without_shape(folder, config)
     refuse_adapters(folder)
     tensors = TensorFiles(folder)
     refuse_wrapped(folder, tensors.names())
@@ -291,7 +292,7 @@ def find_folder(source: str | Path) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise CheckpointError(f"{path}: is a file; give the checkpoint's folder")
+        raise file_instead(path)
     if not is_hub_id(str(source)):
         raise CheckpointError(
             f'{source}: no such folder, and not a Hub id such as "Schrieffer/Llama-SARM-4B"'

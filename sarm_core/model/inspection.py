@@ -19,14 +19,12 @@ from sarm_core.model.checkpoint import CONFIG_NAME, find_folder, is_hub_id, open
 from sarm_core.model.dictionaries.base import Format, Source
 from sarm_core.model.dictionaries.loading import DEEPEST, find_sae, open_one, sources
 from sarm_core.model.dictionaries.tensors import SUFFIXES, Tensors
-from sarm_core.model.other_folders import ADAPTERS, steps_inside
+from sarm_core.model.other_folders import ADAPTERS, TRAIN, build_of, build_on, is_reward_class, steps_inside
 from sarm_core.model.sae import SAEKind
 from sarm_core.model.tensor_files import INDEX_NAME, TensorFiles, read_json
 
 __all__ = ["Inspection", "inspect_path"]
 
-TRAIN = "train-sae and train-reward make a SARM on its blocks"
-BUILD = "with a decoder and pairs it makes a SARM: sarm build PAIRS.. --backbone MODEL --sae PATH --out DIR"
 USE = "score, compare, evaluate, steer and export it: --model PATH"
 
 
@@ -225,7 +223,9 @@ def _dictionary(each: Format, source: Source) -> Inspection:
         "hook": opened.plan.hook,
         "layer": opened.layer,
     }
-    build = BUILD if opened.layer is not None else f"{BUILD} --layer L (the file does not say where it reads)"
+    build = build_of(source.file)
+    if opened.layer is None:
+        build += " --layer L (the file does not say where it reads)"
     return Inspection(
         kind,
         "a sparse autoencoder (a dictionary of features) without model and reward head",
@@ -250,7 +250,7 @@ def _model_of(folder: Path, source: str) -> Inspection | None:
         "quantised": quantised.get("quant_method") if isinstance(quantised, Mapping) else quantised,
     }
     facts = {key: value for key, value in facts.items() if value is not None}
-    reward = "Classification" in (architecture or "") or "Reward" in (architecture or "")
+    reward = is_reward_class(architecture)
     problem = None
     try:
         names = TensorFiles(folder).names()
@@ -267,7 +267,7 @@ def _model_of(folder: Path, source: str) -> Inspection | None:
         if reward
         else "a language model without reward head"
     )
-    return Inspection(kind, what, facts, () if problem else (TRAIN,), problem)
+    return Inspection(kind, what, facts, () if problem else (build_on(source, reward), TRAIN), problem)
 
 
 def _why(source: str) -> str | None:

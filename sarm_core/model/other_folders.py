@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from sarm_core.model.tensor_files import TensorFiles, read_json
 
 __all__ = [
     "ADAPTERS",
+    "TRAIN",
+    "build_of",
+    "build_on",
+    "file_instead",
+    "is_reward_class",
     "refuse_adapters",
     "refuse_lost_adapter",
     "refuse_wrapped",
@@ -22,12 +28,35 @@ __all__ = [
 ]
 
 ADAPTERS = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "adapter_model.bin")
+TRAIN = "train-sae and train-reward make a SARM on its blocks"
 _WRAPPED = {
     "module.": "DistributedDataParallel",
     "_orig_mod.": "torch.compile",
     "base_model.model.": "PEFT",
 }
 _OR = {"PEFT": f", merged (merge_and_unload), or put the adapter's {ADAPTER_CONFIG} beside it"}
+
+
+def build_of(sae: str | Path) -> str:
+    """What can be done with a dictionary."""
+    return (
+        "with a decoder and pairs it makes a SARM: sarm build PAIRS.. --backbone MODEL "
+        f"--sae {shlex.quote(str(sae))} --out DIR"
+    )
+
+
+def build_on(model: str | Path, own_head: bool) -> str:
+    """What can be done with a decoder, or a reward model with a head of its own."""
+    beside = ", measured beside its own head" if own_head else ""
+    return (
+        f"with a dictionary for one of its blocks and pairs it makes a SARM{beside}: sarm build PAIRS.. "
+        f"--backbone {shlex.quote(str(model))} --sae SAE --out DIR"
+    )
+
+
+def is_reward_class(architecture: str | None) -> bool:
+    """Whether a class of Transformers, by its name, gives scores."""
+    return any(word in (architecture or "") for word in ("Classification", "Reward"))
 
 
 def refuse_adapters(folder: Path) -> None:
@@ -85,26 +114,41 @@ def without_config(folder: Path, own_config: str) -> CheckpointError:
             f"{folder}: a trainer's folder; name a checkpoint inside it, {folder / inside[-1]} for example"
         )
     if found := weights_in(folder):
-        return CheckpointError(
-            f"{folder}: an SAE without model and reward head ({found[0].relative_to(folder)}); sarm build makes a SARM "
-            "of it, a decoder and pairs"
-        )
+        return _sae_alone(folder, str(found[0].relative_to(folder)))
     return CheckpointError(
         f"{folder}: neither {own_config} nor config.json is there; this is not a SARM checkpoint"
     )
 
 
-def without_shape(folder: Path, config: Mapping[str, Any], names: Iterable[str]) -> CheckpointError:
-    """The error for a model's folder whose SAE is not stated; `names` are its tensors'."""
+def _sae_alone(path: Path, file: str) -> CheckpointError:
+    return CheckpointError(f"{path}: an SAE without model and reward head ({file}); {build_of(path)}")
+
+
+def file_instead(path: Path) -> CheckpointError:
+    """The error for a file where a folder belongs."""
+    if path in weights_in(path.parent):
+        return _sae_alone(path, path.name)
+    return CheckpointError(
+        f"{path}: is a file; give the checkpoint's folder (sarm inspect {shlex.quote(str(path))} says what it is)"
+    )
+
+
+def without_shape(folder: Path, config: Mapping[str, Any]) -> CheckpointError:
+    """The error for a folder with a config.json in which no SAE is stated."""
+    found = weights_in(folder)
+    if found and not any(folder.glob("model*.safetensors")):  # dictionary-learning's config has the same name
+        return _sae_alone(folder, str(found[0].relative_to(folder)))
+    names = TensorFiles(folder).names()
     named = config.get("architectures")
     architecture = (
         str(named[0])[:80] if isinstance(named, list) and named else str(config.get("model_type"))[:80]
     )
     if not any(name.startswith("sae.") for name in names):
-        what = "an ordinary reward model" if "Classification" in architecture else "a model"
+        reward = is_reward_class(architecture)
+        what = "an ordinary reward model" if reward else "a model"
         return CheckpointError(
-            f"{folder}: {what} ({architecture}) without SAE, so there are no features to read; train-sae and "
-            "train-reward make a SARM on its blocks"
+            f"{folder}: {what} ({architecture}) without SAE, so there are no features to read; "
+            f"{build_on(folder, reward)}; {TRAIN}"
         )
     return CheckpointError(
         f"{folder}: its shape is not stated. Name the folder like ..._Latent65536_Layer16_K192_...-SARM-TopK-..., "

@@ -86,7 +86,7 @@ def test_models_adapters_trainers_pointers_and_other_files(sarm, tmp_path):
     model = backbone("llama")
     model.save_pretrained(tmp_path / "lm")
     found = inspect_path(tmp_path / "lm")
-    assert found.kind == "language-model" and found.facts["blocks"] == 4 and "train-sae" in found.can[0]
+    assert found.kind == "language-model" and found.facts["blocks"] == 4 and "train-sae" in found.can[1]
     place = tmp_path / "lm" / "config.json"
     stated = json.loads(place.read_text()) | {"architectures": ["LlamaForSequenceClassification"]}
     place.write_text(json.dumps(stated | {"quantization_config": {"quant_method": "fp8"}}))

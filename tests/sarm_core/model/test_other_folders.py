@@ -18,6 +18,7 @@ from sarm_core.__main__ import main
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import backbone_config, cut_backbone
 from sarm_core.model.checkpoint import open_checkpoint
+from sarm_core.model.inspection import inspect_path
 from sarm_core.model.sae import TopK
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.check import export_layout
@@ -317,7 +318,10 @@ def test_an_ordinary_reward_model_is_called_so(folder):
     path = folder / "model.safetensors"
     whole = load_file(path)
     save_file({n: t for n, t in whole.items() if not n.startswith("sae.")}, path, metadata={"format": "pt"})
-    assert "an ordinary reward model (LlamaForSequenceClassification) without SAE" in refused(folder)
+    line, found = refused(folder), inspect_path(folder)
+    assert "an ordinary reward model (LlamaForSequenceClassification) without SAE" in line
+    assert f"sarm build PAIRS.. --backbone {folder} --sae SAE --out DIR" in line and "its own head" in line
+    assert found.kind == "reward-model" and all(what in line for what in found.can)
     save_file(whole, path, metadata={"format": "pt"})
     assert "its shape is not stated" in refused(folder)
 
@@ -327,10 +331,36 @@ def test_a_trainer_s_folder_names_a_checkpoint_inside(tmp_path):
     assert f"name a checkpoint inside it, {tmp_path / 'checkpoint-500'}" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["sae_weights.safetensors", "ae.pt", "params.npz", "layer7.sae.pt"])
-def test_a_bare_sae_is_called_so(tmp_path, name):
-    (tmp_path / name).write_text("{}")
-    assert "an SAE without model and reward head" in refused(tmp_path)
+DICTIONARIES = Path(__file__).parent / "sae_fixtures" / "files"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "saelens/topk_inference/sae_weights.safetensors",
+        "dictionary-learning/topk/ae.pt",
+        "gemma-scope/gemma-scope-2b-pt-res/layer_3/width_16k/average_l0_7/params.npz",
+        "qwen-scope/SAE-Res-Qwen3-1.7B-Base-W32K-L0_14/layer3.sae.pt",
+    ],
+)
+def test_a_bare_sae_names_sarm_build_by_its_file_and_by_its_folder(name):
+    for place in (DICTIONARIES / name, (DICTIONARIES / name).parent):
+        line, found = refused(place), inspect_path(place)
+        assert "an SAE without model and reward head" in line
+        assert f"sarm build PAIRS.. --backbone MODEL --sae {place} --out DIR" in line
+        assert found.kind.startswith("sae/") and "sarm build PAIRS.. --backbone MODEL --sae" in found.can[0]
+
+
+def test_a_language_model_names_sarm_build_and_another_file_names_inspect(tmp_path):
+    backbone("llama").save_pretrained(tmp_path / "a model")
+    line, found = refused(tmp_path / "a model"), inspect_path(tmp_path / "a model")
+    assert "a model (LlamaModel) without SAE" in line and "its own head" not in line
+    assert f"--backbone '{tmp_path}/a model' --sae SAE" in line  # as a shell takes it
+    assert found.kind == "language-model" and all(what in line for what in found.can)
+    (tmp_path / "notes.txt").write_text("")
+    assert f"give the checkpoint's folder (sarm inspect {tmp_path}/notes.txt says" in refused(
+        tmp_path / "notes.txt"
+    )
 
 
 # -- configs ---------------------------------------------------------------------------------------------
