@@ -192,6 +192,12 @@ class FeatureMatrix:
         return self.csr.tocsc()
 
     @cached_property
+    def carried(self) -> npt.NDArray[np.float64]:
+        """How much reward each feature carries in an answer, mean |w_i z_i| over the answers, float64 [M]."""
+        products = np.abs(self.csr.data * self.head.astype(np.float64)[self.csr.indices])
+        return np.bincount(self.csr.indices, products, self.n_features) / max(len(self), 1)
+
+    @cached_property
     def exact_rewards(self) -> npt.NDArray[np.float64]:
         """r = sum_i w_i z_i before rounding, float64 [n]."""
         products = self.csr.data.astype(np.float64) * self.head.astype(np.float64)[self.csr.indices]

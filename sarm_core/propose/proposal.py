@@ -9,10 +9,8 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
-from sarm_core.bootstrap import FEWEST_PROMPTS, interval, redrawn
+from sarm_core.bootstrap import FEWEST_PROMPTS, interval
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.propose.program import Change, Program
@@ -24,6 +22,7 @@ from sarm_core.steering import Steering
 __all__ = ["FEWEST", "HIGH", "LOW", "NAMED", "Achieved", "Elsewhere", "Proposal", "propose"]
 
 Floats = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
 
 LOW, HIGH = 0.0, 2.0
 """Multipliers of a proposal lie between: from silenced to twice as heavy."""
@@ -267,7 +266,7 @@ def _asked(
     if features is not None:
         allowed &= np.isin(ids, np.fromiter(features, dtype=np.int64, count=len(features)))
     others = matrix if elsewhere is None else elsewhere.matrix
-    carried = _carried(others)
+    carried = others.carried
     floor = _SILENT * float(carried[carried > 0].mean()) if (carried > 0).any() else 1.0
     program = Program(
         dense[:, allowed],
@@ -313,38 +312,40 @@ def _of_set(matrix: FeatureMatrix, wishes: Sequence[Wish], start: Steering) -> F
     return out
 
 
-def _carried(matrix: FeatureMatrix) -> Floats:
-    """mean |w z| by feature over the answers, float64 [M]."""
-    products = np.abs(matrix.csr.data.astype(np.float64) * matrix.head.astype(np.float64)[matrix.csr.indices])
-    return np.bincount(matrix.csr.indices, products, matrix.n_features) / max(len(matrix), 1)
-
-
 def _margin(matrix: FeatureMatrix, elsewhere: Complement | None) -> float:
     """A twentieth of the median lead: of the pairs elsewhere, or of neighbours in reward among these answers."""
-    if elsewhere is not None and elsewhere.pairs is not None and len(elsewhere.pairs):
-        rewards = elsewhere.matrix.exact_rewards
-        gaps = np.abs(rewards[elsewhere.pairs[:, 0]] - rewards[elsewhere.pairs[:, 1]])
-    else:
-        gaps = np.diff(np.sort(matrix.exact_rewards))
-    gaps = gaps[gaps > 0]
-    return 0.05 * float(np.median(gaps)) if gaps.size else 1e-3
+    median = np.nan if elsewhere is None else elsewhere.median_lead
+    if np.isnan(median):
+        leads = np.diff(np.sort(matrix.exact_rewards))
+        median = float(np.median(leads[leads > 0])) if (leads > 0).any() else 0.02
+    return 0.05 * median
 
 
 def _turned(elsewhere: Complement, start: Steering, steering: Steering) -> Elsewhere:
     one, two = (s.without_offsets().rewards(elsewhere.matrix) for s in (start, steering))
     pairs = np.zeros((0, 2), np.int64) if elsewhere.pairs is None else elsewhere.pairs
     counted = collateral(one, two, pairs)
-    n = len(elsewhere.matrix)
-    joined = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    prompts = np.unique(connected_components(joined, directed=False)[1][pairs[:, 0]], return_inverse=True)[1]
+    prompts = elsewhere.prompts
     n_prompts = int(prompts.max()) + 1 if prompts.size else 0
-    low = high = np.nan
-    if n_prompts >= FEWEST_PROMPTS:
-        turned = np.zeros(len(pairs))
-        turned[counted.flipped] = 1.0
-        sums = np.stack([np.bincount(prompts, turned, n_prompts), np.bincount(prompts, minlength=n_prompts)])
-        drawn = redrawn(sums.astype(np.float64), 1000, np.random.default_rng(0))
-        low, high = interval(drawn[0] / drawn[1], 0.95)
+    low, high = _interval(prompts, counted.flipped, n_prompts)
     before, after = (values[pairs[:, 0]].astype(np.float64) - values[pairs[:, 1]] for values in (one, two))
     worst = counted.flipped[np.argsort(-np.abs(before[counted.flipped]), kind="stable")]
     return Elsewhere(counted, n_prompts, low, high, worst, before[worst], after[worst])
+
+
+def _interval(prompts: Ids, turned: Ids, n_prompts: int) -> tuple[float, float]:
+    """Of the share of pairs that turned, over prompts drawn anew; (NaN, NaN) below 10 prompts.
+
+    Prompts with as many pairs and as many of them turned are alike, so how often each kind is drawn is multinomial:
+    the same distribution as drawing every prompt, for the work of a few kinds.
+    """
+    if n_prompts < FEWEST_PROMPTS:
+        return np.nan, np.nan
+    of_each = np.stack(
+        [np.bincount(prompts[turned], minlength=n_prompts), np.bincount(prompts, minlength=n_prompts)]
+    )
+    kinds, many = np.unique(of_each, axis=1, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(n_prompts, many / n_prompts, 1000) @ kinds.T.astype(
+        np.float64
+    )
+    return interval(drawn[:, 0] / drawn[:, 1], 0.95)

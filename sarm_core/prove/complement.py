@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
@@ -80,6 +83,25 @@ class Complement:
     pairing: str = ""
     title: str = ""
     file: dict[str, str] | None = None
+
+    @cached_property
+    def prompts(self) -> Ids:
+        """The prompt of each pair, int [p] from 0: answers that pairs join, directly or over others, answer one."""
+        pairs = np.zeros((0, 2), np.int64) if self.pairs is None else self.pairs
+        n = len(self.matrix)
+        joined = sparse.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+        of_answers = connected_components(joined, directed=False)[1]
+        return np.unique(of_answers[pairs[:, 0]], return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def median_lead(self) -> float:
+        """The median |difference in reward| of pairs that are no tie; NaN without any."""
+        if self.pairs is None:
+            return np.nan
+        rewards = self.matrix.exact_rewards
+        leads = np.abs(rewards[self.pairs[:, 0]] - rewards[self.pairs[:, 1]])
+        leads = leads[leads > 0]
+        return float(np.median(leads)) if leads.size else np.nan
 
 
 @dataclass(frozen=True)
