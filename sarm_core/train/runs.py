@@ -87,7 +87,7 @@ def config_of(kind: type[Config], path: str | Path, data: Mapping[Any, Any]) -> 
         raise SarmError(f"{where}: unknown setting {unknown[0]!r}; known: {', '.join(known)}")
     default = kind()
     config = kind(**{name: _setting(path, name, data[name], getattr(default, name)) for name in data})
-    if not config.data:
+    if not config.data and not isinstance(config, StudyConfig):  # which may train nothing
         raise SarmError(f"{path}: data is empty; list the training files")
     return config
 

@@ -31,7 +31,7 @@ from sarm_core.train.sae_config import SAEConfig, check_settings, resolved
 from sarm_core.train.sae_figures import measure, never_firing
 from sarm_core.train.unfinished import Unfinished
 
-__all__ = ["heads_on_reconstruction", "opened_reader", "read_positions", "run_sae", "train_into"]
+__all__ = ["heads_on_reconstruction", "opened_reader", "read_positions", "reader_of", "run_sae", "train_into"]
 
 
 def run_sae(
@@ -77,7 +77,12 @@ def opened_reader(
             )
     if processes.first:
         print(f"{sum(counted.values()):,} texts", file=sys.stderr)
-    reader = Reader(
+    return reader_of(config, processes), counted
+
+
+def reader_of(config: SAEConfig, processes: Processes = ALONE) -> Reader:
+    """The backbone of a config."""
+    return Reader(
         config.backbone,
         config.layer,
         getattr(torch, config.backbone_dtype),
@@ -85,7 +90,6 @@ def opened_reader(
         max_length=config.max_length,
         device=processes.device_of(config.device),
     )
-    return reader, counted
 
 
 def read_positions(

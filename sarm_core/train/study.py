@@ -8,6 +8,7 @@ finished lies in the study's folder: a study that was killed goes on there.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,14 +27,14 @@ from sarm_core.provenance import file_facts, versions
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.activations import Corpus, Reader
 from sarm_core.train.data import Pair, prompt_key, read_pairs, said_of
-from sarm_core.train.encoded_answers import Answers
+from sarm_core.train.encoded_answers import Answers, tensors_digest
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.positions import SPLITS, Positions
 from sarm_core.train.progress import Stages, counting, say
 from sarm_core.train.sae_config import SAEConfig, resolved
-from sarm_core.train.sae_run import opened_reader, read_positions, train_into
-from sarm_core.train.study_arms import Measured, Record, natural_mix
-from sarm_core.train.study_config import DICTIONARIES, TRAINED, StudyConfig, check_study
+from sarm_core.train.sae_run import opened_reader, read_positions, reader_of, train_into
+from sarm_core.train.study_arms import Measured, Record, given_dictionary, natural_mix
+from sarm_core.train.study_config import DICTIONARIES, StudyConfig, check_study
 from sarm_core.train.study_figures import Figures
 from sarm_core.train.study_tables import tables, write_tables
 
@@ -60,11 +61,20 @@ def run_study(config: StudyConfig, rows: RowReader | None = None, *, resume: boo
     pairs = [pair for path in config.pairs for pair in read_pairs(path, rows, config.parts)]
     _check_parts(pairs, config)
     corpus = Corpus(config.data, rows, config.parts)
-    facts = _facts(config)
+    given = given_dictionary(config) if config.sae else None
+    facts = _facts(config, given)
+    if config.trained:
+        backbone, counted = opened_reader(config, corpus)
+    else:
+        backbone, counted = reader_of(config), Counter()
+    if given is not None and given.width != backbone.width:
+        raise SarmError(
+            f"{config.sae} does not belong to {config.backbone}: it reads vectors of {given.width} numbers, "
+            f"the backbone's are {backbone.width} wide"
+        )
     _begin(out, facts)
-    backbone, counted = opened_reader(config, corpus)
-    positions = read_positions(config, backbone, corpus, counted)
-    work = _Work(config, out, benchmarks, pairs, backbone, positions, corpus)
+    positions = read_positions(config, backbone, corpus, counted) if config.trained else None
+    work = _Work(config, out, benchmarks, pairs, backbone, positions, corpus, given)
     found = work.all()
     whole = {
         "schema": SCHEMA,
@@ -72,7 +82,7 @@ def run_study(config: StudyConfig, rows: RowReader | None = None, *, resume: boo
         **facts,
         "seeds": config.seeds,
         "backbone": work.reader.key,
-        "positions": {split: work.positions.count(split) for split in SPLITS},
+        "positions": {split: positions.count(split) for split in SPLITS} if positions else None,
         "pairs": work.counts(),
         "benchmarks": work.seen(),
         **found,
@@ -93,13 +103,15 @@ def _check_parts(pairs: list[Pair], config: StudyConfig) -> None:
             )
 
 
-def _facts(config: StudyConfig) -> dict[str, Any]:
-    """What decides the figures, as JSON holds it: settings, and the files by their sha256."""
+def _facts(config: StudyConfig, given: SAE | None) -> dict[str, Any]:
+    """What decides the figures, as JSON holds it: settings, and files and a given dictionary by their sha256."""
     settings = {name: value for name, value in asdict(config).items() if name not in FREE}
     listed = {"data": config.data, "pairs": config.pairs}
     # A benchmark may be of the kind "pairs".
     listed |= {f"benchmarks/{kind}": config.files_of(kind) for kind in config.benchmarks}
     files = {name: [file_facts(Path(path)) for path in paths] for name, paths in listed.items()}
+    if given is not None:
+        files["sae"] = [{"name": Path(config.sae).name, "sha256": tensors_digest(given)}]
     return json.loads(json.dumps({"settings": settings, "files": files}, allow_nan=False))
 
 
@@ -139,11 +151,12 @@ class _Work:
         benchmarks: Mapping[str, Benchmark],
         pairs: list[Pair],
         reader: Reader,
-        positions: Positions,
+        positions: Positions | None,
         corpus: Corpus,
+        given: SAE | None,
     ):
         self.config, self.out, self.benchmarks, self.pairs = config, out, benchmarks, pairs
-        self.reader, self.positions, self.corpus = reader, positions, corpus
+        self.reader, self.positions, self.corpus, self.given = reader, positions, corpus, given
         say(f"{said_of(pairs)}; reading answers that are not kept")
         conversations = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
         places = [pair.place for pair in pairs for _ in range(2)]
@@ -162,35 +175,33 @@ class _Work:
                 raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
         of_benchmarks = {kind: row_of[where] for kind, where in at.items()}
         self.measured = Measured(self.answers, self.study, of_benchmarks, config.features or None)
-        trained = len({"sarm"} | set(config.arms) & set(TRAINED))
-        drawn = sum(arm in DICTIONARIES for arm in config.arms)
-        heads = len(config.arms) - drawn + drawn * len(config.seeds)
-        self.stages = Stages({"stage 1": trained * len(config.seeds), "heads": heads})
+        n_seeds, drawn = len(config.seeds), len(config.drawn)
+        heads = len(config.arms) - drawn + drawn * n_seeds
+        self.stages = Stages({"stage 1": len(config.trained) * n_seeds, "heads": heads})
 
     def all(self) -> dict[str, Any]:
         """Every arm and seed, then what they came to."""
         records: dict[str, list[Record]] = {arm: [] for arm in self.config.arms}
-        fixed: dict[str, Callable[[], Record]] = {
-            "scalar_head": self.measured.scalar_head,
-            "length": self.measured.length,
-        }
-        for arm in [arm for arm in self.config.arms if arm in fixed]:
-            records[arm].append(self._fitted(arm, None, fixed[arm]))
-        for seed in self.config.seeds:
-            ours = self._trained("sarm", seed)
-            for arm in self.config.arms:
+        makers = {"scalar_head": self.measured.scalar_head, "length": self.measured.length}
+        if self.given is not None:
+            makers["sarm"] = partial(self.measured.of_dictionary, self.given)
+        for arm in self.config.arms:
+            if arm not in self.config.drawn:
+                records[arm].append(self._fitted(arm, None, makers[arm]))
+        for seed in self.config.seeds if self.config.drawn else ():
+            ours = self._trained("sarm", seed) if self.given is None else self.given
+            for arm in self.config.drawn:
                 if arm == "random_encoder":
                     made = partial(self.measured.random, ours, seed)
-                    records[arm].append(self._fitted(arm, seed, made))
-                elif arm in TRAINED:
+                else:
                     sae = ours if arm == "sarm" else self._trained(arm, seed)
                     made = partial(self.measured.of_dictionary, sae)
-                    records[arm].append(self._fitted(arm, seed, made))
+                records[arm].append(self._fitted(arm, seed, made))
         figures = Figures(records, self.study.held_out["test"], self.benchmarks)
         return {
             "arms": {
                 arm: {
-                    "seeds": self.config.seeds if arm in DICTIONARIES else None,
+                    "seeds": self.config.seeds if arm in self.config.drawn else None,
                     "dictionaries": [record["dictionary"] for record in of] if arm in DICTIONARIES else None,
                     **figures.arm(arm),
                 }
@@ -247,17 +258,18 @@ class _Work:
 
     def _trained(self, arm: str, seed: int) -> SAE:
         """The dictionary of an arm and seed, as its folder holds it."""
-        folder = self.out / "stage1" / f"{arm}-seed-{seed}"
+        folder, positions = self.out / "stage1" / f"{arm}-seed-{seed}", self.positions
+        assert positions is not None
         there = folder.exists()
         with self.stages.stage("stage 1", f"stage 1 of {arm}, seed {seed}", there=there):
             if not there:
                 mix = self.config.mix
                 if arm == "token_sae":
-                    mix = self.config.token_mix or natural_mix(self.reader, self.corpus, self.positions)
+                    mix = self.config.token_mix or natural_mix(self.reader, self.corpus, positions)
                 config = replace(_stage1(self.config), mix=mix, seed=seed, out=str(folder), pairs=[])
                 if arm == "token_sae":  # differences are of scored positions
                     config = replace(config, difference_weight=0.0)
-                train_into(config, self.reader, self.positions, resume=True)
+                train_into(config, self.reader, positions, resume=True)
         return load_sae(folder, layer=self.config.layer).sae
 
     def _fitted(self, arm: str, seed: int | None, make: Callable[[], Record]) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
+from sarm_core.errors import SarmError
+from sarm_core.model.checkpoint import open_checkpoint, read_sae
+from sarm_core.model.dictionaries.loading import load_sae
 from sarm_core.model.sae import SAE, standardise
-from sarm_core.train.activations import Corpus, Reader
+from sarm_core.train.activations import Corpus, Reader, backbone_folder
 from sarm_core.train.build_heads import Fitted, unexplained
 from sarm_core.train.encoded_answers import Answers, tensors_digest
 from sarm_core.train.head_fit import pick_head
@@ -20,8 +24,9 @@ from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.positions import Positions
 from sarm_core.train.random_encoder import random_encoder
 from sarm_core.train.selection import CurvePoint
+from sarm_core.train.study_config import StudyConfig
 
-__all__ = ["Measured", "Record", "natural_mix"]
+__all__ = ["Measured", "Record", "given_dictionary", "natural_mix"]
 
 Record = dict[str, Any]
 """What one arm and seed came to, as JSON holds it: heads with their test margins and rewards on benchmarks"""
@@ -107,6 +112,26 @@ class Measured:
             for name, rows in self.benchmarks.items()
         }
         return {"rewards": found}
+
+
+def given_dictionary(config: StudyConfig) -> SAE:
+    """The dictionary that `sae` names: in any format that `load_sae` reads, or a SARM's. Raises SarmError."""
+    if config.sae == "demo" or (Path(config.sae) / "sarm.json").exists():
+        checkpoint = open_checkpoint(config.sae)
+        if checkpoint.backbone.resolve() != backbone_folder(config.backbone).resolve():
+            raise SarmError(f"{config.sae}: is a SARM on {checkpoint.backbone}, not on {config.backbone}")
+        layer, sae = checkpoint.shape.layer, read_sae(checkpoint.tensors, checkpoint.shape, "sae.")
+    else:
+        read = load_sae(config.sae, layer=config.layer)
+        layer, sae = read.layer or config.layer, read.sae
+    if layer != config.layer:
+        raise SarmError(f"{config.sae}: reads the stream after {layer} blocks, but layer is {config.layer}")
+    if "token_sae" in config.arms and sae.n_features != config.n_features:
+        raise SarmError(
+            f"n_features is {config.n_features}, but {config.sae} has {sae.n_features}: train a token_sae as wide, "
+            "or leave it out of arms"
+        )
+    return sae
 
 
 def natural_mix(reader: Reader, corpus: Corpus, positions: Positions) -> dict[str, float]:

@@ -11,7 +11,7 @@ from sarm_core.train.data import Parts
 from sarm_core.train.positions import KINDS
 from sarm_core.train.sae_config import SAEConfig, check_settings
 
-__all__ = ["ARMS", "DICTIONARIES", "TRAINED", "StudyConfig", "check_study"]
+__all__ = ["ARMS", "DICTIONARIES", "StudyConfig", "check_study"]
 
 ARMS = {
     "sarm": "head on the features of a dictionary that saw the positions of `mix`",
@@ -22,9 +22,9 @@ ARMS = {
 }
 """What is compared, by its name in the settings"""
 DICTIONARIES = ("sarm", "random_encoder", "token_sae")
-"""Arms that a seed changes: the others have no randomness"""
+"""Arms whose head reads features"""
 TRAINED = ("sarm", "token_sae")
-"""Arms that need stage 1"""
+"""Those that stage 1 can make"""
 FEWEST_RESAMPLES = 100
 
 
@@ -34,6 +34,8 @@ class StudyConfig(SAEConfig):
 
     pairs: list[str] = field(default_factory=list)
     """files of preference pairs, on which every arm's head is fitted, chosen and measured"""
+    sae: str = ""
+    """a dictionary in any format, or a SARM, to take for the sarm arm in every seed; empty: stage 1 trains one"""
     arms: list[str] = field(default_factory=lambda: list(ARMS))
     """which of the arms are compared; sarm is always one"""
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
@@ -59,6 +61,16 @@ class StudyConfig(SAEConfig):
         """The shares of `split`."""
         return Parts(self.split["test"], self.split["validation"])
 
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Arms for which stage 1 runs."""
+        return tuple(arm for arm in TRAINED if arm in self.arms and not (arm == "sarm" and self.sae))
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Arms that a seed changes; the others have no randomness."""
+        return tuple(arm for arm in self.arms if arm in DICTIONARIES and not (arm == "sarm" and self.sae))
+
     def files_of(self, kind: str) -> list[str]:
         """The files of a benchmark."""
         stated = self.benchmarks[kind]
@@ -68,6 +80,8 @@ class StudyConfig(SAEConfig):
 def check_study(config: StudyConfig) -> None:
     """Raises SarmError, naming the setting, for a value that no study can have."""
     check_settings(config)
+    if config.trained and not config.data:
+        raise SarmError(f"data is empty: {config.trained[0]} needs texts to learn from")
     if not config.pairs:
         raise SarmError("pairs is empty: list files of preference pairs")
     _check_arms(config)

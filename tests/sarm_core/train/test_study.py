@@ -257,6 +257,31 @@ def test_a_setting_that_is_stated_twice_is_refused(place, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_dictionary_at_hand_takes_the_place_of_training_one(place, done, tmp_path, capsys):
+    """With no text: only random directions depend on the seed, and the sarm arm is what the trained one was."""
+    sae = done / "stage1" / "sarm-seed-0"
+    changes = {"sae": str(sae), "data": [], "arms": ["sarm", "scalar_head", "random_encoder"]}
+    out = tmp_path / "given"
+    assert main(["study", written(place, out, **changes)]) == 0
+    arms = json.loads((out / "study.json").read_text())["arms"]
+    assert arms["sarm"]["seeds"] is None and arms["random_encoder"]["seeds"] == SEEDS
+    assert head(out, "sarm") == head(done, "sarm", 0)
+    assert head(out, "random_encoder", 0) == head(done, "random_encoder", 0)
+    assert not (out / "stage1").exists() and "1 of 4: heads of sarm" in capsys.readouterr().err
+    sarm = run_build(
+        BuildConfig(
+            pairs=[str(place / "pairs.jsonl")],
+            backbone=str(place / "tiny"),
+            sae=str(sae),
+            out=str(tmp_path / "sarm"),
+            cache=str(place / "cache"),
+        )
+    )
+    assert main(["study", written(place, tmp_path / "again", **{**changes, "sae": str(sarm)})]) == 0
+    assert head(tmp_path / "again", "sarm") == head(out, "sarm")
+
+
+@pytest.mark.slow
 def test_a_damaged_file_of_heads_is_named(place, done, tmp_path, capsys):
     shutil.copytree(done, tmp_path / "study")
     file = tmp_path / "study" / "heads" / "length.json"
@@ -282,7 +307,7 @@ def test_a_damaged_file_of_heads_is_named(place, done, tmp_path, capsys):
         ({"split": {"test": "half", "validation": 0.1}}, "split: the share of test is 'half'"),
         ({"resamples": 5}, "resamples is 5: it must be at least 100"),
         ({"pairs": []}, "pairs is empty"),
-        ({"data": []}, "data is empty"),
+        ({"data": []}, "data is empty: sarm needs texts"),
         ({"tokens_per_text": 0}, "token_sae has no tokens to learn from"),
         ({"token_mix": {"words": 1}}, "token_mix names 'words'"),
         ({"benchmarks": {"arena": "x.jsonl"}}, "unknown benchmark 'arena'"),
@@ -291,11 +316,21 @@ def test_a_damaged_file_of_heads_is_named(place, done, tmp_path, capsys):
         ({"k": [3, 6]}, "k is [3, 6], not a whole number"),
         ({"banana": 1}, "out.yaml, line 3: unknown setting 'banana'"),
         ({"features": -1}, "features is -1"),
+        ({"backbone": "absent"}, "absent"),
+        ({"data": ["few.jsonl"]}, "few.jsonl"),
+        ({"sae": "absent"}, "absent"),
+        ({"sae": "absent", "data": []}, "data is empty: token_sae needs texts"),
+        pytest.param({"sae": "DONE"}, "n_features is 40, but", marks=pytest.mark.slow),
+        pytest.param({"sae": "DONE", "layer": 1}, "layer", marks=pytest.mark.slow),
     ],
 )
 def test_settings_that_no_study_can_have_are_one_line_before_the_backbone_runs(
-    place, tmp_path, capsys, changes, said
+    place, request, tmp_path, capsys, changes, said
 ):
+    if changes.get("sae") == "DONE":
+        sae = request.getfixturevalue("done") / "stage1" / "sarm-seed-0"
+        changes = {"n_features": 40, **changes, "sae": str(sae)}
+        capsys.readouterr()
     assert main(["study", written(place, tmp_path / "out", **changes)]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
     assert len(errors) == 1 and said in errors[0]
