@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from sarm_core.cli.command import Command
 from sarm_core.cli.options import add_config_options, add_row_options, reader_of, say_reading
+from sarm_core.errors import SarmError
 
 __all__ = ["RunStudy"]
 
@@ -35,6 +37,8 @@ class RunStudy(Command):
         from sarm_core.train.study import run_study
         from sarm_core.train.study_config import StudyConfig
 
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise SarmError("study is one process: start it without torchrun or accelerate launch")
         reader = reader_of(options)
         config = read_config(StudyConfig, options.config, options.changes)
         try:

@@ -244,6 +244,13 @@ def test_arms_share_their_parts_and_none_learns_from_the_test_part(place, done, 
     assert sum(mix.values()) == pytest.approx(1) and mix["scored"] < mix["token"]
 
 
+def test_several_processes_are_refused(place, tmp_path, monkeypatch, capsys):
+    """Each would train all of it."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["study", written(place, tmp_path / "out")]) == 2
+    assert "study is one process" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 def test_a_setting_that_is_stated_twice_is_refused(place, tmp_path, capsys):
     """YAML itself would take the later one without a word."""
     file = written(place, tmp_path / "out")
