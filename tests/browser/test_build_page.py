@@ -56,7 +56,9 @@ def test_open_it_on_compare_runs_the_model_that_was_built(
     page.get_by_text(f"{built.name} · 2 blocks, 96 features").wait_for()
     page.locator(".rerank .answer").first.wait_for()
     app.finished()
-    assert urlsplit(page.url).path in ("/", "/compare") and not app.errors
+    assert urlsplit(page.url).path in ("/", "/compare")
+    # Streamlit looks for its own server below the page's address first, and logs that it is not there.
+    assert [line for line in app.errors if "404 (Not Found)" not in line] == []
     question = page.locator(".st-key-prompt_box").inner_text().strip()
     shown = [
         (row.locator(".text").text_content(), row.locator(".figures").get_attribute("title"))
