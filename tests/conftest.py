@@ -11,8 +11,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported, here or in 
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import gc
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -23,6 +25,13 @@ settings.register_profile("sarm", deadline=None, max_examples=60)
 settings.load_profile("sarm")
 
 _OWN = "SARM_CACHE_OF_TESTS"
+_LONGEST = (
+    "test_resume.py",
+    "test_harvest_resume.py",
+    "test_compare_page.py",
+    "test_harvest.py",
+    "test_report.py",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,3 +45,19 @@ def pytest_configure(config: pytest.Config) -> None:
             os.symlink(there, os.path.join(own, there.name))
     os.environ["SARM_CACHE"] = os.environ[_OWN] = own
     config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported stays: nobody looks through it for rubbish, neither while it grows nor at each later look."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one that came last would keep one process waiting for the other."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
