@@ -73,13 +73,15 @@ def app_env(
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A tiny checkpoint that reads text, as the app's default model, with its own store and cache."""
+    """A tiny checkpoint that reads text, as the app's default model, with its own store.
+
+    What it encoded is kept in the cache of the whole run: five files ask for its reading of the corpus.
+    """
     root = tmp_path_factory.mktemp("app")
     folder = text_checkpoint(root / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SARM_MODEL", str(folder))
         patch.setenv("SARM_DATA", str(root / "data"))
-        patch.setenv("SARM_CACHE", str(root / "cache"))
         yield folder
 
 

@@ -11,7 +11,6 @@ from streamlit.testing.v1 import AppTest
 
 from app.session.engine import Engine
 from sarm_core.demo.corpus import answers as corpus_answers
-from sarm_core.prove.corpus import encoded_corpus
 from sarm_core.score.cache import cache_size, encoded_folder
 from sarm_core.score.encoded import encode_once
 from tests.app.demo_pages import MAIN, checked
@@ -24,11 +23,15 @@ def model_page() -> AppTest:
 
 
 @pytest.mark.slow
-def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(engine: Engine) -> None:
-    conversations = [answer.conversation for answer in corpus_answers()]
-    encoded_corpus(engine.scorer)
+def test_size_and_place_are_shown_and_the_buttons_remove_what_they_say(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SARM_CACHE", str(tmp_path / "cache"))
+    conversations = [answer.conversation for answer in corpus_answers()[:9]]
+    for part in (conversations[:3], conversations[3:6], conversations[6:]):
+        encode_once(engine.scorer, part)
     n = cache_size().files
-    assert n > 1
+    assert n == 3
     test = model_page()
     assert f"{cache_size()} in {encoded_folder()}" in [text.value for text in test.text]
     long_ago = time.time() - 31 * 86_400

@@ -92,7 +92,6 @@ def test_the_corpus_can_be_evaluated_by_name_with_its_other_answers_as_complemen
     steering = tmp_path / "s.json"
     Steering(scale={1: 0.0}).write(steering)
     options = ["--model", str(model), "--steering", str(steering), "--resamples", "5", "--out", str(out)]
-    options += ["--cache", str(tmp_path / "cache")]
     assert main(["evaluate", "corpus", "refusals", *options]) == 0
     data = json.loads(out.read_text())
     benchmark = refusal_pairs()
