@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import re
 import signal
@@ -83,6 +84,9 @@ def imported(folder: str) -> set[str]:
     return names - set(sys.stdlib_module_names) - {*ENGINE, "app"}
 
 
+packages_of_modules = functools.cache(metadata.packages_distributions)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "extras"),
@@ -91,7 +95,7 @@ def imported(folder: str) -> set[str]:
 def test_what_is_imported_is_declared(folder, extras):
     """A package that comes along with another today, as pyarrow with Streamlit, may not come along for everybody."""
     declared = set(ranges(*extras))
-    providers = metadata.packages_distributions()
+    providers = packages_of_modules()
     for name in imported(folder):
         packages = {canonicalize_name(found) for found in providers.get(name, [name])}
         assert packages & declared, f"{folder} imports {name}: name it in pyproject.toml and requirements.txt"

@@ -104,7 +104,7 @@ def test_every_steering_that_is_written_fits_its_schema(steering):
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(broken(steerings.map(lambda steering: json.loads(steering.to_json()))))
 def test_the_schema_of_a_steering_and_its_reader_refuse_the_same(data):
     fits = schema("steering").is_valid(data)
@@ -157,7 +157,7 @@ def test_an_evaluation_that_is_written_fits_its_schema(evaluated):
 
 
 @pytest.mark.slow
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_the_schema_of_an_evaluation_refuses_its_reader_refuses(evaluated, data):
     changed = data.draw(broken(st.sampled_from(evaluated)))
@@ -262,7 +262,7 @@ def unquoted(rows: Any) -> Any:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["label-events", "labels"])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_what_the_schema_of_labels_refuses_their_reader_refuses(store, lines, tmp_path_factory, name, data):
     changed = data.draw(broken(st.just(lines[name])))

@@ -147,7 +147,7 @@ def spoilt(text: str, draw: Callable[..., Any]) -> str:
     data=st.data(),
     name=st.sampled_from(["contexts.json", "auto.json", "features.csv", "events.jsonl", "labels.csv"]),
 )
-@settings(suppress_health_check=list(HealthCheck), max_examples=120, deadline=None)
+@settings(suppress_health_check=list(HealthCheck), max_examples=60, deadline=None)
 def test_a_spoilt_file_is_taken_in_or_refused_in_one_line(
     exports: Path, tmp_path: Path, capsys: Any, data: Any, name: str
 ):
@@ -157,7 +157,7 @@ def test_a_spoilt_file_is_taken_in_or_refused_in_one_line(
 
 
 @given(data=st.data(), kind=st.sampled_from(["features", "explanations", "activations"]))
-@settings(suppress_health_check=list(HealthCheck), max_examples=80, deadline=None)
+@settings(suppress_health_check=list(HealthCheck), max_examples=40, deadline=None)
 @pytest.mark.slow
 def test_a_spoilt_batch_is_taken_in_or_refused_in_one_line(
     exports: Path, tmp_path: Path, capsys: Any, data: Any, kind: str
@@ -182,7 +182,7 @@ def test_a_spoilt_batch_is_taken_in_or_refused_in_one_line(
     ),
     near_end=st.booleans(),
 )
-@settings(suppress_health_check=list(HealthCheck), max_examples=150, deadline=None)
+@settings(suppress_health_check=list(HealthCheck), max_examples=75, deadline=None)
 @pytest.mark.slow
 def test_a_damaged_file_is_taken_in_or_refused_in_one_line(
     exports: Path,

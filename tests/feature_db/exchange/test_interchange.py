@@ -536,7 +536,7 @@ KEYS = (
         max_size=3,
     ),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
 def test_any_rows_are_taken_in_or_refused_by_name(store: Store, tmp_path: Path, kind: str, rows: list[Any]):
     write_gz(tmp_path / f"m/1-s/{kind}/batch-0.jsonl.gz", rows)
     try:

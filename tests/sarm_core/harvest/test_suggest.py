@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from dataclasses import replace
@@ -45,19 +46,24 @@ def parsed(answer: str, category: str = "one") -> AnswerPlaces:
 
 
 TEXTS = answers()
-PARSED = [parsed(*text) for text in TEXTS]
+
+
+@functools.cache
+def every() -> list[AnswerPlaces]:
+    """All of `TEXTS`, parsed by the process that runs these tests only."""
+    return [parsed(*text) for text in TEXTS]
 
 
 @pytest.fixture(scope="module")
 def background() -> Background:
-    return Background(enumerate(PARSED))
+    return Background(enumerate(every()))
 
 
 def at(number: int, rng: random.Random, more: str = "") -> frozenset[str]:
     """Traits of a random place of a text, or of the end of the text with `more` behind it."""
     if more:
         return parsed(TEXTS[number][0] + more, TEXTS[number][1]).traits(10**6)
-    return PARSED[number].traits(rng.randrange(len(PARSED[number])))
+    return every()[number].traits(rng.randrange(len(every()[number])))
 
 
 def feature(seed: int, *, label: str = "", check: str = "", n: int = 10) -> FeaturePlaces:
@@ -66,7 +72,7 @@ def feature(seed: int, *, label: str = "", check: str = "", n: int = 10) -> Feat
     numbers = rng.sample(range(len(TEXTS)), 4 * n)
     firing = [at(i, rng, label) for i in numbers[: n + 4]]
     unseen = [at(i, rng, check) for i in numbers[n + 4 : 2 * n + 8]]
-    silent = [PARSED[i].traits(p) for i in numbers[3 * n :] for p in range(len(PARSED[i]))]
+    silent = [every()[i].traits(p) for i in numbers[3 * n :] for p in range(len(every()[i]))]
     return FeaturePlaces(firing[:n], firing, unseen[:n], unseen, silent, frozenset(numbers))
 
 
@@ -85,14 +91,14 @@ def test_a_planted_kind_of_sentence_is_named(background):
     rng = random.Random(2)
     questions = [
         (i, traits)
-        for i, answer in enumerate(PARSED)
+        for i, answer in enumerate(every())
         for place in range(len(answer) - 1)
         if "squestion" in (traits := answer.traits(place))
     ]
     chosen = list(dict(rng.sample(questions, len(questions))).items())[:28]
     assert len(chosen) == 28
     traits = [found for _, found in chosen]
-    silent = [found for i in range(0, 60) for found in [PARSED[i].traits(0)] if "squestion" not in found]
+    silent = [found for i in range(0, 60) for found in [every()[i].traits(0)] if "squestion" not in found]
     places = FeaturePlaces(
         traits[:10], traits[:14], traits[14:24], traits[14:], silent, frozenset(i for i, _ in chosen)
     )
@@ -112,7 +118,7 @@ def test_random_places_get_a_rule_as_rarely_as_stated_and_next_to_no_suggestion(
 @pytest.mark.slow
 def test_the_thresholds_are_those_random_places_exceed_as_stated(background):
     for n in (3, 10, 16):
-        again = Background(enumerate(PARSED), seed=1).thresholds(n)
+        again = Background(enumerate(every()), seed=1).thresholds(n)
         for kind, threshold in background.thresholds(n).items():
             # Two seeds agree but for the noise of the quantile; a kind of which nothing is ever shared says so.
             assert threshold == again[kind] or abs(threshold - again[kind]) < 1.5
@@ -144,7 +150,7 @@ def test_the_unseen_texts_have_no_part_in_the_choice(background):
     assert find_rule(swapped, background).parts == find_rule(seen, background).parts
     # Neither in the background: texts a feature fires in or is checked on are not its rest.
     holding = Background(
-        [*enumerate(PARSED), *((10_000 + i, parsed("The purple zebra sings along.")) for i in range(50))]
+        [*enumerate(every()), *((10_000 + i, parsed("The purple zebra sings along.")) for i in range(50))]
     )
     own = replace(seen, texts=seen.texts | set(range(10_000, 10_050)))
     assert find_rule(own, holding).elsewhere == find_rule(seen, background).elsewhere

@@ -22,7 +22,7 @@ def parts(text, unit="sentences", words=5):
 
 
 @pytest.mark.slow
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(text=TEXT, unit=st.sampled_from(UNITS), words=st.integers(1, 4))
 def test_spans_tile_the_answer(text, unit, words):
     spans = answer_spans(text, unit, words)
@@ -43,7 +43,7 @@ def test_finer_units_keep_the_borders_of_coarser_ones(text, words):
 
 
 @pytest.mark.slow
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(text=TEXT, unit=st.sampled_from(UNITS), data=st.data())
 def test_without_a_span_the_rest_stays_and_no_words_grow_together(text, unit, data):
     spans = answer_spans(text, unit, 2)

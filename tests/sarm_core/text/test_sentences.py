@@ -98,7 +98,7 @@ TEXT = st.text(alphabet='aB. \n`~!。"-1', max_size=60)
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(text=TEXT)
 def test_blocks_cover_a_text_and_prose_changes_nothing_else(text):
     covered = [text[b.start : b.stop] for b in blocks(text)]
@@ -107,7 +107,7 @@ def test_blocks_cover_a_text_and_prose_changes_nothing_else(text):
     assert len(map_prose(text, lambda prose: "x" * len(prose))) == len(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(text=TEXT)
 def test_sentences_keep_every_word(text):
     line = text.replace("\n", " ")
