@@ -13,6 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import gc
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -45,6 +46,12 @@ def pytest_configure(config: pytest.Config) -> None:
             os.symlink(there, os.path.join(own, there.name))
     os.environ["SARM_CACHE"] = os.environ[_OWN] = own
     config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
+
+
+def pytest_unconfigure() -> None:
+    """End what the tests of this process started to fork others from."""
+    if "tests.processes" in sys.modules:
+        sys.modules["tests.processes"].end_forks()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -50,6 +50,15 @@ def forks() -> ForkServerContext:
     return context
 
 
+def end_forks() -> None:
+    """End the server, if there is one, and wait for it: what its processes took counts as taken by this one."""
+    if forks.cache_info().currsize:
+        for left in multiprocessing.active_children():  # of a test that failed; the server waits for each
+            left.kill()
+            left.join()
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # there is no public way
+
+
 def forked(function: Callable[..., object], *given: Any) -> BaseProcess:
     """Start `function(*given)` in a process with this one's environment; the function stands in a module."""
     process = forks().Process(target=_called, args=(dict(os.environ), function, given), daemon=True)
