@@ -11,8 +11,9 @@ import functools
 import multiprocessing
 import os
 import resource
+import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -44,7 +45,7 @@ def forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*IMPORTED])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
         patch.chdir(ROOT)
         forkserver.ensure_running()
     return context
@@ -98,6 +99,20 @@ class Program:
         self.process.join()
         self._reading.close()
         return self.process.exitcode, rest
+
+
+def together(*words: str, second: Sequence[str] | None = None) -> list[Program]:
+    """Two programs as a launcher starts them, to do one work (`second`: with other words for the second one)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    programs = []
+    for rank, given in enumerate((words, second or words)):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)}.items():
+                patch.setenv(name, value)
+            programs.append(Program(*given))
+    return programs
 
 
 def _main(words: tuple[str, ...], errors: Connection, file_limit: int | None) -> None:

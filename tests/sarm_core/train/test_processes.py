@@ -1,13 +1,9 @@
 """Two real processes (gloo) train the dictionary that one trains, and nothing is lost when they are killed."""
 
 import json
-import multiprocessing
-import os
 import re
 import shutil
-import socket
-import sys
-import time
+import signal
 
 import pytest
 import torch
@@ -15,9 +11,9 @@ import yaml
 from safetensors.torch import load_file
 
 from sarm_core.__main__ import main
+from tests.processes import together
 from tests.sarm_core.tiny_models import backbone, chatml
-
-SLOWEST = 120.0  # seconds until a step is given up
+from tests.sarm_core.train.test_resume import at_step
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +31,6 @@ def place(tmp_path_factory):
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
-
-
-@pytest.fixture(scope="module")
-def forking():
-    """Processes that begin with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        [
-            "sarm_core.train.sae_run",
-            "tests.sarm_core.train.test_processes",
-            "transformers.models.llama.modeling_llama",
-        ]
-    )
-    return context
 
 
 def settings(place, name, **changes):
@@ -75,44 +57,10 @@ def settings(place, name, **changes):
     return str(file)
 
 
-def as_process(rank, port, arguments, said):
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    with said.open("w", buffering=1) as sys.stdout:
-        sys.stderr = sys.stdout
-        code = main(arguments)
-    sys.exit(code)
-
-
-class Two:
-    """Two processes of one command, as a launcher starts them."""
-
-    def __init__(self, forking, place, *arguments, second=None):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.files = [place / f"said-{port}-{rank}" for rank in range(2)]
-        self.processes = [
-            forking.Process(target=as_process, args=(rank, port, list(given), self.files[rank]))
-            for rank, given in enumerate((arguments, second or arguments))
-        ]
-        for process in self.processes:
-            process.start()
-
-    def ended(self):
-        """Exit codes, and what each said."""
-        for process in self.processes:
-            process.join(SLOWEST)
-        return [process.exitcode for process in self.processes], [file.read_text() for file in self.files]
-
-    def at_step(self, step):
-        until = time.monotonic() + SLOWEST
-        while not self.files[0].exists() or step > max(
-            map(int, re.findall(r"step +(\d+)", self.files[0].read_text())), default=0
-        ):
-            assert time.monotonic() < until and self.processes[0].is_alive(), self.files[0].read_text()
-            time.sleep(0.005)
+def ended(programs):
+    """Exit codes, and what each said."""
+    codes, said = zip(*(program.ended() for program in programs), strict=True)
+    return list(codes), list(said)
 
 
 def contents(folder):
@@ -126,11 +74,10 @@ def metrics(out):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["topk", "batch-topk"])
-def test_two_processes_collect_and_train_what_one_does(place, forking, kind, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+def test_two_processes_collect_and_train_what_one_does(place, kind):
     one = settings(place, f"one-{kind}", kind=kind, cache=str(place / "cache-of-one"))
     assert main(["train-sae", one]) == 0
-    codes, said = Two(forking, place, "train-sae", settings(place, f"two-{kind}", kind=kind)).ended()
+    codes, said = ended(together("train-sae", settings(place, f"two-{kind}", kind=kind)))
     assert codes == [0, 0] and said[1] == "", said
     positions = [next((place / f"cache-of-{name}").glob("positions-*")) for name in ("one", "two")]
     assert positions[0].name == positions[1].name
@@ -147,23 +94,23 @@ def test_two_processes_collect_and_train_what_one_does(place, forking, kind, mon
 
 
 @pytest.mark.slow
-def test_killed_processes_go_on_to_the_same_bits_and_a_lonely_one_ends_in_one_line(place, forking, capsys):
+def test_killed_processes_go_on_to_the_same_bits_and_a_lonely_one_ends_in_one_line(place, capsys):
     long = {"steps": 200, "checkpoint_every": 10, "log_every": 10}
-    assert Two(forking, place, "train-sae", settings(place, "whole", **long)).ended()[0] == [0, 0]
+    assert ended(together("train-sae", settings(place, "whole", **long)))[0] == [0, 0]
     again = ["train-sae", settings(place, "killed", **long), "--resume"]
-    first = Two(forking, place, *again)
-    first.at_step(50)
-    first.processes[1].kill()
-    codes, said = first.ended()
+    programs = together(*again)
+    at_step(programs[0], 50)
+    programs[1].signalled(signal.SIGKILL)
+    codes, said = ended(programs)
     assert codes[0] == 2 and re.match("error: another of the 2 processes has ended", said[0].splitlines()[-1])
     assert "Traceback" not in said[0] and not (place / "killed").exists()
-    second = Two(forking, place, *again)
-    second.at_step(120)
-    for process in second.processes:
-        process.kill()
-    second.ended()
+    programs = together(*again)
+    at_step(programs[0], 120)
+    for program in programs:
+        program.signalled(signal.SIGKILL)
+    assert ended(programs)[0] == [-signal.SIGKILL] * 2
     shutil.copytree(place / "killed.unfinished", place / "alone.unfinished")
-    assert Two(forking, place, *again).ended()[0] == [0, 0]
+    assert ended(together(*again))[0] == [0, 0]
     for name in ("sae.safetensors", "metrics.jsonl"):
         assert (place / "killed" / name).read_bytes() == (place / "whole" / name).read_bytes()
     assert not (place / "killed.unfinished").exists()
@@ -175,12 +122,12 @@ def test_killed_processes_go_on_to_the_same_bits_and_a_lonely_one_ends_in_one_li
 
 
 @pytest.mark.slow
-def test_what_both_or_one_refuse_is_said_once(place, forking):
-    codes, said = Two(forking, place, "train-sae", settings(place, "small", batch=1)).ended()
+def test_what_both_or_one_refuse_is_said_once(place):
+    codes, said = ended(together("train-sae", settings(place, "small", batch=1)))
     assert codes == [2, 2]
     assert [len(re.findall("error: ", text)) for text in said] == [1, 0]
     assert "too small to be divided among 2 processes" in said[0]
     good, bad = settings(place, "good"), settings(place, "bad", k=1000)
-    codes, said = Two(forking, place, "train-sae", good, second=("train-sae", bad)).ended()
+    codes, said = ended(together("train-sae", good, second=("train-sae", bad)))
     assert codes == [2, 2] and "error: k is 1000" in said[1] and "error" not in said[0]
     assert not (place / "good").exists() and not (place / "good.unfinished").exists()
