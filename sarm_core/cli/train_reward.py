@@ -21,10 +21,19 @@ class TrainReward(Command):
         add_row_options(parser)
 
     def run(self, options: argparse.Namespace) -> int:
+        from sarm_core.train.processes import PeerEndedError, started
         from sarm_core.train.reward import RewardConfig
         from sarm_core.train.runs import read_config, run_reward
 
-        reader = reader_of(options)
-        print(run_reward(read_config(RewardConfig, options.config, options.changes), reader))
-        say_reading(reader)
+        with started() as processes:
+            try:
+                with processes.agreeing():
+                    reader = reader_of(options)
+                    config = read_config(RewardConfig, options.config, options.changes)
+                out = run_reward(config, reader, processes=processes)
+            except PeerEndedError:
+                return 2
+            if processes.first:
+                print(out)
+                say_reading(reader)
         return 0

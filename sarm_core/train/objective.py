@@ -104,7 +104,10 @@ class PairObjective(nn.Module):
         stated: Tensor,
         tied: Tensor,
     ) -> dict[str, Tensor]:
-        """`loss` (the sum over pairs), `margins` r_chosen - r_rejected [n], `reconstruction` [n], 0 in modes 0, 1."""
+        """`loss` (the sum of `losses` [n]), `margins` r_chosen - r_rejected [n], `reconstruction` [n], 0 in modes 0, 1.
+
+        A pair of weight 0 costs nothing.
+        """
         sarm = self.sarm
         with torch.set_grad_enabled(self.mode > 0 and torch.is_grad_enabled()):
             h = sarm.hidden(input_ids, attention_mask)
@@ -120,8 +123,13 @@ class PairObjective(nn.Module):
             if self.mode >= 2:
                 of_answers = self._reconstruction(h if self.mode == 2 else h.detach(), answer_mask)
                 error = (of_answers[: len(weights)] + of_answers[len(weights) :]) / 2
-                losses = losses + self.reconstruction_weight * error
-        return {"loss": losses.sum(), "margins": margins.detach(), "reconstruction": error.detach()}
+                losses = losses + self.reconstruction_weight * error * (weights > 0)
+        return {
+            "loss": losses.sum(),
+            "losses": losses.detach(),
+            "margins": margins.detach(),
+            "reconstruction": error.detach(),
+        }
 
     def _reconstruction(self, h: Tensor, mask: Tensor) -> Tensor:
         """Mean normalised squared error over each row's masked positions, [rows]."""

@@ -1,6 +1,7 @@
-"""The processes that train one dictionary together, as torchrun or `accelerate launch` starts them.
+"""The processes that train together, as torchrun or `accelerate launch` starts them.
 
-All hold the same weights and draw the same random numbers; each computes on its share of a batch, and whatever is a sum
+Of stage 2, Hugging Face's Trainer divides the work; here is what the commands around it ask each other. In stage 1 all
+hold the same weights and draw the same random numbers; each computes on its share of a batch, and whatever is a sum
 over the batch is summed over them. They speak by gloo about what lies on a CPU, by NCCL about what lies on a GPU.
 """
 
@@ -169,8 +170,8 @@ def started() -> Iterator[Processes]:
         yield ALONE
         return
     try:
-        distributed.init_process_group("gloo", timeout=_MEETING)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(backend, timeout=_MEETING)
         group = distributed.new_group(backend=backend, timeout=_WAITING)
     except (RuntimeError, ValueError) as error:
         said = ", ".join(f"{name}={value}" for name, value in zip(_SET_BY_LAUNCHERS, stated, strict=True))

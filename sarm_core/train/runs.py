@@ -26,6 +26,7 @@ from sarm_core.train.card import card
 from sarm_core.train.data import Pair, Strength, read_pairs, said_of
 from sarm_core.train.head_study import HeadStudy
 from sarm_core.train.objective import MODES
+from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.reward import RewardConfig
 from sarm_core.train.sae_config import SAEConfig
 from sarm_core.train.stage2 import run_stage2
@@ -124,32 +125,41 @@ def _check_parts(pairs: Sequence[Pair]) -> None:
             )
 
 
-def run_reward(config: RewardConfig, rows: RowReader | None = None) -> Path:
-    """Train the head (mode 0) or blocks too (modes 1 to 3); write a checkpoint in the own layout, with report."""
-    if config.mode not in MODES:
-        known = ", ".join(f"{number} ({words})" for number, words in MODES.items())
-        raise SarmError(f"mode {config.mode} is not available: {known}")
-    for name, words in (("ties", TIES), ("strength", get_args(Strength))):
-        if (said := getattr(config, name)) not in words:
-            raise SarmError(f"{name} is {said!r}: use one of {', '.join(words)}")
-    check_new(config.out)
-    stage1 = _stage1(Path(config.sae))
-    sae_config = stage1["config"]
-    kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
-    shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
-    sae = read_sae(Path(config.sae) / "sae.safetensors", shape)
-    how: dict[str, Any] = {"ties": config.ties == "half", "strength": config.strength}
-    pairs = [pair for path in config.data for pair in read_pairs(path, rows, **how)]
-    if config.strength != "unused" and all(pair.strength is None for pair in pairs):
-        raise SarmError(f"strength is {config.strength!r}, but no row says how strong its preference is")
-    _check_parts([pair for pair in pairs if not pair.tie])
-    print(said_of(pairs), file=sys.stderr)
-    rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
-    length = config.max_length if config.mode else sae_config.get("max_length", MAX_LENGTH)
-    dtype = getattr(torch, sae_config.get("backbone_dtype", "bfloat16"))
-    reader = Reader(sae_config["backbone"], shape.layer, dtype, rule=rule, max_length=length)
+def run_reward(config: RewardConfig, rows: RowReader | None = None, *, processes: Processes = ALONE) -> Path:
+    """Train the head (mode 0) or blocks too (modes 1 to 3); write a checkpoint in the own layout, with report.
+
+    Only modes 1 to 3 are work for several `processes`. Raises SarmError.
+    """
+    with processes.agreeing():
+        if config.mode not in MODES:
+            known = ", ".join(f"{number} ({words})" for number, words in MODES.items())
+            raise SarmError(f"mode {config.mode} is not available: {known}")
+        for name, words in (("ties", TIES), ("strength", get_args(Strength))):
+            if (said := getattr(config, name)) not in words:
+                raise SarmError(f"{name} is {said!r}: use one of {', '.join(words)}")
+        if processes.n > 1 and not config.mode:
+            raise SarmError(
+                "mode 0 fits one convex problem: start it without a launcher; modes 1 to 3 are divided"
+            )
+        check_new(config.out)
+        stage1 = _stage1(Path(config.sae))
+        sae_config = stage1["config"]
+        kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
+        shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
+        sae = read_sae(Path(config.sae) / "sae.safetensors", shape)
+        how: dict[str, Any] = {"ties": config.ties == "half", "strength": config.strength}
+        pairs = [pair for path in config.data for pair in read_pairs(path, rows, **how)]
+        if config.strength != "unused" and all(pair.strength is None for pair in pairs):
+            raise SarmError(f"strength is {config.strength!r}, but no row says how strong its preference is")
+        _check_parts([pair for pair in pairs if not pair.tie])
+        if processes.first:
+            print(said_of(pairs), file=sys.stderr)
+        rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])
+        length = config.max_length if config.mode else sae_config.get("max_length", MAX_LENGTH)
+        dtype = getattr(torch, sae_config.get("backbone_dtype", "bfloat16"))
+        reader = Reader(sae_config["backbone"], shape.layer, dtype, rule=rule, max_length=length)
     if config.mode:
-        return run_stage2(config, shape, sae, pairs, reader, stage1)
+        return run_stage2(config, shape, sae, pairs, reader, stage1, processes)
     stage2 = HeadStudy(reader, pairs, config)
     w, report = stage2.sarm(sae)
     for name, other in (

@@ -7,8 +7,8 @@ resuming are Trainer's. Ours is the objective (`objective.py`), the two learning
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from sarm_core.ship.export import sae_tensors, write_own
 from sarm_core.train.activations import Reader
 from sarm_core.train.data import Pair
 from sarm_core.train.objective import EncodedPair, PairObjective, batch_of
+from sarm_core.train.processes import ALONE, Processes
 from sarm_core.train.reward import RewardConfig, accuracy
 
 if TYPE_CHECKING:
@@ -85,13 +86,16 @@ def trainer_for(
     from transformers import Trainer, TrainingArguments
 
     class PairTrainer(Trainer):
-        """A loss that is a sum over pairs, divided by the pairs of the whole step; two learning rates."""
+        """A loss that is a sum over pairs, divided by those of the whole step; two learning rates; an order by seed."""
 
         loss_is_scaled_for_ga = True
 
         def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-            here = torch.tensor(sum(len(batch["weights"]) for batch in batch_samples), device=device)
+            here = sum((batch["weights"] > 0).sum() for batch in batch_samples).to(device)  # type: ignore[union-attr]
             return self.accelerator.gather(here).sum() if self.accelerator.num_processes > 1 else here
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> _Order:
+            return _Order(len(train), devices * per_device if devices > 1 else 1, config.seed)
 
         def compute_loss(  # type: ignore[no-untyped-def]
             self, model, inputs, return_outputs: bool = False, num_items_in_batch=None
@@ -123,18 +127,12 @@ def trainer_for(
         ):
             inputs = self._prepare_inputs(inputs)
             with torch.no_grad():
-                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
-            return loss.detach(), outputs["margins"], inputs["weights"]
+                outputs = model(**inputs)
+            return None, outputs["margins"], outputs["losses"]
 
-    per_device = min(config.per_device, config.batch)
-    if config.batch % per_device:
-        raise SarmError(f"batch {config.batch} is not a multiple of per_device {config.per_device}")
     often = "steps" if config.every else "no"
     arguments = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=per_device,
-        per_device_eval_batch_size=per_device,
-        gradient_accumulation_steps=config.batch // per_device,
         num_train_epochs=config.epochs,
         learning_rate=config.lr,
         lr_scheduler_type="cosine",
@@ -159,19 +157,57 @@ def trainer_for(
         ddp_find_unused_parameters=True,
         disable_tqdm=None,
     )
+    devices = arguments.world_size
+    if arguments.n_gpu > 1:
+        raise SarmError(
+            f"one process sees {arguments.n_gpu} GPUs: start one for each, torchrun --nproc-per-node {arguments.n_gpu} "
+            "-m sarm_core train-reward ..., or show it one with CUDA_VISIBLE_DEVICES=0"
+        )
+    per_device = min(config.per_device, max(1, config.batch // devices))
+    if config.batch % (per_device * devices):
+        raise SarmError(
+            f"batch {config.batch} is not a multiple of per_device {config.per_device}"
+            + (f" on {devices} processes" if devices > 1 else "")
+        )
+    arguments.per_device_train_batch_size = arguments.per_device_eval_batch_size = per_device
+    arguments.gradient_accumulation_steps = config.batch // (per_device * devices)
 
     def figures(prediction: Any) -> dict[str, float]:
-        found = {"pair_accuracy": accuracy(np.asarray(prediction.predictions)).accuracy}
+        margins, losses = np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        found = {"loss": float(losses.mean()), "pair_accuracy": accuracy(margins).accuracy}
         return found if benchmark is None else {**found, **benchmark()}
 
     return PairTrainer(
         model=objective,
         args=arguments,
-        train_dataset=list(train),  # type: ignore[arg-type]
+        train_dataset=[*train, _silent(train)],  # type: ignore[arg-type]
         eval_dataset=list(validation),  # type: ignore[arg-type]
         data_collator=batch_of,  # type: ignore[arg-type]
         compute_metrics=figures,
     )
+
+
+class _Order(torch.utils.data.Sampler[int]):
+    """Every one of n pairs once, in an order that seed and epoch decide; then pair n, which is silent, until there are
+    a multiple of `of`: processes then have as many batches each, and no pair twice."""
+
+    def __init__(self, n: int, of: int, seed: int):
+        self.n, self.of, self.seed, self.epoch = n, of, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n + -self.n % self.of
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+        return iter([*order.tolist(), *[self.n] * (len(self) - self.n)])
+
+
+def _silent(pairs: Sequence[EncodedPair]) -> EncodedPair:
+    """A pair that costs nothing, and little to read."""
+    return replace(min(pairs, key=lambda pair: len(pair.chosen) + len(pair.rejected)), weight=0.0)
 
 
 def run_stage2(
@@ -181,38 +217,43 @@ def run_stage2(
     pairs: Sequence[Pair],
     reader: Reader,
     stage1: dict[str, Any],
+    processes: Processes = ALONE,
 ) -> Path:
     """Train on the train part of `pairs`, measure on its test part, write a whole checkpoint with report.
 
-    Trainer's checkpoints lie in `<out>.training`; with `resume` the last of them is gone on with. Raises SarmError.
+    Trainer's checkpoints lie in `<out>.training`; with `resume` the last of them is gone on with. Trainer divides the
+    work among `processes`; the first one writes. Raises SarmError.
     """
     from transformers.trainer_utils import get_last_checkpoint
 
     training = Path(f"{config.out}.training")
-    last = get_last_checkpoint(str(training)) if training.is_dir() else None
-    if config.resume and last is None:
-        raise SarmError(f"{training}: holds no checkpoint to go on with; leave resume out to begin anew")
-    if last is not None and not config.resume:
-        raise SarmError(f"{training}: holds a run that was not finished: set resume, or delete it")
-    model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae)
-    if config.lora_rank:
-        model.model = _with_lora(model.model, config.lora_rank)
-    objective = PairObjective(model, config.mode, config.reconstruction_weight)
-    parts = {
-        name: encoded(
-            [pair for pair in pairs if pair.split == name and (name == "train" or not pair.tie)],
-            reader,
-            config.source_weights,
-        )
-        for name in ("train", "validation", "test")
-    }
-    bench = RMBench.read(config.evaluate) if config.evaluate else None
-    figures = partial(_rm_bench, model, reader, bench) if bench else None
-    trainer = trainer_for(objective, parts["train"], parts["validation"], config, training, figures)
+    with processes.agreeing():
+        last = get_last_checkpoint(str(training)) if training.is_dir() else None
+        if config.resume and last is None:
+            raise SarmError(f"{training}: holds no checkpoint to go on with; leave resume out to begin anew")
+        if last is not None and not config.resume:
+            raise SarmError(f"{training}: holds a run that was not finished: set resume, or delete it")
+        model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae)
+        if config.lora_rank:
+            torch.manual_seed(config.seed)
+            model.model = _with_lora(model.model, config.lora_rank)
+        objective = PairObjective(model, config.mode, config.reconstruction_weight)
+        parts = {
+            name: encoded(
+                [pair for pair in pairs if pair.split == name and (name == "train" or not pair.tie)],
+                reader,
+                config.source_weights,
+            )
+            for name in ("train", "validation", "test")
+        }
+        bench = RMBench.read(config.evaluate) if config.evaluate else None
+        figures = partial(_rm_bench, model, reader, bench, processes) if bench else None
+    with processes.agreeing():
+        trainer = trainer_for(objective, parts["train"], parts["validation"], config, training, figures)
     trainer.train(resume_from_checkpoint=last)
     tested = trainer.predict(parts["test"])  # type: ignore[arg-type]
     margins = np.asarray(tested.predictions)
-    if not trainer.is_world_process_zero():
+    if not processes.first:
         return Path(config.out)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     stage2: dict[str, Any] = {
@@ -268,12 +309,17 @@ def _with_lora(backbone: torch.nn.Module, rank: int) -> torch.nn.Module:
     return get_peft_model(backbone, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"))  # type: ignore[arg-type]
 
 
-def _rm_bench(model: SARM, reader: Reader, bench: RMBench) -> dict[str, float]:
-    """Accuracies on RM-Bench's answers, by the model as it is now."""
+def _rm_bench(model: SARM, reader: Reader, bench: RMBench, processes: Processes) -> dict[str, float]:
+    """Accuracies on RM-Bench's answers, by the model as it is now; each process reads some of them."""
     sequences = reader.format.tokens(list(bench.conversations))
+    mine = processes.share(len(sequences))
     with torch.inference_mode():
-        h = Encoder(model).hidden([s.input_ids for s in sequences], [np.array([s.scored]) for s in sequences])
+        some = sequences[mine]
+        h = Encoder(model).hidden([s.input_ids for s in some], [np.array([s.scored]) for s in some])
         at = next(model.sae.parameters()).device
-        rewards = model.reward(model.codes(torch.from_numpy(h).to(at))).cpu().numpy()
-    scores = bench.result(rewards.astype(np.float64)).scores
+        here = model.reward(model.codes(torch.from_numpy(h).to(at))).cpu()
+    rewards = torch.zeros(len(sequences))
+    rewards[mine] = here
+    processes.add_up([rewards])
+    scores = bench.result(rewards.numpy().astype(np.float64)).scores
     return {f"rm_bench_{name}": scores[name] for name in _SCORES}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,17 @@ def test_the_page_works_as_it_is_typed(place, stage1, tmp_path, monkeypatch):
     Path("blocks.yaml").write_text(settings, encoding="utf-8")
     commands = "".join(re.findall(r"^```console\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)).splitlines()
     for command in commands:
-        assert main(shlex.split(command)[1:]) == 0, command
-    report = json.loads(Path("sarm/report.json").read_text())["stage2"]
+        words = shlex.split(command)
+        if words[0] == "torchrun":
+            launched = [sys.executable, "-m", "torch.distributed.run", *words[1:]]
+            path = os.pathsep.join([str(ROOT), *sys.path])
+            assert subprocess.run(launched, env={**os.environ, "PYTHONPATH": path}).returncode == 0
+        else:
+            assert words[0] == "sarm" and main(words[1:]) == 0, command
+    report, together = (
+        json.loads(Path(name, "report.json").read_text())["stage2"] for name in ("sarm", "together")
+    )
+    assert together["losses"] == pytest.approx(report["losses"], abs=1e-4)
     last = len(report["losses"])
     assert [entry["step"] for entry in report["validation"]] == [*range(4, last, 4), last]
     assert Path("sarm/backbone/model.safetensors").exists() and Path("sarm.training").is_dir()
