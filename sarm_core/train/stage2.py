@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -187,6 +188,18 @@ def trainer_for(
     )
 
 
+def _last_whole(training: Path) -> str | None:
+    """The last checkpoint that Trainer wrote to its end; a killed one may have left another behind it, torn."""
+    steps = {
+        int(path.name[11:]): path for path in training.glob("checkpoint-*") if path.name[11:].isdecimal()
+    }
+    for _, folder in sorted(steps.items(), reverse=True):
+        with suppress(OSError, ValueError):
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))  # written last
+            return str(folder)
+    return None
+
+
 class _Order(torch.utils.data.Sampler[int]):
     """Every one of n pairs once, in an order that seed and epoch decide; then pair n, which is silent, until there are
     a multiple of `of`: processes then have as many batches each, and no pair twice."""
@@ -224,11 +237,9 @@ def run_stage2(
     Trainer's checkpoints lie in `<out>.training`; with `resume` the last of them is gone on with. Trainer divides the
     work among `processes`; the first one writes. Raises SarmError.
     """
-    from transformers.trainer_utils import get_last_checkpoint
-
     training = Path(f"{config.out}.training")
     with processes.agreeing():
-        last = get_last_checkpoint(str(training)) if training.is_dir() else None
+        last = _last_whole(training)
         if config.resume and last is None:
             raise SarmError(f"{training}: holds no checkpoint to go on with; leave resume out to begin anew")
         if last is not None and not config.resume:

@@ -251,11 +251,13 @@ def test_a_killed_run_goes_on_to_the_same_weights(place, stage1, tmp_path):
         [*run, str(paths["killed"])], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     training = Path(f"{tmp_path / 'killed'}.training")
-    while process.poll() is None and not list(training.glob("checkpoint-*/trainer_state.json")):
+    while process.poll() is None and not list(training.glob("checkpoint-6/trainer_state.json")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists()
+    (training / "checkpoint-15").mkdir()
+    (training / "checkpoint-15" / "trainer_state.json").touch()  # as a kill amid writing leaves it
     again = subprocess.run([*run, str(paths["killed"])], env=environment, capture_output=True, text=True)
     assert again.returncode == 2 and "holds a run that was not finished" in again.stderr
     subprocess.run(
