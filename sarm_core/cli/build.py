@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 
 from sarm_core.cli.command import Command
-from sarm_core.cli.options import add_row_options, count, reader_of, say_reading, whole_number
+from sarm_core.cli.options import (
+    add_cache_option,
+    add_computing_options,
+    add_row_options,
+    add_seed_option,
+    count,
+    reader_of,
+    say_reading,
+)
 
 __all__ = ["Build"]
 
@@ -50,16 +58,9 @@ class Build(Command):
             metavar="RULE",
             help="last-special-token, last-token, or a token of the tokenizer",
         )
-        parser.add_argument("--max-length", type=count, help="tokens kept, from the end (default: 4096)")
-        parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
-        parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
-        parser.add_argument("--seed", type=whole_number, default=0)
-        parser.add_argument(
-            "--cache",
-            type=Path,
-            metavar="DIR",
-            help="where what was read is kept (default: $SARM_CACHE/encoded); `cache` shows and clears it",
-        )
+        add_computing_options(parser, longest="4096")
+        add_seed_option(parser)
+        add_cache_option(parser)
         parser.add_argument(
             "--json", action="store_true", help="the report as a JSON object on standard output"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sarm_core.cli.command import Command
 from sarm_core.cli.options import (
+    add_bootstrap_options,
     add_encoding_options,
     add_row_options,
     encoding_of,
@@ -79,10 +80,7 @@ class Contrast(Command):
             "--drop", type=share, default=0.04, help="share left out of --cleaned (default 0.04)"
         )
         parser.add_argument("--top", type=whole_number, help="features in the table (default: all that fire)")
-        parser.add_argument(
-            "--resamples", type=whole_number, default=1000, help="of the bootstrap (0: no intervals)"
-        )
-        parser.add_argument("--seed", type=whole_number, default=0)
+        add_bootstrap_options(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.find.suspicious import n_dropped

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sarm_core.cli.command import Command
 from sarm_core.cli.options import (
+    add_bootstrap_options,
     add_complement_option,
     add_encoding_options,
     add_row_options,
@@ -20,7 +21,6 @@ from sarm_core.cli.options import (
     reader_of,
     say_reading,
     steering_of,
-    whole_number,
 )
 from sarm_core.errors import SarmError
 
@@ -57,10 +57,7 @@ class Evaluate(Command):
         parser.add_argument(
             "--skip-bad", action="store_true", help="leave bad rows out and list them in the output"
         )
-        parser.add_argument(
-            "--resamples", type=whole_number, default=1000, help="of the bootstrap (0: no intervals)"
-        )
-        parser.add_argument("--seed", type=whole_number, default=0)
+        add_bootstrap_options(parser)
 
     def run(self, options: argparse.Namespace) -> int:
         from sarm_core.files import whole_file

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from sarm_core.text.answers import Reader
 
 __all__ = [
+    "add_bootstrap_options",
+    "add_cache_option",
     "add_complement_option",
+    "add_computing_options",
     "add_config_options",
     "add_encoding_options",
     "add_model_options",
     "add_row_options",
+    "add_seed_option",
     "complement_of",
     "count",
     "day",
@@ -37,13 +41,9 @@ __all__ = [
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """--model, --device, --dtype, --max-length."""
+    """--model, --device, --dtype, --max-length, --date."""
     parser.add_argument("--model", default="demo", help='"demo", a checkpoint folder or a Hub id')
-    parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
-    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
-    parser.add_argument(
-        "--max-length", type=count, help="tokens kept, from the end (default: the checkpoint's)"
-    )
+    add_computing_options(parser, longest="the checkpoint's")
     parser.add_argument(
         "--date",
         type=day,
@@ -52,16 +52,41 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_encoding_options(parser: argparse.ArgumentParser) -> None:
-    """Those of the model, and --cache, --no-cache."""
-    add_model_options(parser)
+def add_computing_options(parser: argparse.ArgumentParser, longest: str) -> None:
+    """--device, --dtype, --max-length: how a decoder reads."""
+    parser.add_argument("--device", help="cpu, cuda, cuda:N; default: CUDA when there is one")
+    parser.add_argument("--dtype", default="auto", help="float32, bfloat16, float16 or auto")
+    parser.add_argument("--max-length", type=count, help=f"tokens kept, from the end (default: {longest})")
+
+
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """--cache."""
     parser.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
-        help="where encoded answers are kept, for every command that asks for them again "
+        help="where what a model made of answers is kept, for every command that asks for it again "
         "(default: $SARM_CACHE/encoded); `cache` shows and clears it",
     )
+
+
+def add_seed_option(parser: argparse.ArgumentParser) -> None:
+    """--seed."""
+    parser.add_argument("--seed", type=whole_number, default=0, help="of what is drawn at random (default 0)")
+
+
+def add_bootstrap_options(parser: argparse.ArgumentParser) -> None:
+    """--resamples, --seed."""
+    parser.add_argument(
+        "--resamples", type=whole_number, default=1000, help="of the bootstrap (0: no intervals)"
+    )
+    add_seed_option(parser)
+
+
+def add_encoding_options(parser: argparse.ArgumentParser) -> None:
+    """Those of the model, and --cache, --no-cache."""
+    add_model_options(parser)
+    add_cache_option(parser)
     parser.add_argument("--no-cache", action="store_true", help="encode anew and keep nothing")
 
 
