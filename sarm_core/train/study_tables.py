@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.files import whole_file
-from sarm_core.train.study_config import ARMS
 
 __all__ = ["tables", "write_tables"]
 
@@ -55,6 +54,7 @@ def _arms(found: Mapping[str, Any]) -> list[str]:
         "variance unexplained",
         "few features",
         "held-out pairs with few",
+        "undecided with few",
     ]
     lines = _head(names)
     for arm, of in found["arms"].items():
@@ -68,9 +68,15 @@ def _arms(found: Mapping[str, Any]) -> list[str]:
             _number(of["unexplained"] and of["unexplained"]["value"], ".3f"),
             _number(few and few["n_features"]["value"], ",.0f"),
             _interval(few["pairs"]["all"]) if few else "",
+            f"{_undecided(few['pairs']['all']):.0%}" if few else "",
         ]
         lines.append(_line(cells))
     return lines
+
+
+def _undecided(pairs: Mapping[str, Any]) -> float:
+    """The share of pairs whose two answers have one reward, which count as wrong: no feature that is used differs."""
+    return sum(pairs["ties"]) / len(pairs["ties"]) / pairs["n"]
 
 
 def _differences(found: Mapping[str, Any]) -> list[str]:
@@ -178,6 +184,7 @@ def _plot(found: Mapping[str, Any], graph_objects: Any, make_subplots: Any) -> A
                 marker={"color": colour, "size": 10},
                 name=measure,
                 legendgroup=measure,
+                offsetgroup=measure,
                 showlegend=column == 1,
                 row=1,
                 col=column,
@@ -190,13 +197,16 @@ def _plot(found: Mapping[str, Any], graph_objects: Any, make_subplots: Any) -> A
                 marker={"color": colour, "size": 5, "symbol": "x"},
                 hoverinfo="y",
                 legendgroup=measure,
+                offsetgroup=measure,
                 showlegend=False,
                 row=1,
                 col=column,
             )
     figure.add_hline(y=0, line={"width": 1}, row=1, col=2)
     figure.add_hline(y=0.5, line={"width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_layout(template="plotly_white", title_text=_title(found))
+    figure.update_layout(
+        template="plotly_white", title_text=_title(found), scattermode="group", scattergap=0.6
+    )
     return figure
 
 
@@ -214,5 +224,4 @@ def _taken(of: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
 
 def _title(found: Mapping[str, Any]) -> str:
     seeds = len(found["seeds"])
-    arms = "; ".join(f"{arm}: {ARMS[arm]}" for arm in found["arms"])
-    return f"{seeds} seed{'s' * (seeds > 1)}, 95 % intervals over prompts<br><sub>{arms}</sub>"
+    return f"{seeds} seed{'s' * (seeds > 1)}, 95 % intervals over prompts of the mean over them; crosses are seeds"
