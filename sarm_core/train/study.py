@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -263,14 +263,17 @@ class _Work:
         there = folder.exists()
         with self.stages.stage("stage 1", f"stage 1 of {arm}, seed {seed}", there=there):
             if not there:
-                mix = self.config.mix
-                if arm == "token_sae":
-                    mix = self.config.token_mix or natural_mix(self.reader, self.corpus, positions)
-                config = replace(_stage1(self.config), mix=mix, seed=seed, out=str(folder), pairs=[])
+                config = replace(_stage1(self.config), seed=seed, out=str(folder), pairs=[])
                 if arm == "token_sae":  # differences are of scored positions
-                    config = replace(config, difference_weight=0.0)
+                    config = replace(config, mix=self._token_mix, difference_weight=0.0)
                 train_into(config, self.reader, positions, resume=True)
         return load_sae(folder, layer=self.config.layer).sae
+
+    @cached_property
+    def _token_mix(self) -> dict[str, float]:
+        """The positions of the token-level dictionaries. Unless it is stated, the texts are tokenised for it once."""
+        assert self.positions is not None
+        return self.config.token_mix or natural_mix(self.reader, self.corpus, self.positions)
 
     def _fitted(self, arm: str, seed: int | None, make: Callable[[], Record]) -> Record:
         """The record of an arm and seed: read where it is finished, else made and written."""
