@@ -1,5 +1,6 @@
 """Two real processes (gloo) train the dictionary that one trains, and nothing is lost when they are killed."""
 
+import csv
 import json
 import re
 import shutil
@@ -119,6 +120,20 @@ def test_killed_processes_go_on_to_the_same_bits_and_a_lonely_one_ends_in_one_li
     assert metrics(place / "alone")[-1]["variance_unexplained"] == pytest.approx(
         metrics(place / "whole")[-1]["variance_unexplained"], rel=1e-4
     )
+
+
+@pytest.mark.slow
+def test_two_processes_share_every_run_of_a_sweep(place):
+    few = {"k": [4, 8], "steps": 3, "layer": 1, "cache": str(place / "cache-of-sweep")}
+    codes, said = ended(together("train-sae", settings(place, "sweep", **few)))
+    assert codes == [0, 0] and said[1] == "", said
+    with (place / "sweep" / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["k"] for row in rows] == ["4", "8"]
+    assert main(["train-sae", settings(place, "one-k", **few | {"k": 8})]) == 0
+    report = json.loads((place / "one-k" / "report.json").read_text())
+    alone = report["reconstruction"]["test/token"]["variance_unexplained"]
+    assert float(rows[1]["unexplained test token"]) == pytest.approx(alone, rel=1e-3)
 
 
 @pytest.mark.slow
