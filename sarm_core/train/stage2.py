@@ -98,6 +98,14 @@ def trainer_for(
         def _get_train_sampler(self, train_dataset: Any = None) -> _Order:
             return _Order(len(train), devices * per_device if devices > 1 else 1, config.seed)
 
+        def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+            loader = super().get_train_dataloader()
+            if (
+                devices > 1
+            ):  # accelerate's shards do not tell the order its epoch where an epoch is gone on with
+                loader.batch_sampler.set_epoch = loader.batch_sampler.batch_sampler.sampler.set_epoch  # type: ignore[union-attr]
+            return loader
+
         def compute_loss(  # type: ignore[no-untyped-def]
             self, model, inputs, return_outputs: bool = False, num_items_in_batch=None
         ):

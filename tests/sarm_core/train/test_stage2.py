@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -356,6 +357,41 @@ def test_two_processes_train_what_one_does(place, stage1, tmp_path, mode):
         for name, tensor in weights[0].items():
             torch.testing.assert_close(weights[1][name], tensor, rtol=1e-4, atol=1e-5, msg=name)
     assert {path.name for path in outs[0].rglob("*")} == {path.name for path in outs[1].rglob("*")}
+
+
+@pytest.mark.train
+def test_two_killed_processes_go_on_to_the_weights_of_a_whole_run_also_as_one(place, stage1, tmp_path):
+    def command(name, **changes):
+        given = {
+            "mode": 1,
+            "epochs": 3,
+            "batch": 12,
+            "per_device": 3,
+            "lr": 1e-3,
+            "device": "cpu",
+            "every": 2,
+        }
+        config = reward_config(place, tmp_path / name, **given, **changes)
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(asdict(config)))
+        return ["train-reward", str(tmp_path / f"{name}.yaml")]
+
+    assert all(program.ended()[0] == 0 for program in together(*command("whole")))
+    programs = together(*command("killed"))
+    training = tmp_path / "killed.training"
+    while not (training / "checkpoint-8" / "trainer_state.json").exists():  # amid the second epoch
+        assert programs[0].process.is_alive()
+        time.sleep(0.01)
+    for program in programs:
+        program.signalled(signal.SIGKILL)
+        program.ended()
+    shutil.copytree(training, tmp_path / "alone.training")
+    assert all(program.ended()[0] == 0 for program in together(*command("killed", resume=True)))
+    assert main(command("alone", resume=True)) == 0
+    for file in ("sarm.safetensors", "backbone/model.safetensors"):
+        whole, killed, alone = (load_file(tmp_path / name / file) for name in ("whole", "killed", "alone"))
+        for name, tensor in whole.items():
+            assert torch.equal(killed[name], tensor), name
+            torch.testing.assert_close(alone[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
 
 
 @pytest.mark.train
