@@ -21,7 +21,9 @@ class Export(Command):
 
     def add(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--model", default="demo", help='"demo", a folder or a Hub id')
-        parser.add_argument("--steering", type=Path, required=True, metavar="S.json")
+        parser.add_argument(
+            "--steering", type=Path, metavar="S.json", help="without it the model leaves as it is"
+        )
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
         parser.add_argument(
             "--layout",
@@ -43,9 +45,9 @@ class Export(Command):
         from sarm_core.ship.export import reference_name
         from sarm_core.ship.layouts import refuse_layout
         from sarm_core.ship.ship import FOLDED, README, ship
+        from sarm_core.steering import Steering
 
-        steering = steering_of(options)
-        assert steering is not None  # the option is required
+        steering = steering_of(options) or Steering()
         checkpoint = open_checkpoint(options.model)
         check_new(options.out)
         # Refused before any model runs.

@@ -9,11 +9,12 @@ import sarm_core.ship.ship as shipping
 from sarm_core import Steering, load_sarm
 from sarm_core.__main__ import main
 from sarm_core.model.checkpoint import Shape, open_checkpoint
+from sarm_core.model.sae import TopK
 from sarm_core.ship.export import reference_name
 from sarm_core.ship.layouts import LAYOUTS
 from sarm_core.ship.ship import FOLDED, README
 from sarm_core.steering import Group
-from tests.sarm_core.tiny_models import reference_checkpoint, text_checkpoint
+from tests.sarm_core.tiny_models import chatml, own_checkpoint, reference_checkpoint, text_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,23 @@ def test_every_layout_says_what_was_folded_into_what_and_was_loaded_again(
     assert load_sarm(model).fingerprint in text and "Checked: loaded again (float32)" in text
     assert all(row in text for row in ("| 3 | x 0 |", "| 7 | x -3 |", "| 9 | x 2 |"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "steering.json"]
+
+
+@pytest.mark.slow
+def test_without_a_steering_the_model_leaves_as_it_is(tmp_path, capsys):
+    """As for one that was built on a public dictionary, which the reference layout cannot say."""
+    kind = TopK(6, relu=True, input="as is", centred=False)
+    source = own_checkpoint(tmp_path / "built", kind, tokenizer=chatml())
+    words = ["export", "--model", str(source), "--out", str(tmp_path / "out"), "--layout"]
+    assert main([*words, "reference"]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "k 6, positive" in line and "reading h as is, not centred" in line
+    assert line.endswith("export it with --layout auto or --layout own") and not (tmp_path / "out").exists()
+    assert main([*words, "auto"]) == 0
+    assert load_sarm(tmp_path / "out").fingerprint == load_sarm(source).fingerprint
+    text = (tmp_path / "out" / README).read_text()
+    assert "active at the scored token: k 6, positive" in text and "reads h as is, not centred" in text
+    assert "Nothing: the head is the one of the model it was made from." in text
 
 
 @pytest.mark.slow
