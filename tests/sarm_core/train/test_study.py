@@ -6,14 +6,17 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from sarm_core.__main__ import main
 from sarm_core.bootstrap import KeptDraws
 from sarm_core.score.encoder import Encoder
 from sarm_core.train import study as study_module
+from sarm_core.train.activations import Corpus, Reader, Taken, collect
 from sarm_core.train.build import BuildConfig, run_build
 from sarm_core.train.data import Parts, prompt_key, read_pairs
+from sarm_core.train.study_arms import natural_mix
 from tests.sarm_core.tiny_models import backbone, chatml
 
 GOOD = ["Yes, gladly.", "Of course: here it is.", "Sure! Let us see."]
@@ -242,6 +245,19 @@ def test_arms_share_their_parts_and_none_learns_from_the_test_part(place, done, 
     mix = json.loads((done / "stage1" / "token_sae-seed-0" / "report.json").read_text())["config"]["mix"]
     assert stage1["n_texts"] == len(texts)
     assert sum(mix.values()) == pytest.approx(1) and mix["scored"] < mix["token"]
+
+
+@pytest.mark.slow
+def test_a_token_level_mix_has_the_shares_of_all_tokens(place, tmp_path):
+    """Where every token is collected, the shares are the counts; where two a text are, it is the same mix."""
+    (tmp_path / "few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(30)))
+    reader, corpus = Reader(str(place / "tiny"), 2, torch.float32), Corpus([tmp_path / "few.jsonl"])
+    every, two = (collect(reader, corpus, Taken(n), tmp_path / "cache") for n in (1000, 2))
+    n = every.count("train")
+    shares = {kind: every.counts["train", kind] / n for kind in ("scored", "sentence", "token")}
+    assert two.counts["train", "token"] < every.counts["train", "token"]
+    for positions in (every, two):
+        assert natural_mix(reader, corpus, positions) == pytest.approx(shares)
 
 
 def test_several_processes_are_refused(place, tmp_path, monkeypatch, capsys):
