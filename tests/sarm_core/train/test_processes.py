@@ -12,6 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 from sarm_core.__main__ import main
+from sarm_core.train.unfinished import Unfinished
 from tests.processes import together
 from tests.sarm_core.tiny_models import backbone, chatml
 from tests.sarm_core.train.test_resume import at_step
@@ -120,6 +121,20 @@ def test_killed_processes_go_on_to_the_same_bits_and_a_lonely_one_ends_in_one_li
     assert metrics(place / "alone")[-1]["variance_unexplained"] == pytest.approx(
         metrics(place / "whole")[-1]["variance_unexplained"], rel=1e-4
     )
+
+
+@pytest.mark.slow
+def test_ctrl_c_for_both_keeps_one_step_though_the_launcher_says_it_again(place):
+    long = {"steps": 100_000, "checkpoint_every": 100_000, "log_every": 20}
+    programs = together("train-sae", settings(place, "stopped", **long))
+    at_step(programs[0], 40)
+    for program in programs * 2:
+        program.signalled(signal.SIGINT)
+    codes, said = ended(programs)
+    assert codes == [130, 130] and said[1] == ""
+    assert "--resume goes on from here" in said[0] and "Traceback" not in said[0]
+    kept = Unfinished(place / "stopped").read()
+    assert kept is not None and kept[1]["step"] >= 40 and kept[1]["settings"]["processes"] == 2
 
 
 @pytest.mark.slow
