@@ -281,8 +281,8 @@ def test_training_reads_the_same_texts_and_pairs(shape, run, tmp_path, stage1, m
     for module, name in ((activations, "read_texts"), (runs, "read_pairs")):
         really = getattr(module, name)
 
-        def reading(*given: Any, kept: str = name, really: Any = really) -> Any:
-            seen[kept] = list(really(*given))
+        def reading(*given: Any, kept: str = name, really: Any = really, **how: Any) -> Any:
+            seen[kept] = list(really(*given, **how))
             return iter(seen[kept])
 
         monkeypatch.setattr(module, name, reading)
