@@ -18,8 +18,8 @@ from scipy import sparse
 
 from benchmarks.report import Figure, arguments, publish
 from sarm_core.features import FeatureMatrix
-from sarm_core.propose.proposal import propose
 from sarm_core.prove.complement import Complement
+from sarm_core.wish.proposal import propose
 
 SIZES = ((4_608, 64, 7_000, 0.05), (65_536, 192, 100_000, 1.0))
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from sarm_core.model.checkpoint import Checkpoint, open_checkpoint
     from sarm_core.model.dictionaries.loading import Dictionary, load_sae
     from sarm_core.model.embedded import ensure_backbone
-    from sarm_core.propose.proposal import Proposal, propose
     from sarm_core.prove.collateral import collateral
     from sarm_core.prove.comparison import Comparison, compare
     from sarm_core.prove.corpus import encoded_corpus
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from sarm_core.text.answers import Reader
     from sarm_core.text.row_files import read_rows
     from sarm_core.train.build import BuildConfig, run_build
+    from sarm_core.wish.proposal import Proposal, propose
 
 __all__ = [
     "Benchmark",
@@ -134,8 +134,8 @@ _FROM = {
     "Dictionary": "sarm_core.model.dictionaries.loading:Dictionary",
     "load_sae": "sarm_core.model.dictionaries.loading:load_sae",
     "ensure_backbone": "sarm_core.model.embedded:ensure_backbone",
-    "Proposal": "sarm_core.propose.proposal:Proposal",
-    "propose": "sarm_core.propose.proposal:propose",
+    "Proposal": "sarm_core.wish.proposal:Proposal",
+    "propose": "sarm_core.wish.proposal:propose",
     "collateral": "sarm_core.prove.collateral:collateral",
     "Comparison": "sarm_core.prove.comparison:Comparison",
     "compare": "sarm_core.prove.comparison:compare",

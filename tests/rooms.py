@@ -21,7 +21,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "sarm_core": (
         ("__main__",),
         ("cli",),
-        ("train", "find", "report", "propose"),
+        ("train", "find", "report", "wish"),
         ("prove", "ship"),
         ("explain", "harvest", "provenance"),
         ("score",),

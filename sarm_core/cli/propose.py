@@ -26,8 +26,8 @@ from sarm_core.cli.options import (
 from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
-    from sarm_core.propose.proposal import Elsewhere, Proposal
     from sarm_core.text.preferences import RowPair
+    from sarm_core.wish.proposal import Elsewhere, Proposal
 
 __all__ = ["Propose"]
 
@@ -61,9 +61,9 @@ class Propose(Command):
         parser.add_argument("--json", action="store_true", help="what was found, as JSON on standard output")
 
     def run(self, options: argparse.Namespace) -> int:
-        from sarm_core.propose.proposal import propose
-        from sarm_core.propose.wishes import Wish, without_implied
         from sarm_core.score.encoded import encode_once
+        from sarm_core.wish.proposal import propose
+        from sarm_core.wish.wishes import Wish, without_implied
 
         start, reader = steering_of(options), reader_of(options)
         pairs = [pair for path in options.files for pair in reader.pairs(path)]

@@ -29,6 +29,12 @@ def test_every_name_is_there_and_says_what_it_is(name):
     assert name in dir(sarm_core)
 
 
+def test_no_name_is_a_room_s():
+    """An imported room is an attribute of its package, and would be handed on in the name's place."""
+    rooms = {path.stem for path in Path(sarm_core.__file__).parent.iterdir() if path.suffix in ("", ".py")}
+    assert not set(NAMES) & rooms
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'sarm_core' has no attribute 'load_sram'"):
         sarm_core.load_sram  # noqa: B018

@@ -12,10 +12,10 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from sarm_core import FeatureMatrix, SarmError, Steering, collateral, propose
-from sarm_core.propose.proposal import FEWEST, NAMED, Proposal
-from sarm_core.propose.wishes import Wish, wishes_of
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Group
+from sarm_core.wish.proposal import FEWEST, NAMED, Proposal
+from sarm_core.wish.wishes import Wish, wishes_of
 
 N_FEATURES = 8
 

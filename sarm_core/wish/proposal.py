@@ -13,11 +13,11 @@ import numpy.typing as npt
 from sarm_core.bootstrap import FEWEST_PROMPTS, interval
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
-from sarm_core.propose.program import Change, Program
-from sarm_core.propose.wishes import Wish, wishes_of
 from sarm_core.prove.collateral import Collateral, collateral
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Steering
+from sarm_core.wish.program import Change, Program
+from sarm_core.wish.wishes import Wish, wishes_of
 
 __all__ = ["FEWEST", "HIGH", "LOW", "NAMED", "Achieved", "Elsewhere", "Proposal", "propose"]
 
