@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A process a core; a file's tests stay together, so that they share what they loaded. In the order of the files: those with few
+# A process more than there are cores, for tests wait: for servers, locks, killed processes. A file's tests stay together, so that they share what they loaded. In the order of the files: those with few
 # tests are often the long ones, and would run last, alone.
-PARALLEL ?= -n auto --dist loadfile --no-loadscope-reorder
+PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Where a machine asks for no bytecode, every process of the tests would compile everything again.
 export PYTHONDONTWRITEBYTECODE =
