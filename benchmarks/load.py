@@ -4,7 +4,8 @@ Each load runs in a process of its own on one thread, the two checkouts in turn.
 clock starts, and what imports left is kept from the garbage collector: one pass over it takes a third of a load and
 falls into it or not by chance. Time is the processor's (user and system), of which other work on the machine takes
 none; the least of all rounds is given, as what disturbs a load only adds to it. Peak memory is what the process held at
-most beyond what it held once everything was imported; its median is given.
+most beyond what it held once everything was imported; its median is given. (It is VmHWM: ru_maxrss begins with that of
+the process that started this one.)
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from benchmarks.report import Figure, arguments, publish
 
-ONE_LOAD = """
-import gc, resource, sys, time
+ONE_LOAD = r"""
+import gc, re, resource, sys, time
 import torch
 from pathlib import Path
 from transformers import AutoModel, AutoTokenizer, LlamaModel
@@ -33,7 +34,7 @@ held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesi
 started = time.process_time()
 load_sarm(sys.argv[1], device="cpu", dtype="float32")
 seconds = time.process_time() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - held
+peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024 - held
 print(seconds, peak, sarm_core.__file__)
 """
 SHAPE = {"hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 16, "num_key_value_heads": 4}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from sarm_core.model.float8 import SCALES, dequantised
 __all__ = ["INDEX_NAME", "OnDemand", "TensorFiles", "read_json"]
 
 INDEX_NAME = "model.safetensors.index.json"
+HELD = 32 * 2**20
+"""Bytes of a file that a load holds beside what it makes of them, or one tensor"""
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -167,22 +170,21 @@ class TensorFiles:
         return total
 
     def on_demand(self, names: Sequence[str], dtype: torch.dtype) -> dict[str, OnDemand]:
-        """Tensors that are read when they are indexed, to become floats of `dtype`.
+        """Tensors that are read when they are indexed, to become floats of `dtype`, where nothing is `changed`.
 
-        What is read of a mapped file counts as the process's memory until the file is closed. So a tensor that becomes
-        another is read from a file opened for it alone; those that stay as they are stored are their file's pages, from
-        one opening.
+        What is read of a mapped file counts as the process's memory until the file is closed. So a file whose tensors
+        become others is opened anew after every `HELD` bytes; where they stay as they are stored they are its pages.
         """
         stored = self.dtypes()
-        opened: dict[Path, Any] = {}
+        once: dict[Path, _Reopened] = {}
+        often: dict[Path, _Reopened] = {}
         found = {}
         for name in names:
             file = self.files[name]
-            if _FLOATS.get(stored[name], dtype) == dtype and name not in self.scales and self.adapter is None:
-                whole = opened[file] = opened.get(file) or safe_open(file, "pt")
-                found[name] = OnDemand(partial(whole.get_tensor, self._at(name)))
-            else:
-                found[name] = OnDemand(partial(self.read, name))
+            stays = _FLOATS.get(stored[name], dtype) == dtype
+            opened = once if stays else often
+            part = opened.setdefault(file, _Reopened(file, math.inf if stays else HELD))
+            found[name] = OnDemand(part, self._at(name))
         return found
 
     def read(self, name: str) -> Tensor:
@@ -201,8 +203,26 @@ class TensorFiles:
 class OnDemand:
     """A tensor of a folder that is read when it is indexed, as Transformers 5 indexes what it loads."""
 
-    def __init__(self, read: Callable[[], Tensor]):
-        self._read = read
+    def __init__(self, file: _Reopened, name: str):
+        self._file, self._name = file, name
 
     def __getitem__(self, at: Any) -> Tensor:
-        return self._read()[at]
+        return self._file.read(self._name)[at]
+
+
+class _Reopened:
+    """One file for the threads that read it, opened anew once more than `held` bytes were read of it."""
+
+    def __init__(self, path: Path, held: float):
+        self._path, self._held = path, held
+        self._lock = threading.Lock()
+        self._opened: Any = None
+        self._read = 0
+
+    def read(self, name: str) -> Tensor:
+        with self._lock:
+            if self._opened is None or self._read > self._held:
+                self._opened, self._read = safe_open(self._path, "pt"), 0
+            tensor: Tensor = self._opened.get_tensor(name)
+            self._read += tensor.nbytes
+        return tensor
