@@ -108,6 +108,8 @@ class Propose(Command):
         lines = _lines(proposal)
         if proposal.collateral is None:
             lines.append("what else turns is not known: name other answers with --complement")
+        if cut := int((encoded.n_cut > 0).sum()):
+            lines.append(f"{cut} answers were longer than {scorer.max_length} tokens: cut on the left")
         print("\n".join([*lines, *encoded.notes, f"written to {options.out}"]), file=sys.stderr)
         if options.json:
             print(json.dumps(_as_json(proposal), allow_nan=False))

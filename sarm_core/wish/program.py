@@ -13,7 +13,7 @@ mixed-integer program, with a switch a feature. Both are solved by HiGHS [Huangf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,6 +144,14 @@ class Program:
             way_out[kept] = False
             ways_out.append(way_out)
 
+    def over(self, features: npt.NDArray[np.bool_]) -> Program:
+        """The same wishes where only the `features` of a mask may change."""
+        return replace(
+            self,
+            leads=self.leads[:, features],
+            **{name: getattr(self, name)[features] for name in ("now", "low", "high", "price")},
+        )
+
     # -- how it is solved ------------------------------------------------------------------------------
 
     @property
@@ -156,9 +164,7 @@ class Program:
         if wishes is None:
             return self
         rows = np.asarray(wishes, dtype=np.int64)
-        return Program(
-            self.leads[rows], self.base[rows], self.margin, self.now, self.low, self.high, self.price
-        )
+        return replace(self, leads=self.leads[rows], base=self.base[rows])
 
     def _rises_and_falls(self, leads: Floats, needed: Floats, cost: Floats | None = None) -> Floats | None:
         """(rises, falls) [2 features] of the linear program, None when it has no solution."""
@@ -194,9 +200,8 @@ class Program:
         """A change of few features, by linear programs that make dear what was hardly used [Candes et al. 2008]."""
         best: Change | None = None
         reach = np.maximum(self.high - self.now, self.now - self.low)
-        cost = 1.0 / np.maximum(
-            reach, 1e-3
-        )  # the count of features, relaxed: a part of a feature counts as that part
+        # The count of features, relaxed: what moves a part of its reach counts as that part.
+        cost = 1.0 / np.maximum(reach, 1e-3)
         for _ in range(5):
             solved = self._rises_and_falls(self.leads, self._needed, cost)
             if solved is None:
@@ -211,16 +216,8 @@ class Program:
 
     def _polished(self, multipliers: Floats) -> Floats | None:
         """The cheapest change that moves no other features than this one does; None when none keeps the wishes."""
-        used = np.flatnonzero(np.abs(multipliers - self.now) > _NOTHING)
-        part = Program(
-            self.leads[:, used],
-            self.base,
-            self.margin,
-            self.now[used],
-            self.low[used],
-            self.high[used],
-            self.price[used],
-        )
+        used = np.abs(multipliers - self.now) > _NOTHING
+        part = self.over(used)
         solved = part._rises_and_falls(part.leads, part._needed)
         if solved is None:
             return None

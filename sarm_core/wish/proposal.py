@@ -128,11 +128,12 @@ def propose(
     steering that stands now: what is proposed changes it, and features it sets to a value stay so. A multiplier's price
     is how much reward the feature carries in the answers of `elsewhere`, mean |w z|; without them, in `scored`.
     `margin` in reward units is how far a better answer leads at least (default: a twentieth of the median lead between
-    neighbours in reward, elsewhere or here). Multipliers stay in [low, high]; at most `max_features` are changed, and
-    only those among `features` where given. `named` are features with a name that holds, for an alternative.
+    neighbours in reward, elsewhere or here). Multipliers stay in [low, high], or where `start` has them outside; at
+    most `max_features` are changed, and only those among `features` where given. `named` are features with a name
+    that holds, for an alternative.
 
-    Raises SarmError for orders that name no answer, for bounds that are none, and where `seconds` (of the search
-    under a limit of features) ended it with nothing.
+    Raises SarmError for orders that name no answer, for bounds that are none, for a margin that float32 rewards do not
+    show, and where `seconds` (of the search under a limit of features) ended it with nothing.
     """
     matrix = scored if isinstance(scored, FeatureMatrix) else scored.matrix
     wanted = (*(wishes_of(order, len(matrix)) if len(order) else ()), *_pairs(wishes, len(matrix)))
@@ -143,8 +144,8 @@ def propose(
         raise SarmError(f"multipliers between {low:g} and {high:g} are none")
     if max_features is not None and max_features < 1:
         raise SarmError(f"at most {max_features} features can change nothing")
-    if margin is not None and not (np.isfinite(margin) and margin >= 0):
-        raise SarmError(f"a margin is a number from 0, not {margin:g}")
+    if margin is not None and not (np.isfinite(margin) and margin > 0):
+        raise SarmError(f"a margin is a number above 0, not {margin:g}")
     others = Complement(elsewhere) if isinstance(elsewhere, FeatureMatrix) else elsewhere
     start = Steering() if start is None else start
     start.check(matrix.n_features)
@@ -197,17 +198,7 @@ class _Asked:
     def only(self, features: Collection[int]) -> _Asked:
         """The same question where only these features may change."""
         kept = np.isin(self.ids, np.fromiter(features, dtype=np.int64, count=len(features)))
-        old = self.program
-        program = Program(
-            old.leads[:, kept],
-            old.base,
-            old.margin,
-            old.now[kept],
-            old.low[kept],
-            old.high[kept],
-            old.price[kept],
-        )
-        return replace(self, ids=self.ids[kept], program=program)
+        return replace(self, ids=self.ids[kept], program=self.program.over(kept))
 
     def proposal(self, change: Change) -> Proposal:
         now, new = self.program.now, change.multipliers
@@ -218,6 +209,7 @@ class _Asked:
             steering = steering.with_scale(
                 int(self.ids[i]), float(new[i]) / _of_groups(self.start, int(self.ids[i]))
             )
+        self._check_told_apart(steering)
         return Proposal(
             steering,
             self.program.margin,
@@ -228,6 +220,16 @@ class _Asked:
             None if self.elsewhere is None else _turned(self.elsewhere, self.start, steering),
             asked=self,
         )
+
+    def _check_told_apart(self, steering: Steering) -> None:
+        """Rewards are given out in float32, where a lead that is too small is a tie. Raises SarmError."""
+        rewards = steering.without_offsets().rewards(self.matrix)
+        for wish in self.wishes:
+            if not rewards[wish.better] > rewards[wish.worse]:
+                raise SarmError(
+                    f"a margin of {self.program.margin:g} is lost in rewards such as {rewards[wish.worse]:g}, which "
+                    "have 24 bits: ask for a larger one"
+                )
 
     def in_conflict(self) -> Proposal:
         conflict = tuple(self.wishes[i] for i in self.program.conflict())

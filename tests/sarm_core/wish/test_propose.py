@@ -167,6 +167,18 @@ def test_wishes_of_several_prompts_and_what_is_no_order():
     ):
         with pytest.raises(SarmError, match=words):
             propose(matrix, order)
-    for wrong in ({"low": 2.0, "high": 1.0}, {"max_features": 0}, {"margin": float("nan")}):
+    for wrong in ({"low": 2.0, "high": 1.0}, {"max_features": 0}, {"margin": float("nan")}, {"margin": 0.0}):
         with pytest.raises(SarmError):
             propose(matrix, [0, 1], **wrong)
+
+
+def test_a_margin_that_float32_rewards_do_not_show_is_refused():
+    """Answers that differ by 1e-9 in a reward of 100 are a tie to whoever ranks them."""
+    z = np.array([[100.0, 0, 1e-3], [100.0, 1e-3, 0]], dtype=np.float32)
+    matrix = FeatureMatrix(sparse.csr_matrix(z), np.ones(3, dtype=np.float32))
+    for margin, told in ((1e-9, False), (1e-4, True)):
+        if told:
+            assert propose(matrix, [0, 1], margin=margin).steering is not None
+        else:
+            with pytest.raises(SarmError, match="ask for a larger one"):
+                propose(matrix, [0, 1], margin=margin)
