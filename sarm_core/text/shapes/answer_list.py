@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sarm_core.errors import RowError
-from sarm_core.text.rows import kind_of, short
+from sarm_core.text.rows import is_list, kind_of, short
 from sarm_core.text.shapes.base import Fields, RowAnswer, RowAnswers, Shape, check_count, keys, number
 from sarm_core.text.shapes.graded_response import GRADES, grade_of
 from sarm_core.text.shapes.prompt_response import PROMPTS
@@ -49,7 +49,16 @@ class AnswerList(Shape):
         items = row.listed(key)
         answers = [_answer(row, prompt, item, f"{key}[{i}]") for i, item in enumerate(items)]
         beside = row.first(*_GRADES, *_RANKS)
-        if _ORDER in row:
+        ordered = _is_order(row.peek(_ORDER))
+        said = [f"{_ORDER!r}"] * ordered + [f"{beside!r}"] * (beside is not None)
+        if said and any(answer.grade is not None for answer in answers):
+            said.append("grades or ranks inside the answers")
+        if len(said) > 1:
+            raise RowError(
+                f"{' and '.join(said)} both say which answer is better: leave one out, for example with "
+                f"--ignore {_ORDER if ordered else beside}"
+            )
+        if ordered:
             ranks = _ranks(row.listed(_ORDER), len(answers))
             answers = [RowAnswer(a.conversation, a.name, ranks.get(i)) for i, a in enumerate(answers)]
         elif beside is not None:
@@ -61,6 +70,11 @@ class AnswerList(Shape):
                 for i, (a, value) in enumerate(zip(answers, values, strict=True))
             ]
         return RowAnswers.graded(answers)
+
+
+def _is_order(value: Any) -> bool:
+    """Whether it may be one: a list, or the text of one. A column of that name may hold something else."""
+    return is_list(value) or (isinstance(value, str) and value.lstrip().startswith("["))
 
 
 def _ranks(order: list[Any], n: int) -> dict[int, float]:

@@ -74,3 +74,17 @@ def test_an_order_that_is_none_refuses_its_row(wishes, order, words):
     with pytest.raises(RowError, match=words) as refused:
         list(Reader().pairs(path))
     assert "row 1" in str(refused.value)
+
+
+def test_an_order_beside_grades_is_refused_and_another_column_of_that_name_is_not_used():
+    texts = [{"text": answer, "quality": i} for i, answer in enumerate(ANSWERS)]
+    row = {"prompt": PROMPT, "answers": texts, "order": [1, 0]}
+    with pytest.raises(RowError, match="'order' and grades or ranks inside the answers both say"):
+        Reader().answers(row)
+    with pytest.raises(RowError, match="'grades' and grades or ranks inside the answers both say"):
+        Reader().answers({"prompt": PROMPT, "answers": texts, "grades": [1, 2, 3, 4]})
+    reader = Reader()
+    assert len(reader.answers(row | {"order": 7}).pairs) == 6
+    assert any("not used: order" in line for line in reader.said())
+    text = Reader().answers({"prompt": PROMPT, "answers": ANSWERS, "order": "[2, 0, 3]"})
+    assert {(pair.better, pair.worse) for pair in text.pairs} == {(2, 0), (2, 3), (0, 3)}
