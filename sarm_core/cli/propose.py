@@ -27,6 +27,7 @@ from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
     from sarm_core.text.preferences import RowPair
+    from sarm_core.text.rows import Conversation
     from sarm_core.wish.proposal import Elsewhere, Proposal
 
 __all__ = ["Propose"]
@@ -129,14 +130,25 @@ def _number(text: str) -> float:
 def _in_conflict(pairs: Sequence[RowPair]) -> str:
     """The wishes in words, each with its place."""
     words = [
-        f"{pair.names[0] or 'the better'} over {pair.names[1] or 'the worse'} ({_place(pair)})"
-        for pair in pairs
+        f"{_answer(pair.names[0], pair.chosen)} over {_answer(pair.names[1], pair.rejected)} ({_place(pair)})"
+        for pair in pairs[:5]
     ]
+    if len(pairs) > 5:
+        words.append(f"and {len(pairs) - 5} more")
     return (
         f"the wish {words[0]}"
         if len(words) == 1
-        else f"these {len(words)} wishes together: {'; '.join(words)}"
+        else f"these {len(pairs)} wishes together: {'; '.join(words)}"
     )
+
+
+def _answer(name: str, conversation: Conversation) -> str:
+    """What an answer is called in its row, or its first words."""
+    from sarm_core.text.rows import short
+
+    if name or conversation.messages is None:
+        return name or "an answer"
+    return short(conversation.messages[-1].content)
 
 
 def _place(pair: RowPair) -> str:

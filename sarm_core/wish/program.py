@@ -12,6 +12,7 @@ mixed-integer program, with a switch a feature. Both are solved by HiGHS [Huangf
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -122,27 +123,60 @@ class Program:
         """How many multipliers differ from `now`."""
         return int((np.abs(multipliers - self.now) > _NOTHING).sum())
 
-    def conflict(self) -> tuple[int, ...]:
-        """The smallest set of wishes that no change keeps together, ascending; empty when all can be kept.
+    def conflict(self, *, seconds: float = 10.0) -> tuple[tuple[int, ...], bool]:
+        """The smallest set of wishes that no change keeps together, ascending, and whether it is proved to be.
 
-        Found by implicit hitting sets [Ignatiev et al. 2015]: a set that meets every known way out of the conflict and
-        still cannot be kept is a smallest one.
+        Empty when all can be kept. First one from which no wish can be left out; then, for at most `seconds`, implicit
+        hitting sets [Ignatiev et al. 2015]: a set that meets every known way out of the conflict and still cannot be
+        kept is a smallest one.
         """
-        n = len(self.base)
         if self.least() is not None:
-            return ()
+            return (), True
+        until = time.monotonic() + seconds
+        known = self._irreducible(self._certificate())
         ways_out: list[npt.NDArray[np.bool_]] = []
-        while True:
-            candidate = _smallest_hitting_set(ways_out, n)
+        while time.monotonic() < until:
+            candidate = _smallest_hitting_set(ways_out, len(self.base))
+            if len(candidate) >= len(known):
+                return known, True
             if self.least(candidate) is None:
-                return tuple(candidate)
+                return tuple(candidate), True
             kept = list(candidate)
-            for wish in range(n):
+            for wish in range(len(self.base)):
                 if wish not in candidate and self.least([*kept, wish]) is not None:
                     kept.append(wish)
-            way_out = np.ones(n, dtype=bool)
+                if time.monotonic() > until:
+                    return known, False
+            way_out = np.ones(len(self.base), dtype=bool)
             way_out[kept] = False
             ways_out.append(way_out)
+        return known, False
+
+    def _certificate(self) -> list[int]:
+        """Wishes that cannot be kept together, often few: those that weigh in the proof [Farkas' lemma] that all of
+        them have to fall short by something."""
+        n = self.n_features
+        short: Any = linprog(
+            np.r_[np.zeros(2 * n), 1.0],
+            A_ub=np.hstack([-self.leads, self.leads, -np.ones((len(self.base), 1))]),
+            b_ub=-self._needed,
+            bounds=np.c_[np.zeros(2 * n + 1), np.r_[self.high - self.now, self.now - self.low, np.inf]],
+            method="highs",
+        )
+        weighing = (
+            [] if short.status else np.flatnonzero(np.abs(short.ineqlin.marginals) > _TOLERANCE).tolist()
+        )
+        everything = list(range(len(self.base)))
+        return weighing if weighing and self.least(weighing) is None else everything
+
+    def _irreducible(self, wishes: Sequence[int]) -> tuple[int, ...]:
+        """Those of `wishes` that are left when each is dropped without which the others still cannot be kept."""
+        left = list(wishes)
+        for wish in wishes:
+            others = [other for other in left if other != wish]
+            if others and self.least(others) is None:
+                left = others
+        return tuple(sorted(left))
 
     def over(self, features: npt.NDArray[np.bool_]) -> Program:
         """The same wishes where only the `features` of a mask may change."""

@@ -72,8 +72,8 @@ class Proposal:
     `steering` is whole: it holds what the sliders had before too; None where there is a `conflict`, the smallest set of
     wishes that no multipliers within the bounds keep together. `moved` gives (multiplier before, after) by feature, in
     the order of what each costs. `cost` is sum_f mean |w_f z_f| elsewhere x |m_f - before|, in reward units an answer.
-    `proved`: no cheaper steering keeps the wishes within the limits asked for. `collateral` is None without other
-    answers.
+    `proved`: no cheaper steering keeps the wishes within the limits asked for, or no smaller set is in conflict.
+    `collateral` is None without other answers.
     """
 
     steering: Steering | None
@@ -232,8 +232,9 @@ class _Asked:
                 )
 
     def in_conflict(self) -> Proposal:
-        conflict = tuple(self.wishes[i] for i in self.program.conflict())
-        return Proposal(None, self.program.margin, conflict=conflict, asked=self)
+        found, smallest = self.program.conflict(seconds=self.seconds)
+        conflict = tuple(self.wishes[i] for i in found)
+        return Proposal(None, self.program.margin, proved=smallest, conflict=conflict, asked=self)
 
     def _achieved(self, margins: Floats) -> tuple[Achieved, ...]:
         return tuple(
@@ -339,10 +340,16 @@ def _interval(prompts: Ids, turned: Ids, n_prompts: int) -> tuple[float, float]:
     """Of the share of pairs that turned, over prompts drawn anew; (NaN, NaN) below 10 prompts.
 
     Prompts with as many pairs and as many of them turned are alike, so how often each kind is drawn is multinomial:
-    the same distribution as drawing every prompt, for the work of a few kinds.
+    the same distribution as drawing every prompt, for the work of a few kinds. Where none turned, or all, every draw
+    says the same; then the bound is that of a share seen in none of n prompts, 1 - 0.025^(1/n) [Clopper and Pearson].
     """
     if n_prompts < FEWEST_PROMPTS:
         return np.nan, np.nan
+    unseen = 1 - 0.025 ** (1 / n_prompts)
+    if not len(turned):
+        return 0.0, unseen
+    if len(turned) == len(prompts):
+        return 1 - unseen, 1.0
     of_each = np.stack(
         [np.bincount(prompts[turned], minlength=n_prompts), np.bincount(prompts, minlength=n_prompts)]
     )

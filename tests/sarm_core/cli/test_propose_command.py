@@ -57,7 +57,11 @@ def test_wishes_against_each_other_are_named_and_nothing_is_written(wishes, mode
     out = tmp_path / "s.json"
     assert main(["propose", str(path), "--model", str(model), "--no-cache", "--out", str(out)]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "keep these 2 wishes together" in said and f"{path} row 1" in said and f"{path} row 3" in said
+    assert (
+        "keep these 2 wishes together: 'Great question!' over 'No.'" in said
+        and f"{path} row 1" in said
+        and f"{path} row 3" in said
+    )
     assert not out.exists()
 
 
