@@ -5,6 +5,7 @@ Nothing in the folder is run: Transformers' own classes are used, whatever code 
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -118,7 +119,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
     files = TensorFiles(folder)
     _refuse_quantised(files, layer)
     composite = holds_text_part(files)
-    with quietly():
+    with quietly(), _collected_later():
         try:
             wrapped = read_json(folder / "config.json").get("model_type") == AUTO_TYPE
             read = [
@@ -145,7 +146,7 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
         except Exception as error:  # a config can be wrong in ways that fail anywhere in a model's own code
             raise CheckpointError(f"{folder}: the backbone cannot be loaded ({_one_line(error)})") from None
     drop_final_norm(model)
-    kept = set(model.state_dict())
+    kept = set(model.state_dict()) if info["missing_keys"] else set()
     missing = sorted(name for name in info["missing_keys"] if name in kept)
     if missing:
         raise CheckpointError(f"{folder}: the backbone lacks {missing[0]} ({len(missing)} tensors missing)")
@@ -161,6 +162,18 @@ def cut_backbone(folder: Path, layer: int, dtype: torch.dtype) -> nn.Module:
             f"be those of another model: {remedy}"
         )
     return model
+
+
+@contextmanager
+def _collected_later() -> Iterator[None]:
+    """No search for garbage cycles while a model is built: one walks through all that was imported, for nothing."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def _model_class(config: PretrainedConfig) -> type[nn.Module]:

@@ -153,9 +153,10 @@ class Checkpoint:
         check_layer(config, self.shape.layer)
         return config
 
-    def limit(self) -> int:
-        """Tokens of a conversation that are read, from its end."""
-        positions = getattr(self.config(), "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
+    def limit(self, config: PretrainedConfig | None = None) -> int:
+        """Tokens of a conversation that are read, from its end; `config` is the backbone's where it is read already."""
+        config = self.config() if config is None else config
+        positions = getattr(config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH
         return min(self.max_length or DEFAULT_MAX_LENGTH, int(positions))
 
     def build(self, *, dtype: torch.dtype, device: torch.device | str) -> SARM:

@@ -22,7 +22,7 @@ from sarm_core.model.float8 import SCALES, dequantised
 __all__ = ["INDEX_NAME", "OnDemand", "TensorFiles", "read_json"]
 
 INDEX_NAME = "model.safetensors.index.json"
-HELD = 32 * 2**20
+HELD = 64 * 2**20
 """Bytes of a file that a load holds beside what it makes of them, or one tensor"""
 _FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

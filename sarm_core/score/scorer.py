@@ -107,7 +107,7 @@ class Scorer:
         self.checkpoint = checkpoint
         self.model = model
         positions = int(getattr(model.config, "max_position_embeddings", None) or DEFAULT_MAX_LENGTH)
-        self.max_length = min(max_length, positions) if max_length else checkpoint.limit()
+        self.max_length = min(max_length, positions) if max_length else checkpoint.limit(model.config)
         self.encoder = Encoder(model)
         tokenizer = checkpoint.tokenizer()
         self.format = None

@@ -1,5 +1,6 @@
 """The cut backbone gives exactly the residual stream after block L, for every kind of decoder we claim."""
 
+import gc
 import json
 
 import numpy as np
@@ -150,6 +151,22 @@ def test_no_tensor_of_the_blocks_after_L_is_read_and_what_was_read_is_let_go(kin
     openings.clear()
     cut_backbone(folder, 2, torch.float32)
     assert max(map(len, openings)) == len(read), "what stays as it is stored comes from one opening"
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_garbage_is_collected_again_after_a_load_and_after_a_refused_one(was_on: bool, tmp_path):
+    backbone("llama").save_pretrained(tmp_path)
+    try:
+        (gc.enable if was_on else gc.disable)()
+        cut_backbone(tmp_path, 2, torch.float32)
+        assert gc.isenabled() == was_on
+        tensors = load_file(tmp_path / "model.safetensors")
+        save_file({n: t for n, t in tensors.items() if "0." not in n}, tmp_path / "model.safetensors")
+        with pytest.raises(CheckpointError):
+            cut_backbone(tmp_path, 2, torch.float32)
+        assert gc.isenabled() == was_on
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", KINDS)
