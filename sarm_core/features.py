@@ -6,17 +6,26 @@ activations z of n answers and the head w. Rewards, attributions and comparisons
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from sarm_core.errors import SarmError
+from sarm_core.figures import plural, reward, signed
+from sarm_core.notebook import BAR, bar, drawn, feature_cell
 
-__all__ = ["Contributions", "Differences", "FeatureMatrix", "reward_order", "separating_features"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Contributions", "Differences", "FeatureMatrix", "Parts", "reward_order", "separating_features"]
+
+_DRAWN = 12
+"""Features that a notebook shows; the sum of the others stands under them."""
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.floating]
@@ -54,6 +63,7 @@ class Contributions:
     weights: npt.NDArray[np.float64]
     contributions: npt.NDArray[np.float64]
     reward: float
+    names: Mapping[int, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -78,6 +88,21 @@ class Contributions:
         for values in zip(*columns.values(), strict=True):
             yield dict(zip(columns, values, strict=True))
 
+    def frame(self) -> pd.DataFrame:
+        """The columns as a pandas frame, with the features' names beside them where some are known."""
+        return _frame(self.columns(), self.names)
+
+    def _repr_html_(self) -> str:
+        rows = zip(self.contributions, self.activations, self.weights, strict=True)
+        return _drawn_features(
+            f"Reward {reward(self.reward)}, feature by feature",
+            ("contribution", "activation z", "weight w"),
+            self.features,
+            self.contributions,
+            [(signed(value), reward(z), signed(w)) for value, z, w in rows],
+            self.names,
+        )
+
 
 @dataclass(frozen=True)
 class Differences:
@@ -94,6 +119,7 @@ class Differences:
     weights: npt.NDArray[np.float64]
     differences: npt.NDArray[np.float64]
     margin: float
+    names: Mapping[int, str] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -114,6 +140,54 @@ class Differences:
             "z_right": self.right.activations,
             "weight": self.weights,
         }
+
+    def frame(self) -> pd.DataFrame:
+        """The columns as a pandas frame, with the features' names beside them where some are known."""
+        return _frame(self.columns(), self.names)
+
+    def _repr_html_(self) -> str:
+        rows = zip(self.differences, self.left.contributions, self.right.contributions, strict=True)
+        return _drawn_features(
+            f"Margin {signed(self.margin)}, feature by feature",
+            ("difference", "left", "right"),
+            self.features,
+            self.differences,
+            [tuple(signed(value) for value in row) for row in rows],
+            self.names,
+        )
+
+
+class Parts(tuple[Ids, npt.NDArray[np.float64]]):
+    """(feature ids, values), to be unpacked as the pair it is; in a notebook it draws itself as its table.
+
+    `table` is the same with everything beside it, the largest first; `frame()` gives that as a pandas frame.
+    """
+
+    _make: Callable[[], Contributions | Differences]
+
+    @classmethod
+    def of(
+        cls, pair: tuple[Ids, npt.NDArray[np.float64]], make: Callable[[], Contributions | Differences]
+    ) -> Parts:
+        """The pair with what makes its table."""
+        parts = cls(pair)
+        parts._make = make
+        return parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (tuple(self),)  # elsewhere the plain pair is enough
+
+    @cached_property
+    def table(self) -> Contributions | Differences:
+        """The same parts as columns."""
+        return self._make()
+
+    def frame(self) -> pd.DataFrame:
+        """The table as a pandas frame."""
+        return self.table.frame()
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -285,6 +359,36 @@ class FeatureMatrix:
     def select(self, rows: npt.ArrayLike) -> FeatureMatrix:
         """The answers `rows` (int [m]), in that order."""
         return FeatureMatrix(self.csr[np.asarray(rows)], self.head, self.offset_ids, self.offset_values)
+
+
+def _frame(columns: Mapping[str, npt.NDArray], names: Mapping[int, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(dict(columns))
+    if names:
+        frame.insert(1, "name", [names.get(int(i), "") for i in frame["feature"]])
+    return frame
+
+
+def _drawn_features(
+    title: str,
+    head: Sequence[str],
+    features: Ids,
+    values: npt.NDArray[np.float64],
+    cells: Sequence[Sequence[str]],
+    names: Mapping[int, str],
+) -> str:
+    """The largest parts with bars, and what all others come to, so that what is seen adds up to the title."""
+    largest = float(np.abs(values).max(initial=0.0))
+    rows = [
+        (feature_cell(int(i), names), bar(float(value), largest), *shown)
+        for i, value, shown in zip(features[:_DRAWN], values[:_DRAWN], cells[:_DRAWN], strict=True)
+    ]
+    if others := len(features) - len(rows):
+        rest = float(values[_DRAWN:].sum())
+        empty = [""] * (len(head) - 1)
+        rows.append((plural(others, "other feature"), bar(rest, largest), signed(rest), *empty))
+    return drawn(title, ("feature", BAR, *head), rows, text=(0,))
 
 
 def _sum_by_id(ids: Ids, values: npt.NDArray[np.float64]) -> tuple[Ids, npt.NDArray[np.float64]]:

@@ -27,7 +27,8 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("score",),
         ("demo", "steering"),
         ("model", "text", "search", "features", "bootstrap"),
-        ("files", "version"),
+        ("notebook",),
+        ("files", "version", "figures", "markup"),
         ("errors",),
     ),
     "app": (

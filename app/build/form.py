@@ -49,8 +49,9 @@ def build_form() -> Job | None:
             key="build_features",
             placeholder="held-out pairs decide",
         )
-        looked = st.form_submit_button("What are these?")
-        asked = st.form_submit_button("Build", type="primary")
+        with st.container(horizontal=True):
+            looked = st.form_submit_button("What are these?")
+            asked = st.form_submit_button("Build", type="primary")
     if not (looked or asked):
         return None
     missing = [

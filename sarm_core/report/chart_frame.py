@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sarm_core.markup import Markup, cut, join, tag
 from sarm_core.report.drawing import Canvas
-from sarm_core.report.markup import Markup, cut, join, tag
 
 __all__ = ["NARROW", "WIDE", "figure", "key", "padded"]
 

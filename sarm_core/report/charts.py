@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from sarm_core.figures import count, reward, signed, tick
+from sarm_core.markup import Markup, table
 from sarm_core.report.chart_frame import WIDE, figure, key, padded
 from sarm_core.report.drawing import SMALL_SIZE, TEXT_SIZE, Canvas, Scale, fitted, text_width
-from sarm_core.report.figures import count, reward, signed, tick
-from sarm_core.report.markup import Markup, table
 
 __all__ = [
     "BAR_SERIES",

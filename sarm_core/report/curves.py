@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sarm_core.figures import percent, tick
+from sarm_core.markup import Markup, join, style_sheet, table, tag
 from sarm_core.report.chart_frame import WIDE, figure, key, padded
 from sarm_core.report.drawing import SMALL_SIZE, Canvas, Scale, fitted, text_width
-from sarm_core.report.figures import percent, tick
-from sarm_core.report.markup import Markup, join, style_sheet, table, tag
 
 __all__ = ["LINE_SERIES", "Series", "curve_chart", "svg_file", "trade_off_chart"]
 

@@ -6,7 +6,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from sarm_core.report.markup import Markup, clean, join, tag
+from sarm_core.markup import Markup, clean, join, tag
 
 __all__ = ["SMALL_SIZE", "TEXT_SIZE", "Canvas", "Scale", "fitted", "text_width", "ticks"]
 

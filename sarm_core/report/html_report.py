@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError
+from sarm_core.figures import count, percent, points
+from sarm_core.markup import Markup, clean, cut, join, paragraphs, style_sheet, tag
 from sarm_core.prove.benchmarks.registry import known
 from sarm_core.report.curves import Series, curve_chart, trade_off_chart
 from sarm_core.report.evaluation_json import checked_evaluation, read_evaluation, steering_of
 from sarm_core.report.evidence import Evidence, FeatureNote, evidence_from_rows, read_contrast
-from sarm_core.report.figures import count, percent, points
-from sarm_core.report.markup import Markup, clean, cut, join, paragraphs, style_sheet, tag
 from sarm_core.report.record_sections import caveats, provenance_section
 from sarm_core.report.result_sections import (
     curve_section,

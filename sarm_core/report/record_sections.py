@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sarm_core.figures import count, percent, plural
+from sarm_core.markup import Markup, cut, isolated, join, tag
 from sarm_core.report.evidence import Evidence
-from sarm_core.report.figures import count, percent, plural
-from sarm_core.report.markup import Markup, cut, isolated, join, tag
 from sarm_core.report.verdict import headline_scores
 from sarm_core.steering import Steering
 

@@ -7,10 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sarm_core.bootstrap import FEWEST_PROMPTS
-from sarm_core.prove.benchmarks.registry import known
-from sarm_core.report.charts import Mark, distribution_chart, dot_chart
-from sarm_core.report.curves import LINE_SERIES, Series, curve_chart, trade_off_chart
-from sarm_core.report.figures import (
+from sarm_core.figures import (
     count,
     interval,
     percent,
@@ -20,7 +17,10 @@ from sarm_core.report.figures import (
     reward,
     signed,
 )
-from sarm_core.report.markup import Markup, cut, join, table, tag
+from sarm_core.markup import Markup, cut, join, table, tag
+from sarm_core.prove.benchmarks.registry import known
+from sarm_core.report.charts import Mark, distribution_chart, dot_chart
+from sarm_core.report.curves import LINE_SERIES, Series, curve_chart, trade_off_chart
 from sarm_core.report.verdict import KINDS, headline_scores, judged, prompts_of
 from sarm_core.steering import Steering
 

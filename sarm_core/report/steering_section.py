@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sarm_core.figures import count, percent, plural, points, points_interval, reward, signed, tick
+from sarm_core.markup import Markup, cut, isolated, join, table, tag
 from sarm_core.report.charts import Mark, bar_chart, dot_chart
 from sarm_core.report.drawing import fitted
 from sarm_core.report.evidence import Evidence, FeatureNote
-from sarm_core.report.figures import count, percent, plural, points, points_interval, reward, signed, tick
-from sarm_core.report.markup import Markup, cut, isolated, join, table, tag
 from sarm_core.steering import Steering
 
 __all__ = ["COMPARED", "change_section", "evidence_section", "feature_name"]

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sarm_core.bootstrap import FEWEST_PROMPTS
-from sarm_core.prove.benchmarks.registry import known
-from sarm_core.report.figures import (
+from sarm_core.figures import (
     count,
     interval,
     percent,
@@ -15,7 +14,8 @@ from sarm_core.report.figures import (
     points,
     points_interval,
 )
-from sarm_core.report.markup import isolated
+from sarm_core.markup import isolated
+from sarm_core.prove.benchmarks.registry import known
 from sarm_core.steering import Steering
 
 __all__ = ["KINDS", "headline_scores", "judged", "prompts_of", "row_verdict", "verdict"]

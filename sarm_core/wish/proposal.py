@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,16 @@ import numpy.typing as npt
 from sarm_core.bootstrap import FEWEST_PROMPTS, interval
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
+from sarm_core.figures import plural
+from sarm_core.notebook import BAR, bar, drawn
 from sarm_core.prove.collateral import Collateral, collateral
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Steering
 from sarm_core.wish.program import Change, Program
 from sarm_core.wish.wishes import Wish, wishes_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FEWEST", "HIGH", "LOW", "NAMED", "Achieved", "Elsewhere", "Proposal", "propose"]
 
@@ -85,6 +90,32 @@ class Proposal:
     collateral: Elsewhere | None = None
     conflict: tuple[Wish, ...] = ()
     asked: _Asked | None = field(default=None, repr=False, compare=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a feature whose multiplier moves: feature, before, after; those first that cost most."""
+        import pandas as pd
+
+        rows = [(feature, before, after) for feature, (before, after) in self.moved.items()]
+        return pd.DataFrame(rows, columns=["feature", "before", "after"])
+
+    def _repr_html_(self) -> str:
+        if self.steering is None:
+            wishes = [(f"answer {wish.better} before answer {wish.worse}",) for wish in self.conflict]
+            return drawn("These wishes cannot be kept together", ("wish",), wishes, text=(0,))
+        furthest = max((abs(after - before) for before, after in self.moved.values()), default=0.0)
+        rows = [
+            (f"#{feature}", bar(after - before, furthest), f"×{before:.3g}", f"×{after:.3g}")
+            for feature, (before, after) in self.moved.items()
+        ]
+        title = f"{plural(len(self.achieved), 'wish', 'wishes')} kept by {plural(len(rows), 'multiplier')}"
+        counted = None if self.collateral is None else self.collateral.collateral
+        note = (
+            f"Elsewhere {counted.n_moved:,} of {plural(counted.n, 'answer')} change their reward, "
+            f"{counted.n_flipped:,} of {plural(counted.n_pairs, 'order')} turn."
+            if counted is not None
+            else ""
+        )
+        return drawn(title, ("feature", BAR, "before", "after"), rows, text=(0,), note=note)
 
     @cached_property
     def alternatives(self) -> dict[str, Proposal]:
