@@ -27,8 +27,18 @@ def drawn(
         tag("tr", *(tag("td", cell, style=s, dir="auto") for cell, s in zip(row, styles, strict=True)))
         for row in rows
     ]
-    caption = tag("caption", title, style="caption-side:top;text-align:left;font-weight:600;padding:4px 8px")
-    table = tag("table", caption, tag("thead", header), tag("tbody", *body), style="border-collapse:collapse")
+    caption = tag(
+        "caption",
+        title,
+        style="caption-side:top;text-align:left;font-weight:600;padding:4px 8px;white-space:nowrap",
+    )
+    table = tag(
+        "table",
+        caption,
+        tag("thead", header),
+        tag("tbody", *body),
+        style="border-collapse:collapse;color:inherit",
+    )
     below = tag("div", note, style="padding:4px 8px;opacity:.75;font-size:90%") if note else ""
     return tag("div", table, below, style="max-width:100%;overflow-x:auto")
 

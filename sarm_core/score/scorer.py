@@ -121,13 +121,13 @@ class Scored:
 
     def _repr_html_(self) -> str:
         frame = self.frame().head(_DRAWN)
-        largest = float(frame["behind_best"].max()) if len(frame) else 0.0
+        furthest = float(frame["behind_best"].max()) if len(frame) else 0.0
         rows = [
             (
                 number,
                 cut(row.answer, 90),
                 signed(row.reward),
-                bar(-row.behind_best, largest),
+                bar(furthest - row.behind_best, furthest),
                 signed(-row.behind_best),
             )
             for number, row in zip(frame.index, frame.itertuples(index=False), strict=True)

@@ -107,14 +107,14 @@ class Proposal:
             (f"#{feature}", bar(after - before, furthest), f"×{before:.3g}", f"×{after:.3g}")
             for feature, (before, after) in self.moved.items()
         ]
-        title = f"{plural(len(self.achieved), 'wish', 'wishes')} kept by {plural(len(rows), 'multiplier')}"
-        counted = None if self.collateral is None else self.collateral.collateral
-        note = (
-            f"Elsewhere {counted.n_moved:,} of {plural(counted.n, 'answer')} change their reward, "
-            f"{counted.n_flipped:,} of {plural(counted.n_pairs, 'order')} turn."
-            if counted is not None
-            else ""
-        )
+        kept = plural(len(self.achieved), "wish", "wishes")
+        title = f"{kept} kept by {plural(len(rows), 'multiplier')}" if rows else f"{kept} kept already"
+        note = ""
+        if self.collateral is not None:
+            counted = self.collateral.collateral
+            note = f"Elsewhere {counted.n_moved:,} of {plural(counted.n, 'answer')} change their reward"
+            if counted.n_pairs:
+                note += f", {counted.n_flipped:,} of {plural(counted.n_pairs, 'order')} turn"
         return drawn(title, ("feature", BAR, "before", "after"), rows, text=(0,), note=note)
 
     @cached_property

@@ -204,3 +204,14 @@ def test_a_margin_that_float32_rewards_do_not_show_is_refused():
         else:
             with pytest.raises(SarmError, match="ask for a larger one"):
                 propose(matrix, [0, 1], margin=margin)
+
+
+def test_a_proposal_draws_what_moves_or_what_is_in_conflict():
+    matrix = FeatureMatrix.from_topk([[0, 1], [0, 2], [0, 1]], [[1, 1], [1, 2], [1, 1]], [1.0, 1.0, 1.0])
+    found = propose(matrix, order=[0, 1], elsewhere=matrix)
+    assert list(found.frame()["feature"]) == list(found.moved)
+    shown = found._repr_html_()
+    assert "1 wish kept by" in shown and all(f"#{feature}" in shown for feature in found.moved)
+    assert f"Elsewhere {found.collateral.collateral.n_moved} of 3 answers" in shown
+    assert "1 wish kept already" in propose(matrix, order=[1, 0])._repr_html_()
+    assert "answer 0 before answer 2" in propose(matrix, order=[0, 2])._repr_html_()
