@@ -50,6 +50,9 @@ if TYPE_CHECKING:
     from sarm_core.text.answers import Reader
     from sarm_core.text.row_files import read_rows
     from sarm_core.train.build import BuildConfig, run_build
+    from sarm_core.wish.labelled import LabelledPairs
+    from sarm_core.wish.learned import Learned, learn
+    from sarm_core.wish.profiles import Profiles, learn_each
     from sarm_core.wish.proposal import Proposal, propose
 
 __all__ = [
@@ -65,8 +68,11 @@ __all__ = [
     "FeatureMatrix",
     "FeatureNote",
     "HarvestSettings",
+    "LabelledPairs",
+    "Learned",
     "Pairs",
     "Partition",
+    "Profiles",
     "Proposal",
     "Reader",
     "RowError",
@@ -91,6 +97,8 @@ __all__ = [
     "export_auto",
     "harvest_into",
     "html_report",
+    "learn",
+    "learn_each",
     "load_benchmark",
     "load_sae",
     "load_sarm",
@@ -134,6 +142,11 @@ _FROM = {
     "Dictionary": "sarm_core.model.dictionaries.loading:Dictionary",
     "load_sae": "sarm_core.model.dictionaries.loading:load_sae",
     "ensure_backbone": "sarm_core.model.embedded:ensure_backbone",
+    "LabelledPairs": "sarm_core.wish.labelled:LabelledPairs",
+    "Learned": "sarm_core.wish.learned:Learned",
+    "learn": "sarm_core.wish.learned:learn",
+    "Profiles": "sarm_core.wish.profiles:Profiles",
+    "learn_each": "sarm_core.wish.profiles:learn_each",
     "Proposal": "sarm_core.wish.proposal:Proposal",
     "propose": "sarm_core.wish.proposal:propose",
     "collateral": "sarm_core.prove.collateral:collateral",

@@ -21,7 +21,8 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "sarm_core": (
         ("__main__",),
         ("cli",),
-        ("train", "find", "report", "wish"),
+        ("wish",),
+        ("train", "find", "report"),
         ("prove", "ship"),
         ("explain", "harvest", "provenance"),
         ("score",),

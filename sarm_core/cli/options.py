@@ -32,6 +32,7 @@ __all__ = [
     "days",
     "encoding_of",
     "loaded",
+    "number",
     "reader_of",
     "say_reading",
     "share",
@@ -226,6 +227,17 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 10**9:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
     return int(text)
+
+
+def number(text: str) -> float:
+    """A number from -10^6 to 10^6."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return value
 
 
 def day(text: str) -> datetime.date:

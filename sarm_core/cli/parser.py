@@ -17,6 +17,7 @@ from sarm_core.cli.evaluate import Evaluate
 from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
 from sarm_core.cli.inspect import Inspect
+from sarm_core.cli.learn import Learn
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.propose import Propose
 from sarm_core.cli.report import Report
@@ -35,6 +36,7 @@ COMMANDS: list[Command] = [
     Score(),
     Contrast(),
     Propose(),
+    Learn(),
     Evaluate(),
     Perturb(),
     Report(),
@@ -53,7 +55,7 @@ COMMANDS: list[Command] = [
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
-    """Run one command; returns the exit code (0, 2 for bad input, 130 when interrupted).
+    """Run one command; returns the exit code (0, 1 where `learn` proposes nothing, 2 for bad input, 130 interrupted).
 
     A call that cannot be parsed raises SystemExit with 2, after one line; --help and --version with 0.
     """

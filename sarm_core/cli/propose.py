@@ -19,6 +19,7 @@ from sarm_core.cli.options import (
     count,
     encoding_of,
     loaded,
+    number,
     reader_of,
     say_reading,
     steering_of,
@@ -28,7 +29,8 @@ from sarm_core.errors import SarmError
 if TYPE_CHECKING:
     from sarm_core.text.preferences import RowPair
     from sarm_core.text.rows import Conversation
-    from sarm_core.wish.proposal import Elsewhere, Proposal
+    from sarm_core.wish.elsewhere import Elsewhere
+    from sarm_core.wish.proposal import Proposal
 
 __all__ = ["Propose"]
 
@@ -53,11 +55,11 @@ class Propose(Command):
         add_complement_option(parser)
         parser.add_argument(
             "--margin",
-            type=_number,
+            type=number,
             help="how far a better answer leads at least, in reward (default: a twentieth of the median lead)",
         )
-        parser.add_argument("--low", type=_number, default=0.0, help="least multiplier (default 0)")
-        parser.add_argument("--high", type=_number, default=2.0, help="largest multiplier (default 2)")
+        parser.add_argument("--low", type=number, default=0.0, help="least multiplier (default 0)")
+        parser.add_argument("--high", type=number, default=2.0, help="largest multiplier (default 2)")
         parser.add_argument("--max-features", type=count, help="change at most so many features")
         parser.add_argument("--json", action="store_true", help="what was found, as JSON on standard output")
 
@@ -72,8 +74,8 @@ class Propose(Command):
             raise SarmError(f"{options.files[0]}: states no wish: {'; '.join(reader.said())}")
         beside = complement_of(options, reader)
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
-        number = {text: i for i, text in enumerate(texts)}
-        stated = {Wish(number[pair.chosen], number[pair.rejected]): pair for pair in pairs}
+        row = {text: i for i, text in enumerate(texts)}
+        stated = {Wish(row[pair.chosen], row[pair.rejected]): pair for pair in pairs}
         places = dict.fromkeys(texts, pairs[0].place) | {
             text: pair.place for pair in pairs for text in (pair.chosen, pair.rejected)
         }
@@ -115,16 +117,6 @@ class Propose(Command):
         if options.json:
             print(json.dumps(_as_json(proposal), allow_nan=False))
         return 0
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not abs(value) < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
-    return value
 
 
 def _in_conflict(pairs: Sequence[RowPair]) -> str:

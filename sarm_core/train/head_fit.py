@@ -7,7 +7,8 @@
 m_p is a pair's margin, 0 unless its row states one. A tie is half a pair in each order,
 log(1 + exp(-D_p w)) / 2 + log(1 + exp(D_p w)) / 2 (`objective.py` has the sources). Both losses have one minimum,
 which is solved to convergence, so that the only choice left is the penalty, made on held-out pairs. With `targets`
-the loss is the squared error sum_p v_p (D_p w - t_p)^2 / 2 sum_p v_p instead.
+the loss is the squared error sum_p v_p (D_p w - t_p)^2 / 2 sum_p v_p instead. With a `base` b the weights come on top
+of what stands already, b_p + D_p w for D_p w; an L1 penalty may have a price for each feature, and bounds for w.
 
 L-BFGS does the steps, on weights that are measured in units of each column's curvature: features that fire once in
 ten thousand pairs then converge with those that fire in each. A path starts every solution from the one before.
@@ -53,7 +54,8 @@ _SLACK = 1e-3
 class Part:
     """Some pairs: `differences` D [pairs, features], their `weights` v [pairs], `targets` [pairs] for squared errors.
 
-    Without targets `stated` are the margins m float64 [pairs] and `tied` bool [pairs] says which are ties.
+    Without targets `stated` are the margins m float64 [pairs] and `tied` bool [pairs] says which are ties. `base`
+    [pairs] is the margin of weights 0 (None: 0 everywhere).
 
     Memory: that of D. Its numbers may be float32; sums over features are then exact to 1e-6.
     """
@@ -63,6 +65,7 @@ class Part:
     targets: Floats | None = None
     stated: Floats | None = None
     tied: npt.NDArray[np.bool_] | None = None
+    base: Floats | None = None
 
     @cached_property
     def share(self) -> Floats:
@@ -90,9 +93,10 @@ class Part:
         return 0.25 if self.targets is None else 1.0
 
     def margins(self, w: Floats) -> Floats:
-        """D w, [pairs]."""
+        """D w, on top of the base, [pairs]."""
         d = self.differences
-        return np.asarray(d @ w.astype(d.dtype), dtype=np.float64).ravel()
+        own = np.asarray(d @ w.astype(d.dtype), dtype=np.float64).ravel()
+        return own if self.base is None else self.base + own
 
     def gradient(self, slopes: Floats) -> Floats:
         """D^T s, [features], for slopes s [pairs]."""
@@ -129,7 +133,7 @@ class Part:
         """Some of the pairs. Cheap for CSR and for dense rows."""
         others = {
             name: None if (values := getattr(self, name)) is None else values[rows]
-            for name in ("targets", "stated", "tied")
+            for name in ("targets", "stated", "tied", "base")
         }
         return Part(self.differences[rows], np.asarray(self.weights)[rows], **others)
 
@@ -224,28 +228,43 @@ def polished(train: Part, held_out: Part, found: RidgeFit) -> RidgeFit:
 # -- L1 ----------------------------------------------------------------------------------------------------
 
 
-def largest_l1(part: Part) -> float:
-    """The smallest L1 penalty under which no feature is used."""
-    return float(np.abs(part.gradient(part.slopes(np.zeros(len(part.share))))).max(initial=0.0))
+def largest_l1(part: Part, prices: Floats | None = None) -> float:
+    """The smallest L1 penalty under which no feature is used; `prices` as in `l1_path`."""
+    nothing = part.margins(np.zeros(part.differences.shape[1]))
+    return float((np.abs(part.gradient(part.slopes(nothing))) / _each(part, prices)).max(initial=0.0))
 
 
-def l1_path(part: Part, penalties: Sequence[float], tolerance: float = 1e-8) -> Iterator[Floats]:
-    """w float64 [features] minimising the loss + penalty |w|_1 for each of the falling `penalties`.
+def l1_path(
+    part: Part,
+    penalties: Sequence[float],
+    tolerance: float = 1e-8,
+    *,
+    prices: Floats | None = None,
+    bounds: tuple[Floats, Floats] | None = None,
+) -> Iterator[Floats]:
+    """w float64 [features] minimising the loss + penalty sum_f price_f |w_f| for each of the falling `penalties`.
+
+    `prices` [features] are above 0 (default: 1 each), `bounds` are two [features] with low <= 0 <= high.
 
     Only features that can be in the solution take part in a step: those in the one before, and those that the
     sequential strong rule keeps (Tibshirani et al. 2012). What it left out wrongly shows in the gradient and is let in.
     """
-    w = np.zeros(part.differences.shape[1])
-    gradient = part.gradient(part.slopes(part.margins(w)))
-    before = float(np.abs(gradient).max(initial=0.0))
+    price = _each(part, prices)
+    low, high = bounds or (np.full(len(price), -np.inf), np.full(len(price), np.inf))
+    w = np.zeros(len(price))
+    gradient = np.abs(part.gradient(part.slopes(part.margins(w)))) / price
+    before = float(gradient.max(initial=0.0))
     for penalty in penalties:
-        inside = (w != 0) | (np.abs(gradient) >= 2 * penalty - before)
+        inside = (w != 0) | (gradient >= 2 * penalty - before)
         while True:
             features = np.flatnonzero(inside)
             if len(features):
-                w[features] = _l1_within(part.of(features), penalty, w[features], tolerance)
-            gradient = part.gradient(part.slopes(part.margins(w)))
-            missed = ~inside & (np.abs(gradient) > penalty * (1 + _SLACK))
+                within = (low[features], high[features])
+                w[features] = _l1_within(
+                    part.of(features), penalty * price[features], w[features], tolerance, within
+                )
+            gradient = np.abs(part.gradient(part.slopes(part.margins(w)))) / price
+            missed = ~inside & (gradient > penalty * (1 + _SLACK))
             if not missed.any():
                 break
             inside |= missed
@@ -253,26 +272,37 @@ def l1_path(part: Part, penalties: Sequence[float], tolerance: float = 1e-8) -> 
         yield w.copy()
 
 
-def _l1_within(part: Part, penalty: float, start: Floats, tolerance: float) -> Floats:
+def _each(part: Part, prices: Floats | None) -> Floats:
+    return np.ones(part.differences.shape[1]) if prices is None else prices
+
+
+def _l1_within(
+    part: Part, costs: Floats, start: Floats, tolerance: float, bounds: tuple[Floats, Floats]
+) -> Floats:
     """w as the difference of two parts that are not negative, which makes the penalty smooth: zeros are exact."""
     n = len(start)
     scale = 1 / np.sqrt(np.maximum(part.curvature * part.squares, 1e-12))
+    low, high = bounds
 
     def objective(uv: Floats) -> tuple[float, Floats]:
         up, down = uv[:n], uv[n:]
         margins = part.margins(scale * (up - down))
-        loss = part.loss(margins) + penalty * float(scale @ (up + down))
+        cost = costs * scale
+        loss = part.loss(margins) + float(cost @ (up + down))
         slope = scale * part.gradient(part.slopes(margins))
-        cost = penalty * scale
         return loss, np.concatenate([slope + cost, cost - slope])
 
     first = np.concatenate([np.maximum(start, 0), np.maximum(-start, 0)]) / np.tile(scale, 2)
+    most = np.concatenate([high, -low]) / np.tile(scale, 2)
     solved = optimize.minimize(
         objective,
         first,
         jac=True,
         method="L-BFGS-B",
-        bounds=optimize.Bounds(0.0, np.inf),
+        bounds=optimize.Bounds(0.0, most),
         options={"maxiter": 1000, "ftol": tolerance, "gtol": 1e-8},
     )
-    return scale * (solved.x[:n] - solved.x[n:])
+    up, down = solved.x[:n], solved.x[n:]
+    w = scale * (up - down)
+    w = np.where((up == most[:n]) & (down == 0), high, np.where((down == most[n:]) & (up == 0), low, w))
+    return np.clip(w, low, high)

@@ -5,42 +5,43 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from sarm_core.bootstrap import FEWEST_PROMPTS, interval
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.figures import plural
 from sarm_core.notebook import BAR, bar, drawn
-from sarm_core.prove.collateral import Collateral, collateral
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Steering
+from sarm_core.wish.elsewhere import Elsewhere, check_elsewhere, turned_elsewhere
+from sarm_core.wish.multipliers import (
+    HIGH,
+    LOW,
+    HasMatrix,
+    check_bounds,
+    check_limit,
+    matrix_of,
+    may_move,
+    multiplied,
+)
 from sarm_core.wish.program import Change, Program
 from sarm_core.wish.wishes import Wish, wishes_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FEWEST", "HIGH", "LOW", "NAMED", "Achieved", "Elsewhere", "Proposal", "propose"]
+__all__ = ["FEWEST", "NAMED", "Achieved", "Proposal", "propose"]
 
 Floats = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 
-LOW, HIGH = 0.0, 2.0
-"""Multipliers of a proposal lie between: from silenced to twice as heavy."""
 FEWEST = "fewest features"
 NAMED = "known-good names only"
 _SILENT = 1e-3
 """What a feature costs that is silent elsewhere, as a share of the mean price: nearly nothing, so that of two such
 features the one that has to move less is taken."""
-
-
-class _HasMatrix(Protocol):
-    @property
-    def matrix(self) -> FeatureMatrix: ...
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,6 @@ class Achieved:
     wish: Wish
     before: float
     after: float
-
-
-@dataclass(frozen=True)
-class Elsewhere:
-    """What a proposal does to answers that no wish is about.
-
-    `collateral` counts; `low`, `high` is the interval of the share of pairs whose order turned, over prompts drawn
-    anew (answers that pairs join are one prompt's), NaN below 10 prompts. `worst` int [turned] numbers the turned
-    pairs, those first whose order was clearest before; `before`, `after` their leads.
-    """
-
-    collateral: Collateral
-    n_prompts: int
-    low: float
-    high: float
-    worst: npt.NDArray[np.int64]
-    before: Floats
-    after: Floats
 
 
 @dataclass(frozen=True)
@@ -139,7 +122,7 @@ class Proposal:
 
 
 def propose(
-    scored: FeatureMatrix | _HasMatrix,
+    scored: FeatureMatrix | HasMatrix,
     order: Sequence[int] | Sequence[Sequence[int]] = (),
     *,
     wishes: Sequence[Wish | tuple[int, int]] = (),
@@ -166,25 +149,19 @@ def propose(
     Raises SarmError for orders that name no answer, for bounds that are none, for a margin that float32 rewards do not
     show, and where `seconds` (of the search under a limit of features) ended it with nothing.
     """
-    matrix = scored if isinstance(scored, FeatureMatrix) else scored.matrix
+    matrix = matrix_of(scored)
     wanted = (*(wishes_of(order, len(matrix)) if len(order) else ()), *_pairs(wishes, len(matrix)))
     wanted = tuple(dict.fromkeys(wanted))
     if not wanted:
         raise SarmError("no wish: say in which order the answers should stand, best first")
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise SarmError(f"multipliers between {low:g} and {high:g} are none")
-    if max_features is not None and max_features < 1:
-        raise SarmError(f"at most {max_features} features can change nothing")
+    check_bounds(low, high)
+    check_limit(max_features)
     if margin is not None and not (np.isfinite(margin) and margin > 0):
         raise SarmError(f"a margin is a number above 0, not {margin:g}")
     others = Complement(elsewhere) if isinstance(elsewhere, FeatureMatrix) else elsewhere
     start = Steering() if start is None else start
     start.check(matrix.n_features)
-    if others is not None and others.matrix.n_features != matrix.n_features:
-        raise SarmError(
-            f"the answers elsewhere have {others.matrix.n_features} features, these {matrix.n_features}: "
-            "they come from different models"
-        )
+    check_elsewhere(others, matrix)
     asked = _asked(matrix, wanted, start, others, margin, (low, high), features, named, seconds)
     change = (
         asked.program.least()
@@ -235,11 +212,7 @@ class _Asked:
         now, new = self.program.now, change.multipliers
         moved = [int(i) for i in np.flatnonzero(new != now)]
         moved.sort(key=lambda i: -float(self.program.price[i] * abs(new[i] - now[i])))
-        steering = self.start
-        for i in moved:
-            steering = steering.with_scale(
-                int(self.ids[i]), float(new[i]) / _of_groups(self.start, int(self.ids[i]))
-            )
+        steering = multiplied(self.start, {int(self.ids[i]): float(new[i]) for i in moved})
         self._check_told_apart(steering)
         return Proposal(
             steering,
@@ -248,7 +221,7 @@ class _Asked:
             self.program.cost(new),
             change.proved,
             self._achieved(self.program.margins(new)),
-            None if self.elsewhere is None else _turned(self.elsewhere, self.start, steering),
+            None if self.elsewhere is None else turned_elsewhere(self.elsewhere, self.start, steering),
             asked=self,
         )
 
@@ -294,9 +267,7 @@ def _asked(
     now = np.array([total.get(int(i), 1.0) for i in ids], dtype=np.float64)
     fixed = np.array([int(i) in start.set for i in ids], dtype=bool)
     base = dense[:, ~fixed] @ now[~fixed] + _of_set(matrix, wishes, start)
-    allowed = (
-        ~fixed & np.array([_of_groups(start, int(i)) != 0.0 for i in ids], dtype=bool) & dense.any(axis=0)
-    )
+    allowed = may_move(start, ids) & dense.any(axis=0)
     if features is not None:
         allowed &= np.isin(ids, np.fromiter(features, dtype=np.int64, count=len(features)))
     others = matrix if elsewhere is None else elsewhere.matrix
@@ -323,15 +294,6 @@ def _asked(
     )
 
 
-def _of_groups(start: Steering, feature: int) -> float:
-    """The product of the multipliers of the groups that a feature belongs to."""
-    product = 1.0
-    for group in start.groups.values():
-        if feature in group.features:
-            product *= group.scale
-    return product
-
-
 def _of_set(matrix: FeatureMatrix, wishes: Sequence[Wish], start: Steering) -> Floats:
     """What features that are set to a value add to each lead: w v where they are active."""
     out = np.zeros(len(wishes))
@@ -353,39 +315,3 @@ def _margin(matrix: FeatureMatrix, elsewhere: Complement | None) -> float:
         leads = np.diff(np.sort(matrix.exact_rewards))
         median = float(np.median(leads[leads > 0])) if (leads > 0).any() else 0.02
     return 0.05 * median
-
-
-def _turned(elsewhere: Complement, start: Steering, steering: Steering) -> Elsewhere:
-    one, two = (s.without_offsets().rewards(elsewhere.matrix) for s in (start, steering))
-    pairs = np.zeros((0, 2), np.int64) if elsewhere.pairs is None else elsewhere.pairs
-    counted = collateral(one, two, pairs)
-    prompts = elsewhere.prompts
-    n_prompts = int(prompts.max()) + 1 if prompts.size else 0
-    low, high = _interval(prompts, counted.flipped, n_prompts)
-    before, after = (values[pairs[:, 0]].astype(np.float64) - values[pairs[:, 1]] for values in (one, two))
-    worst = counted.flipped[np.argsort(-np.abs(before[counted.flipped]), kind="stable")]
-    return Elsewhere(counted, n_prompts, low, high, worst, before[worst], after[worst])
-
-
-def _interval(prompts: Ids, turned: Ids, n_prompts: int) -> tuple[float, float]:
-    """Of the share of pairs that turned, over prompts drawn anew; (NaN, NaN) below 10 prompts.
-
-    Prompts with as many pairs and as many of them turned are alike, so how often each kind is drawn is multinomial:
-    the same distribution as drawing every prompt, for the work of a few kinds. Where none turned, or all, every draw
-    says the same; then the bound is that of a share seen in none of n prompts, 1 - 0.025^(1/n) [Clopper and Pearson].
-    """
-    if n_prompts < FEWEST_PROMPTS:
-        return np.nan, np.nan
-    unseen = 1 - 0.025 ** (1 / n_prompts)
-    if not len(turned):
-        return 0.0, unseen
-    if len(turned) == len(prompts):
-        return 1 - unseen, 1.0
-    of_each = np.stack(
-        [np.bincount(prompts[turned], minlength=n_prompts), np.bincount(prompts, minlength=n_prompts)]
-    )
-    kinds, many = np.unique(of_each, axis=1, return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(n_prompts, many / n_prompts, 1000) @ kinds.T.astype(
-        np.float64
-    )
-    return interval(drawn[:, 0] / drawn[:, 1], 0.95)

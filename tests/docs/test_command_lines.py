@@ -22,7 +22,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINE = re.compile(r"^ {4}((?:sarm|python -m sarm_core|python -m feature_db) [^#\n]+)", re.MULTILINE)
 # Another model, another day: these are not typed here. What they take is checked with every other line.
 ELSEWHERE = re.compile(
-    r"--device cuda|^sarm app|^sarm demo|^sarm train-|^sarm study|^sarm build|my-(sarm|dictionary)"
+    r"--device cuda|^sarm app|^sarm demo|^sarm train-|^sarm study|^sarm build|my-(sarm|dictionary|pairs|other)"
 )
 FEATURES = 4608  # as many as the embedded model has, so that steering.json fits
 
@@ -67,7 +67,7 @@ def test_every_line_leaves_what_it_names(tried):
 
 def test_every_command_has_a_line_that_is_typed_here():
     seen = {line.split()[1] for line in lines() if line.startswith("sarm")}
-    by_hand = {"demo", "train-sae", "train-reward", "study", "build", "app"}
+    by_hand = {"demo", "learn", "train-sae", "train-reward", "study", "build", "app"}
     assert {command.name for command in COMMANDS} - by_hand <= seen
 
 

@@ -26,6 +26,7 @@ BAD_INPUT = {
     "contrast": ["absent.jsonl", "--model", "absent", "--out", "out.csv"],
     "evaluate": ["pairs", "absent.jsonl", "--model", "absent", "--out", "out.json"],
     "perturb": ["absent.jsonl", "--model", "absent", "--out", "out.json"],
+    "learn": ["absent.jsonl", "--model", "absent", "--out", "out.json"],
     "propose": ["absent.jsonl", "--model", "absent", "--out", "out.json"],
     "report": ["--evaluation", "absent.json", "--out", "out.html"],
     "export": ["--model", "absent", "--steering", "absent.json", "--out", "out"],

@@ -1,7 +1,7 @@
 """Every registered row shape x every command, the reward function and what pages read: taken with the answers that the
 example holds, or refused in one line with the reason.
 
-The commands run whole, on a tiny model that is loaded once; the two that train, which need fifty prompts, run up to
+The commands run whole, on a tiny model that is loaded once; those that learn, which need more prompts, run up to
 there.
 """
 
@@ -30,6 +30,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, Message
 from sarm_core.text.shapes import SHAPES, Fields, RowAnswers, Shape
 from sarm_core.text.shapes.base import keys
+from sarm_core.wish.labelled import LabelledPairs
 from tests.sarm_core.tiny_models import random_sae, text_checkpoint
 
 ASKED, GOOD, BAD = "Is it safe to reheat rice?", "Yes, if you cool it quickly first.", "No."
@@ -106,7 +107,7 @@ def scorer(tmp_path_factory) -> Scorer:
 @pytest.fixture
 def run(scorer, tmp_path, monkeypatch, capsys) -> Callable[..., str]:
     """A command on the model that is loaded already: "" when it took its input, the line it refused it with."""
-    for name in ("score", "contrast", "evaluate", "perturb", "harvest"):
+    for name in ("score", "contrast", "evaluate", "perturb", "harvest", "learn"):
         monkeypatch.setattr(f"sarm_core.cli.{name}.loaded", lambda _options: scorer)
 
     def command(*arguments: object) -> str:
@@ -226,6 +227,20 @@ def test_commands_on_pairs_refuse_a_shape_without_them(shape, run, tmp_path):
         else:
             assert "row 1" in refused and ("chosen" in refused or "pairs it has none" in refused), refused
             assert not (tmp_path / name).exists()
+
+
+@every_shape
+def test_learn_reads_every_pair_and_asks_for_more_prompts(shape, run, tmp_path):
+    source = write(tmp_path / "in.jsonl", rows_of(shape))
+    refused = run("learn", source, "--out", tmp_path / "s.json", "--no-cache")
+    if not HOLDS[shape.name].pairs:
+        assert "row 1" in refused and ("chosen" in refused or "pairs it has none" in refused), refused
+        return
+    assert "of 1 prompts are left" in refused
+    read, texts = LabelledPairs.read([source]), conversations(shape)
+    ordered = [(read.answers[a], read.answers[b]) for a, b in read.pairs[~read.tied]]
+    assert ordered == [(texts[a], texts[b]) for a, b in HOLDS[shape.name].pairs]
+    assert read.weights.sum() == pytest.approx(1)
 
 
 def read_figures(path: Path) -> Any:

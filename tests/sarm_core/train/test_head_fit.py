@@ -132,3 +132,37 @@ def test_without_decays_the_search_ends_behind_the_best_one():
     losses = [fit.loss for fit in fits]
     assert 0 < int(np.argmin(losses)) < len(losses) - 1
     assert [fit.decay for fit in fits] == sorted((fit.decay for fit in fits), reverse=True)
+
+
+@pytest.mark.parametrize("kind", ["dense", "csc"])
+def test_the_l1_path_with_a_base_prices_and_bounds_meets_the_conditions_of_its_optimum(kind):
+    """On top of what stands already: 0 where the gradient is below a feature's price, at a bound where it pulls on."""
+    rng = np.random.default_rng(11)
+    d, v = skewed(rng, 150, 20)
+    base, tied = rng.normal(size=len(d)), rng.random(len(d)) < 0.2
+    prices, low, high = rng.random(20) + 0.2, -rng.random(20) * 0.3, rng.random(20) * 0.3
+    low[3] = high[4] = 0.0
+    part = Part({"dense": d, "csc": sparse.csc_matrix(d)}[kind], v, tied=tied, base=base)
+    largest, reached = largest_l1(part, prices), 0
+    penalties = [largest * 0.6**step for step in range(10)]
+    for penalty, w in zip(
+        penalties, l1_path(part, penalties, 1e-13, prices=prices, bounds=(low, high)), strict=True
+    ):
+        lead = base + d @ w
+        slope = np.where(tied, special.expit(lead) - 0.5, special.expit(lead) - 1) * v / v.sum()
+        pull, cost = -(d.T @ slope), penalty * prices
+        near = 1e-4 * largest
+        assert ((w >= low) & (w <= high)).all()
+        for f in range(20):
+            if w[f] == 0:
+                assert low[f] == 0 or pull[f] >= -cost[f] - near
+                assert high[f] == 0 or pull[f] <= cost[f] + near
+            elif w[f] in (low[f], high[f]):
+                reached += 1
+                assert np.sign(w[f]) * pull[f] >= cost[f] - near
+            else:
+                assert pull[f] == pytest.approx(np.sign(w[f]) * cost[f], abs=near)
+    assert reached > 5
+    some = rng.random(len(d)) < 0.5
+    if kind == "dense":
+        np.testing.assert_array_equal(part.some(some).margins(w), part.margins(w)[some])
