@@ -33,7 +33,8 @@ text, and a text that writes Human and Assistant before its turns, as hh-rlhf do
 **Several answers.** Graded or ranked answers give every pair of different grade; the pairs of one prompt
 weigh one together in training, `evaluate`, `contrast` and the rates of `perturb`, which say so. Ties are
 in no pair and are counted, and so are pairs that contradict an earlier one.
-`train-reward` and `build` take a pair's `margin`; [training](moving-blocks.md) can use ties and strengths too.
+`train-reward`, `study` and `build` take a pair's `margin`, and ties and strengths where
+[that is asked for](moving-blocks.md).
 """
 BEGIN, END = "<!-- rows: made -->\n", "<!-- rows: end -->\n"
 

@@ -14,6 +14,8 @@ from sarm_core.model.inspection import inspect_path
 
 __all__ = ["build_form"]
 
+TIES = {"out": "are left out", "half": "are half a win for each"}
+
 
 def build_form() -> Job | None:
     """The form; the job it began, when it did."""
@@ -49,6 +51,13 @@ def build_form() -> Job | None:
             key="build_features",
             placeholder="held-out pairs decide",
         )
+        ties = left.selectbox(
+            "Two answers called equally good",
+            list(TIES),
+            format_func=TIES.__getitem__,
+            key="build_ties",
+            help="Ties are counted either way, and never part of held-out accuracy.",
+        )
         with st.container(horizontal=True):
             looked = st.form_submit_button("What are these?")
             asked = st.form_submit_button("Build", type="primary")
@@ -71,7 +80,7 @@ def build_form() -> Job | None:
         return None
     try:
         return start(
-            Asked(paths, backbone.strip(), sae.strip(), out.strip(), layer, features),
+            Asked(paths, backbone.strip(), sae.strip(), out.strip(), layer, features, ties),
             [(file.name, file.getvalue()) for file in files or []],
         )
     except (SarmError, OSError, ValueError) as error:

@@ -42,12 +42,14 @@ class Asked:
     out: str
     layer: int | None = None
     features: int | None = None
+    ties: str = "out"
 
     def words(self) -> list[str]:
         """Arguments of the command."""
         found = ["build", *self.pairs, "--backbone", self.backbone, "--sae", self.sae, "--out", self.out]
         found += ["--layer", str(self.layer)] if self.layer else []
-        return found + (["--features", str(self.features)] if self.features else [])
+        found += ["--features", str(self.features)] if self.features else []
+        return found + (["--ties", self.ties] if self.ties != "out" else [])
 
 
 @dataclass(frozen=True)

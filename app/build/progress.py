@@ -94,6 +94,11 @@ def _built(job: Job) -> None:
         f"{counts['contradicting']:,} pairs contradict another one, {counts['against']:,} look mislabelled: "
         "`doubtful_pairs.jsonl` in its folder lists them."
     )
+    if counts["ties"]:
+        st.write(
+            f"{counts['ties']:,} more pairs are ties: {counts['ties_half']:,} of them counted as half a win for each "
+            "answer, the others were left out."
+        )
     if report.get("unexplained", 0) > 1:
         st.warning(
             f"The dictionary misses the answers' activations by {report['unexplained']:,.1f} times their variance; "

@@ -11,6 +11,7 @@ from sarm_core.cli.command import Command
 from sarm_core.cli.options import (
     add_cache_option,
     add_computing_options,
+    add_preference_options,
     add_row_options,
     add_seed_option,
     count,
@@ -49,6 +50,7 @@ class Build(Command):
         parser.add_argument(
             "--features", type=count, metavar="N", help="features the head uses (default: validation decides)"
         )
+        add_preference_options(parser)
         parser.add_argument(
             "--k", type=count, help="active features, where the dictionary does not say so itself"
         )
@@ -78,6 +80,8 @@ class Build(Command):
                 out=str(options.out),
                 layer=options.layer,
                 features=options.features,
+                ties=options.ties,
+                strength=options.strength,
                 k=options.k,
                 scored_token=options.scored_token,
                 max_length=options.max_length,

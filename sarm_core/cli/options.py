@@ -24,6 +24,7 @@ __all__ = [
     "add_config_options",
     "add_encoding_options",
     "add_model_options",
+    "add_preference_options",
     "add_row_options",
     "add_seed_option",
     "complement_of",
@@ -145,6 +146,23 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     """A file of settings, and settings that replace its own."""
     parser.add_argument("config", type=Path, metavar="CONFIG.yaml")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="settings that replace the file's")
+
+
+def add_preference_options(parser: argparse.ArgumentParser) -> None:
+    """--ties, --strength: in the words of `train-reward`."""
+    parser.add_argument(
+        "--ties",
+        choices=("out", "half"),
+        default="out",
+        help="two answers called equally good: left out, or half a win for each in the fit (default: out)",
+    )
+    parser.add_argument(
+        "--strength",
+        choices=("unused", "margin", "weight"),
+        default="unused",
+        help="how strong a preference is said to be (HelpSteer): nothing, or its pair's margin or weight in the loss "
+        "(default: unused)",
+    )
 
 
 def loaded(options: argparse.Namespace) -> Scorer:

@@ -261,7 +261,7 @@ class Reader:
                 lines[0] += f"; {what}: {', '.join(names[:12])}{more}"
         if self.ties:
             lines.append(
-                f"{self.ties:,} pairs are ties: half a preference for each of the two"
+                f"{self.ties:,} pairs are ties: half a preference for each of the two in training, and measured nowhere"
                 if self._ties_are_pairs
                 else f"{self.ties:,} pairs are ties, which say nothing about an order: they are in no pair"
             )

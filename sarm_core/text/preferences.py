@@ -23,6 +23,7 @@ class RowPair:
 
     `tie`: the two are called equally good, and which is called chosen means nothing. `alone`: its row states nothing
     else, so what stands beside the answers is about this pair. `strength`: how much better the row says it is.
+    `weight_without_ties`: its share where ties are in no pair, 0 for a tie.
     """
 
     chosen: Conversation
@@ -34,6 +35,7 @@ class RowPair:
     tie: bool = False
     alone: bool = True
     strength: float | None = None
+    weight_without_ties: float = 1.0
 
 
 class RowReader(Protocol):
@@ -99,30 +101,42 @@ def _pairs(
             on_error(placed)
             continue
         stated = list(_weighed(found.pairs, found.tied if ties else ()))
-        for pair, tie in stated:
+        for pair, weight, tie in stated:
             better, worse = found.answers[pair.better], found.answers[pair.worse]
             names = (better.name, worse.name)
             both = (better.conversation, worse.conversation)
             alone = len(stated) == 1
-            yield RowPair(*both, (source, number), row, pair.weight, names, tie, alone, pair.strength)
+            place = (source, number)
+            yield RowPair(*both, place, row, weight, names, tie, alone, pair.strength, pair.weight)
     for answers in graded.values():
         texts: list[Conversation] = list(answers)
         grades = [sum(grade for grade, *_ in answers[c]) / len(answers[c]) for c in texts]
         found_pairs, tied = all_pairs(grades)
         reader.ties += len(tied)
-        for pair, tie in _weighed(found_pairs, tied if ties else ()):
+        for pair, weight, tie in _weighed(found_pairs, tied if ties else ()):
             chosen, rejected = texts[pair.better], texts[pair.worse]
             _, place, where = answers[chosen][0]
-            yield RowPair(chosen, rejected, place, where, pair.weight, tie=tie, alone=False)
+            yield RowPair(
+                chosen,
+                rejected,
+                place,
+                where,
+                weight,
+                tie=tie,
+                alone=False,
+                weight_without_ties=pair.weight,
+            )
 
 
-def _weighed(pairs: Sequence[Preferred], tied: Sequence[tuple[int, int]]) -> Iterator[tuple[Preferred, bool]]:
-    """Every pair and whether it is a tie; with ties among them, all of them weigh one together."""
+def _weighed(
+    pairs: Sequence[Preferred], tied: Sequence[tuple[int, int]]
+) -> Iterator[tuple[Preferred, float, bool]]:
+    """Every pair, its weight and whether it is a tie; with ties among them, all of them weigh one together."""
     n = len(pairs) + len(tied)
     for pair in pairs:
-        yield pair._replace(weight=pair.weight * len(pairs) / n) if tied else pair, False
+        yield pair, pair.weight * len(pairs) / n if tied else pair.weight, False
     for i, j in tied:
-        yield Preferred(i, j, 1 / n), True
+        yield Preferred(i, j, 0.0), 1 / n, True
 
 
 def one_answer(found: RowAnswers, row: Any) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,17 +38,15 @@ from sarm_core.train.build_heads import (
     report_of,
     unexplained,
 )
-from sarm_core.train.data import Pair, read_pairs, said_of
+from sarm_core.train.data import check_parts, read_all_pairs, said_of
 from sarm_core.train.encoded_answers import Answers
 from sarm_core.train.original_head import OriginalHead, is_reward_model
-from sarm_core.train.pair_study import SPLITS, PairStudy
+from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.progress import counting, say
 
 __all__ = ["DOUBTFUL", "BuildConfig", "DictionaryLike", "build_sarm", "run_build"]
 
 DOUBTFUL = "doubtful_pairs.jsonl"
-FEWEST = 50
-"""Prompts below which a tenth for validation and a tenth for test say nothing."""
 FOREIGN = (
     "warning: the dictionary misses these activations by {share:,.1f} times their variance, more than their mean would "
     "(1): was it trained on this model, this block, and tokens like the scored one?"
@@ -73,6 +70,10 @@ class BuildConfig:
     """L, for a dictionary that does not state the block it reads"""
     features: int | None = None
     """how many features the head uses; without it the validation part decides"""
+    ties: str = "out"
+    """two answers called equally good: "out" leaves them out, "half" makes them half a win for each in the fit"""
+    strength: str = "unused"
+    """how strong a preference is said to be (HelpSteer, 1 to 3): "unused", "margin" or "weight" of its pair"""
     k: int | None = None
     """active features a position, for a dictionary that does not state it"""
     scored_token: str | None = None
@@ -124,8 +125,9 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
         )
     folder = backbone_folder(config.backbone)
     _check_fit(config, dictionary, layer, folder)
-    pairs = [pair for path in config.pairs for pair in read_pairs(path, rows)]
-    _check_prompts(pairs)
+    preferences = read_all_pairs(config.pairs, rows, ties=config.ties, strength=config.strength)
+    pairs = preferences.pairs
+    check_parts(pairs)
     own_head = is_reward_model(folder)
     reader = _reader(config, layer, folder, SCORED_RULES[1] if own_head else SCORED_RULES[0])
     cache = Path(config.cache) if config.cache else encoded_folder()
@@ -141,7 +143,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
     )
     clock.lap("read")
     study = PairStudy(pairs, answers.row_of, config.seed)
-    _check_splits(study)
+    study.check()
     sae = dictionary.sae.to(reader.device)
     codes = answers.codes(sae, counting("answers through the dictionary"))
     left = unexplained(answers, sae)
@@ -158,7 +160,7 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
         add_original(found, original.rewards(sides, counting("answers scored by it")), answers, ours)
     clock.lap("baselines")
     listed = doubtful_rows(ours, config.seed)
-    found["pairs"] = counts(study, answers, listed)
+    found["pairs"] = counts(study, answers, listed, preferences.ties)
     found["unexplained"] = left
     found["active"] = float(codes.nnz / codes.shape[0])
     clock.lap("doubtful")
@@ -172,6 +174,8 @@ def build_sarm(config: BuildConfig, dictionary: DictionaryLike, rows: RowReader 
         "layer": layer,
         "width": sae.width,
         "n_features": sae.n_features,
+        "ties": config.ties,
+        "strength": config.strength,
         "scored_token": reader.format.rule,
         "max_length": reader.format.max_length,
         "dtype": str(reader.dtype).removeprefix("torch."),
@@ -218,24 +222,6 @@ def _check_fit(config: BuildConfig, dictionary: DictionaryLike, layer: int, fold
             f"{config.sae} does not belong to {config.backbone}: it reads vectors of {dictionary.sae.width} numbers, "
             f"the backbone's are {stated.hidden_size} wide"
         )
-
-
-def _check_prompts(pairs: Sequence[Pair]) -> None:
-    prompts = {pair.split for pair in pairs}
-    if not pairs:
-        raise SarmError("the files hold no preference pair")
-    for part in SPLITS:
-        if part not in prompts:
-            raise SarmError(
-                f"no pair falls in the {part} part (a tenth of all prompts each for validation and test): "
-                f"give more prompts, {FEWEST} or so"
-            )
-
-
-def _check_splits(study: PairStudy) -> None:
-    for part in SPLITS:
-        if not len(study.rows[part]):
-            raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
 
 
 def _reader(config: BuildConfig, layer: int, folder: Path, rule: str) -> Reader:

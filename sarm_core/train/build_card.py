@@ -41,8 +41,8 @@ def build_card(report: Mapping[str, Any]) -> str:
         f"{pairs['pairs']:,} pairs of {pairs['prompts']:,} prompts: {pairs['train']:,} to fit on, "
         f"{pairs['validation']:,} to choose by, {pairs['test']:,} to measure on, split by a hash of the prompt. "
         f"{pairs['cut']:,} of {pairs['answers']:,} answers were longer than {built['max_length']:,} tokens and "
-        f"were cut on the left. {pairs['contradicting']:,} pairs contradict another one and {pairs['against']:,} look "
-        "mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
+        f"were cut on the left.{_ties(pairs, built)} {pairs['contradicting']:,} pairs contradict another one and "
+        f"{pairs['against']:,} look mislabelled: they are listed in `doubtful_pairs.jsonl`, and were left in.",
         "",
         _unexplained(report["unexplained"]),
         "",
@@ -79,6 +79,18 @@ def build_card(report: Mapping[str, Any]) -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _ties(pairs: Mapping[str, Any], built: Mapping[str, Any]) -> str:
+    """What became of pairs whose two answers are called equally good."""
+    if not pairs["ties"]:
+        return ""
+    if built["ties"] == "out":
+        return f" {pairs['ties']:,} more are ties and were left out."
+    return (
+        f" {pairs['ties']:,} more are ties: the {pairs['ties_half']:,} of them to fit on counted as half a win for "
+        "each answer; no accuracy is of a tie."
+    )
 
 
 def _unexplained(left: float) -> str:

@@ -64,9 +64,9 @@ class Fitted:
             )
 
     def margins(self, part: str, point: CurvePoint) -> np.ndarray:
-        """Margins of one split, by the weights as they are written: float32."""
+        """Margins of one split's pairs that are no ties, by the weights as they are written: float32."""
         weights = point.weights.astype(np.float32).astype(np.float64)
-        return self.parts[part].of(point.features).margins(weights)
+        return self.parts[part].of(point.features).margins(weights)[self.study.ordered[part]]
 
 
 def report_of(fitted: Fitted) -> dict[str, Any]:
@@ -193,21 +193,28 @@ def doubtful_rows(ours: Fitted, seed: int) -> list[dict[str, Any]]:
     study = ours.study
     d = study.differences(ours.representation, np.arange(len(study.pairs)))[:, ours.point.features]
     decay = ours.point.decay or min(ours.ridge, key=lambda fit: fit.loss).decay
+    tied = study.tied if study.tied.any() else None
     margins = cross_fitted(
-        Part(d, study.weights, stated=study.margins), study.prompts, decay, ours.point.weights, seed
+        Part(d, study.weights, stated=study.margins, tied=tied),
+        study.prompts,
+        decay,
+        ours.point.weights,
+        seed,
     )
-    return [each.row(study.pairs[each.pair]) for each in doubtful(margins, study.chosen, study.rejected)]
+    ordered = np.flatnonzero(~study.tied)  # a tie calls neither answer the better one
+    found = doubtful(margins[ordered], study.chosen[ordered], study.rejected[ordered])
+    return [each.row(study.pairs[ordered[each.pair]]) for each in found]
 
 
-def counts(study: PairStudy, answers: Answers, listed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def counts(
+    study: PairStudy, answers: Answers, listed: Sequence[Mapping[str, Any]], ties: int
+) -> dict[str, Any]:
+    """For the report: pairs and answers, those of `ties` stated that were fitted to, and pairs in doubt."""
     why = [row["why"] for row in listed]
     return {
-        "pairs": len(study.pairs),
-        "prompts": len(set(study.prompts)),
+        **study.counts(ties),
         "answers": len(answers),
         "cut": int((answers.n_cut > 0).sum()),
-        "alike": study.alike,
         "contradicting": why.count("contradicts"),
         "against": why.count("against"),
-        **{part: len(rows) for part, rows in study.rows.items()},
     }

@@ -6,12 +6,12 @@ Rows of every shape of `text.shapes`; every two answers of one prompt that diffe
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sarm_core.errors import RowError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
 from sarm_core.text.preferences import RowPair
 from sarm_core.text.rows import Conversation, Place
@@ -22,10 +22,14 @@ __all__ = [
     "TENTHS",
     "Pair",
     "Parts",
+    "Preferences",
     "Split",
     "Strength",
     "Text",
+    "Ties",
+    "check_parts",
     "prompt_key",
+    "read_all_pairs",
     "read_pairs",
     "read_texts",
     "said_of",
@@ -36,6 +40,7 @@ MARGIN = "margin"
 """The column in which TRL's RewardTrainer looks for margins"""
 
 Split = Literal["train", "validation", "test"]
+Ties = Literal["out", "half"]
 Strength = Literal["unused", "margin", "weight"]
 
 
@@ -135,13 +140,17 @@ def read_pairs(
 
     A column `margin` is that of TRL's RewardTrainer. With `ties`, answers that are called equally good are pairs too.
     How strong a preference is (HelpSteer) is its margin or its weight where `strength` says so. Raises RowError.
+
+    A pair that is held out, for validation or test, weighs what it does without ties and strengths: what heads are
+    measured on does not depend on what they are fitted to.
     """
     reader = reader or Reader()
     reader.takes(MARGIN)
     for pair in reader.pairs(path, ties=ties):
         split, margin = split_of(pair.chosen, parts), _margin(pair, reader)
-        source, weight = _source(pair.row, path), pair.weight
-        if strength == "weight":
+        weight = pair.weight if split == "train" or pair.tie else pair.weight_without_ties
+        source = _source(pair.row, path)
+        if strength == "weight" and split == "train":
             weight *= 1.0 if pair.strength is None else pair.strength
         elif strength == "margin" and pair.strength is not None:
             if margin:
@@ -152,6 +161,54 @@ def read_pairs(
         yield Pair(
             pair.chosen, pair.rejected, source, split, weight, pair.place, margin, pair.tie, pair.strength
         )
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The pairs of some files, and how many pairs are stated that are `ties`. Of these the train part alone has any."""
+
+    pairs: list[Pair]
+    ties: int
+
+
+def read_all_pairs(
+    paths: Iterable[str | Path],
+    reader: Reader | None = None,
+    parts: Parts = TENTHS,
+    *,
+    ties: str = "out",
+    strength: str = "unused",
+) -> Preferences:
+    """`read_pairs` of every file, with the settings as a person states them.
+
+    `ties` is one of `Ties`: "out" leaves them out, "half" makes those of the train part half a win for each of the two.
+    Raises SarmError for a setting that there is not, and where no row says how strong its preference is.
+    """
+    for name, said, words in (("ties", ties, get_args(Ties)), ("strength", strength, get_args(Strength))):
+        if said not in words:
+            raise SarmError(f"{name} is {said!r}: use one of {', '.join(words)}")
+    reader = reader or Reader()
+    before = reader.ties
+    how: dict[str, Any] = {"ties": ties == "half", "strength": strength}
+    pairs = [
+        pair
+        for path in paths
+        for pair in read_pairs(path, reader, parts, **how)
+        if pair.split == "train" or not pair.tie
+    ]
+    if strength != "unused" and all(pair.strength is None for pair in pairs):
+        raise SarmError(f"strength is {strength!r}, but no row says how strong its preference is")
+    return Preferences(pairs, reader.ties - before)
+
+
+def check_parts(pairs: Sequence[Pair], parts: Parts = TENTHS) -> None:
+    """Raises SarmError unless each part has a pair whose answers are in an order."""
+    ordered = {pair.split for pair in pairs if not pair.tie}
+    if not ordered:
+        raise SarmError("the files hold no preference pair" + (", but ties" if pairs else ""))
+    for part in get_args(Split):
+        if part not in ordered:
+            raise SarmError(f"no pair falls in the {part} part ({parts.words}): give more prompts, 50 or so")
 
 
 def _margin(pair: RowPair, reader: Reader) -> float:

@@ -43,13 +43,12 @@ class HeadStudy:
         """Fit on the train part, choose the decay on validation, report on test. `representation` [texts, F]."""
         part = self.study.parts(representation)
         found = pick_head(part["train"], part["validation"], self.config.decays, log=True)
-        trained = self.study.rows["train"]
         w = found.w.astype(np.float32).astype(np.float64)
         margins = part["test"].margins(w)
         report: dict[str, Any] = {
             "decay": found.decay,
             "validation_loss": found.loss,
-            "train_accuracy": float(np.mean(part["train"].margins(w)[~self.study.tied[trained]] > 0)),
+            "train_accuracy": float(np.mean(part["train"].margins(w)[self.study.ordered["train"]] > 0)),
             "test": {k: asdict(v) for k, v in by_source(self.study.of("test"), margins).items()},
             "test_margins": [round(float(m), 5) for m in margins],
         }

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from sarm_core.errors import SarmError
 from sarm_core.train.data import Pair, prompt_key
 from sarm_core.train.head_fit import Part
 from sarm_core.train.held_out import RESAMPLES, HeldOut
@@ -22,9 +23,9 @@ _BLOCK = 4096  # pairs of a dense representation that are subtracted at once
 class PairStudy:
     """`pairs` whose answers are rows `answer_rows` int64 [2 pairs] of a representation: chosen, rejected, chosen, ...
 
-    `rows` are the numbers of each split's pairs, `held_out` measures on them; ties are in the train part alone, for
-    they have no order to measure. Pairs whose two answers are the same row say nothing about an order: they lie in no
-    split, and `alike` counts them.
+    `rows` are the numbers of each split's pairs. Ties are in the train part alone, for they have no order to measure:
+    `ordered`, bool, says which pairs of a split are none, and `held_out` measures on those. Pairs whose two answers are
+    the same row say nothing about an order: they lie in no split, and `alike` counts them.
     """
 
     def __init__(
@@ -47,7 +48,28 @@ class PairStudy:
             name: np.flatnonzero((split == name) & differs & ~(self.tied & (name != "train")))
             for name in SPLITS
         }
-        self.held_out = {name: self._held_out(rows, seed, resamples) for name, rows in self.rows.items()}
+        self.ordered = {name: ~self.tied[rows] for name, rows in self.rows.items()}
+        self.held_out = {
+            name: self._held_out(rows[self.ordered[name]], seed, resamples)
+            for name, rows in self.rows.items()
+        }
+
+    def check(self) -> None:
+        """Raises SarmError unless each split has a pair whose two answers are not the same row."""
+        for part in SPLITS:
+            if not self.ordered[part].any():
+                raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
+
+    def counts(self, ties: int) -> dict[str, int]:
+        """Pairs without ties, in all and of each split; of the `ties` that are stated, those that are fitted to."""
+        return {
+            "pairs": int((~self.tied).sum()),
+            "prompts": len(set(self.prompts)),
+            "ties": ties,
+            "ties_half": int((~self.ordered["train"]).sum()),
+            "alike": self.alike,
+            **{part: int(ordered.sum()) for part, ordered in self.ordered.items()},
+        }
 
     def of(self, split: str) -> list[Pair]:
         """The pairs of one split."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from sarm_core.text.answers import Reader as RowReader
 from sarm_core.text.conversation import SCORED_RULES
 from sarm_core.train.activations import MAX_LENGTH, Reader, found_from_anywhere
 from sarm_core.train.card import card
-from sarm_core.train.data import Pair, Strength, read_pairs, said_of
+from sarm_core.train.data import check_parts, read_all_pairs, said_of
 from sarm_core.train.head_study import HeadStudy
 from sarm_core.train.objective import MODES
 from sarm_core.train.processes import ALONE, Processes
@@ -34,7 +34,6 @@ from sarm_core.train.study_config import StudyConfig
 
 __all__ = ["config_of", "read_config", "read_settings", "run_reward"]
 
-TIES = ("out", "half")
 Config = TypeVar("Config", SAEConfig, RewardConfig, StudyConfig)
 
 
@@ -116,15 +115,6 @@ def _setting(path: str | Path, name: str, value: Any, like: Any) -> Any:
     return value
 
 
-def _check_parts(pairs: Sequence[Pair]) -> None:
-    for part in ("train", "validation", "test"):
-        if not any(pair.split == part for pair in pairs):
-            raise SarmError(
-                f"no pair falls in the {part} part (a tenth of all prompts each for validation and test): "
-                "give more prompts, fifty or so"
-            )
-
-
 def run_reward(config: RewardConfig, rows: RowReader | None = None, *, processes: Processes = ALONE) -> Path:
     """Train the head (mode 0) or blocks too (modes 1 to 3); write a checkpoint in the own layout, with report.
 
@@ -134,9 +124,6 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None, *, processes
         if config.mode not in MODES:
             known = ", ".join(f"{number} ({words})" for number, words in MODES.items())
             raise SarmError(f"mode {config.mode} is not available: {known}")
-        for name, words in (("ties", TIES), ("strength", get_args(Strength))):
-            if (said := getattr(config, name)) not in words:
-                raise SarmError(f"{name} is {said!r}: use one of {', '.join(words)}")
         if processes.n > 1 and not config.mode:
             raise SarmError(
                 "mode 0 fits one convex problem: start it without a launcher; modes 1 to 3 are divided"
@@ -147,11 +134,8 @@ def run_reward(config: RewardConfig, rows: RowReader | None = None, *, processes
         kind = JumpReLU() if stage1.get("kind") == JumpReLU.kind else TopK(sae_config["k"])
         shape = Shape(sae_config["layer"], sae_config["n_features"], kind)
         sae = read_sae(Path(config.sae) / "sae.safetensors", shape)
-        how: dict[str, Any] = {"ties": config.ties == "half", "strength": config.strength}
-        pairs = [pair for path in config.data for pair in read_pairs(path, rows, **how)]
-        if config.strength != "unused" and all(pair.strength is None for pair in pairs):
-            raise SarmError(f"strength is {config.strength!r}, but no row says how strong its preference is")
-        _check_parts([pair for pair in pairs if not pair.tie])
+        pairs = read_all_pairs(config.data, rows, ties=config.ties, strength=config.strength).pairs
+        check_parts(pairs)
         if processes.first:
             print(said_of(pairs), file=sys.stderr)
         rule = config.scored_token or sae_config.get("scored_token", SCORED_RULES[0])

@@ -259,7 +259,7 @@ def run_stage2(
         objective = PairObjective(model, config.mode, config.reconstruction_weight)
         parts = {
             name: encoded(
-                [pair for pair in pairs if pair.split == name and (name == "train" or not pair.tie)],
+                [pair for pair in pairs if pair.split == name],
                 reader,
                 config.source_weights,
             )

@@ -26,7 +26,7 @@ from sarm_core.prove.benchmarks.registry import benchmark_of
 from sarm_core.provenance import file_facts, versions
 from sarm_core.text.answers import Reader as RowReader
 from sarm_core.train.activations import Corpus, Reader
-from sarm_core.train.data import Pair, prompt_key, read_pairs, said_of
+from sarm_core.train.data import Preferences, check_parts, prompt_key, read_all_pairs, said_of
 from sarm_core.train.encoded_answers import Answers, tensors_digest
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.positions import SPLITS, Positions
@@ -58,8 +58,8 @@ def run_study(config: StudyConfig, rows: RowReader | None = None, *, resume: boo
     if not resume:
         check_new(out)
     benchmarks = {kind: benchmark_of(kind).read(config.files_of(kind)) for kind in config.benchmarks}
-    pairs = [pair for path in config.pairs for pair in read_pairs(path, rows, config.parts)]
-    _check_parts(pairs, config)
+    read = read_all_pairs(config.pairs, rows, config.parts, ties=config.ties, strength=config.strength)
+    check_parts(read.pairs, config.parts)
     corpus = Corpus(config.data, rows, config.parts)
     given = given_dictionary(config) if config.sae else None
     facts = _facts(config, given)
@@ -74,7 +74,7 @@ def run_study(config: StudyConfig, rows: RowReader | None = None, *, resume: boo
         )
     _begin(out, facts)
     positions = read_positions(config, backbone, corpus, counted) if config.trained else None
-    work = _Work(config, out, benchmarks, pairs, backbone, positions, corpus, given)
+    work = _Work(config, out, benchmarks, read, backbone, positions, corpus, given)
     found = work.all()
     whole = {
         "schema": SCHEMA,
@@ -93,14 +93,6 @@ def run_study(config: StudyConfig, rows: RowReader | None = None, *, resume: boo
         say("plotly is not installed (pip install plotly): there is no study.html")
     say(tables(whole))
     return out
-
-
-def _check_parts(pairs: list[Pair], config: StudyConfig) -> None:
-    for part in SPLITS:
-        if not any(pair.split == part for pair in pairs):
-            raise SarmError(
-                f"no pair falls in the {part} part ({config.parts.words}): give more prompts, fifty or so"
-            )
 
 
 def _facts(config: StudyConfig, given: SAE | None) -> dict[str, Any]:
@@ -149,13 +141,14 @@ class _Work:
         config: StudyConfig,
         out: Path,
         benchmarks: Mapping[str, Benchmark],
-        pairs: list[Pair],
+        read: Preferences,
         reader: Reader,
         positions: Positions | None,
         corpus: Corpus,
         given: SAE | None,
     ):
-        self.config, self.out, self.benchmarks, self.pairs = config, out, benchmarks, pairs
+        self.config, self.out, self.benchmarks, self.read = config, out, benchmarks, read
+        self.pairs = pairs = read.pairs
         self.reader, self.positions, self.corpus, self.given = reader, positions, corpus, given
         say(f"{said_of(pairs)}; reading answers that are not kept")
         conversations = [side for pair in pairs for side in (pair.chosen, pair.rejected)]
@@ -170,9 +163,7 @@ class _Work:
         )
         row_of = self.answers.row_of
         self.study = PairStudy(pairs, row_of[: 2 * len(pairs)], config.seed, config.resamples)
-        for part in SPLITS:
-            if not len(self.study.rows[part]):
-                raise SarmError(f"all pairs of the {part} part have two answers alike: give more prompts")
+        self.study.check()
         of_benchmarks = {kind: row_of[where] for kind, where in at.items()}
         self.measured = Measured(self.answers, self.study, of_benchmarks, config.features or None)
         n_seeds, drawn = len(config.seeds), len(config.drawn)
@@ -222,11 +213,8 @@ class _Work:
         """Pairs, prompts and answers, and the pairs of each part."""
         study = self.study
         return {
-            "pairs": len(study.pairs),
-            "prompts": len(set(study.prompts)),
+            **study.counts(self.read.ties),
             "answers": len(np.unique(np.concatenate([study.chosen, study.rejected]))),
-            "alike": study.alike,
-            **{part: len(rows) for part, rows in study.rows.items()},
         }
 
     def seen(self) -> dict[str, dict[str, int]]:

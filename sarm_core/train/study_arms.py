@@ -84,7 +84,7 @@ class Measured:
     def _dense(self, representation: npt.NDArray[np.floating]) -> Record:
         parts = self.study.parts(representation)
         head = pick_head(parts["train"], parts["validation"])
-        margins = {part: parts[part].margins(head.w) for part in parts}
+        margins = {part: parts[part].margins(head.w)[self.study.ordered[part]] for part in parts}
         stated = {"n_features": representation.shape[1], "how": "ridge", "penalty": None}
         found = {
             **stated,

@@ -34,6 +34,10 @@ class StudyConfig(SAEConfig):
 
     pairs: list[str] = field(default_factory=list)
     """files of preference pairs, on which every arm's head is fitted, chosen and measured"""
+    ties: str = "out"
+    """two answers called equally good: "out" leaves them out, "half" makes them half a win for each in every fit"""
+    strength: str = "unused"
+    """how strong a preference is said to be (HelpSteer, 1 to 3): "unused", "margin" or "weight" of its pair"""
     sae: str = ""
     """a dictionary in any format, or a SARM, to take for the sarm arm in every seed; empty: stage 1 trains one"""
     arms: list[str] = field(default_factory=lambda: list(ARMS))

@@ -17,7 +17,8 @@ HELD_OUT = "held-out pairs"
 
 def tables(found: Mapping[str, Any]) -> str:
     """Markdown for a `study.json`: arms, differences, and every score by arm."""
-    return "\n".join([*_arms(found), "", *_differences(found), "", *_scores(found)]) + "\n"
+    lines = [*_arms(found), "", *_differences(found), "", *_scores(found), *_ties(found["pairs"])]
+    return "\n".join(lines) + "\n"
 
 
 def write_tables(out: Path, found: Mapping[str, Any]) -> bool:
@@ -104,6 +105,19 @@ def _scores(found: Mapping[str, Any]) -> list[str]:
             ]
             lines.append(_line([f"{kind}: {score}", f"{of['n']:,}", *cells]))
     return lines
+
+
+def _ties(pairs: Mapping[str, Any]) -> list[str]:
+    """What became of pairs whose two answers are called equally good."""
+    if not pairs["ties"]:
+        return []
+    half = (
+        f"{pairs['ties_half']:,} counted as half a win for each answer in every fit, the others were left out"
+    )
+    return [
+        "",
+        f"{pairs['ties']:,} more pairs are ties: {half if pairs['ties_half'] else 'they were left out'}.",
+    ]
 
 
 def _head(names: list[str]) -> list[str]:

@@ -49,9 +49,10 @@ def waited(job: Job, seconds: float = 120) -> Job:
 def test_words_are_those_of_the_command(parts: Path, tmp_path: Path) -> None:
     from sarm_core.cli.parser import COMMANDS, parser_of
 
-    made = asked(parts, tmp_path / "out", layer=2, features=7)
+    made = asked(parts, tmp_path / "out", layer=2, features=7, ties="half")
     options = parser_of(COMMANDS).parse_args(made.words())
     assert (options.backbone, options.sae, options.layer, options.features) == (made.backbone, made.sae, 2, 7)
+    assert options.ties == "half"
     assert [str(path) for path in options.pairs] == list(made.pairs) and str(options.out) == made.out
 
 

@@ -290,10 +290,10 @@ def stage1(tmp_path_factory) -> Path:
 
 @every_shape
 def test_training_reads_the_same_texts_and_pairs(shape, run, tmp_path, stage1, monkeypatch):
-    from sarm_core.train import activations, runs
+    from sarm_core.train import activations, data
 
     seen: dict[str, list[Any]] = {}
-    for module, name in ((activations, "read_texts"), (runs, "read_pairs")):
+    for module, name in ((activations, "read_texts"), (data, "read_pairs")):
         really = getattr(module, name)
 
         def reading(*given: Any, kept: str = name, really: Any = really, **how: Any) -> Any:

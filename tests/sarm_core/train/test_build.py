@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy import optimize
 
 from sarm_core import load_sae, load_sarm
 from sarm_core.__main__ import main
@@ -344,6 +345,54 @@ def test_what_does_not_belong_together_is_one_line_and_nothing_is_written(
     assert said.out == "" and len([line for line in said.err.splitlines() if line.startswith("error")]) == 1
     assert re.search(reason, said.err)
     assert not (tmp_path / "out").exists() and not (tmp_path / "cache").exists()
+
+
+@pytest.mark.slow
+def test_ties_are_counted_and_half_of_them_a_win_each_at_the_optimum(place, tmp_path):
+    """The head is where an independent solver ends, on features of the built SARM, with each tie as two half pairs."""
+    tied = [
+        {"prompt": f"Tie {i}?", "response_1": GOOD[i % 3], "response_2": BAD[i % 3], "winner": "tie"}
+        for i in range(60)
+    ]
+    (tmp_path / "ties.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tied))
+    files = [str(place / "pairs.jsonl"), str(tmp_path / "ties.jsonl")]
+    reports = {}
+    for ties in ("out", "half"):
+        out = run_build(config(place, tmp_path / ties, pairs=files, ties=ties, features=5))
+        reports[ties] = json.loads((out / "report.json").read_text())
+    found = reports["half"]["head"]
+    assert reports["out"]["pairs"]["ties"] == reports["half"]["pairs"]["ties"] == 60
+    half = reports["half"]["pairs"]["ties_half"]
+    assert reports["out"]["pairs"]["ties_half"] == 0 < half < 60
+    assert f"60 more are ties: the {half} of them to fit on counted" in (out / "README.md").read_text()
+    assert "60 more are ties and were left out" in (tmp_path / "out" / "README.md").read_text()
+    for name in ("pairs", "train", "validation", "test"):
+        assert reports["out"]["pairs"][name] == reports["half"]["pairs"][name]
+    for name in ("n", "prompts"):
+        assert found["test"]["all"][name] == reports["out"]["head"]["test"]["all"][name]
+    doubtful = [json.loads(line) for line in (out / DOUBTFUL).read_text().splitlines()]
+    assert all(row["file"] == files[0] for row in doubtful)  # a tie calls neither answer the better one
+
+    scorer = load_sarm(out)
+    train = [p for path in files for p in read_pairs(path, ties=True) if p.split == "train"]
+    z = [scorer.score([getattr(p, side) for p in train]).matrix.csr for side in ("chosen", "rejected")]
+    used = np.flatnonzero(scorer.head)
+    d = (z[0] - z[1])[:, used].toarray().astype(float)
+    differs = np.array([p.chosen != p.rejected for p in train])
+    is_tie = np.array([p.tie for p in train])
+    assert (is_tie & differs).sum() == half
+
+    def objective(w):
+        margins = d[differs] @ w
+        once, twice = np.logaddexp(0, -margins), np.logaddexp(0, margins)
+        loss = np.where(is_tie[differs], (once + twice) / 2, once).mean()
+        return loss + found["decay"] / 2 * w @ w
+
+    other = optimize.minimize(objective, np.zeros(len(used)), method="BFGS", options={"gtol": 1e-7})
+    assert found["how"] == "relaxed"
+    np.testing.assert_allclose(scorer.head[used], other.x, rtol=2e-3, atol=2e-3)
+    margins = d[~is_tie] @ scorer.head[used]
+    assert found["train_accuracy"] == pytest.approx((margins[differs[~is_tie]] > 0).mean())
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
-from sarm_core.train.data import read_pairs, said_of
+from sarm_core.train.data import check_parts, read_all_pairs, read_pairs, said_of, split_of
 from sarm_core.train.pair_study import PairStudy
 from sarm_core.train.reward import RewardConfig
 
@@ -69,6 +69,40 @@ def test_the_strength_of_a_preference_is_a_margin_or_a_weight_where_it_is_asked_
         list(read_pairs(written({**row, "margin": 1}), strength="margin"))
 
 
+def test_held_out_pairs_weigh_what_they_do_without_ties_and_strengths(written):
+    rows = [
+        {"prompt": f"p{i}", "answers": ["a", "b", "c", "d"], "scores": [2, 2, 1, 1], "id": i}
+        for i in range(80)
+    ] + [
+        {"prompt": f"q{i}", "response_1": "a", "response_2": "b", "preference_strength": 3} for i in range(80)
+    ]
+    path = written(*rows)
+    plain = read_all_pairs([path])
+    how = read_all_pairs([path], ties="half", strength="weight")
+    assert plain.ties == how.ties == 160 and not any(pair.tie for pair in plain.pairs)
+    for part in ("train", "validation", "test"):
+        before, after = ([p for p in read.pairs if p.split == part and not p.tie] for read in (plain, how))
+        assert len(before) == len(after) > 0
+        weights = [[p.weight for p in pairs] for pairs in (before, after)]
+        if part == "train":
+            assert {*weights[0]} == {1 / 4, 1} and {*weights[1]} == {1 / 6, 3}
+        else:
+            assert weights[0] == weights[1]
+    tied = [p for p in how.pairs if p.tie]
+    assert {p.split for p in tied} == {"train"} and {p.weight for p in tied} == {1 / 6}
+    assert len(tied) == 2 * sum(split_of(p.chosen) == "train" for p in plain.pairs if p.weight == 1 / 4) / 4
+
+
+def test_a_part_that_has_ties_alone_is_refused(written):
+    row = {"prompt": "p", "response_1": "a", "response_2": "b", "winner": "tie"}
+    with pytest.raises(SarmError, match="no preference pair, but ties"):
+        check_parts(list(read_pairs(written(row), ties=True)))
+    pairs = list(read_pairs(written(*({**row, "prompt": f"p{i}"} for i in range(80)), PAIR), ties=True))
+    assert {pair.split for pair in pairs} == {"train", "validation", "test"}
+    with pytest.raises(SarmError, match="no pair falls in the validation part"):
+        check_parts(pairs)
+
+
 def test_ties_train_and_are_not_measured(written):
     rows = [
         {"prompt": f"p{i}", "response_1": "a", "response_2": "b", "winner": winner}
@@ -82,6 +116,10 @@ def test_ties_train_and_are_not_measured(written):
         n = sum(pair.split == name for pair in pairs)
         ties = 0 if part.tied is None else part.tied.sum()
         assert (len(part.weights), ties) == ((n, n // 2) if name == "train" else (n // 2, 0))
+        assert len(study.held_out[name].weights) == study.ordered[name].sum() == n // 2
+    counts = study.counts(60)
+    assert counts["pairs"] == counts["train"] + counts["validation"] + counts["test"] == 60
+    assert counts["ties_half"] == counts["train"]
 
 
 def test_choices_that_there_are_not_are_refused(written, tmp_path, monkeypatch):

@@ -167,14 +167,29 @@ def test_a_paired_interval_is_that_of_prompts_redrawn_one_by_one(place, done, fo
 
 @pytest.mark.slow
 def test_its_figures_are_those_of_build_on_the_same_dictionary(place, tmp_path):
-    """In tenths, as `build` splits; the random directions of one seed are build's own."""
+    """In tenths, as `build` splits, with ties; the random directions of one seed are build's own."""
     out = tmp_path / "study"
     tenths = {"validation": 0.1, "test": 0.1}
-    changes = {"split": tenths, "seeds": [1], "seed": 1, "resamples": 2000, "benchmarks": {}}
+    tied = [
+        {"prompt": f"Tie {i}?", "response_1": GOOD[i % 3], "response_2": BAD[i % 3], "winner": "tie"}
+        for i in range(40)
+    ]
+    (tmp_path / "ties.jsonl").write_text("".join(json.dumps(row) + "\n" for row in tied))
+    files = [str(place / "pairs.jsonl"), str(tmp_path / "ties.jsonl")]
+    changes = {
+        "pairs": files,
+        "ties": "half",
+        "split": tenths,
+        "seeds": [1],
+        "seed": 1,
+        "resamples": 2000,
+        "benchmarks": {},
+    }
     assert main(["study", written(place, out, **changes)]) == 0
     sarm = run_build(
         BuildConfig(
-            pairs=[str(place / "pairs.jsonl")],
+            pairs=files,
+            ties="half",
             backbone=str(place / "tiny"),
             sae=str(out / "stage1" / "sarm-seed-1"),
             out=str(tmp_path / "sarm"),
@@ -183,7 +198,16 @@ def test_its_figures_are_those_of_build_on_the_same_dictionary(place, tmp_path):
         )
     )
     report = json.loads((sarm / "report.json").read_text())
-    arms = json.loads((out / "study.json").read_text())["arms"]
+    found = json.loads((out / "study.json").read_text())
+    arms = found["arms"]
+    assert found["pairs"]["ties"] == report["pairs"]["ties"] == 40
+    assert 0 < found["pairs"]["ties_half"] == report["pairs"]["ties_half"] < 40
+    assert (
+        f"40 more pairs are ties: {found['pairs']['ties_half']} counted as half"
+        in (out / "study.md").read_text()
+    )
+    few = arms["sarm"]["heads"]["few"]["train_accuracy"]["value"]
+    assert few == pytest.approx(report["head"]["train_accuracy"])
     wanted = {
         ("sarm", "few"): report["head"],
         ("sarm", "ridge"): report["baselines"]["all_features"],
