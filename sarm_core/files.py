@@ -27,6 +27,8 @@ __all__ = ["cache_folder", "check_new", "unfinished_folder", "whole_file", "whol
 
 _REFUSED_BY_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _OS_ERROR = re.compile(r"os error (\d+)")
+_MARK = ".sarm-explorer-writes"
+"""In a hidden folder that a writer of ours made: the file it holds locked for as long as it lives"""
 
 
 def cache_folder(*names: str) -> Path:
@@ -71,22 +73,25 @@ def whole_file(
             return
         place = path.resolve()  # a link stays a link, and the file it leads to is replaced
         # A name of its own for each writer; cut, because the whole one may be as long as a name can be.
-        beside = place.with_name(f".{place.name[:80]}.{os.getpid()}.{threading.get_ident()}.tmp")
-        file = beside.open(**how)
+        name = f".{place.name[:80]}"
+        beside = place.with_name(f"{name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        _remove_left_files(place.parent, name)
+        file = beside.with_suffix(".new").open(**how)
+        beside = _locked(file, beside)
     except OSError as error:
         raise refused(error.strerror) from None
     try:
         with file:
             yield file
+            file.flush()
             if durable:
-                file.flush()
                 os.fsync(file.fileno())
-        with suppress(FileNotFoundError):
-            beside.chmod(stat.S_IMODE(place.stat().st_mode))
-        if keep_first:
-            _name_first(beside, place)
-        else:
-            os.replace(beside, place)
+            with suppress(FileNotFoundError):
+                beside.chmod(stat.S_IMODE(place.stat().st_mode))
+            if keep_first:
+                _name_first(beside, place)
+            else:
+                os.replace(beside, place)
     except OSError as error:
         if error.errno in _REFUSED_BY_THE_DISK or error.filename == str(beside):
             raise refused(error.strerror) from None
@@ -122,9 +127,9 @@ def whole_folder(
     """An empty folder of the target's name that becomes `target` when the block ends well, and vanishes otherwise.
 
     It lies in a hidden folder beside the target (its parent), where the block may put what it needs for a
-    while. Raises SarmError when `target` already holds files; with `keep`, what is there stays if `keep` says so of
-    it, and is replaced otherwise. Of two writers the first one's folder stays. Raises SarmError when the place
-    cannot be written or the disk is full.
+    while. What writers to the same target left there when they were killed is removed first. Raises SarmError when
+    `target` already holds files; with `keep`, what is there stays if `keep` says so of it, and is replaced otherwise.
+    Of two writers the first one's folder stays. Raises SarmError when the place cannot be written or the disk is full.
     """
     target = Path(target)
 
@@ -135,10 +140,15 @@ def whole_folder(
         check_new(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        around = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}-", dir=target.parent))
+        name = f".{target.name[:80]}-"
+        _remove_left_folders(target.parent, name)
+        around = Path(tempfile.mkdtemp(prefix=name, dir=target.parent))
     except OSError as error:
         raise refused(error.strerror) from None
+    lock = None
     try:
+        lock = (around / f"{_MARK}.new").open("w")
+        _locked(lock, around / _MARK)
         made = around / target.name
         made.mkdir()
         yield made
@@ -153,6 +163,47 @@ def whole_folder(
         raise
     finally:
         shutil.rmtree(around, ignore_errors=True)
+        if lock is not None:
+            lock.close()
+
+
+def _locked(file: IO[Any], path: Path) -> Path:
+    """Lock the new `file` for this process, then call it `path`: under that name it is locked or left behind.
+
+    On a disk that knows no locks it keeps its first name, and is never taken for left behind. Its name then.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(file.name, path)
+    except OSError:
+        return Path(file.name)
+    return path
+
+
+def _remove_left_files(folder: Path, name: str) -> None:
+    """Remove what killed writers left of the hidden file `name`."""
+    for path in _named(folder, name, r"\.\d+\.\d+\.tmp"):
+        with suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+def _remove_left_folders(folder: Path, name: str) -> None:
+    """Remove what killed writers left of the hidden folder `name`; one without our mark is not ours."""
+    for path in _named(folder, name, r"[a-z0-9_]{8}"):
+        with suppress(OSError), (path / _MARK).open("r+b") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _named(folder: Path, name: str, rest: str) -> list[Path]:
+    """What is called `name` and then a match of `rest`, links left out."""
+    wanted = re.compile(re.escape(name) + rest)
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(e.path) for e in entries if wanted.fullmatch(e.name) and not e.is_symlink()]
+    except OSError:
+        return []
 
 
 def _put_in_place(made: Path, target: Path, keep: Callable[[Path], bool] | None) -> None:

@@ -1,5 +1,7 @@
 """Files and folders for a person are whole or absent, whatever happens while they are written."""
 
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -7,6 +9,8 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,7 +75,7 @@ def test_kill_9_in_the_middle_leaves_the_old_file(tmp_path):
     assert path.read_text() == "old" and visible(tmp_path) == ["out.txt"]
     with whole_file(path) as file:
         file.write("new")
-    assert path.read_text() == "new"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("keep_first", [False, True])
@@ -199,7 +203,64 @@ def test_kill_9_in_the_middle_leaves_no_folder(tmp_path):
     assert visible(tmp_path) == []
     with whole_folder(target) as folder:
         (folder / "all").write_text("all")
-    assert visible(tmp_path) == ["model"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.fixture
+def living():
+    """Starts writers in processes of their own that write until they are told to end."""
+
+    @contextmanager
+    def living(opened: str, write: str) -> Iterator[None]:
+        program = HALF.format(opened=opened, write=write).replace("time.sleep(60)", "sys.stdin.read()")
+        how = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": ROOT}
+        with subprocess.Popen([sys.executable, "-c", program], **how) as running:
+            assert running.stdout.readline() == b"half\n"
+            yield
+            running.stdin.close()
+        assert running.returncode == 0
+
+    return living
+
+
+def test_the_next_writer_removes_what_the_killed_left_and_nothing_else(tmp_path, living):
+    folder, file = tmp_path / "model", tmp_path / "out.txt"
+    as_folder = f"whole_folder({str(folder)!r}, keep=lambda _: False)", "(place / 'half').write_text('half')"
+    as_file = f"whole_file({str(file)!r})", "place.write('half'); place.flush()"
+    killed(*as_folder)
+    killed(*as_file)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert len(left) == 2
+    others = {".model-12345678", ".model-backup", ".models-12345678", ".model-abcdefgh", ".out.txt.1.tmp"}
+    for name in others:  # nobody's of ours
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "lock").write_text("")
+    (tmp_path / ".model-link1234").symlink_to(tmp_path / ".model-backup")
+    (tmp_path / ".other.txt.1.2.tmp").write_text("another target's")
+    others |= {".model-link1234", ".other.txt.1.2.tmp"}
+    with living(*as_folder), living(*as_file):
+        assert len(alive := {path.name for path in tmp_path.iterdir()} - others) == 2
+        assert not alive & left  # the new writers removed them
+        with whole_folder(folder, keep=lambda _: False) as made:
+            (made / "all").write_text("early")
+        with whole_file(file) as opened:
+            opened.write("early")
+        assert {path.name for path in tmp_path.iterdir()} == others | alive | {"model", "out.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == others | {"model", "out.txt"}
+    assert file.read_text() == "half" and (folder / "half").exists()
+
+
+def test_a_disk_without_locks_has_nothing_that_is_taken_for_left_behind(tmp_path, monkeypatch):
+    killed(f"whole_folder({str(tmp_path / 'model')!r})", "(place / 'half').write_text('half')")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    left = set(tmp_path.iterdir())
+    with whole_folder(tmp_path / "model") as folder, whole_file(tmp_path / "out.txt"):
+        (folder / "all").write_text("all")
+    assert set(tmp_path.iterdir()) == left | {tmp_path / "model", tmp_path / "out.txt"}
 
 
 def test_of_two_writers_at_once_the_first_whole_folder_stays(tmp_path):
