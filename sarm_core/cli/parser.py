@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NoReturn
 
 from sarm_core.cli.app import App
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
 
     A call that cannot be parsed raises SystemExit with 2, after one line; --help and --version with 0.
     """
-    parser = parser_of(COMMANDS, prog)
-    options, rest = parser.parse_known_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = parser_of(COMMANDS, prog, words)
+    options, rest = parser.parse_known_args(words)
     command: Command = options.command
     if command.takes_rest:
         options.rest = rest
@@ -79,8 +80,13 @@ def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
         return _refused(f"{error.filename or 'writing'}: {error.strerror or error}")
 
 
-def parser_of(commands: Iterable[Command], prog: str = "sarm") -> argparse.ArgumentParser:
-    """The parser of `prog` with these commands; what it parses names the `command` and its `parser`."""
+def parser_of(
+    commands: Iterable[Command], prog: str = "sarm", words: Collection[str] | None = None
+) -> argparse.ArgumentParser:
+    """The parser of `prog` with these commands; what it parses names the `command` and its `parser`.
+
+    With the `words` of a call only a command that is among them gets its options, for which it may import something.
+    """
     parser = _Parser(prog=prog, description="Score, explain, steer, prove and ship SARM reward models.")
     parser.add_argument("--version", action="version", version=f"sarm-explorer {VERSION}")
     added = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -89,7 +95,8 @@ def parser_of(commands: Iterable[Command], prog: str = "sarm") -> argparse.Argum
             command.name, help=command.help, description=command.description or command.help
         )
         own.set_defaults(command=command, parser=own)
-        command.add(own)
+        if words is None or command.name in words:
+            command.add(own)
     return parser
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +149,24 @@ print(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+def test_the_list_of_commands_is_there_at_once():
+    """Nothing is imported that takes time; and it takes none, the best of three times measured."""
+    code = "import sys; sys.argv = ['sarm', '--help']; from sarm_core.cli.parser import main; main()"
+    lazily = (
+        f"import atexit, sys; atexit.register(lambda: print(sorted(sys.modules), file=sys.stderr)); {code}"
+    )
+    done = subprocess.run([sys.executable, "-c", lazily], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and all(f"\n    {name}" in done.stdout for name in NAMES)
+    loaded = set(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert "sarm_core.cli.parser" in loaded and not loaded & {*HEAVY, "numpy", "yaml", "orjson", "pyarrow"}
+    taken = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 1  # 0.15 s and less on an idle machine; an import of torch takes several
 
 
 @pytest.mark.slow
