@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from sarm_core.cli.parser import main
+from sarm_core.cli.start import start
 
 __all__ = ["main"]
 
 if __name__ == "__main__":
-    sys.exit(main(prog="python -m sarm_core"))
+    sys.exit(start("python -m sarm_core"))
+else:
+    from sarm_core.cli.parser import main

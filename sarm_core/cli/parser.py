@@ -17,6 +17,7 @@ from sarm_core.cli.evaluate import Evaluate
 from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
 from sarm_core.cli.inspect import Inspect
+from sarm_core.cli.interrupts import interrupts_kept
 from sarm_core.cli.learn import Learn
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.propose import Propose
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
     elif rest:
         options.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return command.run(options)
+        with interrupts_kept():
+            return command.run(options)
     except SarmError as error:
         return _refused(str(error))
     except KeyboardInterrupt:
