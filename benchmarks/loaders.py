@@ -48,10 +48,12 @@ LOADERS = [
     ("AutoModel, Transformers 4.51.3", "transformers-4.51", "auto", "auto"),
     ("AutoModel, Transformers 5.0.0", "transformers-5.0", "auto", "auto"),
     ("AutoModel, Transformers 5.23.0", "transformers-5.23", "auto", "auto"),
-    ("the same under bfloat16 autocast", "transformers-5.23", "autocast", "auto"),
+    ("the same by `trust_remote_code=True`, nothing imported", "transformers-5.23", "trusting", "auto"),
+    ("AutoModel under bfloat16 autocast", "transformers-5.23", "autocast", "auto"),
     ("TRL 1.16.0, `GRPOTrainer(reward_funcs=...)`", "transformers-5.23", "grpo", "auto"),
     ("TRL 1.16.0, `RewardTrainer`, then `load_sarm`", "transformers-5.23", "train", "auto"),
     ("reward-lens 3.1.0, `RewardModel` (bfloat16)", "reward-lens", "lens", "auto"),
+    ("the same, nothing imported", "reward-lens", "lens_alone", "auto"),
     ("`load_sarm`", "", "", ""),
 ]
 MODELS = ("llama", "llama-bos", "gemma2", "qwen3")
@@ -146,7 +148,7 @@ def here(folder: Path, dtype: str = "float32") -> dict[str, Any]:
 
 def compare(how: str, python: Path | None, layout: str, exports: dict[str, Path]) -> dict[str, Any]:
     """The largest difference of a reward from the steered one, or why there is none."""
-    wanted = here(exports["own"], "bfloat16" if how == "lens" else "float32")["rewards"]
+    wanted = here(exports["own"], "bfloat16" if how.startswith("lens") else "float32")["rewards"]
     said = ask(python, how, exports[layout]) if python else here(exports[layout])
     if "trained" in said:  # the rewards to expect are those of the model as trained, in its own process
         wanted, said = said["rewards"], here(Path(said["trained"]))

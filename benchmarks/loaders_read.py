@@ -101,13 +101,24 @@ def _auto(folder: Path) -> tuple[Any, Any]:
 
 
 def by_auto(folder: Path, conversations: list[Any]) -> list[float]:
+    return _rewards(*_auto(folder), conversations)
+
+
+def _rewards(model: Any, tokenizer: Any, conversations: list[Any]) -> list[float]:
     import torch
 
-    model, tokenizer = _auto(folder)
     texts = [tokenizer.apply_chat_template(turns, tokenize=False) for turns in conversations]
     batch = tokenizer(texts, return_tensors="pt", padding=True, truncation=True)
     with torch.inference_mode():
         return [float(r) for r in model(**batch).logits[:, 0]]
+
+
+def by_trusting(folder: Path, conversations: list[Any]) -> list[float]:
+    """Transformers runs the file in the folder, as it was told it may."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True).float().eval()
+    return _rewards(model, AutoTokenizer.from_pretrained(folder, trust_remote_code=True), conversations)
 
 
 def by_autocast(folder: Path, conversations: list[Any]) -> dict[str, Any]:
@@ -209,6 +220,11 @@ def by_train(folder: Path, conversations: list[Any]) -> dict[str, Any]:
 
 def by_lens(folder: Path, conversations: list[Any]) -> list[float]:
     register(folder)
+    return by_lens_alone(folder, conversations)
+
+
+def by_lens_alone(folder: Path, conversations: list[Any]) -> list[float]:
+    """As reward-lens comes: it runs the file in the folder."""
     from reward_lens.model import RewardModel
 
     lens = RewardModel.from_pretrained(str(folder))

@@ -1,8 +1,8 @@
 """Export for `AutoModelForSequenceClassification`: a folder with weights, config, tokenizer and the small class.
 
-The class is `modeling_sarm.py`, copied into the folder; importing it registers the model type "sarm".
-The config names no code to run (`auto_map`), so nobody needs `trust_remote_code`. `load_sarm` reads the folder
-too, also after a trainer has saved it again.
+The class is `modeling_sarm.py`, copied into the folder; importing it registers the model type "sarm". Who imports
+nothing may have Transformers run the file: the config names it (`auto_map`), for `trust_remote_code=True`. `load_sarm`
+reads the folder too, also after a trainer has saved it again, and never runs what lies in it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ from sarm_core.text.conversation import SCORED_RULES
 __all__ = ["export_auto"]
 
 CODE = Path(__file__).with_name("modeling_sarm.py")
+AUTO_MAP = {
+    "AutoConfig": "modeling_sarm.SARMConfig",
+    "AutoModelForSequenceClassification": "modeling_sarm.SARMForSequenceClassification",
+}
+"""In the words of Transformers: which class of which file in the folder is whose"""
 
 
 def export_auto(checkpoint: Checkpoint, steering: Steering, target: str | Path) -> Path:
@@ -69,6 +74,7 @@ def _config(checkpoint: Checkpoint, words: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model_type": AUTO_TYPE,
         "architectures": ["SARMForSequenceClassification"],
+        "auto_map": AUTO_MAP,
         "backbone": {**_as_json(inner), "model_type": inner.model_type},
         "layer": shape.layer,
         "n_features": shape.n_features,

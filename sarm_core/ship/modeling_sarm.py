@@ -9,7 +9,8 @@
     batch = tokenizer([text], return_tensors="pt", padding=True, truncation=True)
     reward = model(**batch).logits            # float32 [B, 1]; only differences mean anything
 
-The file may be copied freely. The folder's template writes a BOS where there is one, its tokenizer adds none.
+Without the import, `from_pretrained(folder, trust_remote_code=True)` runs this file. It may be copied freely. The
+folder's template writes a BOS where there is one, its tokenizer adds none.
 
     h  residual stream after block `layer`, at the scored token (the final norm is NOT applied)
     x  (h - mean(h)) / (std(h) + 1e-6), unbiased std; another of `INPUTS`, times `factor`, where the config says so
@@ -22,7 +23,9 @@ dtype is, under autocast and after `model.to(torch.bfloat16)` too. The dictionar
 `model.sae.requires_grad_(True)` lets a trainer move its encoder.
 """
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -217,6 +220,13 @@ class SARMForSequenceClassification(PreTrainedModel):
         found = super().from_pretrained(*arguments, **options)
         (found[0] if isinstance(found, tuple) else found).sae.requires_grad_(False)
         return found
+
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> None:
+        """As Transformers' own, and this file beside the weights: the config names it."""
+        super().save_pretrained(save_directory, *arguments, **options)
+        place = Path(save_directory) / "modeling_sarm.py"
+        if options.get("is_main_process", True) and not place.exists():
+            shutil.copyfile(__file__, place)
 
     @classmethod
     def is_custom_code(cls) -> bool:

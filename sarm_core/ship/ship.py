@@ -173,6 +173,8 @@ def _loading(checkpoint: Checkpoint, layout: AnyLayout) -> list[str]:
             "    batch = tokenizer([text], return_tensors='pt', padding=True, truncation=True)",
             "    reward = model(**batch).logits",
             "",
+            "Without the import, `from_pretrained(FOLDER, trust_remote_code=True)` runs the file.",
+            "",
             f"It needs Transformers 5 (written with {transformers.__version__}) and nothing of this project; "
             "`load_sarm(FOLDER)` reads it too.",
         ]

@@ -1,6 +1,7 @@
 """The exported folder, loaded by transformers alone, gives the steered rewards."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -249,6 +250,51 @@ def test_text_through_the_folder_s_own_tokenizer_is_scored_at_the_end_of_turn(tm
     with torch.inference_mode():
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
     np.testing.assert_allclose(logits[:, 0].numpy(), wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_folder_loads_without_an_import_where_its_file_may_be_run(tmp_path):
+    """By `trust_remote_code=True` alone, from what was saved again too; without it Transformers refuses."""
+    source = reference_checkpoint(tmp_path / "source")
+    steering, wanted = steered(source)
+    target = export_auto(open_checkpoint(source), steering, tmp_path / "target")
+    local = AutoModelForSequenceClassification.from_pretrained(target)  # this process knows the class
+    assert local.__class__ is modeling_sarm.SARMForSequenceClassification
+    local.save_pretrained(tmp_path / "saved")
+    local.save_pretrained(target)  # where it lies
+    code = f"""
+import sys, torch
+from transformers import AutoModelForSequenceClassification as A, AutoTokenizer
+for folder in {[str(target), str(tmp_path / "saved"), str(tmp_path / "again")]!r}:
+    try:
+        A.from_pretrained(folder)
+    except ValueError as error:
+        assert "trust_remote_code=True" in str(error), error
+    else:
+        assert not folder.endswith("target")  # the file registers its model type
+    model, report = A.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    assert not any(report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys")), report
+    print("\\nreward", model.eval()(input_ids=torch.tensor([{ROWS[0]}])).logits.item())
+    assert not any(p.requires_grad for p in model.sae.parameters())
+    model.save_pretrained({str(tmp_path / "again")!r})
+assert not [name for name in sys.modules if name.startswith("sarm_core") or name == "modeling_sarm"]
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    rewards = [float(line.split()[1]) for line in run.stdout.splitlines() if line.startswith("reward ")]
+    np.testing.assert_allclose(rewards, wanted[0], atol=1e-5)
+    assert len(rewards) == 3
+    read = load_sarm(tmp_path / "again", dtype="float32")  # and here nothing of it was run
+    np.testing.assert_allclose(
+        read.score([{"input_ids": ids} for ids in ROWS]).rewards, wanted, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.slow
