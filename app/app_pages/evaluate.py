@@ -24,5 +24,7 @@ with page(
     of, steering = evaluated(here.engine), session.steering().current
     if of is None:
         st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
-    elif results(of, steering):
-        report_section(of, steering, here.engine, here.me.name, evidence_for(of.benchmark, of.fingerprint))
+    else:
+        contrast = evidence_for(of.benchmark, of.fingerprint)
+        if results(of, steering, found_here=contrast is not None and contrast.same_items):
+            report_section(of, steering, here.engine, here.me.name, contrast)

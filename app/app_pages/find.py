@@ -32,4 +32,5 @@ with page(
         show(found, here.engine)
         suspicious(found)
     elif source != REWRITES:
-        st.info("Choose a question above and press Find.", icon=":material/arrow_upward:")
+        ask = "Choose a question" if source == IN_CORPUS else "Choose a file"
+        st.info(f"{ask} above and press Find.", icon=":material/arrow_upward:")

@@ -1,8 +1,8 @@
-"""Other people's text inside Markdown: labels and prompts may hold anything."""
+"""Other people's text inside Markdown and charts: labels and prompts may hold anything."""
 
 from __future__ import annotations
 
-__all__ = ["cut", "plain"]
+__all__ = ["chart_text", "cut", "plain"]
 
 _SPECIAL = frozenset(r"\`*_{}[]()#+-.!|<>~$:&@/=")
 
@@ -16,3 +16,8 @@ def cut(text: str, width: int) -> str:
     """At most `width` characters of `text`, on one line."""
     text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def chart_text(text: str) -> str:
+    """`text` for Plotly, whose texts and hover boxes read a few tags and `%{...}`."""
+    return text.replace("<", "‹").replace(">", "›").replace("%{", "% {")

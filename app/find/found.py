@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import streamlit as st
 
 from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
+from app.draw.plain_text import chart_text
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
+from sarm_core.find.preference import Preference
 from sarm_core.find.sides import Encodings, Sides
 from sarm_core.prove.benchmarks.benchmark import Benchmark
 from sarm_core.prove.corpus import corpus_answers, encoded_corpus, positions
@@ -69,6 +72,11 @@ class Found:
     fingerprint: str
     said: tuple[str, ...] = ()
     """As what rows were read"""
+
+    @cached_property
+    def preference(self) -> Preference | None:
+        """Which side the reward prefers and why; None for sets that are no pairs."""
+        return self.encodings.preference()
 
     @property
     def names(self) -> tuple[str, str]:
@@ -183,8 +191,7 @@ def scatter(
     ):
         part = table[table["opposes_head"] == opposing]
         names = [notes[i].name if i in notes else "" for i in part["feature"].tolist()]
-        # Labels are other people's text: Plotly's hover box reads a few tags, so none may get there.
-        safe = [text.replace("<", "‹").replace(">", "›").replace("%{", "% {") for text in names]
+        safe = [chart_text(text) for text in names]
         columns: dict[str, Any] = {
             "x": part[x[1]].to_numpy(dtype=float),
             "y": part[y[1]].to_numpy(dtype=float),
@@ -233,16 +240,21 @@ class FoundEvidence:
         """What was contrasted."""
         return self.found.title
 
-    def evidence(self) -> Evidence:
-        """The table of features, and whether it rests on answers that are evaluated as well."""
+    @cached_property
+    def same_items(self) -> bool:
+        """Whether the contrast rests on answers that are evaluated as well."""
         sides = self.found.encodings.sides
         used = {*sides.chosen.conversations, *sides.rejected.conversations}
+        return not used.isdisjoint(self.benchmark.conversations)
+
+    def evidence(self) -> Evidence:
+        """The table of features, and whether it rests on answers that are evaluated as well."""
         return evidence_from_rows(
             self.found.contrast.table.to_dict("records"),
             title=self.found.title,
             positive=self.found.names[0],
             facts=(summary(self.found).rstrip("."), *(note.rstrip(".") for note in self.found.notes)),
-            same_items=not used.isdisjoint(self.benchmark.conversations),
+            same_items=self.same_items,
         )
 
 

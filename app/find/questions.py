@@ -45,7 +45,7 @@ def from_corpus_form(engine: Engine, working: DeltaGenerator) -> None:
         go = st.button("Find", type="primary", icon=":material/search:", key="find_go")
     st.caption(
         f"{len(corpus.answers())} answers to {n_prompts} prompts come with this tool; what was varied in "
-        "each is known. The first question encodes them all (kept on disk), later ones are arithmetic."
+        "each is known. What this model has not read yet it reads once; the rest is arithmetic."
     )
     if go:
         with encoding_bar(working) as progress:

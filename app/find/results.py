@@ -11,6 +11,7 @@ from app.draw.files import as_csv
 from app.draw.plain_text import plain
 from app.features.slider_actions import slider_actions
 from app.find.found import AXES, Found, listed, scatter, summary
+from app.find.headline import headline
 from app.session import session
 from app.session.engine import Engine, FeatureNote
 from sarm_core.bootstrap import FEWEST_PROMPTS
@@ -34,6 +35,7 @@ def show(found: Found, engine: Engine) -> None:
     result = found.contrast
     notes: dict[int, FeatureNote] = engine.notes(result.table["feature"].tolist())
     st.header(plain(found.title), anchor=False)
+    headline(found, notes)
     st.caption(f"{summary(found)} Positive s: more active in the answers that are “{plain(found.names[0])}”.")
     opposing, few = int(result.table["opposes_head"].sum()), int(result.table["few"].sum())
     if found.notes:
@@ -51,7 +53,10 @@ def show(found: Found, engine: Engine) -> None:
             if column in result.table.columns and result.table[column].notna().any()
         }
         sort = st.selectbox("Largest first by", list(sorts), key="find_sort", width=240)
-        hide_few = st.toggle(f"Hide what fires in fewer than 20 answers ({few:,})", True, key="find_hide_few")
+        # A filter that would hide everything is not offered: with few answers all features fire in few.
+        hide_few = few < len(result.table) and st.toggle(
+            f"Hide what fires in fewer than 20 answers ({few:,})", True, key="find_hide_few"
+        )
         only_opposing = st.toggle(f"Only where w opposes s ({opposing:,})", key="find_opposing")
     table = listed(found, notes, hide_few=hide_few, only_opposing=only_opposing, sort=sorts[sort])
     if table.empty:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.draw.colours import AGAINST, FOR
+from app.draw.colours import AGAINST, FOR, UNCLEAR
 from app.draw.files import as_csv, uploaded
+from app.draw.plain_text import chart_text
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine
 from sarm_core.errors import SarmError
@@ -31,6 +32,7 @@ __all__ = [
     "CORPUS",
     "Evaluated",
     "Outcome",
+    "changes_chart",
     "curve_chart",
     "distribution_chart",
     "evaluate_corpus",
@@ -91,6 +93,39 @@ def score_rows(found: Outcome, names: Sequence[str]) -> pd.DataFrame:
     )
     table["verdict"] = [_verdict(row) for row in table.to_dict("records")]
     return table
+
+
+def changes_chart(table: pd.DataFrame) -> go.Figure:
+    """The change of each score in points with its interval, the first on top; colour where chance is ruled out."""
+    figure = go.Figure()
+    colours = {KINDS["better"][0]: FOR, KINDS["worse"][0]: AGAINST}
+    shown = table[table["change"].notna()].iloc[::-1]
+    for verdict, part in shown.groupby("verdict", sort=False):
+        # Names of subsets are other people's text: Plotly's texts read a few tags.
+        names = [chart_text(name) for name in part["score"]]
+        bounds = {
+            "array": (part["high"] - part["change"]).fillna(0.0).tolist(),
+            "arrayminus": (part["change"] - part["low"]).fillna(0.0).tolist(),
+        }
+        figure.add_scatter(
+            x=part["change"].tolist(),
+            y=names,
+            name=str(verdict),
+            mode="markers",
+            marker={"color": colours.get(str(verdict), UNCLEAR), "size": 9},
+            error_x={"type": "data", "symmetric": False, "thickness": 2, "width": 5, **bounds},
+            hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
+        )
+    figure.update_xaxes(title="change of the score, points", zeroline=True)
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[chart_text(name) for name in shown["score"]], automargin=True
+    )
+    figure.update_layout(
+        height=110 + 30 * len(shown),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    )
+    return figure
 
 
 def _verdict(row: Mapping[Hashable, Any]) -> str:
@@ -164,7 +199,7 @@ def curve_chart(curve: pd.DataFrame, names: Sequence[str]) -> go.Figure:
         figure.add_scatter(
             x=part["strength"].to_numpy(),
             y=part["value"].to_numpy(),
-            name=name.replace("<", "‹").replace(">", "›"),
+            name=chart_text(name),
             mode="lines",
             line={"dash": dashes[number % len(dashes)], "width": 2},
             hovertemplate="strength %{x:.2g}: %{y:.1%}<extra></extra>",

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.prove.evaluation import (
+    changes_chart,
     curve_chart,
     distribution_chart,
     flip_comparison,
@@ -22,8 +23,10 @@ from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.errors import SarmError
 from sarm_core.prove.collateral import Collateral
 from sarm_core.prove.evaluated import Evaluated
+from sarm_core.prove.evaluation_report import scores_record
 from sarm_core.prove.outcome import Outcome
 from sarm_core.prove.strength import strength_curve
+from sarm_core.report.verdict import verdict
 from sarm_core.steering import Steering
 
 __all__ = ["results"]
@@ -31,15 +34,25 @@ __all__ = ["results"]
 SHOWN_FLIPS = 500
 
 
-def results(of: Evaluated, steering: Steering) -> bool:
-    """All of it; False, with a message, for a steering that does not fit the model."""
+def results(of: Evaluated, steering: Steering, *, found_here: bool = False) -> bool:
+    """All of it; False, with a message, for a steering that does not fit the model.
+
+    `found_here` says that the features were found on these same items.
+    """
     try:
         found = _outcome_of(of, steering)
     except SarmError as error:
         st.error(plain(str(error)))
         return False
     st.header(plain(of.title), anchor=False)
-    _headline(found, bool(steering))
+    kind = _verdict(found, steering)
+    if steering and found_here:
+        st.warning(
+            "The features were found on these same items, which flatters what is won here: judge the steering on "
+            "answers that nothing was chosen by.",
+            icon=":material/warning:",
+        )
+    _headline(found, bool(steering), kind)
     _notes(of, found)
     if not steering:
         st.info(
@@ -71,7 +84,14 @@ def _outcome_of(of: Evaluated, steering: Steering) -> Outcome:
     return kept[1]
 
 
-def _headline(found: Outcome, steered: bool) -> None:
+def _verdict(found: Outcome, steering: Steering) -> str:
+    """The report's verdict in words; gives its kind, a key of `KINDS` or "plain"."""
+    kind, words, sentences = verdict(scores_record(found.comparison, steering or None), steering)
+    st.markdown(f"**{plain(words)}.** {plain(' '.join(sentences))}")
+    return kind
+
+
+def _headline(found: Outcome, steered: bool, kind: str) -> None:
     compared = found.comparison
     total = compared.scores[compared.scores["score"] == "total"].iloc[0]
     won, lost = (int((compared.flips["direction"] == name).sum()) for name in ("won", "lost"))
@@ -81,7 +101,8 @@ def _headline(found: Outcome, steered: bool) -> None:
             "Total, steered",
             _percent(total["after"]) if steered else "no steering",
             f"{100 * total['change']:+.1f} points" if steered and np.isfinite(total["change"]) else None,
-            delta_color="normal" if total["change"] else "off",
+            # A colour says that the change is more than chance.
+            delta_color="normal" if kind in ("better", "worse") else "off",
             delta_arrow="auto" if total["change"] else "off",
             border=True,
             height="stretch",
@@ -97,14 +118,8 @@ def _headline(found: Outcome, steered: bool) -> None:
         )
     if steered and np.isfinite(total["low"]):
         st.caption(
-            f":green-badge[exact] scores. The change of the total is {100 * total['change']:+.1f} points, "
-            f"{compared.confidence:.0%} interval {100 * total['low']:+.1f} to {100 * total['high']:+.1f} "
-            f"(paired bootstrap over prompts, {compared.resamples:,} resamples)."
-        )
-    elif steered and total["prompts"] < FEWEST_PROMPTS:
-        st.caption(
-            f":green-badge[exact] scores, of few prompts ({total['prompts']}): whether a change is more than chance is "
-            f"not known below {FEWEST_PROMPTS} prompts, so no interval is drawn."
+            ":green-badge[exact] scores; intervals by a paired bootstrap over prompts, "
+            f"{compared.resamples:,} resamples."
         )
 
 
@@ -137,6 +152,9 @@ def _scores(of: Evaluated, found: Outcome, steered: bool) -> None:
     ):
         names = every
     table = score_rows(found, names)
+    for name in ("change", "low", "high"):
+        table[name] *= 100
+    points = "%+.1f"
     columns = {
         "score": st.column_config.TextColumn("score"),
         "n": st.column_config.NumberColumn("n", format="%d", help="Values averaged"),
@@ -147,15 +165,17 @@ def _scores(of: Evaluated, found: Outcome, steered: bool) -> None:
         ),
         "before": st.column_config.NumberColumn("plain", format="percent"),
         "after": st.column_config.NumberColumn("steered", format="percent"),
-        "change": st.column_config.NumberColumn("change", format="percent"),
-        "low": st.column_config.NumberColumn("from", format="percent", help="95 % interval of the change"),
-        "high": st.column_config.NumberColumn("to", format="percent"),
+        "change": st.column_config.NumberColumn("change, points", format=points),
+        "low": st.column_config.NumberColumn("from", format=points, help="95 % interval of the change"),
+        "high": st.column_config.NumberColumn("to", format=points),
     }
     if not steered:
         table, columns = (
             table[["score", "n", "prompts", "before"]],
             {name: columns[name] for name in ("score", "n", "prompts", "before")},
         )
+    if steered and table["low"].notna().any():
+        st.plotly_chart(changes_chart(table), key="eval_changes", config={"displaylogo": False})
     st.dataframe(
         table,
         hide_index=True,

@@ -15,6 +15,7 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.find.bias_pairs import bias_pairs, style_pairs
 from sarm_core.find.contrast import Contrast, contrast
+from sarm_core.find.preference import Preference, preference
 from sarm_core.find.suspicious import suspicious_pairs
 from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.score.encoded import Encoded, encode_once
@@ -120,6 +121,12 @@ class Encodings:
             weights=self.sides.weights,
             **how,
         )
+
+    def preference(self) -> Preference | None:
+        """Which side of the pairs the reward prefers (`sarm_core.find.preference`); None for sets that are no pairs."""
+        if not self.sides.paired:
+            return None
+        return preference(self.chosen, self.rejected, self._prompts(), self.sides.weights)
 
     def suspicious(self, by: str = "concept") -> pd.DataFrame:
         """`sarm_core.find.suspicious.suspicious_pairs` of the two sides, which are pairs.

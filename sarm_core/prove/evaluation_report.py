@@ -24,6 +24,7 @@ __all__ = [
     "FORMAT",
     "evaluation_report",
     "flip_row",
+    "scores_record",
 ]
 
 FORMAT = "sarm-evaluation/1"
@@ -50,21 +51,12 @@ def evaluation_report(
     """
     drawn: dict[str, Any] = {"resamples": resamples, "confidence": confidence, "seed": seed}
     found = outcome(benchmark, matrix, steering, complement, **drawn)
-    compared = found.comparison
-    report: dict[str, Any] = {"format": FORMAT, **compared.before.to_dict()}
-    report["intervals"] = _intervals(compared, "before")
-    report["bootstrap"] = {"unit": "prompt", **drawn, "fewest_prompts": FEWEST_PROMPTS}
+    report = scores_record(found.comparison, steering)
     if steering is None:
         if found.spread_elsewhere is not None:
             report["complement"] = {"distribution": _distribution(found.spread_elsewhere, steered=False)}
         return report
-    report["steering"] = json.loads(steering.to_json())
-    report["scores_steered"] = compared.after.to_dict()["scores"]
-    report["intervals_steered"] = _intervals(compared, "after")
-    report["notes_steered"] = list(compared.after.notes)
-    body = compared.to_dict()
-    report |= {name: body[name] for name in ("change", "won", "lost")}
-    report["flips"] = [flip_row(benchmark, flip) for flip in body["flips"]]
+    report["flips"] = [flip_row(benchmark, flip) for flip in found.comparison.to_dict()["flips"]]
     report["collateral"] = found.moved.to_dict()
     report["distribution"] = _distribution(found.spread)
     report["steered_features"] = steered_features(benchmark, matrix, steering)
@@ -77,6 +69,27 @@ def evaluation_report(
             "pairing": complement.pairing,
         }
     return report
+
+
+def scores_record(compared: Comparison, steering: Steering | None = None) -> dict[str, Any]:
+    """The scores of a comparison as they stand in the report, which is all that its verdict rests on."""
+    report: dict[str, Any] = {"format": FORMAT, **compared.before.to_dict()}
+    report["intervals"] = _intervals(compared, "before")
+    report["bootstrap"] = {
+        "unit": "prompt",
+        "resamples": compared.resamples,
+        "confidence": compared.confidence,
+        "seed": compared.seed,
+        "fewest_prompts": FEWEST_PROMPTS,
+    }
+    if steering is None:
+        return report
+    report["steering"] = json.loads(steering.to_json())
+    report["scores_steered"] = compared.after.to_dict()["scores"]
+    report["intervals_steered"] = _intervals(compared, "after")
+    report["notes_steered"] = list(compared.after.notes)
+    body = compared.to_dict()
+    return report | {name: body[name] for name in ("change", "won", "lost")}
 
 
 def _intervals(compared: Comparison, side: str) -> dict[str, list[float | None]]:
