@@ -14,6 +14,7 @@ from app.session import session
 from app.session.comparison import Comparison, letters
 from app.session.engine import Engine
 from app.session.feature_title import marked_name
+from app.session.wishes import Wanted, wishes
 from app.steer.saved_dialog import steerings_button
 from sarm_core.errors import SteeringError
 from sarm_core.features import separating_features
@@ -38,6 +39,7 @@ def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence
         rows, z = scored.matrix.column(i)
         columns[i][rows] = z
     rewards = scored.matrix.exact_rewards
+    wanted = wishes().of(now)
     rerank(
         key="rerank",
         answers=[
@@ -68,9 +70,19 @@ def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence
         can_redo=held.can_redo,
         compared=[str(i) for i in compared],
         reveal=reveal,
+        wanted=None if wanted is None else _by_id(wanted),
+        wanted_revision=wishes().mark(now),
         on_steering=_on_steering,
         on_command=_on_command,
     )
+
+
+def _by_id(wanted: Wanted) -> dict[str, list[object]]:
+    return {
+        "base": [str(i) for i in wanted.base],
+        "order": [str(i) for i in wanted.order],
+        "dropped": [[str(wish.better), str(wish.worse)] for wish in wanted.dropped],
+    }
 
 
 def _on_steering(state: dict[str, dict[str, float]]) -> None:
@@ -96,6 +108,22 @@ def _on_command(command: dict[str, object]) -> None:
             _compare(int(str(command["answer"])))
         case "open":
             st.session_state["open_feature"] = int(str(command["feature"]))
+        case "propose":
+            wishes().ask()
+        case "want" | "unwant":
+            _want(command)
+
+
+def _want(command: dict[str, object]) -> None:
+    """An order of the answers on the page; answers that left it meanwhile had the same ids, theirs is passed over."""
+    now, state = session.comparison(), wishes()
+    if now is None or str(command["of"]).split(":")[0] != now.key:
+        return
+    if command["name"] == "unwant":
+        state.take_back(now.key)
+    else:
+        base, order = ([int(i) for i in command[part]] for part in ("base", "order"))  # type: ignore[attr-defined]
+        state.want(now, base, order)
 
 
 def _compare(answer: int) -> None:

@@ -141,6 +141,10 @@ def on_command(command: dict) -> None:
         state.at = max(0, state.at - 1)
     elif command["name"] == "compare":
         state.compared = [command["answer"], answers[0]["id"]]
+    elif command["name"] == "want":
+        state.wanted = {"base": command["base"], "order": command["order"]}
+    elif command["name"] == "unwant":
+        state.wanted = None
     elif command["name"] == "redo":
         state.at = min(len(state.history) - 1, state.at + 1)
     elif command["name"] == "reset":
@@ -166,8 +170,14 @@ def load_file() -> None:
     state.revision += 1
 
 
+def forget_order() -> None:
+    state.wanted = None
+    state.wanted_revision = state.get("wanted_revision", 0) + 1
+
+
 st.set_page_config(page_title="rerank", layout="wide")
 st.button("Load a steering", key="load", on_click=load_file)
+st.button("Want nothing", key="forget", on_click=forget_order)
 features = [feature for feature in features if feature["id"] not in state.removed]
 if "busy" in query:
     time.sleep(float(query["busy"]))
@@ -182,6 +192,8 @@ result = rerank(
     can_redo=state.at < len(state.history) - 1,
     compared=state.get("compared", ()),
     reveal="reveal",
+    wanted=state.get("wanted"),
+    wanted_revision=f"page:{state.get('wanted_revision', 0)}",
     on_steering=on_steering,
     on_command=on_command,
 )
@@ -193,6 +205,7 @@ report = {
     "steering": state.history[state.at],
     "log": state.log[-12:],
     "result": result._asdict(),
+    "wanted": state.get("wanted"),
     "rewards": [float(reward) for reward in rewards],
     "rewards_before": [float(reward) for reward in matrix.exact_rewards],
 }

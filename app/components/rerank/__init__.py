@@ -4,10 +4,12 @@ The browser does the arithmetic of `sarm_core.steering` on the activations it wa
 arrows follow while the mouse is down. Python hears once, on release. What either side may change:
 
     the page gives    answers, features, groups, the steering to start from, and `revision`
-    the browser gives `steering` (a whole one, after every settled edit) and `command` (a button)
+    the browser gives `steering` (a whole one, after every settled edit) and `command` (a button, or an order that is
+                      wanted, once the row was let go of)
 
 Whenever Python itself changes the steering (undo, load, reset) it raises `revision`; only then does the
-browser take the steering it is given, otherwise what the person has in hand wins.
+browser take the steering it is given, otherwise what the person has in hand wins. `wanted_revision` does the same
+for the wanted order.
 """
 
 from __future__ import annotations
@@ -36,13 +38,23 @@ COMMANDS = {
     "remove": "feature",
     "open": "feature",
     "compare": "answer",
+    "propose": None,
+    "want": "order",
+    "unwant": "order",
 }
 LARGEST_VALUE = 1e6
 """Values beyond this are refused, by the number boxes as well."""
 
 _HERE = Path(__file__).parent
-_MODULES = ("ranking.js", "elements.js", "steering_panel.js", "answer_list.js", "rerank.js")
-_STYLES = ("rerank.css", "steering_panel.css", "answer_list.css")
+_MODULES = (
+    "ranking.js",
+    "elements.js",
+    "steering_panel.js",
+    "wanted_order.js",
+    "answer_list.js",
+    "rerank.js",
+)
+_STYLES = ("rerank.css", "steering_panel.css", "answer_list.css", "wanted_order.css")
 
 
 def module_source() -> str:
@@ -77,6 +89,8 @@ def rerank(
     can_redo: bool = False,
     compared: Sequence[str] = (),
     reveal: str = "",
+    wanted: Mapping[str, Sequence[Any]] | None = None,
+    wanted_revision: str = "",
     on_steering: Callable[[State], None] | None = None,
     on_command: Callable[[dict[str, Any]], None] | None = None,
     height: str | int = "content",
@@ -92,6 +106,9 @@ def rerank(
 
     `compared` are ids of answers that the page compares: their rows are marked. `reveal` is the key of the container
     that a press of Compare brings into sight.
+
+    `wanted` is the order that a person wants, of ids: {"base": the order they saw, "order": the one they want,
+    "dropped": pairs (better, worse) that are no wish any more}; None without one.
 
     `on_steering(steering)` gets every settled edit in that same shape with ids as strings, without changes
     that do nothing. `on_command(command)` gets {"name": ...} with "feature", "group" or "answer" where the
@@ -109,6 +126,8 @@ def rerank(
         "can_redo": bool(can_redo),
         "compared": [str(answer) for answer in compared],
         "reveal": str(reveal),
+        "wanted": None if wanted is None else _read_wanted(wanted),
+        "wanted_revision": str(wanted_revision),
     }
     _check(data)
     inbox = _Inbox(key, data, on_steering, on_command)
@@ -196,6 +215,8 @@ class _Inbox:
         about = COMMANDS[name]
         if about is None:
             return {"name": name}
+        if about == "order":
+            return self._order(raw)
         if name == "remove" and raw.get("group") in self.groups:
             return {"name": name, "group": raw["group"]}
         if about == "answer":
@@ -205,6 +226,27 @@ class _Inbox:
             if str(raw.get("feature")) in self.features
             else None
         )
+
+    def _order(self, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A wanted order, of the answers that are on the page, or that none is wanted any more."""
+        name, of = raw["name"], raw.get("of")
+        if not isinstance(of, str):
+            return None
+        if name == "unwant":
+            return {"name": name, "of": of}
+        orders = {part: raw.get(part) for part in ("base", "order")}
+        if not all(_is_order(order, self.answers) for order in orders.values()):
+            return None
+        return {"name": name, "of": of, **orders}
+
+
+def _is_order(order: Any, answers: set[str]) -> bool:
+    return (
+        isinstance(order, list)
+        and len(order) == len(answers)
+        and all(isinstance(answer, str) for answer in order)
+        and set(order) == answers
+    )
 
 
 def _usable(value: Any) -> bool:
@@ -261,6 +303,14 @@ def _read_steering(steering: Mapping[str, Mapping[Any, float]]) -> State:
     }
 
 
+def _read_wanted(wanted: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    return {
+        "base": [str(answer) for answer in wanted["base"]],
+        "order": [str(answer) for answer in wanted["order"]],
+        "dropped": [[str(answer) for answer in pair] for pair in wanted.get("dropped", ())],
+    }
+
+
 def _check(data: Mapping[str, Any]) -> None:
     for what in ("answers", "features"):
         ids = [entry["id"] for entry in data[what]]
@@ -279,6 +329,12 @@ def _check(data: Mapping[str, Any]) -> None:
                 raise SarmError(
                     f"the steering changes feature {i[:40]}, which is not on the panel: add it first"
                 )
+    if data["wanted"] is not None:
+        answers = {answer["id"] for answer in data["answers"]}
+        named = {answer for pair in data["wanted"]["dropped"] for answer in pair}
+        orders = [data["wanted"]["base"], data["wanted"]["order"]]
+        if not all(_is_order(order, answers) for order in orders) or not named <= answers:
+            raise SarmError("the wanted order is not one of these answers: name each of them once")
     low, high = data["limits"]
     if not low < high:
         raise SarmError(f"slider limits {low:g} to {high:g} are empty: the first must be the smaller")

@@ -1,5 +1,6 @@
 import { along, decimalsFor, margin, signed, whatMoved } from "./ranking.js";
-import { arrange, icon, make, setAttribute, setStyle, setText, setTitle } from "./elements.js";
+import { arrange, icon, make, reveal, setAttribute, setStyle, setText, setTitle } from "./elements.js";
+import { adoptWanted, createGrip, createWishLine, destroyWanted, letterOf, shownOrder, updateWanted } from "./wanted_order.js";
 
 /*
  * Rows and chips lie where a transform puts them, so a new order costs no layout and a CSS transition slides
@@ -21,28 +22,34 @@ export function createList(actions) {
     make("span", "", {}, ["lowest ", low]),
     make("span", "", { textContent: "best 0" }),
   ]);
+  const heading = make("h2", "", { textContent: "Answers, best first" });
   const head = make("header", "list-head", {}, [
-    make("h2", "", { textContent: "Answers, best first" }),
+    heading,
     summary,
     make("div", "axis-head", { title: "Every bar begins at the lowest answer, so the best has the longest" }, [
       make("div", "axis-title", {}, [legend, what]),
       axis,
     ]),
   ]);
-  const root = make("section", "list", { "aria-label": "Answers, best first" }, [make("div", "list-inner", {}, [head, empty, rows])]);
+  const inner = make("div", "list-inner", {}, [head, empty, rows]);
+  const root = make("section", "list", { "aria-label": "Answers, best first" }, [inner]);
   const strip = make("ol", "strip", { "aria-hidden": "true" });
   const spoken = make("p", "spoken", { role: "status", "aria-live": "polite" });
-  const list = { root, strip, spoken, summary, low, what, legend, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  const list = { root, heading, strip, spoken, summary, low, what, legend, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  list.wishLine = createWishLine(list);
+  head.after(list.wishLine);
   list.sizes = new ResizeObserver(() => measure(list));
   return list;
 }
 
 export function destroyList(list) {
   list.sizes.disconnect();
+  destroyWanted(list);
   clearTimeout(list.resting);
 }
 
-export function arrangeList(list, { answers, compared, reveal: key }, problem) {
+export function arrangeList(list, data, problem) {
+  const { answers, compared, reveal: key } = data;
   list.reveal = key;
   list.decimals = decimalsFor(problem.before);
   list.titles = answers.map((answer) => answer.title);
@@ -58,8 +65,12 @@ export function arrangeList(list, { answers, compared, reveal: key }, problem) {
     list.sizes.unobserve(row.root);
     list.byId.delete(id);
   }
+  adoptWanted(list, data);
   list.order = null;
-  arrange(list.rows, Array.from(problem.order, (row) => list.nodes[row].root));
+  list.lastMoved = list.drag ? list.lastMoved : null;
+  const order = shownOrder(list, Array.from(problem.order));
+  // A row in hand keeps its place in the document: moved there, it would lose the finger.
+  if (!list.drag) arrange(list.rows, order.map((row) => list.nodes[row].root));
   arrange(list.strip, Array.from(problem.order, (row) => list.nodes[row].chip));
   for (const row of list.nodes) list.sizes.observe(row.root);
   list.empty.hidden = answers.length > 0;
@@ -68,13 +79,17 @@ export function arrangeList(list, { answers, compared, reveal: key }, problem) {
   list.axis.parentNode.hidden = answers.length === 0;
   list.axis.hidden = list.legend.hidden = alone;
   setText(list.what, alone ? "reward" : "margin to best");
-  for (const row of list.nodes) row.scale.hidden = row.compare.hidden = alone;
+  for (const row of list.nodes) row.scale.hidden = row.compare.hidden = row.grip.hidden = alone;
   list.strip.hidden = alone;
 }
 
 function createRow(id, list) {
+  const grip = createGrip(list, id);
   const rank = make("span", "rank");
   const move = make("span", "move");
+  const now = make("span", "now");
+  const wish = make("span", "wish");
+  const wishState = make("span", "wish-state");
   const title = make("span", "title");
   const text = make("p", "text");
   const cut = make("p", "cut");
@@ -99,27 +114,19 @@ function createRow(id, list) {
   const scale = make("div", "scale", {}, [bar, before]);
   figures.append(against, lead, scale);
   const root = make("li", "answer", { "data-answer": id }, [
-    make("div", "place", {}, [rank, move]),
+    grip,
+    make("div", "place", {}, [rank, move, now]),
     make("div", "words", {}, [make("div", "said", {}, [title, text]), cut]),
     figures,
-    make("div", "under", {}, [why, more, compare]),
+    make("div", "under", {}, [make("span", "wish-line-of-row", {}, [wish, wishState]), why, more, compare]),
   ]);
   const chipRank = make("span", "chip-rank");
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  const row = { root, rank, move, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  const row = { root, grip, rank, move, now, wish, wishState, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
   more.onclick = () => unfold(row, !root.classList.contains("expanded"));
   return row;
-}
-
-/** Bring what was asked for into sight, below Streamlit's own bar. */
-function reveal(key) {
-  const place = key && document.querySelector(`.st-key-${CSS.escape(key)}`);
-  if (!place) return;
-  place.style.scrollMarginTop = "4.5rem";
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-  place.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 }
 
 /** A whole answer scrolls in a box of its own, which the keyboard reaches; a preview is no place to stop at. */
@@ -145,6 +152,8 @@ function describe(row, answer, compared) {
   setText(row.cut, answer.cut ? `The first ${answer.cut.toLocaleString("en")} tokens, prompt included, were cut: no influence.` : "");
   setText(row.chipTitle, answer.title);
   setAttribute(row.compare, "aria-label", `Compare answer ${answer.title}`);
+  setAttribute(row.grip, "aria-label", `Move answer ${answer.title}: arrow up or down`);
+  setTitle(row.grip, "Drag to where this answer should stand; or arrow up and down");
   unfold(row, same && row.root.classList.contains("expanded"));
 }
 
@@ -166,7 +175,7 @@ function measure(list) {
 /** Show one frame: figures in every row in sight, and the order. */
 export function updateList(list, { problem, result, scale, sliderNames, neutral, held }) {
   if (list.order === null) measure(list);
-  list.order = result.order;
+  list.order = shownOrder(list, result.order);
   const seen = held ? (list.sight ??= inSight(list)) : null;
   if (!held) list.sight = null;
   const shown = place(list, seen);
@@ -175,9 +184,10 @@ export function updateList(list, { problem, result, scale, sliderNames, neutral,
   }
   if (list.stripShown || !held) result.order.forEach((row, at) => updateChip(list.nodes[row], at, problem, result));
   updateAxis(list, scale);
-  setText(list.summary, summaryOf(problem, result, neutral, list.decimals));
+  if (!list.wanted) setText(list.summary, summaryOf(problem, result, neutral, list.decimals));
+  updateWanted(list, result);
   clearTimeout(list.resting);
-  if (!held) list.resting = setTimeout(() => settle(list), SLIDE_MS + 80);
+  if (!held && !list.drag) list.resting = setTimeout(() => settle(list), SLIDE_MS + 80);
 }
 
 /** The part of the list, in its own pixels, that the window shows. */
@@ -196,6 +206,10 @@ function place(list, seen) {
     const near = (at) => at + height >= seen.from && at <= seen.to;
     const visible = seen === null || near(y) || near(row.y ?? y);
     if (shown && visible) shown.add(index);
+    if (list.drag?.begun && list.drag.row === index) {
+      y += height; // it lies under the pointer
+      continue;
+    }
     setStyle(row.root, "transition", visible && row.y !== undefined ? "" : "none");
     setStyle(row.root, "transform", `translateY(${y}px)`);
     row.y = y;
@@ -278,16 +292,11 @@ function updateAxis(list, scale) {
   setText(list.low, scale.low < 0 ? signed(scale.low, list.decimals) : "");
 }
 
-// "B \u00b7 over-refusing" is B here: the line has room for a name or a note, not for both.
-function letterOf(title) {
-  return title.split(" \u00b7 ", 1)[0];
-}
-
 function whyText(moved, places, list, sliderNames) {
   if (moved === null) return { name: "", change: "", rest: "", full: "" };
   const name = sliderNames.get(moved.slider) ?? moved.slider;
   const word = places > 0 ? "over" : "against";
-  const parts = moved.rows.map((row, j) => `${signed(moved.changes[j], list.decimals)} ${word} ${short(letterOf(list.titles[row]))}`);
+  const parts = moved.rows.map((row, j) => `${signed(moved.changes[j], list.decimals)} ${word} ${letterOf(list.titles[row])}`);
   const rest = parts.length - 1;
   return {
     name,
@@ -295,10 +304,6 @@ function whyText(moved, places, list, sliderNames) {
     rest: rest > 0 ? `\u00a0and ${rest} more` : "",
     full: `${name}\n${parts.slice(0, 20).join("\n")}${parts.length > 20 ? "\n\u2026" : ""}`,
   };
-}
-
-function short(title) {
-  return title.length > 16 ? `${title.slice(0, 15)}\u2026` : title;
 }
 
 function summaryOf(problem, result, neutral, decimals) {
@@ -313,6 +318,10 @@ function summaryOf(problem, result, neutral, decimals) {
 
 /** Said aloud once a change has settled. */
 export function announce(list, result) {
+  if (list.wanted) {
+    setText(list.spoken, list.wantedSpoken);
+    return;
+  }
   const best = Array.from(result.order.slice(0, 3), (row, place) => `${place + 1}: ${list.titles[row]}`);
   setText(list.spoken, best.length ? `Ranking now ${best.join(", ")}` : "");
 }

@@ -23,6 +23,7 @@ const ICONS = {
   up: "M8 12.5v-9M4.2 7.2 8 3.4l3.8 3.8",
   down: "M8 3.5v9M4.2 8.8 8 12.6l3.8-3.8",
   add: "M8 3.5v9M3.5 8h9",
+  grip: "M6 3.5h.01M10 3.5h.01M6 8h.01M10 8h.01M6 12.5h.01M10 12.5h.01",
 };
 
 /** A 16 px line drawing in the text's colour; decorative, so the button around it carries the name. */
@@ -78,4 +79,13 @@ export function arrange(parent, nodes) {
     next = nodes[i];
   }
   if (focused && parent.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+/** Bring what was asked for into sight, below Streamlit's own bar. */
+export function reveal(key) {
+  const place = key && document.querySelector(`.st-key-${CSS.escape(key)}`);
+  if (!place) return;
+  place.style.scrollMarginTop = "4.5rem";
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  place.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
 }

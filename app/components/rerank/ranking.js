@@ -282,3 +282,50 @@ export function signed(value, decimals) {
 export function plain(value) {
   return String(Number(value.toPrecision(6))).replace("-", "\u2212");
 }
+
+/** `order` with `row` at `place`, the others as they stood. */
+export function movedTo(order, row, place) {
+  const others = order.filter((other) => other !== row);
+  others.splice(Math.min(Math.max(place, 0), others.length), 0, row);
+  return others;
+}
+
+/**
+ * The wishes of an order: pairs [better, worse] that stand the other way round in `base`. Both list rows, best first.
+ * Of a single answer that was moved, those are the answers it was moved past; where else it could stand is not said.
+ */
+export function turnedPairs(base, order) {
+  const was = placesOf(base);
+  const pairs = [];
+  order.forEach((better, place) => {
+    for (const worse of order.slice(place + 1)) if (was[better] > was[worse]) pairs.push([better, worse]);
+  });
+  return pairs;
+}
+
+/**
+ * Pairs as few phrases: {row, before, behind} with the rows that `row` was moved past, in `order`. The answer that
+ * most pairs are about is the one that was moved; of equals the one that is wanted higher.
+ */
+export function wishPhrases(pairs, order) {
+  const place = placesOf(order);
+  const byPlace = (left, right) => place[left] - place[right];
+  const phrases = [];
+  let left = pairs;
+  while (left.length) {
+    const counts = new Map();
+    for (const row of left.flat()) counts.set(row, (counts.get(row) ?? 0) + 1);
+    const row = [...counts.keys()].sort((one, two) => counts.get(two) - counts.get(one) || byPlace(one, two))[0];
+    const before = left.filter(([better]) => better === row).map(([, worse]) => worse);
+    const behind = left.filter(([, worse]) => worse === row).map(([better]) => better);
+    phrases.push({ row, before: before.sort(byPlace), behind: behind.sort(byPlace) });
+    left = left.filter((pair) => !pair.includes(row));
+  }
+  return phrases.sort((one, two) => byPlace(one.row, two.row));
+}
+
+/** Whether the better answer of a pair has the higher reward. */
+export function holds(rewards, [better, worse]) {
+  const keys = grid(rewards);
+  return keys[better] > keys[worse];
+}

@@ -16,6 +16,7 @@ import {
 import { createOutbox } from "../outbox.js";
 import { make } from "./elements.js";
 import { arrangePanel, createPanel, forgetShown, nameOf, updatePanel } from "./steering_panel.js";
+import { tellWanted } from "./wanted_order.js";
 import { announce, arrangeList, createList, destroyList, markStuck, offerMore, updateList } from "./answer_list.js";
 
 const KEYBOARD_DELAY = 250;
@@ -109,6 +110,13 @@ function createApp() {
     },
     command(payload) {
       commit();
+      tellWanted(list);
+      send(payload);
+    },
+    redraw() {
+      schedule();
+    },
+    send(payload) {
       send(payload);
     },
   };
