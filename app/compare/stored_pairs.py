@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +17,13 @@ from app.session import session
 from app.session.engine import Engine
 from feature_db import Store
 from sarm_core.features import FeatureMatrix
+from sarm_core.prove.complement import BY_PROMPT, Complement
 from sarm_core.steering import Steering
 
-__all__ = ["Flips", "StoredPairs", "flips_line", "silenced_line"]
+__all__ = ["Flips", "StoredPairs", "Turns", "flips_line", "silenced_line", "stored_pairs"]
 
+Turns = tuple[tuple[str, str], ...]
+"""Role and content of each turn of a prompt."""
 MOST_TEXTS = 20_000
 """Larger stores are not read for one line on a page."""
 MOST_PROMPTS = 100
@@ -38,14 +43,48 @@ class Flips:
 class StoredPairs:
     """Stored activations of answers, and which of them answer one prompt.
 
-    `left`, `right` [n] are rows of `matrix`, `prompt` [n] the number of their prompt in `questions`.
+    `left`, `right` [n] are rows of `matrix`, `prompt` [n] the number of their prompt in `prompts`; `texts` names the
+    stored text of each row.
     """
 
     matrix: FeatureMatrix
     left: npt.NDArray[np.int64]
     right: npt.NDArray[np.int64]
     prompt: npt.NDArray[np.int64]
-    questions: list[str]
+    prompts: list[Turns]
+    texts: npt.NDArray[np.int64]
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """The last turn of each prompt."""
+        return [turns[-1][1] for turns in self.prompts]
+
+    def question_of(self, row: int) -> str:
+        """The last turn of the prompt that the answer in a row of `matrix` responds to; it is in some pair."""
+        return self.questions[int(self._prompt_of_row[row])]
+
+    @cached_property
+    def _prompt_of_row(self) -> npt.NDArray[np.int64]:
+        found = np.full(len(self.matrix), -1, dtype=np.int64)
+        found[self.left] = found[self.right] = self.prompt
+        return found
+
+    @cached_property
+    def complement(self) -> Complement:
+        """The same pairs as answers that a proposal should leave alone, without those that the model does not rank."""
+        return self._complement(np.ones(len(self.prompts), dtype=bool))
+
+    def elsewhere(self, prompts: Collection[Turns]) -> Complement:
+        """`complement` without the pairs of some prompts, whose answers the proposal is about."""
+        other = np.array([turns not in prompts for turns in self.prompts], dtype=bool)
+        return self.complement if other.all() else self._complement(other)
+
+    def _complement(self, counted: npt.NDArray[np.bool_]) -> Complement:
+        rewards = self.matrix.rewards
+        kept = (rewards[self.left] != rewards[self.right]) & counted[self.prompt]
+        return Complement(
+            self.matrix, np.stack([self.left[kept], self.right[kept]], axis=1), BY_PROMPT, "stored answers"
+        )
 
     @classmethod
     def read(cls, store: Store, head: npt.NDArray[np.float32]) -> StoredPairs | None:
@@ -53,7 +92,7 @@ class StoredPairs:
         ids, indptr, indices, values = store.encodings()
         if not 2 <= len(ids) <= MOST_TEXTS:
             return None
-        rows_of: dict[tuple[tuple[str, str], ...], list[int]] = defaultdict(list)
+        rows_of: dict[Turns, list[int]] = defaultdict(list)
         for row, text in enumerate(ids.tolist()):
             turns = store.text(text).messages
             if turns:
@@ -73,7 +112,8 @@ class StoredPairs:
             np.concatenate(left),
             np.concatenate(right),
             np.concatenate(prompt),
-            [turns[-1][1] for turns, _ in prompts],
+            [turns for turns, _ in prompts],
+            np.asarray(ids, dtype=np.int64),
         )
 
     def flips(self, steering: Steering) -> Flips:
@@ -96,12 +136,17 @@ def _pairs(fingerprint: str, path: str, _engine: Engine) -> StoredPairs | None:
         return StoredPairs.read(store, _engine.scorer.head)
 
 
+def stored_pairs(current: Engine) -> StoredPairs | None:
+    """The pairs of the model's store, read once for all sessions; None where it has none."""
+    return _pairs(current.fingerprint, str(current.store_path), current)
+
+
 def flips_line(current: Engine) -> None:
     """Nothing without a steering that can re-rank, or without stored answers to one prompt."""
     steering = session.steering().current
     if not steering or not steering.can_rerank():
         return
-    pairs = _pairs(current.fingerprint, str(current.store_path), current)
+    pairs = stored_pairs(current)
     if pairs is None:
         return
     found = pairs.flips(steering)
@@ -121,7 +166,7 @@ def flips_line(current: Engine) -> None:
 
 def silenced_line(current: Engine, feature: int) -> None:
     """What the reward would be without this feature: how many pairs of stored answers would change places."""
-    pairs = _pairs(current.fingerprint, str(current.store_path), current)
+    pairs = stored_pairs(current)
     if pairs is None:
         return
     found = pairs.flips(Steering(scale={feature: 0.0}))

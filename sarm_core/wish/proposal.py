@@ -60,6 +60,7 @@ class Proposal:
     `steering` is whole: it holds what the sliders had before too; None where there is a `conflict`, the smallest set of
     wishes that no multipliers within the bounds keep together. `moved` gives (multiplier before, after) by feature, in
     the order of what each costs. `cost` is sum_f mean |w_f z_f| elsewhere x |m_f - before|, in reward units an answer.
+    `costs` is the part of each feature.
     `proved`: no cheaper steering keeps the wishes within the limits asked for, or no smaller set is in conflict.
     `collateral` is None without other answers.
     """
@@ -68,6 +69,7 @@ class Proposal:
     margin: float
     moved: dict[int, tuple[float, float]] = field(default_factory=dict)
     cost: float = 0.0
+    costs: dict[int, float] = field(default_factory=dict)
     proved: bool = True
     achieved: tuple[Achieved, ...] = ()
     collateral: Elsewhere | None = None
@@ -219,6 +221,7 @@ class _Asked:
             self.program.margin,
             {int(self.ids[i]): (float(now[i]), float(new[i])) for i in moved},
             self.program.cost(new),
+            {int(self.ids[i]): float(self.program.price[i] * abs(new[i] - now[i])) for i in moved},
             change.proved,
             self._achieved(self.program.margins(new)),
             None if self.elsewhere is None else turned_elsewhere(self.elsewhere, self.start, steering),

@@ -70,3 +70,32 @@ def test_a_store_without_two_answers_to_one_prompt_says_nothing(tmp_path: Path) 
         store, _ = fill(tmp_path / f"{number}.db", answers)
         with store:
             assert StoredPairs.read(store, np.ones(M, dtype=np.float32)) is None
+
+
+def test_what_turns_elsewhere_leaves_out_the_prompts_asked_about_and_pairs_without_an_order(
+    tmp_path: Path,
+) -> None:
+    store, _ = fill(tmp_path / "s.db", {"p": 4, "q": 3, "alone": 1})
+    head = np.random.default_rng(9).normal(size=M).astype(np.float32)
+    with store:
+        pairs = StoredPairs.read(store, head)
+        assert pairs is not None
+        texts = {row: store.text(int(text)).messages for row, text in enumerate(pairs.texts)}
+    assert len(pairs.complement.pairs) == 6 + 3
+    elsewhere = pairs.elsewhere({(("user", "p"),)})
+    assert len(elsewhere.pairs) == 3
+    for one, two in elsewhere.pairs.tolist():
+        assert pairs.question_of(one) == pairs.question_of(two) == texts[one][0]["content"] == "q"
+    assert pairs.elsewhere({(("user", "unknown"),)}) is pairs.complement
+    steering = Steering(scale=dict.fromkeys(range(M), -1.0))
+    turned = pairs.flips(steering)
+    assert turned.turned == turned.pairs == 9
+    silent = StoredPairs(
+        pairs.matrix.select(np.zeros(len(pairs.matrix), dtype=int)),
+        pairs.left,
+        pairs.right,
+        pairs.prompt,
+        pairs.prompts,
+        pairs.texts,
+    )
+    assert len(silent.complement.pairs) == 0, "equal answers are in no order that could turn"

@@ -1,0 +1,48 @@
+"""Which names hold: settled ones, and those whose labeller found a pattern while nobody disagrees."""
+
+from __future__ import annotations
+
+import pytest
+
+from feature_db import Store
+from feature_db.label.known_names import well_named
+from feature_db.label.labels import Labels
+from feature_db.roles import People
+
+
+@pytest.fixture
+def people(store: Store) -> dict[str, Labels]:
+    People(store).set_role(None, "eve", "admin")
+    return {name: Labels(store, name) for name in ("ann", "bob", "eve")}
+
+
+def test_a_name_holds_from_a_verdict_of_3_and_without_a_dispute(
+    store: Store, people: dict[str, Labels]
+) -> None:
+    ann, bob = people["ann"], people["bob"]
+    for feature, verdict in enumerate((None, 1, 2, 3, 4, 5)):
+        ann.label(feature, "a", verdict=verdict)
+    assert well_named(store, range(10)) == {3, 4, 5}
+    assert well_named(store, [5, 1, 9]) == {5}
+    assert well_named(store, []) == set()
+    bob.label(3, "b", verdict=3)
+    bob.label(4, "b", verdict=5)
+    bob.label(5, "b")
+    assert well_named(store, range(10)) == {3}, "the latest label of 5 says nothing, verdicts on 4 differ"
+    bob.label(4, "b", verdict=4)
+    assert well_named(store, range(10)) == {3, 4}
+    ann.label(3, "a", verdict=3, category="style")
+    bob.label(3, "b", verdict=3, category="safety")
+    assert well_named(store, range(10)) == {4}, "categories differ"
+
+
+def test_what_an_adjudicator_says_counts_alone(store: Store, people: dict[str, Labels]) -> None:
+    ann, eve = people["ann"], people["eve"]
+    for feature in (1, 2, 3):
+        ann.label(feature, "a", verdict=5)
+    eve.adjudicate(1, text="nothing", verdict=1)
+    eve.adjudicate(2, text="a")
+    eve.adjudicate(0, text="settled", verdict=4)
+    assert well_named(store, range(10)) == {0, 2, 3}
+    eve.undo()
+    assert well_named(store, range(10)) == {2, 3}
