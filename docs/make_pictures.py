@@ -34,6 +34,25 @@ def compare(page: Page, address: str) -> None:
     page.screenshot(path=IMAGES / "compare.png")
 
 
+def propose(page: Page, address: str) -> None:
+    """The first example's last answer moved to the top by keys, with what is proposed for it."""
+    page.goto(address)
+    settle(page)
+    page.locator(".answer .grip").last.focus()
+    page.keyboard.press("Home")
+    settle(page)
+    page.locator(".rerank").get_by_role("button", name="Propose sliders").click()
+    settle(page)
+    page.get_by_text("Known-good names only").wait_for()
+    settle(page)
+    first, last = (page.locator(f".st-key-{key}").bounding_box() for key in ("rerank", "wishes"))
+    assert first is not None and last is not None
+    below = {"x": first["x"] - 12, "width": first["width"] + 24, "y": first["y"] - 8}
+    page.screenshot(
+        path=IMAGES / "propose.png", clip={**below, "height": last["y"] + last["height"] - first["y"] + 16}
+    )
+
+
 def feature(page: Page, address: str) -> None:
     """The page of the feature that separates the first example's answers most."""
     page.goto(address)
@@ -45,7 +64,7 @@ def feature(page: Page, address: str) -> None:
 
 
 def main() -> None:
-    """Start the app in a scratch folder, take both pictures."""
+    """Start the app in a scratch folder, take the pictures."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
         folder = Path(scratch)
@@ -55,6 +74,8 @@ def main() -> None:
             page = browser.new_page(viewport={"width": 1280, "height": 1000}, device_scale_factor=1)
             compare(page, address)
             feature(page, address)
+            page.set_viewport_size({"width": 1280, "height": 2000})
+            propose(page, address)
             browser.close()
 
 

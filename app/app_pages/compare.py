@@ -7,6 +7,7 @@ from app.compare.prompt import cut_beginnings, model_line, prompt_box
 from app.compare.shares_view import shares
 from app.compare.stored_pairs import flips_line
 from app.compare.why_view import SIDES, choose_sides, why
+from app.compare.wishes_view import wishes_section
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -32,6 +33,7 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
         sliders(here.engine, now, scored, choose_sides(steered), SIDES)
         cut_beginnings(here.engine, now, scored)
         panel_tools(here.engine, scored)
+        wishes_section(here.engine, now, scored)
         why(here.engine, now, scored, steered)
         shares(here.engine, scored, steered, now.titles())
         flips_line(here.engine)
