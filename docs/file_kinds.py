@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import gzip
 import io
@@ -45,6 +46,15 @@ def _csv(rows: Sequence[Any]) -> bytes:
     return "\r\n".join(lines).encode()
 
 
+def _semicolons(rows: Sequence[Any]) -> bytes:
+    """As a spreadsheet writes one where the comma is for decimals."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), delimiter=";", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return b"\xef\xbb\xbf" + table.getvalue().encode()
+
+
 def _with_nan(rows: Sequence[Any]) -> bytes:
     bad = {**rows[0], "prompt": "Is this row skipped?", "score": float("nan")}
     return json.dumps([bad, *rows]).encode()
@@ -55,8 +65,9 @@ class Kind:
     """A file: its `rows` as `pack` writes them, under the name `file`.
 
     `before` are the turns before the answers, `answers` all of them in order, `pairs` (better, worse) by their number.
-    `refused` is what the one line says where the file is rightly not read; `plain` that its rows are JSON data, so that
-    other containers hold them as well.
+    `good` says of answers that are labelled one by one which are good ones: two sets, no pairs. `said` is what is to be
+    told of the file. `refused` is what the one line says where the file is rightly not read; `plain` that its rows are
+    JSON data, so that other containers hold them as well.
     """
 
     name: str
@@ -65,6 +76,8 @@ class Kind:
     before: Turns = _PLAIN
     pairs: tuple[tuple[int, int], ...] = ()
     refused: str = ""
+    good: tuple[bool, ...] = ()
+    said: str = ""
     file: str = "in.jsonl"
     pack: Callable[[Sequence[Any]], bytes] = _jsonl
     plain: bool = True
@@ -141,6 +154,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("Parquet without an ending", (_ROW,), file="in", pack=_parquet),
     Kind("CSV", (_ROW,), file="in.csv", pack=_csv),
+    Kind("CSV with semicolons", (_ROW,), file="in.csv", pack=_semicolons),
     Kind("gzip", (_ROW,), file="in.jsonl.gz", pack=lambda rows: gzip.compress(_jsonl(rows), mtime=0)),
     Kind("a byte order mark", (_ROW,), pack=lambda rows: b"\xef\xbb\xbf" + _jsonl(rows)),
     Kind(
@@ -224,6 +238,25 @@ KINDS: tuple[Kind, ...] = (
             },
         ),
         **_TWO,
+    ),
+    Kind(
+        "KTO rows",
+        (
+            {"prompt": ASKED, "completion": GOOD, "label": True},
+            {"prompt": ASKED, "completion": BAD, "label": False},
+        ),
+        answers=(GOOD, BAD),
+        good=(True, False),
+    ),
+    Kind(
+        "a pair and its opposite",
+        (
+            {"prompt": ASKED, "chosen": GOOD, "rejected": BAD},
+            {"prompt": ASKED, "chosen": BAD, "rejected": GOOD},
+        ),
+        answers=(GOOD, BAD, BAD, GOOD),
+        pairs=((0, 1),),
+        said="1 pairs contradict an earlier one",
     ),
     Kind(
         "HelpSteer3",

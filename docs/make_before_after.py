@@ -47,7 +47,8 @@ def outcomes(checkout: Path, folder: Path) -> list[str]:
         place.mkdir(parents=True)
         (place / kind.file).write_bytes(kind.pack(kind.rows))
         outs.append(place / "out")
-        command = ["contrast", "--resamples", "0", "--no-cache"] if kind.pairs else ["score", *kind.options]
+        two_sides = kind.pairs or kind.good
+        command = ["contrast", "--resamples", "0", "--no-cache"] if two_sides else ["score", *kind.options]
         calls.append([*command, str(place / kind.file), "--model", "demo", "--out", str(outs[-1])])
     ran = subprocess.run(
         [sys.executable, "-c", _RUN],
@@ -59,7 +60,12 @@ def outcomes(checkout: Path, folder: Path) -> list[str]:
         env={**os.environ, "PYTHONPATH": str(checkout)},
     )
     results = json.loads(ran.stdout.splitlines()[-1])
-    return [_words(*result, out) for result, out in zip(results, outs, strict=True)]
+    found = [_words(*result, out) for result, out in zip(results, outs, strict=True)]
+    told = [kind.said and kind.said in said for kind, (_, said) in zip(KINDS, results, strict=True)]
+    return [
+        f"{words}, said: {kind.said}" if tell else words
+        for kind, words, tell in zip(KINDS, found, told, strict=True)
+    ]
 
 
 def _words(code: int | None, said: str, out: Path) -> str:
@@ -71,7 +77,7 @@ def _words(code: int | None, said: str, out: Path) -> str:
     if lines[0].startswith("{"):
         return ", ".join(f"{json.loads(line)['reward']:+.3f}" for line in lines)
     rows: list[dict[str, Any]] = list(csv.DictReader(lines))
-    return f"margin {sum(float(row['margin_share']) for row in rows):+.3f}"
+    return f"margin {round(sum(float(row['margin_share']) for row in rows), 3) + 0:+.3f}"
 
 
 def section(before: list[str], after: list[str]) -> str:

@@ -138,6 +138,30 @@ def test_find_asks_for_each_of_two_sets(engine):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("source", ["A bias, in my answers", "Styles of RM-Bench"])
+def test_find_asks_for_answers_and_for_styles(source, engine):
+    styles = [
+        (q, [a, f"{a} So it is.", f"**{a}**"], [b, f"{b} So it is.", f"**{b}**"], n) for q, a, b, n in ROWS
+    ]
+    known, foreign, rows, columns = {
+        "A bias, in my answers": (
+            ("prompt", "response"),
+            ("frage", "gut"),
+            [row[:2] for row in ROWS],
+            {"prompt": "frage", "response": "gut"},
+        ),
+        "Styles of RM-Bench": ((*KNOWN[:3], "domain"), (*FOREIGN[:3], "domain"), styles, AS),
+    }[source]
+    script = page("find")
+    script.segmented_control(key="find_source").set_value(source).run()
+    box = f"find_files_{source}_File"
+    script = press(give(script, box, ("known.jsonl", table(known, rows))), "find_go")
+    wanted = found_on(script, "found")
+    script = assign(give(script, box, ("foreign.jsonl", table(foreign, rows))), f"find_{source}_0", **columns)
+    assert found_on(press(script, "find_go"), "found") == wanted
+
+
+@pytest.mark.slow
 def test_rewrites_ask_what_the_columns_are(engine):
     script = page("find")
     tabs = next(one for one in script.segmented_control if "Harmless rewrites" in one.options)

@@ -31,14 +31,20 @@ def format() -> ChatFormat:
     return ChatFormat(chatml(), chat_template=None)
 
 
-def read(path: Path, kind: Any, format: ChatFormat) -> tuple[list[Conversation], set[tuple[int, int]]]:
-    """The answers of a file, each rendered as a score would, and which are better. Raises RowError."""
+def read(
+    path: Path, kind: Any, format: ChatFormat
+) -> tuple[list[Conversation], set[tuple[int, int]], list[bool]]:
+    """The answers of a file, each rendered as a score would, which are better, and which are good on their own.
+
+    Raises RowError.
+    """
     reader = Reader()
     skip = (lambda _error: None) if "--skip-bad" in kind.options else None
     found = [reader.answers(row, preferences=bool(kind.pairs)) for _, row in reader.rows(path, skip)]
     texts = [answer.conversation for row in found for answer in row.answers]
     format.tokens(texts)
-    return texts, {(pair.better, pair.worse) for row in found for pair in row.pairs}
+    good = [row.good for row in found if row.good is not None]
+    return texts, {(pair.better, pair.worse) for row in found for pair in row.pairs}, good
 
 
 def check(path: Path, kind: Any, format: ChatFormat) -> None:
@@ -49,7 +55,13 @@ def check(path: Path, kind: Any, format: ChatFormat) -> None:
         return
     before = tuple(Message(*turn) for turn in kind.before)
     wanted = [Conversation(messages=(*before, Message("assistant", answer))) for answer in kind.answers]
-    assert read(path, kind, format) == (wanted, set(kind.pairs))
+    assert read(path, kind, format) == (wanted, set(kind.pairs), list(kind.good))
+    if kind.pairs:
+        reader = Reader()
+        assert list(reader.pairs(path))
+        assert [kind.said in line for line in reader.said()].count(True) == (
+            1 if kind.said else len(reader.said())
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -105,8 +117,12 @@ def test_the_page_shows_every_kind_before_and_after():
     assert [name for name, _, _ in rows] == [kind.name for kind in KINDS]
     for (_, _, now), kind in zip(rows, KINDS, strict=True):
         assert now.startswith("refused") == bool(kind.refused) and kind.refused in now
-        assert "traceback" not in now
+        assert "traceback" not in now and now.endswith(kind.said)
     # All that is asked without context has one reward, and one margin, whatever file it came in.
-    plain = [now for (_, _, now), k in zip(rows, KINDS, strict=True) if not k.refused and len(k.before) == 1]
+    plain = [
+        now
+        for (_, _, now), kind in zip(rows, KINDS, strict=True)
+        if not kind.refused and not kind.said and len(kind.before) == 1
+    ]
     alpaca = {now for (_, _, now), k in zip(rows, KINDS, strict=True) if "alpaca" in k.name}
     assert len(set(plain) - alpaca) == 2
