@@ -103,8 +103,14 @@ def _topk(a: Tensor, config: Any, _sae: nn.Module) -> Tensor:
     return torch.zeros_like(a).scatter(-1, indices, values.relu() if config.relu else values)
 
 
+def _abstopk(a: Tensor, config: Any, _sae: nn.Module) -> Tensor:
+    indices = a.abs().topk(config.k, dim=-1).indices
+    return torch.zeros_like(a).scatter(-1, indices, a.gather(-1, indices))
+
+
 ACTIVE: dict[str, Callable[[Tensor, Any, nn.Module], Tensor]] = {
     "topk": _topk,
+    "abstopk": _abstopk,
     "dense": lambda a, _config, _sae: a,
     "jumprelu": lambda a, _config, sae: a.masked_fill(a <= sae.get_parameter("threshold"), 0),
     "relu": lambda a, _config, _sae: a.relu(),

@@ -16,7 +16,7 @@ from sarm_core.model.dictionaries.folds import (
     gate_as_threshold,
     mean_taken_out,
 )
-from sarm_core.model.sae import JumpReLU, ReLU, SAEKind, TopK
+from sarm_core.model.sae import AbsTopK, JumpReLU, ReLU, SAEKind, TopK
 
 __all__ = ["SAELens"]
 
@@ -32,7 +32,6 @@ _UNFOLDED = {
     ),
 }
 _OTHERS = {
-    "abstopk": "it keeps the k values furthest from 0, which no kind here does",
     "temporal": "its features depend on the tokens before",
     "matching_pursuit": "it chooses features one after another",
 }
@@ -104,7 +103,7 @@ class SAELens(Format):
             fold,
             hook=hook,
             layer=layer,
-            unread=frozenset({"topk_threshold"}) if kind.kind == "topk" else frozenset(),
+            unread=frozenset({"topk_threshold"}) if "k" in kind.changed() else frozenset(),
             stated={axis: size for axis, size in stated.items() if size},
         )
 
@@ -120,12 +119,13 @@ class SAELens(Format):
             "centred": source.flag(config, "apply_b_dec_to_input", True),
         }
         rescaled = source.flag(config, "rescale_acts_by_decoder_norm", False)
-        if named == "topk":
+        if named in ("topk", "abstopk"):
             k = config.get("k")
             given = config.get("activation_fn_kwargs")
             if k is None and isinstance(given, Mapping):
                 k = given.get("k")
-            kind = TopK(source.stated_k(k, "cfg.json"), relu=True, **shared)
+            k = source.stated_k(k, "cfg.json")
+            kind = AbsTopK(k, **shared) if named == "abstopk" else TopK(k, relu=True, **shared)
             return kind, _SHARED | _BIAS, decoder_norms_folded if rescaled else dict
         if named in ("batchtopk", "matryoshka_batchtopk"):
             raise source.refuse(

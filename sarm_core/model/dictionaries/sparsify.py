@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sarm_core.model.dictionaries.base import Format, Plan, Source
-from sarm_core.model.sae import TopK
+from sarm_core.model.sae import AbsTopK, TopK
 
 __all__ = ["Sparsify"]
 
@@ -24,7 +24,6 @@ class Sparsify(Format):
         config = source.config("cfg.json")
         for key, what in (
             ("transcode", "a transcoder: it writes another place than it reads"),
-            ("signed", "of the first version, whose features can be negative"),
             ("skip_connection", "with a skip connection, so features are not all that it says of h"),
         ):
             if source.flag(config, key, False):
@@ -43,8 +42,10 @@ class Sparsify(Format):
             "pre_bias": ("b_dec", "d"),
         }
         stated = {"d": config.get("d_in"), "M": config.get("num_latents")}
+        k = source.stated_k(config.get("k"), "cfg.json")
+        signed = source.flag(config, "signed", False)  # a setting of the first version, EleutherAI/sae
         return Plan(
-            TopK(source.stated_k(config.get("k"), "cfg.json"), relu=True, input="as is"),
+            AbsTopK(k, input="as is") if signed else TopK(k, relu=True, input="as is"),
             parts,
             hook=hook,
             layer=source.layer(hook),

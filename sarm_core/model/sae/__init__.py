@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.sae.abstopk import AbsTopK
 from sarm_core.model.sae.base import SAE, ReferenceWords, SAEKind
 from sarm_core.model.sae.dense import Dense
 from sarm_core.model.sae.inputs import INPUTS, standardise
@@ -18,6 +19,7 @@ from sarm_core.model.sae.topk import TopK
 __all__ = [
     "INPUTS",
     "SAE",
+    "AbsTopK",
     "Dense",
     "EvenRows",
     "FullRows",
@@ -47,7 +49,7 @@ RESERVED = frozenset(
     ]
 )
 """What `sarm.json` says besides; no kind may call a setting so."""
-_KINDS: dict[str, type[SAEKind]] = {kind.kind: kind for kind in (TopK, Dense, JumpReLU, ReLU)}
+_KINDS: dict[str, type[SAEKind]] = {kind.kind: kind for kind in (TopK, AbsTopK, Dense, JumpReLU, ReLU)}
 _Kind = TypeVar("_Kind", bound=type[SAEKind])
 
 

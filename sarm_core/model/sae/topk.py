@@ -13,19 +13,37 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model.sae.base import SAE, ReferenceWords, SAEKind
 from sarm_core.model.sae.rows import EvenRows, Rows
 
-__all__ = ["TopK"]
+__all__ = ["OfK", "TopK"]
 
 
 @dataclass(frozen=True)
-class TopK(SAEKind):
+class OfK(SAEKind):
+    """A kind that chooses k features at every position."""
+
+    k: int
+    """Active features per position"""
+
+    def check(self, n_features: int) -> None:
+        super().check(n_features)
+        if not 1 <= self.k <= n_features:
+            raise ValueError(f"k = {self.k} is not between 1 and the {n_features} features of the dictionary")
+
+    @classmethod
+    def from_stated(cls, stated: Mapping[str, Any], place: str) -> Self:
+        k = stated.get("k")
+        if type(k) is not int or k < 1:
+            raise CheckpointError(f"{place}: k is {k!r}, not a positive whole number")
+        return super().from_stated(stated, place)
+
+
+@dataclass(frozen=True)
+class TopK(OfK):
     """z: the k largest SIGNED entries of a. No ReLU: a negative value can survive.
 
     With `relu` only those of the k that are positive are active, so rows have k entries at most. A ReLU before the
     choice (sparsify, dictionary-learning) or behind it (SAELens) makes no other z: what it sets to 0 is silent.
     """
 
-    k: int
-    """Active features per position"""
     relu: bool = False
     """Whether a negative value is silent"""
     kind: ClassVar[str] = "topk"
@@ -41,20 +59,8 @@ class TopK(SAEKind):
     def words(self) -> str:
         return f"k {self.k}, positive" if self.relu else f"k {self.k}"
 
-    def check(self, n_features: int) -> None:
-        super().check(n_features)
-        if not 1 <= self.k <= n_features:
-            raise ValueError(f"k = {self.k} is not between 1 and the {n_features} features of the dictionary")
-
     def in_reference(self, n_features: int) -> ReferenceWords | None:
         return ReferenceWords(self.k, True) if self.changed() == {"k": self.k} else None
-
-    @classmethod
-    def from_stated(cls, stated: Mapping[str, Any], place: str) -> Self:
-        k = stated.get("k")
-        if type(k) is not int or k < 1:
-            raise CheckpointError(f"{place}: k is {k!r}, not a positive whole number")
-        return super().from_stated(stated, place)
 
     def to_stated(self) -> dict[str, Any]:
         stated = super().to_stated()

@@ -15,14 +15,13 @@ from sarm_core.errors import CheckpointError
 from sarm_core.model.dictionaries.hooks import layer_behind
 from sarm_core.model.dictionaries.registry import FORMATS
 from sarm_core.model.inspection import inspect_path
-from sarm_core.model.sae import JumpReLU, TopK, kind_stated
+from sarm_core.model.sae import AbsTopK, JumpReLU, TopK, kind_stated
 from tests.sarm_core.tiny_models import WIDTH, random_sae
 
 FILES = Path(__file__).parent / "sae_fixtures" / "files"
 """Written by the packages themselves (sae_fixtures/make.py), with what their encode() says."""
 MADE = sorted(str(path.parent.relative_to(FILES)) for path in FILES.rglob("expected.npz"))
 REFUSED = {
-    "saelens_abstopk": "architecture 'abstopk': it keeps the k values furthest from 0",
     "saelens_batchtopk_training": "a training folder of batchtopk, .* save it with save_inference_model",
     "saelens_transcoder": "a transcoder: it writes another place than it reads",
     "sparsify_groupmax": "activation 'groupmax' is not read",
@@ -157,6 +156,20 @@ def test_llama_scope_multiplies_by_the_decoder_norms_as_its_own_code_does(tmp_pa
     a = a * tensors["decoder.weight"].norm(dim=0)
     wanted = torch.where(a > 1.1, a, 0) * scale
     np.testing.assert_allclose(load_sae(folder).features(h).toarray(), wanted, atol=1e-5)
+
+
+def test_signed_features_of_sparsifys_first_version_are_the_k_furthest_from_0(tmp_path):
+    """By the rules of EleutherAI/sae at 413ca410, which no package index has."""
+    folder, weights = copied("sparsify/layers.3", tmp_path)
+    change(folder / "cfg.json", signed=True, k=6)
+    t = tensors_of(weights)
+    h = torch.from_numpy(np.load(folder / "expected.npz")["h"])
+    a = (h - t["b_dec"]) @ t["encoder.weight"].T + t["encoder.bias"]
+    ids = a.abs().topk(6).indices
+    wanted = torch.zeros_like(a).scatter(1, ids, a.gather(1, ids))
+    loaded = load_sae(folder)
+    assert (wanted < 0).any() and loaded.sae.of_kind == AbsTopK(6, input="as is")
+    np.testing.assert_allclose(loaded.features(h).toarray(), wanted, atol=1e-5)
 
 
 # -- where it reads --------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from sarm_core.ship.check import export_layout
 from sarm_core.ship.layouts import LAYOUTS, layouts_for
 from tests.sarm_core.tiny_models import WIDTH, chatml, own_checkpoint, random_sae
 
-SETTINGS = {"topk": {"k": 6}}
+SETTINGS = {"topk": {"k": 6}, "abstopk": {"k": 6}}
 """Of kinds that cannot do without."""
 KINDS = {name: kind for name, kind in kinds().items() if kind.__module__.startswith("sarm_core.")}
 """Without toys that another test may have registered."""
@@ -272,7 +272,7 @@ def test_every_kind_says_in_words_which_features_are_active(kind):
 @pytest.mark.parametrize(
     ("stated", "words"),
     [
-        ({"kind": "gated"}, "kind is 'gated'; SAE kinds that are read: dense, "),
+        ({"kind": "gated"}, "kind is 'gated'; SAE kinds that are read: abstopk, dense, "),
         ({"kind": ["topk"]}, "kind is ['topk']"),
         ({"kind": "topk"}, "k is None, not a positive whole number"),
         ({"k": "6"}, "k is '6', not a positive whole number"),

@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from sarm_core import Steering, load_sarm
 from sarm_core.errors import CheckpointError, SarmError, SteeringError
 from sarm_core.model.checkpoint import Shape, open_checkpoint
-from sarm_core.model.sae import Dense, JumpReLU, ReLU, TopK
+from sarm_core.model.sae import AbsTopK, Dense, JumpReLU, ReLU, TopK
 from sarm_core.ship import modeling_sarm  # registers the model type, as the folder's own copy does
 from sarm_core.ship.auto import export_auto
 from sarm_core.ship.check import export_layout
@@ -90,6 +90,7 @@ DICTIONARIES = {
     for name, kind in {
         "topk": TopK(6),
         "topk relu": TopK(40, relu=True),
+        "abstopk": AbsTopK(6),
         "jumprelu": JumpReLU(),
         "relu": ReLU(),
         "dense": Dense(),

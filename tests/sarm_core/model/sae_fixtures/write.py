@@ -92,6 +92,7 @@ def saelens(out: Path) -> None:
             sae_lens.TopKTrainingSAEConfig,
             {"k": K, "normalize_activations": "constant_norm_rescale"},
         ),
+        "abstopk": (sae_lens.AbsTopKTrainingSAE, sae_lens.AbsTopKTrainingSAEConfig, {"k": K}),
     }
     for name, (kind, config, settings) in trained.items():
         seed += 1
@@ -107,7 +108,6 @@ def saelens(out: Path) -> None:
         sae.save_inference_model(str(place := folder(f"{name}_inference")))
         check(place, seed)
     for name, kind, config, settings in (
-        ("abstopk", sae_lens.AbsTopKSAE, sae_lens.AbsTopKSAEConfig, {"k": K}),
         (
             "transcoder",
             sae_lens.Transcoder,
