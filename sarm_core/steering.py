@@ -201,17 +201,20 @@ class Steering:
         order = np.argsort(ids)
         return FeatureMatrix(sparse.csr_matrix(csr), matrix.head, ids[order], values[order])
 
-    def rewards(self, matrix: FeatureMatrix) -> npt.NDArray[np.float32]:
+    def rewards(self, matrix: FeatureMatrix, *, once: bool = False) -> npt.NDArray[np.float32]:
         """Steered rewards, float32 [n], touching only the columns that change.
 
         r' = r + sum over scaled i of (m_i - 1) w_i z_i + sum over set i of w_i (v_i - z_i)
                + sum over offset i of w_i v_i.
+
+        `once` says that the matrix is not asked again: then columns are not made for it (the rewards are the same).
         """
         self.check(matrix.n_features)
         rewards = matrix.exact_rewards.copy()
         multipliers = self.multipliers()
-        for feature in {*multipliers, *self.set}:
-            rows, z = matrix.column(feature)
+        features = [*{*multipliers, *self.set}]
+        columns = matrix.columns_at(features) if once else map(matrix.column, features)
+        for feature, (rows, z) in zip(features, columns, strict=True):
             weight = float(matrix.head[feature])
             if feature in self.set:
                 rewards[rows] += weight * (self.set[feature] - z.astype(np.float64))

@@ -49,7 +49,7 @@ def check_elsewhere(others: Complement | None, matrix: FeatureMatrix) -> None:
 
 def turned_elsewhere(elsewhere: Complement, start: Steering, steering: Steering) -> Elsewhere:
     """What turns among the pairs of `elsewhere` when `steering` takes the place of `start`."""
-    one, two = (s.without_offsets().rewards(elsewhere.matrix) for s in (start, steering))
+    one, two = (s.without_offsets().rewards(elsewhere.matrix, once=True) for s in (start, steering))
     pairs = np.zeros((0, 2), np.int64) if elsewhere.pairs is None else elsewhere.pairs
     counted = collateral(one, two, pairs)
     prompts = elsewhere.prompts

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from sarm_core import features as features_module
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix, separating_features
+from sarm_core.steering import Steering
 
 WIDTH = 12
 
@@ -204,3 +206,36 @@ def test_a_feature_alike_in_all_answers_separates_none():
     matrix = FeatureMatrix(z, np.array([7.7, 0.01], dtype=np.float32))
     assert separating_features(matrix, 4) == [1]
     assert separating_features(FeatureMatrix(z[:1], matrix.head), 4) == []
+
+
+@pytest.mark.parametrize("block", [1, 7, 1 << 20])
+def test_sums_by_blocks_are_the_sums(block: int, monkeypatch):
+    monkeypatch.setattr(features_module, "_BLOCK", block)
+    rng = np.random.default_rng(8)
+    dense = rng.normal(size=(23, 40)) * (rng.random((23, 40)) < 0.2)
+    dense[5] = 0  # an answer without a feature
+    matrix = FeatureMatrix(
+        sparse.csr_matrix(dense.astype(np.float32)), rng.normal(size=40).astype(np.float32)
+    )
+    products = matrix.csr.toarray().astype(float) * matrix.head.astype(float)
+    np.testing.assert_allclose(matrix.exact_rewards, products.sum(1), atol=1e-12)
+    np.testing.assert_allclose(matrix.carried, np.abs(products).mean(0), atol=1e-12)
+    assert matrix.select([]).exact_rewards.shape == (0,)
+
+
+def test_columns_asked_once_are_those_that_are_kept():
+    rng = np.random.default_rng(9)
+    dense = rng.normal(size=(30, 12)) * (rng.random((30, 12)) < 0.3)
+    dense[:, 4] = 0
+    kept, fresh = (
+        FeatureMatrix(sparse.csr_matrix(dense.astype(np.float32)), np.ones(12, np.float32)) for _ in "ab"
+    )
+    assert kept.columns.shape == (30, 12)
+    asked = [7, 4, 0, 11]
+    for found in (fresh.columns_at(asked), kept.columns_at(asked)):
+        for feature, (rows, z) in zip(asked, found, strict=True):
+            np.testing.assert_array_equal(rows, kept.column(feature)[0])
+            np.testing.assert_array_equal(z, kept.column(feature)[1])
+    assert "columns" not in fresh.__dict__
+    steering = Steering(scale={7: 0.3, 11: 2.0}, set={0: 1.5}, offset={3: 0.1})
+    np.testing.assert_array_equal(steering.rewards(fresh, once=True), steering.rewards(kept))
