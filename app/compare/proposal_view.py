@@ -104,7 +104,7 @@ def _none_such(question: Question, proposal: Proposal, other: Proposal | None, *
 
 
 def _all_wishes(n: int) -> str:
-    return "the wish holds" if n == 1 else f"all {n} wishes hold"
+    return {1: "the wish holds", 2: "both wishes hold"}.get(n, f"all {n} wishes hold")
 
 
 def _sliders(n: int) -> str:
@@ -225,30 +225,37 @@ def _put(steering: Steering, number: int) -> None:
 
 
 def _examples(current: Engine, question: Question, elsewhere: Elsewhere, number: int) -> None:
-    """The turned pairs that were told apart most clearly before."""
+    """The turned pairs that were told apart most clearly before, one a prompt."""
     stored = stored_pairs(current)
     pairs = None if question.elsewhere is None else question.elsewhere.pairs
     if stored is None or pairs is None:
         return
-    for place, pair in enumerate(elsewhere.worst[:MOST_EXAMPLES].tolist()):
-        one, two = pairs[pair].tolist()
+    firsts: dict[str, int] = {}
+    for place, pair in enumerate(elsewhere.worst.tolist()):
+        firsts.setdefault(stored.question_of(int(pairs[pair, 0])), place)
+    st.caption(
+        f"{len(elsewhere.worst):,} pairs of {len(firsts):,} prompts"
+        f"{', the clearest before' if len(firsts) > MOST_EXAMPLES else ''}:"
+    )
+    for prompt, place in list(firsts.items())[:MOST_EXAMPLES]:
+        one, two = pairs[elsewhere.worst[place]].tolist()
         before, after = float(elsewhere.before[place]), float(elsewhere.after[place])
         if before < 0:
             one, two, before, after = two, one, -before, -after
-        st.markdown(plain(cut(stored.question_of(one), 90)))
-        now = f"behind by {-after:.3g}" if after < 0 else "level"
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"was ahead by {before:.3g}, would be {now}", width="stretch")
+        now = f"behind by {-after:.2g}" if after < 0 else "level"
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(
+                f"{plain(cut(prompt, 70))}  \nahead by {before:.2g}, would be {now}",
+                width="stretch",
+            )
             st.button(
                 "Open",
                 on_click=session.guarded,
                 args=(_open, current, int(stored.texts[one]), int(stored.texts[two])),
                 key=f"turned_{number}_{place}",
+                type="tertiary",
                 help="Put the two answers on this page; your wishes here are kept",
             )
-    rest = len(elsewhere.worst) - MOST_EXAMPLES
-    if rest > 0:
-        st.caption(f"The {MOST_EXAMPLES} of {len(elsewhere.worst):,} that were told apart most clearly.")
 
 
 def _open(current: Engine, one: int, two: int) -> None:

@@ -52,7 +52,7 @@ def wishes_section(current: Engine, now: Comparison, scored: Scored) -> None:
     with st.container(key="wishes"):
         st.header("Sliders for the order you want", anchor=False)
         here = state.of(now)
-        if here is not None:
+        if here is not None and not here.kept:
             _here(now, here)
         _kept(now)
         limits = _ask()
@@ -74,32 +74,35 @@ def wishes_section(current: Engine, now: Comparison, scored: Scored) -> None:
 
 
 def _here(now: Comparison, here: Wanted) -> None:
-    state = wishes()
+    """What is wished for on this page and was not kept."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(here.in_words())}**", width="stretch")
-        key = f"wish_whole_{now.key}"
-        st.session_state[key] = here.whole
-        st.toggle(
-            "Keep the rest as it stands",
-            key=key,
-            on_change=lambda: state.set_whole(now.key, bool(st.session_state[key])),
-            help="Every answer stays where the list shows it. Without this, only what you moved is wished for.",
+        _rest(here)
+        st.button(
+            "Keep this wish",
+            on_click=wishes().keep,
+            args=(now.key,),
+            icon=":material/push_pin:",
+            key="wish_keep",
+            help="It counts while another prompt is on the page: one steering for the wishes of several prompts.",
         )
-        if not here.kept:
-            st.button(
-                "Keep this wish",
-                on_click=state.keep,
-                args=(now.key,),
-                icon=":material/push_pin:",
-                key="wish_keep",
-                help="It counts while another prompt is on the page: one steering for the wishes of several prompts.",
-            )
+
+
+def _rest(wanted: Wanted) -> None:
+    of = wanted.comparison.key
+    key = f"wish_whole_{of}"
+    st.session_state[key] = wanted.whole
+    st.toggle(
+        "Keep the rest as it stands",
+        key=key,
+        on_change=lambda: wishes().set_whole(of, bool(st.session_state[key])),
+        help="Every answer stays where the list shows it. Without this, only what you moved is wished for.",
+    )
 
 
 def _kept(now: Comparison) -> None:
     """The wishes that count whatever is on the page."""
-    state = wishes()
-    kept = [wanted for wanted in state.orders.values() if wanted.kept]
+    kept = [wanted for wanted in wishes().orders.values() if wanted.kept]
     if not kept:
         return
     st.caption(f"Kept wishes, over {len(kept)} prompt{'s' if len(kept) > 1 else ''}")
@@ -108,10 +111,12 @@ def _kept(now: Comparison) -> None:
             comparison = wanted.comparison
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(
-                    f"{plain(cut(comparison.question, 90))}  \n**{plain(wanted.in_words())}**",
+                    f"**{plain(wanted.in_words())}**  \n{plain(cut(comparison.question, 90))}",
                     width="stretch",
                 )
-                if comparison.key != now.key:
+                if comparison.key == now.key:
+                    _rest(wanted)
+                else:
                     st.button(
                         "Open",
                         on_click=session.set_comparison,
@@ -121,7 +126,7 @@ def _kept(now: Comparison) -> None:
                     )
                 st.button(
                     "Remove",
-                    on_click=state.take_back,
+                    on_click=wishes().take_back,
                     args=(comparison.key,),
                     key=f"wish_remove_{number}",
                     help="Forget this order",

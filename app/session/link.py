@@ -13,6 +13,7 @@ from app.session import session
 from app.session.comparison import corpus, from_corpus, from_json
 from app.session.engine import Engine
 from app.session.steering_state import SteeringState
+from app.session.wishes import wishes
 from feature_db import StoreError
 from sarm_core.errors import SarmError
 
@@ -47,6 +48,7 @@ def open_link(current: Engine) -> None:
             st.session_state["comparison_saved"] = answers
         if answers:
             _open_choices()
+            wishes().open(session.current_comparison(), st.query_params.get("w", ""))
         if state:
             if model and not current.fingerprint.startswith(model):
                 raise SarmError("its steering was made for another model, so it was left out")
@@ -90,13 +92,16 @@ def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
             value = st.session_state.get(key)
             if value is not None:
                 wanted[LINKED[key]] = str(value)
+        order = wishes().of(now)
+        if order is not None:
+            wanted["w"] = order.to_link()
     state = session.steering()
     if state.panel or state.current:
         wanted["s"] = state.to_link()
         wanted["m"] = current.fingerprint[:8]
     # As few assignments as can be: each is a message and a place in the browser's history. What is not ours stays
     # untouched: Streamlit refuses an assignment that names a parameter with a widget bound to it.
-    for name in {"a", "s", "m", *LINKED.values()} - wanted.keys():
+    for name in {"a", "s", "m", "w", *LINKED.values()} - wanted.keys():
         if name in st.query_params:
             del st.query_params[name]
     changed = {name: value for name, value in wanted.items() if st.query_params.get(name) != value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,9 @@ __all__ = ["Phrase", "Wanted", "WishState", "phrases", "wishes"]
 MOST_ORDERS = 100
 """Of prompts whose order was not kept the oldest are forgotten beyond these."""
 MOST_NAMED = 4
+LONGEST_LINK = 400
+"""Characters: two orders of fifty answers, and more."""
+_LINK = re.compile(r"(\d+\.)*\d+-(\d+\.)*\d+(-all)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,25 @@ class Wanted:
         said = [phrase.in_words() for phrase in phrases(self.asked, self.order)]
         return "; ".join([*said, *(["the rest as it stands"] if self.whole else [])])
 
+    def to_link(self) -> str:
+        """The order as a query parameter: what was seen, what is wanted, "all" where the rest is to stay.
+
+        Wishes that were given up are not part of it.
+        """
+        parts = [".".join(map(str, order)) for order in (self.base, self.order)]
+        return "-".join([*parts, *(["all"] if self.whole else [])])
+
+    @classmethod
+    def from_link(cls, comparison: Comparison, text: str) -> Wanted | None:
+        """The order that a link describes; None where it is none of these answers."""
+        if len(text) > LONGEST_LINK or not _LINK.fullmatch(text):
+            return None
+        base, order, *rest = text.split("-")
+        seen, wanted = (tuple(int(i) for i in part.split(".")) for part in (base, order))
+        if any(sorted(part) != list(range(len(comparison.answers))) for part in (seen, wanted)):
+            return None
+        return cls(comparison, seen, wanted, whole=bool(rest))
+
 
 @dataclass
 class WishState:
@@ -109,6 +132,13 @@ class WishState:
         loose = [key for key, wanted in self.orders.items() if not wanted.kept]
         for key in loose[: max(0, len(loose) - MOST_ORDERS)]:
             del self.orders[key]
+
+    def open(self, comparison: Comparison, text: str) -> None:
+        """Take over the order that a link describes; one of other answers is left aside."""
+        wanted = Wanted.from_link(comparison, text)
+        if wanted is not None and wanted.asked:
+            self.orders[comparison.key] = wanted
+            self.revision += 1
 
     def take_back(self, key: str) -> None:
         """Nothing is wanted of these answers any more."""

@@ -17,7 +17,7 @@ from app.session.wishes import WishState
 from feature_db.label.labels import Labels
 from sarm_core.score.scorer import Scored
 from tests.app.compare.test_compare_page import HOSTILE, paste
-from tests.app.demo_pages import Open, checked, demo_env, open_page
+from tests.app.demo_pages import Open, address, checked, demo_env, open_page
 
 __all__ = ["demo_env", "open_page"]
 
@@ -76,7 +76,7 @@ def test_the_last_answer_is_put_first_on_the_sliders_and_one_undo_takes_it_back(
     before = ranked(test)
     test = drag(test, len(before) - 1, 0)
     test = press(test, "propose")
-    assert re.search(r"Moving \d+ sliders?, (all \d+ wishes hold|the wish holds)", said(test))
+    assert re.search(r"Moving \d+ sliders?, (all \d+|both|the) wish(es)? holds?", said(test))
     assert re.search(
         r"turns [\d,]+ of [\d,]+ pairs of stored answers \(\d+\.\d%; 95% interval over prompts ",
         said(test),
@@ -209,6 +209,14 @@ def test_hostile_answers_and_a_store_that_went_away_give_no_traceback(
     test = press(press(drag(test, 2, 0), "propose"), "wish_keep")
     for part in [*test.markdown, *test.caption, *test.error, *test.warning]:
         assert "onerror" not in part.value or "\\<img" in part.value
+
+
+def test_a_reload_keeps_the_order_and_a_made_up_one_is_left_aside(open_page: Open) -> None:
+    test = drag(open_page("compare.py"), 4, 1)
+    again = open_page("compare.py", **address(test))
+    assert state(again).orders == state(test).orders
+    test = open_page("compare.py", a=address(test)["a"], w="7.7.7-<b>")
+    assert not state(test).orders and "w" not in address(test)
 
 
 def test_fifty_answers_and_one_alone(open_page: Open) -> None:

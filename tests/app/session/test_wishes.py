@@ -101,3 +101,32 @@ def test_orders_that_were_not_kept_do_not_pile_up() -> None:
     for i in range(150):
         state.want(from_texts(f"p {i}", list("ab")), (0, 1), (1, 0))
     assert len(state.orders) <= 101 and state.of(ONE) is not None
+
+
+def test_a_link_brings_the_order_back_and_nonsense_brings_none() -> None:
+    for whole in (False, True):
+        wanted = Wanted(ONE, (0, 1, 2, 3, 4, 5), (0, 5, 1, 2, 3, 4), whole=whole)
+        assert Wanted.from_link(ONE, wanted.to_link()) == wanted
+        assert Wanted.from_link(OTHER, wanted.to_link()) is None, "of other answers"
+    many = from_texts("p", [str(i) for i in range(50)])
+    turned = Wanted(many, tuple(range(50)), tuple(reversed(range(50))), whole=True)
+    assert Wanted.from_link(many, turned.to_link()) == turned
+    for text in (
+        "",
+        "-",
+        "0.1.2",
+        "0.1.2-",
+        "0.1.2-0.1",
+        "0.1.2-0.1.1",
+        "0.1.2-0.1.-2",
+        "0.1.2-2.1.0-x",
+        "².1-1.0",
+    ):
+        assert Wanted.from_link(OTHER, text) is None
+    for text in ("0..2-0.1.2", "0.1.2.-2.1.0", "." * 9 + "-.", "9" * 5_000 + "-0"):
+        assert Wanted.from_link(OTHER, text) is None
+    state = WishState()
+    state.open(OTHER, "0.1.2-0.1.2")
+    assert state.of(OTHER) is None, "it turns no pair"
+    state.open(OTHER, "0.1.2-2.0.1")
+    assert state.of(OTHER) == Wanted(OTHER, (0, 1, 2), (2, 0, 1))
