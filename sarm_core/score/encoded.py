@@ -10,6 +10,7 @@ Interrupted work goes on where it stopped, at the last whole part.
 
 An answer read from disk has the activations it got in the batch that first encoded it, bit by bit. In float32 a batch
 of other company moves a reward in the last bits only (below 1e-5), so results do not depend on what was asked before.
+What comes with the embedded model, its corpus and the answers sampled from it, comes encoded.
 In bfloat16 and float16 an answer's features at the edge of the k largest come and go with its batch, with a cache or
 without, so a kept reward is one of several; kept answers at least stay as they were.
 """
@@ -27,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from sarm_core.demo import ENCODED
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.score.cache import EncodedParts, Piece, encoded_folder
@@ -95,6 +97,8 @@ def encode_once(
     for position, digest in enumerate(hashes):
         first.setdefault(digest, position)
     parts = EncodedParts(folder or encoded_folder(), scorer) if use_cache else None
+    if parts:
+        parts.take(ENCODED)
     pieces = list(parts.find(first)) if parts else []
     kept = {digest for piece in pieces for digest in piece.hashes}
 
