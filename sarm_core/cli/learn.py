@@ -31,7 +31,6 @@ from sarm_core.errors import SarmError
 
 if TYPE_CHECKING:
     from sarm_core.wish.learned import Learned
-    from sarm_core.wish.measured import Gain
     from sarm_core.wish.profiles import Profiles
 
 __all__ = ["Learn"]
@@ -74,7 +73,9 @@ class Learn(Command):
         add_complement_option(parser)
         parser.add_argument("--low", type=number, default=0.0, help="least multiplier (default 0)")
         parser.add_argument("--high", type=number, default=2.0, help="largest multiplier (default 2)")
-        parser.add_argument("--max-features", type=count, help="change at most so many features")
+        parser.add_argument(
+            "--max-features", type=count, default=32, help="change at most so many features (default 32)"
+        )
         parser.add_argument(
             "--max-collateral", type=share, help="turn at most this share of the orders in --complement"
         )
@@ -153,8 +154,7 @@ def _lines(found: Learned) -> list[str]:
         return [f"no steering is written: {found.why}"]
     lines = [
         f"learned from {found.n_pairs:,} pairs of {found.n_prompts:,} prompts: {len(found.moved)} features changed",
-        f"held out, {found.before.n:,} pairs of {found.before.prompts:,} prompts: accuracy "
-        f"{found.before.accuracy:.1%} -> {found.after.accuracy:.1%} ({_gain(found.gain)})",
+        found.measured_in_words,
     ]
     for feature, (before, after) in list(found.moved.items())[:20]:
         lines.append(f"  feature {feature}: x {before:.4g} -> x {after:.4g}")
@@ -193,14 +193,9 @@ def _side_by_side(found: Profiles) -> list[str]:
         if cell.of != cell.on:
             lines.append(
                 f"  steering of {_shown(cell.of)} on held-out pairs of {_shown(cell.on)}: accuracy {cell.accuracy:.1%} "
-                f"({_gain(cell.gain)})"
+                f"({cell.gain.in_words})"
             )
     return lines
-
-
-def _gain(gain: Gain) -> str:
-    sure = "" if gain.low is None or gain.high is None else f", interval {gain.low:+.1%} to {gain.high:+.1%}"
-    return f"change {gain.difference:+.1%}{sure}; {gain.won} won, {gain.lost} lost"
 
 
 def _shown(name: str) -> str:

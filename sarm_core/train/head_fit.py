@@ -241,17 +241,19 @@ def l1_path(
     *,
     prices: Floats | None = None,
     bounds: tuple[Floats, Floats] | None = None,
+    start: Floats | None = None,
 ) -> Iterator[Floats]:
     """w float64 [features] minimising the loss + penalty sum_f price_f |w_f| for each of the falling `penalties`.
 
     `prices` [features] are above 0 (default: 1 each), `bounds` are two [features] with low <= 0 <= high.
+    `start` [features] changes no result, only how soon it is found.
 
     Only features that can be in the solution take part in a step: those in the one before, and those that the
     sequential strong rule keeps (Tibshirani et al. 2012). What it left out wrongly shows in the gradient and is let in.
     """
     price = _each(part, prices)
     low, high = bounds or (np.full(len(price), -np.inf), np.full(len(price), np.inf))
-    w = np.zeros(len(price))
+    w = np.zeros(len(price)) if start is None else start.copy()
     gradient = np.abs(part.gradient(part.slopes(part.margins(w)))) / price
     before = float(gradient.max(initial=0.0))
     for penalty in penalties:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
+from sarm_core.figures import plural
+from sarm_core.notebook import BAR, bar, drawn
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Steering
 from sarm_core.train.held_out import Accuracy
@@ -19,9 +22,12 @@ from sarm_core.wish.elsewhere import Elsewhere, turned_elsewhere
 from sarm_core.wish.fit import Problem, Strength, best_strength, strengths
 from sarm_core.wish.labelled import LabelledPairs
 from sarm_core.wish.measured import Gain, Measured
-from sarm_core.wish.multipliers import HIGH, LOW, HasMatrix
+from sarm_core.wish.multipliers import HIGH, LOW, MOST, HasMatrix
 from sarm_core.wish.preferences import Preferences
 from sarm_core.wish.question import Question, question_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FrontierPoint", "Learned", "LearningPoint", "halves", "learn", "learned"]
 
@@ -38,6 +44,7 @@ class FrontierPoint:
     """
 
     penalty: float
+    share: float
     n_features: int
     loss: float
     accuracy: float
@@ -65,9 +72,9 @@ class Learned:
 
     `steering` is whole, with what stood before; None where the gain is not told apart from none: `why` says it in one
     line. `found` is the steering that was measured, told apart or not; `moved` gives its (multiplier before, after) by
-    feature, in the order of what each costs. `before` and `after` are accuracies on the held-out half, `gain` the
-    change between them. `n_pairs` of `n_prompts` prompts were learned from; `alike` pairs had two answers that are the
-    same, `ties` were learned from and are not measured on.
+    feature, those first that move the leads most. `before` and `after` are accuracies on the held-out half, `gain` the
+    change between them. `penalty` chose the features, the `share` of it their multipliers. `n_pairs` of `n_prompts`
+    prompts were learned from; `alike` pairs had two answers that are the same, `ties` are not measured on.
     """
 
     steering: Steering | None
@@ -82,10 +89,36 @@ class Learned:
     after: Accuracy
     gain: Gain
     penalty: float
+    share: float
     frontier: tuple[FrontierPoint, ...]
     collateral: Elsewhere | None
     preferences: Preferences = field(repr=False, compare=False)
     measured: Measured = field(repr=False, compare=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a feature whose multiplier moves: feature, before, after; those first that move leads most."""
+        import pandas as pd
+
+        rows = [(feature, before, after) for feature, (before, after) in self.moved.items()]
+        return pd.DataFrame(rows, columns=["feature", "before", "after"])
+
+    def _repr_html_(self) -> str:
+        furthest = max((abs(after - before) for before, after in self.moved.values()), default=0.0)
+        rows = [
+            (f"#{feature}", bar(after - before, furthest), f"×{before:.3g}", f"×{after:.3g}")
+            for feature, (before, after) in self.moved.items()
+        ]
+        title = f"{plural(len(rows), 'multiplier')} learned from {plural(self.n_pairs, 'pair')}"
+        note = self.why or self.measured_in_words
+        return drawn(title, ("feature", BAR, "before", "after"), rows, text=(0,), note=note)
+
+    @property
+    def measured_in_words(self) -> str:
+        """Held-out accuracy before and after, the change with its interval, over how much."""
+        return (
+            f"held-out accuracy {self.before.accuracy:.1%} -> {self.after.accuracy:.1%} ({self.gain.in_words}) over "
+            f"{plural(self.before.n, 'pair')} of {plural(self.before.prompts, 'prompt')}"
+        )
 
     @cached_property
     def curve(self) -> tuple[LearningPoint, ...]:
@@ -104,7 +137,7 @@ def learn(
     elsewhere: Complement | FeatureMatrix | None = None,
     low: float = LOW,
     high: float = HIGH,
-    max_features: int | None = None,
+    max_features: int | None = MOST,
     max_collateral: float | None = None,
     features: Collection[int] | None = None,
     seed: int = 0,
@@ -115,11 +148,11 @@ def learn(
 
     Half of the prompts teach (`fit` has the loss), with the strength of the penalty by cross-validation over them; the
     other half measures. `weights` [p] are shares of pairs, `tied` [p] says which two are equally good, `prompts` [p]
-    which pairs belong together (default: those that share answers). `start` is the steering that stands now. A
-    multiplier's price is how far it moves these leads, and how much reward the feature carries in the answers of
-    `elsewhere` (without them, in those learned from). Multipliers stay in [low, high], or where `start` has them
-    outside; at most `max_features` move, of those among `features` where given, and at most a share of `max_collateral`
-    of the orders elsewhere turns. `seed` draws halves and folds.
+    which pairs belong together (default: those that share answers). `start` is the steering that stands now. Moving a
+    multiplier costs the same for every feature, and more the more reward it carries in the answers of `elsewhere` than
+    in these. Multipliers stay in [low, high], or where `start` has them outside; at most `max_features` move (None:
+    no limit), of those among `features` where given, and at most a share of `max_collateral` of the orders elsewhere
+    turns. `seed` draws halves and folds.
 
     Raises SarmError for pairs and limits that do not fit, and for fewer than 10 prompts in a half.
     """
@@ -164,7 +197,8 @@ def learned(question: Question, preferences: Preferences, held_out: npt.NDArray[
     )
     now, new = problem.now, taught.path[taught.taken].multipliers
     moved = [int(i) for i in np.flatnonzero(new != now)]
-    moved.sort(key=lambda i: -float(problem.prices[i] * abs(new[i] - now[i])))
+    squares = problem.own_part.squares
+    moved.sort(key=lambda i: -float(squares[i]) * float(new[i] - now[i]) ** 2)
     result = Learned(
         steering,
         "",
@@ -178,6 +212,7 @@ def learned(question: Question, preferences: Preferences, held_out: npt.NDArray[
         measured.held.accuracy(measured.after(steering)),
         measured.gain(steering),
         taught.path[taught.taken].penalty,
+        taught.path[taught.taken].share,
         frontier,
         None
         if question.elsewhere is None
@@ -225,21 +260,19 @@ class _Taught:
 
 def _why(found: Learned) -> str:
     """Why no steering is proposed, in one line; "" where one is."""
-    gain, question = found.gain, found.measured.question
+    question = found.measured.question
     if not found.moved:
-        limited = question.max_features is not None or question.max_collateral is not None
+        limited = question.max_collateral is not None
         return (
             f"no change of multipliers{' within the limits' if limited else ''} beats none in cross-validation over "
             f"{found.n_prompts:,} prompts: there is nothing to propose"
         )
-    if gain.told_apart:
+    if found.gain.told_apart:
         return ""
-    sure = "" if gain.low is None or gain.high is None else f", interval {gain.low:+.1%} to {gain.high:+.1%}"
-    return (
-        f"not told apart from no change: held-out accuracy {found.before.accuracy:.1%} -> {found.after.accuracy:.1%} "
-        f"(change {gain.difference:+.1%}{sure}; {gain.won} won, {gain.lost} lost) over {found.before.n:,} pairs of "
-        f"{found.before.prompts:,} prompts"
+    few = (
+        "" if found.gain.low is None or found.gain.low <= 0 else "; too few prompts change to rule out a coin"
     )
+    return f"not told apart from no change: {found.measured_in_words}{few}"
 
 
 def _frontier(
@@ -250,6 +283,7 @@ def _frontier(
         there = turned_elsewhere(question.elsewhere, question.start, steering)
     return FrontierPoint(
         one.penalty,
+        one.share,
         n_features,
         one.loss,
         measured.held.share_right(measured.after(steering)),

@@ -33,6 +33,7 @@ def learned_json(found: Learned) -> dict[str, Any]:
             "collateral": question.max_collateral,
         },
         "penalty": found.penalty,
+        "share": found.share,
         "features": [
             {"feature": feature, "before": before, "after": after}
             for feature, (before, after) in found.moved.items()

@@ -36,6 +36,14 @@ class Gain:
     lost: int
     told_apart: bool
 
+    @property
+    def in_words(self) -> str:
+        """The change with its interval, and how many pairs it won and lost."""
+        sure = (
+            "" if self.low is None or self.high is None else f", interval {self.low:+.1%} to {self.high:+.1%}"
+        )
+        return f"change {self.difference:+.1%}{sure}; {self.won} won, {self.lost} lost"
+
 
 class Measured:
     """The held-out half: its pairs, their margins as things stand, and draws of its prompts for all intervals."""

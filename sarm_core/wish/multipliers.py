@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from sarm_core.steering import Steering
 __all__ = [
     "HIGH",
     "LOW",
+    "MOST",
     "HasMatrix",
     "check_bounds",
     "check_limit",
@@ -25,6 +27,8 @@ __all__ = [
 
 LOW, HIGH = 0.0, 2.0
 """Multipliers lie between: from silenced to twice as heavy."""
+MOST = 32
+"""As many features a learned steering moves at most, where nothing else is asked: so many sliders there are."""
 
 
 class HasMatrix(Protocol):
@@ -66,10 +70,9 @@ def may_move(start: Steering, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool
 
 def multiplied(start: Steering, totals: Mapping[int, float]) -> Steering:
     """`start` with the total multiplier of some features (its groups included) changed to these."""
-    steering = start
-    for feature, total in totals.items():
-        steering = steering.with_scale(feature, total / _of_groups(start, feature))
-    return steering
+    scale = {i: m for i, m in start.scale.items() if i not in totals}
+    own = {feature: total / _of_groups(start, feature) for feature, total in totals.items()}
+    return replace(start, scale=scale | {feature: m for feature, m in own.items() if m != 1.0})
 
 
 def _of_groups(start: Steering, feature: int) -> float:

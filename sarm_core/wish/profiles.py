@@ -14,10 +14,11 @@ from sarm_core.errors import SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Steering
+from sarm_core.wish.fit import Problem
 from sarm_core.wish.labelled import LabelledPairs
 from sarm_core.wish.learned import Learned, halves, learned, preferences_of
 from sarm_core.wish.measured import Gain
-from sarm_core.wish.multipliers import HIGH, LOW, HasMatrix
+from sarm_core.wish.multipliers import HIGH, LOW, MOST, HasMatrix
 from sarm_core.wish.question import question_of
 
 __all__ = ["Crossed", "Difference", "Multiplier", "Profiles", "learn_each"]
@@ -30,7 +31,7 @@ RESAMPLES = 200
 
 @dataclass(frozen=True)
 class Multiplier:
-    """What somebody's steering multiplies a feature by, with its 95 % interval over the prompts learned from."""
+    """What somebody's preferences multiply a feature by, with its 95 % interval over the prompts learned from."""
 
     value: float
     low: float
@@ -71,9 +72,10 @@ class Crossed:
 class Profiles:
     """`learned` by name; `left_out` names with too few prompts, and how many they have.
 
-    `multipliers` gives, by name and feature, those of every feature that any of them moves. `differences` are of every
-    two names, told apart first, then by size. `crossed` holds every steering on everybody's held-out pairs; nobody's
-    steering has learned from a prompt on which anybody's is measured.
+    `multipliers` gives, by name and feature, those of every feature that any of them moves, fitted for everybody over
+    all of these: what an L1 penalty lets through for the one and not for the other hangs on little. `differences` are
+    of every two names, told apart first, then by size. `crossed` holds every steering on everybody's held-out pairs;
+    nobody's steering has learned from a prompt on which anybody's is measured.
     """
 
     learned: dict[str, Learned]
@@ -95,7 +97,7 @@ def learn_each(
     elsewhere: Complement | FeatureMatrix | None = None,
     low: float = LOW,
     high: float = HIGH,
-    max_features: int | None = None,
+    max_features: int | None = MOST,
     max_collateral: float | None = None,
     features: Collection[int] | None = None,
     seed: int = 0,
@@ -126,8 +128,7 @@ def learn_each(
             f"none of {len(left_out)} groups has {FEWEST_PROMPTS} prompts in each half: give more preferences a group"
         )
     union = np.unique([feature for each in found.values() for feature in each.moved]).astype(np.int64)
-    values = {name: _values(each, union) for name, each in found.items()}
-    drawn = _drawn(found, union, seed)
+    values, drawn = _fitted(found, union, seed)
     multipliers = {
         name: {
             int(feature): Multiplier(float(values[name][i]), *interval(drawn[name][:, i], 0.95))
@@ -155,32 +156,32 @@ def learn_each(
     return Profiles(found, left_out, multipliers, tuple(differences), crossed)
 
 
-def _values(each: Learned, union: npt.NDArray[np.int64]) -> Floats:
-    """The multipliers of the features `union`, [features]."""
-    total = each.found.multipliers()
-    return np.array([total.get(int(feature), 1.0) for feature in union], dtype=np.float64)
-
-
-def _drawn(found: dict[str, Learned], union: npt.NDArray[np.int64], seed: int) -> dict[str, Floats]:
-    """Multipliers by name, [resamples, features], fitted to prompts that are drawn anew over all names at once.
-
-    Only the features that somebody moves take part; each is fitted at the strength that was taken for it.
-    """
+def _fitted(
+    found: dict[str, Learned], union: npt.NDArray[np.int64], seed: int
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Multipliers by name of the features `union`: [features], and [resamples, features] of prompts drawn anew over all
+    names at once. Everybody's are fitted over all of these features, at the penalty that was taken for each."""
     ranks = np.unique(np.concatenate([each.preferences.rank for each in found.values()]))
-    problems = {}
-    out = {}
+    problems: dict[str, Problem] = {}
+    values: dict[str, Floats] = {}
+    drawn: dict[str, Floats] = {}
+
+    def fit(name: str, weights: Floats | None = None) -> Floats:
+        problem, each = problems[name], found[name]
+        total = each.measured.question.start.multipliers()
+        out = np.array([total.get(int(feature), 1.0) for feature in union], dtype=np.float64)
+        if len(problem.ids) and (weights is None or weights.any()):
+            (u,) = problem.path([each.penalty * each.share], weights)
+            out[np.searchsorted(union, problem.ids)] = problem.multipliers(u)
+        return out
+
     for name, each in found.items():
         problem = each.measured.question.problem(each.preferences)
         problems[name] = problem.of_features(np.isin(problem.ids, union))
-        out[name] = np.tile(_values(each, union), (RESAMPLES, 1))
+        values[name], drawn[name] = fit(name), np.zeros((RESAMPLES, len(union)))
     for block, counts in draws(len(ranks), RESAMPLES, np.random.default_rng(seed)):
         for number, count in zip(range(RESAMPLES)[block], counts, strict=True):
             for name, problem in problems.items():
                 own = problem.preferences
-                weights = own.weights * count[np.searchsorted(ranks, own.rank)]
-                if not len(problem.ids) or not weights.any():
-                    continue
-                (u,) = problem.path([found[name].penalty], weights)
-                places = np.searchsorted(union, problem.ids)
-                out[name][number, places] = problem.multipliers(u)
-    return out
+                drawn[name][number] = fit(name, own.weights * count[np.searchsorted(ranks, own.rank)])
+    return values, drawn

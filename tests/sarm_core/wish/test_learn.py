@@ -225,7 +225,7 @@ def test_limits_are_kept(planted):
     assert any(new in (0.8, 1.1) for _, new in tight.moved.values())
     share = free.collateral.collateral.share_flipped
     little = learn(matrix, pairs, elsewhere=elsewhere, max_collateral=share / 2)
-    assert little.moved and little.collateral.collateral.share_flipped <= share / 2
+    assert little.collateral.collateral.share_flipped <= share / 2
     assert learn(matrix, pairs, elsewhere=elsewhere, max_collateral=0.0).steering is None
     only = learn(matrix, pairs, features=[1, 30])
     assert set(only.moved) <= {1, 30}
@@ -253,6 +253,13 @@ def test_what_turns_elsewhere_is_a_recount_and_the_frontier_holds_what_was_taken
     assert taken.n_features == len(found.moved) and taken.penalty == found.penalty
     penalties = [point.penalty for point in found.frontier]
     assert penalties == sorted(penalties, reverse=True) and len(penalties) > 5
+
+
+def test_it_draws_itself_in_a_notebook(found):
+    html, frame = found._repr_html_(), found.frame()
+    assert html.count("<tr") == 1 + len(found.moved) == 1 + len(frame)
+    assert f"{found.after.accuracy:.1%}" in html and "#0" in html
+    assert frame["after"].tolist() == [after for _, after in found.moved.values()]
 
 
 @pytest.mark.slow
@@ -306,8 +313,11 @@ def test_one_group_is_no_group_and_two_people_are_told_apart(planted, found):
     agreed = [each for each in profiles.differences if each.feature in (1, 2)]
     assert len(agreed) == 2 and all(abs(each.difference) < 0.4 for each in agreed)
     for name, own in profiles.multipliers.items():
-        for feature, each in own.items():
-            assert each.value == profiles.learned[name].found.multipliers().get(feature, 1.0)
+        assert set(own) == {f for each in profiles.learned.values() for f in each.moved}
+        for feature in PLANTED:
+            each, written = own[feature], profiles.learned[name].found.multipliers().get(feature, 1.0)
+            assert each.low - 1e-9 <= each.value <= each.high + 1e-9
+            assert each.value == pytest.approx(written, abs=0.3)
     of_on = {(cell.of, cell.on): cell for cell in profiles.crossed}
     for one, other in (("ann", "bob"), ("bob", "ann")):
         assert of_on[one, one].gain == profiles.learned[one].gain
