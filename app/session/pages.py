@@ -20,6 +20,7 @@ class Page(Enum):
     LABEL = "label", "Label", "Label", ":material/edit_note:"
     DISAGREEMENTS = "disagreements", "Label", "Disagreements", ":material/forum:"
     FIND = "find", "Change", "Find features", ":material/manage_search:"
+    LEARN = "learn", "Change", "Learn a steering", ":material/school:"
     EVALUATE = "evaluate", "Change", "Evaluate", ":material/checklist:"
     BUILD = "build", "Set up", "Build", ":material/construction:"
     MODEL = "model", "Set up", "Model", ":material/memory:"

@@ -1,0 +1,168 @@
+"""The page *Learn*: preferences in, a steering and its proof out, onto the sliders in one click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from app.draw.columns import reader_for
+from app.draw.files import UPLOADS
+from app.draw.plain_text import plain
+from app.draw.progress import encoding_bar
+from app.prove.learning import LearnedHere, frontier_chart, learn_corpus, learn_upload, moved_table
+from app.session import session
+from app.session.engine import Engine
+from app.session.steering_state import MAX_PANEL
+from sarm_core.text.answers import Reader
+from sarm_core.wish.learned import Learned
+
+__all__ = ["choose_pairs", "learned_here", "show_learned"]
+
+MINE, OF_CORPUS = "My pairs", "The project's corpus"
+
+
+def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
+    """Whose preferences; the model runs only here."""
+    source = st.segmented_control(
+        "Preferences", [MINE, OF_CORPUS], default=MINE, required=True, key="learn_source"
+    )
+    files: Any = []
+    reader, beside = Reader(), False
+    if source == MINE:
+        st.caption(
+            "Rows that say which of two answers is better, of any format: JSONL, CSV, Parquet or Arrow; at least 20 "
+            "prompts. Half of the prompts teach, the other half measures."
+        )
+        files = st.file_uploader(
+            "Pairs",
+            type=list(UPLOADS),
+            accept_multiple_files=True,
+            key="learn_files",
+            label_visibility="collapsed",
+        )
+        reader = reader_for("learn", files or [], _states_a_preference)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        most = int(st.number_input("At most so many features", 1, MAX_PANEL, 8, key="learn_most", width=180))
+        if source == MINE:
+            beside = st.toggle(
+                "Leave the project's corpus alone",
+                key="learn_beside",
+                help="Features that carry much reward there cost more, and what turns there is counted",
+            )
+        lacking = source == MINE and not files
+        go = st.button(
+            "Learn", type="primary", icon=":material/play_arrow:", disabled=lacking, key="learn_go"
+        )
+    if go:
+        start = session.steering().current
+        given = [(file.name, file.getvalue()) for file in files or []]
+        with encoding_bar(working) as progress:
+            found = session.guarded(
+                lambda: (
+                    learn_corpus(engine, start, most, progress)
+                    if source == OF_CORPUS
+                    else learn_upload(
+                        engine,
+                        given,
+                        start,
+                        most,
+                        beside_corpus=beside,
+                        reader=reader,
+                        progress=progress,
+                    )
+                )
+            )
+        if found is not None:
+            st.session_state["learned"] = found
+
+
+def _states_a_preference(reader: Reader, source: str, number: int, row: dict[str, Any]) -> object:
+    """Reads a row as pairs: one that grades a single answer is one half of some."""
+    return list(reader.pairs_of([(source, number, row)], ties=True))
+
+
+def learned_here(engine: Engine) -> LearnedHere | None:
+    """What was learned last, if by this model."""
+    found = st.session_state.get("learned")
+    return found if isinstance(found, LearnedHere) and found.fingerprint == engine.fingerprint else None
+
+
+def show_learned(here: LearnedHere, engine: Engine) -> None:
+    """The verdict in a sentence, then the figures, the multipliers and the frontier."""
+    found = here.found
+    st.header(f"Learned from {plain(here.title)}", anchor=False)
+    if found.steering is None:
+        st.warning(f"No steering is proposed: {plain(found.why)}.", icon=":material/balance:")
+    else:
+        st.markdown(
+            f"{found.n_pairs:,} pairs of {found.n_prompts:,} prompts teach **{len(found.moved)} multipliers**. They "
+            f"hold on prompts that took no part: {plain(found.measured_in_words)}."
+        )
+    _metrics(found)
+    st.caption(plain(". ".join(line[0].upper() + line[1:] for line in here.said) + "."))
+    if found.steering is not None:
+        _apply(found)
+    if not found.frontier:
+        return
+    table, chart = st.columns(2)
+    with table:
+        notes = engine.notes(list(found.moved))
+        st.dataframe(
+            moved_table(found, notes),
+            hide_index=True,
+            column_config={
+                "feature": st.column_config.NumberColumn("feature", format="#%d"),
+                "before": st.column_config.NumberColumn("before", format="×%.3g"),
+                "after": st.column_config.NumberColumn("after", format="×%.3g"),
+            },
+            height=320,
+            key="learn_moved",
+        )
+    with chart:
+        st.plotly_chart(frontier_chart(found), key="learn_frontier", config={"displaylogo": False})
+        st.caption(
+            "One point a strength, with the 95 % interval of its gain on the held-out half; the large one was taken, "
+            "by cross-validation over the prompts that teach."
+        )
+
+
+def _metrics(found: Learned) -> None:
+    gain = found.gain
+    points = f"{100 * gain.difference:+.1f} points"
+    with st.container(horizontal=True):
+        st.metric("Held out, before", f"{found.before.accuracy:.1%}", border=True, height="stretch")
+        st.metric(
+            "Held out, after",
+            f"{found.after.accuracy:.1%}",
+            points if gain.told_apart else f"{points}, not told apart",
+            delta_color="normal" if gain.told_apart else "off",
+            delta_arrow="auto" if gain.told_apart else "off",
+            border=True,
+            height="stretch",
+        )
+        st.metric("Pairs won", f"{gain.won:,}", border=True, height="stretch")
+        st.metric("Pairs lost", f"{gain.lost:,}", border=True, height="stretch")
+        if found.collateral is not None and found.collateral.collateral.n_pairs:
+            share = found.collateral.collateral.share_flipped
+            st.metric("Orders turned elsewhere", f"{share:.1%}", border=True, height="stretch")
+
+
+def _apply(found: Learned) -> None:
+    """Onto the sliders; *Undo* beside the steering in force takes it back."""
+    held = session.steering()
+
+    def put() -> None:
+        if found.steering is not None:
+            session.guarded(held.load, found.steering)
+
+    there = held.current == found.steering
+    st.button(
+        "On the sliders" if there else "Put it on the sliders",
+        on_click=put,
+        disabled=there,
+        icon=":material/tune:",
+        key="learn_apply",
+        help="What was on the sliders when you pressed Learn is part of it; Undo takes it back",
+    )
