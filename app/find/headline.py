@@ -26,7 +26,7 @@ def headline(found: Found, notes: Mapping[int, FeatureNote]) -> None:
     with st.container(border=True, key="find_headline"):
         first, *rest = sentences(answer, found.names, notes)
         st.markdown(f"**{first}**")
-        st.markdown(" ".join(rest))
+        st.markdown("\n".join(f"- {sentence}" for sentence in rest))
         if answer.without:
             slider_actions(list(answer.without), "find_headline", found.title)
 
@@ -47,7 +47,7 @@ def sentences(
         "unclear": f"The reward does not clearly prefer {one} or {two}.",
         "few": "Too few prompts to say which side the reward prefers.",
     }[answer.kind]
-    second = f"{counts}" + (f" ({range_})" if answer.kind != "few" else "")
+    second = counts + (f" ({range_})" if answer.kind != "few" else "")
     ahead = one if answer.lead > 0 else two
     second += (
         f"; the mean lead is {abs(answer.lead):.3g}, for {ahead}." if answer.lead else "; there is no lead."
@@ -61,6 +61,7 @@ def sentences(
             )
             found.append(f"Most for {name}: {listed}.")
     if answer.without:
-        these = " and ".join(f"\\#{i}" for i in answer.without)
+        *most, last = (f"\\#{i}" for i in answer.without)
+        these = f"{', '.join(most)} and {last}" if most else last
         found.append(f"Silencing {these} turns {answer.turned:,} of the {answer.n:,} pairs.")
     return tuple(found)

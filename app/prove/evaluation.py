@@ -116,7 +116,9 @@ def changes_chart(table: pd.DataFrame) -> go.Figure:
             error_x={"type": "data", "symmetric": False, "thickness": 2, "width": 5, **bounds},
             hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
         )
-    figure.update_xaxes(title="change of the score, points", zeroline=True)
+    figure.update_xaxes(
+        title="change of the score, points", zeroline=True, zerolinewidth=2, rangemode="tozero"
+    )
     figure.update_yaxes(
         categoryorder="array", categoryarray=[chart_text(name) for name in shown["score"]], automargin=True
     )
