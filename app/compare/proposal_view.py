@@ -243,19 +243,17 @@ def _examples(current: Engine, question: Question, elsewhere: Elsewhere, number:
         if before < 0:
             one, two, before, after = two, one, -before, -after
         now = f"behind by {-after:.2g}" if after < 0 else "level"
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption(
-                f"{plain(cut(prompt, 70))}  \nahead by {before:.2g}, would be {now}",
-                width="stretch",
-            )
+        with st.container(gap="xxsmall"):
             st.button(
-                "Open",
+                plain(cut(prompt, 32)),
                 on_click=session.guarded,
                 args=(_open, current, int(stored.texts[one]), int(stored.texts[two])),
                 key=f"turned_{number}_{place}",
                 type="tertiary",
-                help="Put the two answers on this page; your wishes here are kept",
+                icon=":material/compare_arrows:",
+                help=f"{plain(cut(prompt, 300))}  \nCompare its two answers on this page; your wishes here are kept",
             )
+            st.caption(f"ahead by {before:.2g}, would be {now}")
 
 
 def _open(current: Engine, one: int, two: int) -> None:
@@ -274,7 +272,10 @@ def _open(current: Engine, one: int, two: int) -> None:
 def conflict_view(question: Question, proposal: Proposal) -> None:
     """The smallest set of wishes that cannot be kept together, each with a button that gives it up."""
     wanted = proposal.conflict
-    within = "between silenced and twice as heavy"
+    margin = question.limits.margin
+    within = "between silenced and twice as heavy" + (
+        f", with a lead of {margin:g}," if margin is not None else ""
+    )
     if len(wanted) == 1:
         st.warning(f"**No setting of the sliders {within} keeps this wish.** {_alone(question, wanted[0])}")
     else:

@@ -19,6 +19,7 @@ __all__ = ["Phrase", "Wanted", "WishState", "phrases", "wishes"]
 MOST_ORDERS = 100
 """Of prompts whose order was not kept the oldest are forgotten beyond these."""
 MOST_NAMED = 4
+MOST_IN_ORDER = 16
 LONGEST_LINK = 400
 """Characters: two orders of fifty answers, and more."""
 _LINK = re.compile(r"(\d+\.)*\d+-(\d+\.)*\d+(-all)?", re.ASCII)
@@ -74,10 +75,18 @@ class Wanted:
     def _without_dropped(self, pairs: Iterable[Wish]) -> tuple[Wish, ...]:
         return tuple(wish for wish in pairs if wish not in self.dropped)
 
+    def _given_up(self) -> list[Wish]:
+        place = {answer: at for at, answer in enumerate(self.order)}
+        return sorted(self.dropped, key=lambda wish: (place[wish.better], place[wish.worse]))
+
     def in_words(self) -> str:
-        """`F before C and A; the rest as it stands`."""
-        said = [phrase.in_words() for phrase in phrases(self.asked, self.order)]
-        return "; ".join([*said, *(["the rest as it stands"] if self.whole else [])])
+        """`F before C and A`, or `B, E, A, C in this order` where the rest is to stay."""
+        if not self.whole:
+            return "; ".join(phrase.in_words() for phrase in phrases(self.asked, self.order))
+        named = ", ".join(letters(i) for i in self.order[:MOST_IN_ORDER])
+        more = f" and {len(self.order) - MOST_IN_ORDER} more" if len(self.order) > MOST_IN_ORDER else ""
+        gone = [f"{letters(wish.better)} before {letters(wish.worse)}" for wish in self._given_up()]
+        return f"{named}{more} in this order{f', but for {_listed(gone)}' if gone else ''}"
 
     def to_link(self) -> str:
         """The order as a query parameter: what was seen, what is wanted, "all" where the rest is to stay.

@@ -116,7 +116,7 @@ def test_the_rest_stays_as_it_stands_when_asked_for(open_page: Open) -> None:
     test = drag(test, 3, 1)
     key = f"wish_whole_{test.session_state['comparison'].key}"
     test = checked(test.toggle(key).set_value(True).run())
-    assert "the rest as it stands" in said(test)
+    assert " in this order" in said(test)
     test = press(press(test, "propose"), "put_0")
     assert ranked(test) == wanted
 
@@ -194,10 +194,13 @@ def test_known_good_names_are_an_alternative_of_their_own(open_page: Open) -> No
     active = np.unique(scored(test).matrix.csr.indices).tolist()
     with engine.store() as store:
         for feature in active:
-            Labels(store, "ann").label(feature, f"name {feature}", verdict=4)
+            Labels(store, "ann").label(feature, f"{HOSTILE} {feature}", verdict=4)
     test = press(test, "propose")
     assert "Suggested names do not count" not in said(test)
     assert "moves only features with such names" in said(test)
+    bodies = [str(getattr(part.proto, "body", "")) for part in test.get("html")]
+    tables = [body for body in bodies if "sarm-proposal" in body]
+    assert tables and all("<img" not in body and "&lt;img src=x onerror" in body for body in tables)
 
 
 def test_hostile_answers_and_a_store_that_went_away_give_no_traceback(

@@ -25,7 +25,7 @@ def test_an_answer_that_was_moved_is_wished_before_those_it_passed_and_nothing_e
 def test_the_rest_is_kept_when_that_is_asked_for() -> None:
     wanted = Wanted(ONE, (0, 1, 2, 3, 4, 5), (0, 5, 1, 2, 3, 4), whole=True)
     assert set(wanted.wishes) == {Wish(0, 5), Wish(5, 1), Wish(1, 2), Wish(2, 3), Wish(3, 4)}
-    assert wanted.in_words() == "F before B, C, D and E; the rest as it stands"
+    assert wanted.in_words() == "A, F, B, C, D, E in this order"
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -71,6 +71,7 @@ def test_of_a_whole_order_only_the_given_up_pair_is_free() -> None:
     state.set_whole(OTHER.key, True)
     state.drop(OTHER.key, Wish(0, 1))
     assert set(state.of(OTHER).wishes) == {Wish(2, 0), Wish(2, 1)}
+    assert state.of(OTHER).in_words() == "C, A, B in this order, but for A before B"
 
 
 def test_without_its_last_wish_an_order_is_taken_back_and_the_browser_hears_of_it() -> None:
