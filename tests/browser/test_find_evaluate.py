@@ -58,7 +58,7 @@ def test_found_features_are_moved_by_mouse_their_effect_shown_opened_and_exporte
     app.finished()
     for row in (1, 2, 3):
         app.tick("[data-testid=stDataFrame]", row)
-    named = page.locator("strong").filter(has_text=re.compile(r"^#\d+")).first.inner_text()
+    named = page.locator("strong").filter(has_text=re.compile(r"^#\d+")).last.inner_text()
     features = [int(number) for number in re.findall(r"#(\d+)", named)]
     assert len(features) == 3
     page.locator(".st-key-find_add_table button").click()
