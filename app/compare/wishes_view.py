@@ -35,8 +35,12 @@ ANSWERED = "wishes_answered"
 
 @dataclass(frozen=True)
 class Answered:
-    """A question with what came of it: a proposal, or one line that says why there is none."""
+    """A question with what came of it: a proposal, or one line that says why there is none.
 
+    `model` is the fingerprint of the model whose features they are about.
+    """
+
+    model: str
     question: Question
     proposal: Proposal | None
     error: str = ""
@@ -63,7 +67,9 @@ def wishes_section(current: Engine, now: Comparison, scored: Scored) -> None:
         if asked_now:
             found = _answered(current, now, scored, orders, limits)
             st.session_state[ANSWERED] = found
-        if found is None or not found.question.same_wishes(orders, limits):
+        if found is None or found.model != current.fingerprint:
+            return
+        if not found.question.same_wishes(orders, limits):
             return
         if found.proposal is None:
             st.error(plain(found.error), icon=":material/error:")
@@ -182,9 +188,9 @@ def _answered(
     )
     try:
         with st.spinner("Looking for the smallest change …"):
-            return Answered(question, question.answered())
+            return Answered(current.fingerprint, question, question.answered())
     except session.Errors as error:
-        return Answered(question, None, str(error))
+        return Answered(current.fingerprint, question, None, str(error))
 
 
 def _named(current: Engine, matrices: Sequence[FeatureMatrix]) -> frozenset[int]:

@@ -209,6 +209,15 @@ def test_a_finger_drags_a_row_and_scrolls_beside_the_handle(open_page: Open) -> 
     touch("touchEnd")
     app.settled()
     assert order(app) == [before[1], before[0], *before[2:]] == wanted(app)
+    scrolled = "document.querySelector('[data-testid=stMain]').scrollTop"
+    top = app.page.evaluate(scrolled)
+    touch("touchStart", (200, 500))
+    for step in range(1, 11):
+        touch("touchMove", (200, 500 - 20 * step))
+    touch("touchEnd")
+    app.page.wait_for_timeout(300)
+    assert app.page.evaluate(scrolled) > top + 100
+    assert order(app) == [before[1], before[0], *before[2:]]
 
 
 def test_a_long_list_scrolls_along_at_the_windows_edge(open_page: Open) -> None:

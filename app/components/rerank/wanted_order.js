@@ -77,10 +77,13 @@ function wishesOf({ base, order, dropped }) {
 export function updateWanted(list, result) {
   const { wanted } = list;
   list.ranking = result.order;
+  list.wishLine.hidden = list.nodes.length < 2;
+  // Most frames are of a slider that moves while nothing is wanted.
+  if (!wanted && !list.marked) return;
+  list.marked = Boolean(wanted);
   list.root.classList.toggle("wanting", Boolean(wanted));
   setText(list.heading, wanted ? "The order you want" : "Answers, best first");
   for (const button of list.leaving) button.hidden = !wanted;
-  list.wishLine.hidden = list.nodes.length < 2;
   const pairs = wanted ? wishesOf(wanted) : [];
   const phrases = wanted ? wishPhrases(pairs, wanted.order) : [];
   const named = (row) => letterOf(list.titles[row]);

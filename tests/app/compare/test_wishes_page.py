@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.compare.stored_pairs import stored_pairs
+from app.compare.wishes_view import ANSWERED
 from app.session.comparison import corpus
 from app.session.engine import default_choice, load_engine
 from app.session.steering_state import SteeringState
@@ -87,6 +89,14 @@ def test_the_last_answer_is_put_first_on_the_sliders_and_one_undo_takes_it_back(
     assert set(steering(test).current.scale) <= set(steering(test).panel)
     test = press(test, "unput_0")
     assert not steering(test).current and ranked(test) == before
+
+
+def test_a_proposal_of_another_model_is_not_shown(open_page: Open) -> None:
+    test = press(drag(open_page("compare.py"), 4, 0), "propose")
+    assert "put_0" in keys(test)
+    found = test.session_state[ANSWERED]
+    test.session_state[ANSWERED] = replace(found, model="another")
+    assert "put_0" not in keys(checked(test.run()))
 
 
 def test_what_is_said_to_turn_elsewhere_is_what_turns(open_page: Open) -> None:
