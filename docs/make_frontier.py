@@ -14,7 +14,7 @@ IMAGES = Path(__file__).parent / "images"
 def main(path: str) -> None:
     """The frontier of gain against what turns elsewhere, and the learning curve."""
     found = json.loads(Path(path).read_text(encoding="utf-8"))
-    points = found["frontier"]
+    points = sorted(found["frontier"], key=lambda point: point["turned"])
     number = [float(i + 1) for i in range(len(points))]
     turned = Series(
         "orders that turn elsewhere",

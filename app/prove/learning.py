@@ -81,16 +81,18 @@ def moved_table(found: Learned, notes: Mapping[int, FeatureNote]) -> pd.DataFram
 def frontier_chart(found: Learned) -> go.Figure:
     """One point a strength: what it gains on the held-out half, over what it turns elsewhere, or, where nothing is
     known of that, over how many features it moves."""
-    points = found.frontier
     known = found.collateral is not None
-    across = [point.turned if known else point.n_features for point in points]
+
+    def across(point: FrontierPoint) -> float:
+        return (point.turned or 0.0) if known else point.n_features
+
+    points = sorted(found.frontier, key=across)
     gains = [point.gain.difference for point in points]
     figure = go.Figure()
     figure.add_scatter(
-        x=across,
+        x=[across(point) for point in points],
         y=gains,
-        mode="lines+markers",
-        line={"width": 1, "color": AGAINST},
+        mode="markers",
         marker={
             "size": [13 if point.chosen else 7 for point in points],
             "color": [FOR if point.chosen else AGAINST for point in points],

@@ -22,7 +22,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINE = re.compile(r"^ {4}((?:sarm|python -m sarm_core|python -m feature_db) [^#\n]+)", re.MULTILINE)
 # Another model, another day: these are not typed here. What they take is checked with every other line.
 ELSEWHERE = re.compile(
-    r"--device cuda|^sarm app|^sarm demo|^sarm train-|^sarm study|^sarm build|my-(sarm|dictionary|pairs|other)"
+    r"--device cuda|^sarm app|^sarm demo|^sarm train-|^sarm study|^sarm build|^sarm learn|my-(sarm|dictionary|other)"
 )
 FEATURES = 4608  # as many as the embedded model has, so that steering.json fits
 
