@@ -7,6 +7,8 @@ resuming are Trainer's. Ours is the objective (`objective.py`), the two learning
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -245,17 +247,17 @@ def run_stage2(
     Trainer's checkpoints lie in `<out>.training`; with `resume` the last of them is gone on with. Trainer divides the
     work among `processes`; the first one writes. Raises SarmError.
     """
+    from transformers.integrations import is_deepspeed_zero3_enabled
+
     training = Path(f"{config.out}.training")
+    fsdp_asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"  # by `accelerate launch`
     with processes.agreeing():
         last = _last_whole(training)
         if config.resume and last is None:
             raise SarmError(f"{training}: holds no checkpoint to go on with; leave resume out to begin anew")
         if last is not None and not config.resume:
             raise SarmError(f"{training}: holds a run that was not finished: set resume, or delete it")
-        model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae)
-        if config.lora_rank:
-            torch.manual_seed(config.seed)
-            model.model = _with_lora(model.model, config.lora_rank)
+        model = _model(config, shape, sae, reader)
         objective = PairObjective(model, config.mode, config.reconstruction_weight)
         parts = {
             name: encoded(
@@ -268,10 +270,33 @@ def run_stage2(
         bench = RMBench.read(config.evaluate) if config.evaluate else None
         figures = partial(_rm_bench, model, reader, bench, processes) if bench else None
     with processes.agreeing():
+        if fsdp_asked and os.environ.get("FSDP_VERSION") != "2":
+            raise SarmError(
+                "FSDP is tested in its version 2: accelerate launch --use_fsdp --fsdp_version 2 ..."
+            )
         trainer = trainer_for(objective, parts["train"], parts["validation"], config, training, figures)
+        refused = ""
+        if is_deepspeed_zero3_enabled():
+            refused = (
+                "ZeRO 3 gives weights back in half precision: shard them with accelerate launch --use_fsdp "
+                "--fsdp_version 2 ..., or use ZeRO 2"
+            )
+        if bench and trainer.is_fsdp_enabled:
+            refused = (
+                "evaluate: each process reads a share of the benchmark by itself, which it cannot with a share of the "
+                "weights: leave it out under FSDP, and run `sarm evaluate` on what was trained"
+            )
+        if refused:
+            with suppress(OSError):
+                training.rmdir()  # which Trainer has made
+            raise SarmError(refused)
+    if processes.first and fsdp_asked and not trainer.is_fsdp_enabled:
+        print("accelerate shards nothing on CPUs: each process holds all weights", file=sys.stderr)
     trainer.train(resume_from_checkpoint=last)
     tested = trainer.predict(parts["test"])  # type: ignore[arg-type]
     margins = np.asarray(tested.predictions)
+    # Of sharded weights the processes gather the whole together; only the first gets it.
+    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_fsdp_enabled else None
     if not processes.first:
         return Path(config.out)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -288,7 +313,10 @@ def run_stage2(
     if bench:
         scores = tested.metrics or {}
         stage2["rm_bench_chat"] = {name: scores[f"test_rm_bench_{name}"] for name in _SCORES}
-    model = objective.sarm.cpu().eval()
+    if whole is not None:
+        model = _model(config, shape, SAE(sae.width, sae.n_features, sae.of_kind), reader)
+        model.load_state_dict({name.removeprefix("sarm."): tensor for name, tensor in whole.items()})
+    model = model.cpu().eval()
     with whole_folder(config.out) as folder:
         if config.lora_rank:
             model.model.save_pretrained(folder / "adapter")  # type: ignore[operator]
@@ -298,6 +326,15 @@ def run_stage2(
             json.dumps({"stage1": stage1, "stage2": stage2}, indent=1), encoding="utf-8"
         )
     return Path(config.out)
+
+
+def _model(config: RewardConfig, shape: Shape, sae: SAE, reader: Reader) -> SARM:
+    """The SARM that is trained, before a step."""
+    model = SARM(cut_backbone(reader.folder, shape.layer, torch.float32), sae)
+    if config.lora_rank:
+        torch.manual_seed(config.seed)
+        model.model = _with_lora(model.model, config.lora_rank)
+    return model
 
 
 def _write(folder: Path, config: RewardConfig, shape: Shape, model: SARM, reader: Reader) -> None:
