@@ -16,6 +16,7 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.session.pages import Page
+from app.session.words import words_button
 from feature_db.errors import StoreError
 from sarm_core.errors import SarmError
 
@@ -35,8 +36,10 @@ menu: dict[str, list[Any]] = defaultdict(list)
 for page in Page:
     first = not menu
     menu[page.group].append(st.Page(page.path, title=page.title, icon=page.icon, default=first))
+chosen = st.navigation(menu)
+words_button()
 try:
-    st.navigation(menu).run()
+    chosen.run()
 except (SarmError, StoreError) as error:
     # A page says most errors where they arise; what is left (a store that went away, say) is one line here.
     st.error(plain(str(error)), icon=":material/error:")
