@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,13 +14,23 @@ import streamlit as st
 from scipy import sparse
 
 from app.session import session
+from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine
 from feature_db import Store
 from sarm_core.features import FeatureMatrix
 from sarm_core.prove.complement import BY_PROMPT, Complement
 from sarm_core.steering import Steering
+from sarm_core.text.rows import Message
 
-__all__ = ["Flips", "StoredPairs", "Turns", "flips_line", "silenced_line", "stored_pairs"]
+__all__ = [
+    "Flips",
+    "StoredPairs",
+    "Turns",
+    "flips_line",
+    "silenced_line",
+    "stored_comparison",
+    "stored_pairs",
+]
 
 Turns = tuple[tuple[str, str], ...]
 """Role and content of each turn of a prompt."""
@@ -37,6 +47,8 @@ class Flips:
     turned: int
     by_prompt: list[tuple[str, int, int]]
     """(question, turned, pairs) of every prompt with a turned pair, most turned first."""
+    prompts: list[int]
+    """The numbers of the same prompts."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,12 @@ class StoredPairs:
         found = np.full(len(self.matrix), -1, dtype=np.int64)
         found[self.left] = found[self.right] = self.prompt
         return found
+
+    def texts_of(self, prompt: int) -> list[int]:
+        """The stored texts that answer a prompt."""
+        pairs = self.prompt == prompt
+        rows = np.unique(np.concatenate([self.left[pairs], self.right[pairs]]))
+        return [int(text) for text in self.texts[rows]]
 
     @cached_property
     def complement(self) -> Complement:
@@ -127,7 +145,7 @@ class StoredPairs:
         sizes = np.bincount(self.prompt[ranked], minlength=n)
         order = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]]
         by_prompt = [(self.questions[i], int(counts[i]), int(sizes[i])) for i in order]
-        return Flips(int(ranked.sum()), int(turned.sum()), by_prompt)
+        return Flips(int(ranked.sum()), int(turned.sum()), by_prompt, order)
 
 
 @st.cache_resource(max_entries=2, ttl=900, show_spinner="Reading the stored answers …")
@@ -157,11 +175,37 @@ def flips_line(current: Engine) -> None:
     )
     if found.turned:
         with st.expander("On which prompts"):
-            st.dataframe(
+            picked = st.dataframe(
                 pd.DataFrame(found.by_prompt[:MOST_PROMPTS], columns=["prompt", "turned", "pairs"]),
                 hide_index=True,
+                on_select="rerun",
+                selection_mode="single-row",
                 key="flips",
             )
+            rows = picked.selection.rows
+            st.button(
+                "Compare its answers",
+                on_click=_open,
+                args=(current, pairs.texts_of(found.prompts[rows[0]]) if rows else []),
+                icon=":material/compare_arrows:",
+                disabled=not rows,
+                help=None if rows else "Choose a prompt first",
+                key="flips_open",
+            )
+
+
+def stored_comparison(current: Engine, texts: Sequence[int]) -> Comparison:
+    """Stored answers to one prompt, to be compared. Raises StoreError for texts that are gone."""
+    with current.store() as store:
+        found = [store.text(text).messages or [] for text in texts]
+    turns = tuple(Message(str(turn["role"]), str(turn["content"])) for turn in found[0][:-1])
+    return Comparison(turns, tuple(Answer(str(turns[-1]["content"])) for turns in found), "stored answers")
+
+
+def _open(current: Engine, texts: Sequence[int]) -> None:
+    made = session.guarded(lambda: stored_comparison(current, texts))
+    if made is not None:
+        session.set_comparison(made)
 
 
 def silenced_line(current: Engine, feature: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.compare.stored_pairs import StoredPairs
+from app.compare.stored_pairs import StoredPairs, stored_comparison
 from feature_db import EncodingRecord, ModelRecord, Store, TextRecord
 from sarm_core.steering import Steering
 
@@ -99,3 +99,21 @@ def test_what_turns_elsewhere_leaves_out_the_prompts_asked_about_and_pairs_witho
         pairs.texts,
     )
     assert len(silent.complement.pairs) == 0, "equal answers are in no order that could turn"
+
+
+def test_a_turned_prompt_opens_with_all_its_stored_answers(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store, _ = fill(path, {"p": 3, "alone": 1, "q": 4})
+
+    class OfThisStore:
+        def store(self) -> Store:
+            return Store.open(path)
+
+    with store:
+        pairs = StoredPairs.read(store, np.ones(M, np.float32))
+    assert pairs is not None and pairs.questions == ["p", "q"]
+    opened = stored_comparison(OfThisStore(), pairs.texts_of(1))  # type: ignore[arg-type]
+    assert opened.question == "q"
+    assert [answer.text for answer in opened.answers] == [f"q {i}" for i in range(4)]
+    found = pairs.flips(Steering(scale=dict.fromkeys(range(M), -1.0)))
+    assert [pairs.questions[i] for i in found.prompts] == [prompt for prompt, _, _ in found.by_prompt]
