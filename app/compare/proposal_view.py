@@ -41,7 +41,8 @@ def proposal_view(current: Engine, question: Question, proposal: Proposal) -> No
 
     if not proposal.moved:
         st.success(
-            f"{_all_wishes(len(proposal.achieved))} already: nothing has to move.", icon=":material/check:"
+            f"{_all_wishes(len(proposal.achieved)).capitalize()} already: nothing has to move.",
+            icon=":material/check:",
         )
         return
     said = f"Moving {_sliders(len(proposal.moved))}, {_all_wishes(len(proposal.achieved))}."
@@ -104,7 +105,7 @@ def _none_such(question: Question, proposal: Proposal, other: Proposal | None, *
 
 
 def _all_wishes(n: int) -> str:
-    return {1: "the wish holds", 2: "both wishes hold"}.get(n, f"all {n} wishes hold")
+    return "the wish holds" if n == 1 else "every wish holds"
 
 
 def _sliders(n: int) -> str:
