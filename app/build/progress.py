@@ -94,7 +94,7 @@ def _built(job: Job) -> None:
         f"{counts['contradicting']:,} pairs contradict another one, {counts['against']:,} look mislabelled: "
         "`doubtful_pairs.jsonl` in its folder lists them."
     )
-    if counts["ties"]:
+    if counts.get("ties"):
         st.write(
             f"{counts['ties']:,} more pairs are ties: {counts['ties_half']:,} of them counted as half a win for each "
             "answer, the others were left out."

@@ -13,7 +13,8 @@ class Command(ABC):
     """One command of `sarm`. A new one is a file with a subclass, and its line in `parser.COMMANDS`.
 
     A module with a command imports nothing but the standard library, `cli.command` and `cli.options` at its
-    top: what the command needs (torch takes seconds) is imported in `run`, so that --help is there at once.
+    top: what the command needs (torch takes seconds) is imported in `run`, so that --help is there at once. What its
+    options name may be imported in `add`, which is called where a call names the command.
     """
 
     name: ClassVar[str]
