@@ -7,6 +7,7 @@ import streamlit as st
 from app.draw.plain_text import cut, plain
 from app.session.engine import Engine
 from app.ship.model_card import card_text
+from feature_db.features.catalogue import FeatureFilter
 
 __all__ = ["facts"]
 
@@ -24,6 +25,15 @@ def facts(engine: Engine) -> None:
             f"{engine.tokens_per_second:,.0f} tokens/s" if engine.tokens_per_second else "not yet measured"
         )
         st.metric("Last scoring", speed, width="content")
+        for title, kind in (
+            ("Labelled", FeatureFilter(labelled=True)),
+            ("Suggested", FeatureFilter(suggested=True)),
+        ):
+            with engine.store() as store:
+                n = store.features_page(filters=kind, limit=0).total
+            st.metric(
+                title, f"{n / shape.n_features:.1%}" if n else "none", width="content", help=f"{n:,} features"
+            )
     rows = {
         "Source": checkpoint.source,
         "Folder": str(checkpoint.folder),

@@ -8,6 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.ship.model_card import card_text
+from feature_db import Store
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, checked, demo_env, open_page, submit
 from tests.sarm_core.tiny_models import CHATML, byte_tokenizer, chatml, reference_checkpoint
@@ -43,6 +44,11 @@ def test_the_facts_are_the_models_own(open_page: Open, demo_env: Path) -> None:
     assert facts["Source"] == "demo"
     assert Path(facts["Feature store"]) == demo_env / f"{facts['Fingerprint'][:16]}.db"
     assert Path(facts["Feature store"]).is_file()
+    figures = {metric.label: metric.value for metric in test.metric}
+    with Store.open(facts["Feature store"]) as store:
+        suggested = store.value("SELECT count(DISTINCT feature) FROM suggestions")
+        assert store.value("SELECT count(*) FROM current_labels") == 0
+    assert figures["Labelled"] == "none" and figures["Suggested"] == f"{suggested / 4608:.1%}"
 
 
 @pytest.mark.slow
