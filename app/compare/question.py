@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Question"]
 
-SECONDS = 2.0
-"""Of each search that has no bound of its own: the alternative with the fewest features, the smallest conflict."""
+SECONDS, SECONDS_LIMITED = 0.5, 3.0
+"""Of each search that has no bound of its own: the alternative with the fewest features, the smallest conflict. On the
+corpus longer ones found nothing better. A limit of features makes the proposal such a search, which may take more."""
 
 
 @dataclass(frozen=True)
@@ -97,5 +98,5 @@ class Question:
             margin=self.limits.margin,
             max_features=self.limits.max_features,
             named=self.named,
-            seconds=SECONDS,
+            seconds=SECONDS if self.limits.max_features is None else SECONDS_LIMITED,
         )
