@@ -40,7 +40,9 @@ STEP = 0.8
 """Ratio of one penalty to the one before."""
 LONGEST = 40
 PATIENCE = 4
-"""Steps of the path without a better cross-validated loss before it ends."""
+"""Steps of the path without a better cross-validated loss before it ends, but not before `SHORTEST`: the features that
+enter first carry most, which need not be what people prefer by."""
+SHORTEST = 10
 RELAXED = (1.0, 0.3, 0.1)
 """Parts of a penalty with which the features that it lets through are fitted again."""
 CROWDED = 10
@@ -253,7 +255,8 @@ def strengths(problem: Problem, most: int | None = None) -> list[Strength]:
         )
         if most is not None and np.count_nonzero(us[0]) > CROWDED * most:
             break
-        if len(found) - 1 - int(np.argmin([one.loss for one in found])) >= PATIENCE:
+        since = len(found) - 1 - int(np.argmin([one.loss for one in found]))
+        if len(found) > SHORTEST and since >= PATIENCE:
             break
     return found
 

@@ -166,3 +166,16 @@ def test_the_l1_path_with_a_base_prices_and_bounds_meets_the_conditions_of_its_o
     some = rng.random(len(d)) < 0.5
     if kind == "dense":
         np.testing.assert_array_equal(part.some(some).margins(w), part.margins(w)[some])
+
+
+def test_where_an_l1_path_starts_changes_no_result():
+    rng = np.random.default_rng(12)
+    d, v = skewed(rng, 120, 15)
+    part = Part(sparse.csc_matrix(d), v)
+    penalty = largest_l1(part) * 0.2
+    found = [
+        next(l1_path(part, [penalty], 1e-13, start=start))
+        for start in (None, np.zeros(15), rng.normal(size=15))
+    ]
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], atol=1e-4)

@@ -21,7 +21,7 @@ from sarm_core import (
 from sarm_core.prove.complement import Complement
 from sarm_core.steering import Group
 from sarm_core.text.answers import Reader
-from sarm_core.wish.fit import Problem, strengths
+from sarm_core.wish.fit import RELAXED, Problem, strengths
 from sarm_core.wish.preferences import Preferences
 
 PLANTED = {0: 0.0, 1: 2.0, 2: 0.2}
@@ -123,6 +123,23 @@ def test_every_strength_is_the_optimum_of_the_stated_loss(start):
         assert objective(m, penalty) <= other.fun + 1e-6
         assert (m >= problem.low - 1e-12).all() and (m <= problem.high + 1e-12).all()
         assert (penalty > problem.largest()) == (not u.any())
+
+
+@pytest.mark.parametrize("most", [None, 3])
+def test_what_a_penalty_lets_through_is_fitted_again_to_its_optimum(most):
+    problem = small(7, Steering())
+    penalty = problem.largest() * 0.2
+    (u,) = problem.path([penalty])
+    kept = u != 0
+    if most is not None:
+        moves = np.abs(u) * np.sqrt(problem.own_part.squares)
+        kept = moves >= np.sort(moves)[-most]
+    part = problem.of_features(kept)
+    assert 3 <= kept.sum() < 12
+    for share, again in zip(RELAXED, problem.relaxed(penalty, u, most=most), strict=True):
+        assert not again[~kept].any()
+        (alone,) = part.path([penalty * share])
+        np.testing.assert_allclose(again[kept], alone, atol=2e-4)
 
 
 def test_what_was_planted_is_found_and_proved_and_nothing_is_far_from_one(planted, found):
