@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.compare.question import Question
-from app.compare.stored_pairs import stored_pairs
+from app.compare.stored_pairs import stored_comparison, stored_pairs
 from app.draw.plain_text import cut, plain
 from app.session import session
-from app.session.comparison import Answer, Comparison, letters
+from app.session.comparison import Comparison, letters
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from app.session.steering_state import MAX_PANEL
 from app.session.wishes import phrases, wishes
 from sarm_core.errors import SarmError
 from sarm_core.steering import Steering
-from sarm_core.text.rows import Message
 from sarm_core.wish.wishes import Wish
 
 if TYPE_CHECKING:
@@ -259,14 +258,11 @@ def _examples(current: Engine, question: Question, elsewhere: Elsewhere, number:
 
 def _open(current: Engine, one: int, two: int) -> None:
     """The pair in place of what is on the page, whose wishes are kept. Raises StoreError for texts that are gone."""
-    with current.store() as store:
-        texts = [store.text(text).messages or [] for text in (one, two)]
-    turns = [Message(str(turn["role"]), str(turn["content"])) for turn in texts[0][:-1]]
-    answers = tuple(Answer(str(turns_of[-1]["content"])) for turns_of in texts)
+    made = stored_comparison(current, (one, two))
     now = session.comparison()
     if now is not None:
         wishes().keep(now.key)
-    session.set_comparison(Comparison(tuple(turns), answers, "stored answers"))
+    session.set_comparison(made)
     st.session_state["left"], st.session_state["right"] = 0, 1
 
 

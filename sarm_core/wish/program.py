@@ -23,6 +23,7 @@ from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from sarm_core.errors import SarmError
+from sarm_core.figures import plural
 
 __all__ = ["Change", "Program"]
 
@@ -103,7 +104,7 @@ class Program:
         if thinned is not None and self.n_changed(thinned.multipliers) <= most:
             return thinned
         raise SarmError(
-            f"no steering of at most {most} features was found in {seconds:g} s, nor that there is none: "
+            f"no steering of at most {plural(most, 'feature')} was found in {seconds:g} s, nor that there is none: "
             "allow more features, or fewer wishes"
         )
 

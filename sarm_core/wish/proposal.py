@@ -172,7 +172,7 @@ def propose(
     )
     if change is None and max_features is not None and asked.program.least() is not None:
         raise SarmError(
-            f"no steering of at most {max_features} features keeps these wishes; more features do: "
+            f"no steering of at most {plural(max_features, 'feature')} keeps these wishes; more features do: "
             f"{asked.program.n_changed(_there(asked.program.fewest(seconds=seconds)).multipliers)} are enough"
         )
     if change is None:
