@@ -48,12 +48,17 @@ LOADERS = [
     ("AutoModel, Transformers 4.51.3", "transformers-4.51", "auto", "auto"),
     ("AutoModel, Transformers 5.0.0", "transformers-5.0", "auto", "auto"),
     ("AutoModel, Transformers 5.23.0", "transformers-5.23", "auto", "auto"),
-    ("the same by `trust_remote_code=True`, nothing imported", "transformers-5.23", "trusting", "auto"),
+    (
+        "AutoModel 5.23.0 by `trust_remote_code=True`, nothing imported",
+        "transformers-5.23",
+        "trusting",
+        "auto",
+    ),
     ("AutoModel under bfloat16 autocast", "transformers-5.23", "autocast", "auto"),
     ("TRL 1.16.0, `GRPOTrainer(reward_funcs=...)`", "transformers-5.23", "grpo", "auto"),
     ("TRL 1.16.0, `RewardTrainer`, then `load_sarm`", "transformers-5.23", "train", "auto"),
     ("reward-lens 3.1.0, `RewardModel` (bfloat16)", "reward-lens", "lens", "auto"),
-    ("the same, nothing imported", "reward-lens", "lens_alone", "auto"),
+    ("reward-lens 3.1.0 as it comes, nothing imported", "reward-lens", "lens_alone", "auto"),
     ("`load_sarm`", "", "", ""),
 ]
 MODELS = ("llama", "llama-bos", "gemma2", "qwen3")
