@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -12,7 +12,9 @@ from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
+from app.session.wishes import Wanted
 from sarm_core.demo.corpus import CORPUS
+from sarm_core.errors import SarmError
 from sarm_core.prove.corpus import corpus_complement, encoded_corpus
 from sarm_core.score.encoded import Progress, encode_once
 from sarm_core.steering import Steering
@@ -20,7 +22,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.wish.labelled import LabelledPairs
 from sarm_core.wish.learned import FrontierPoint, Learned, learn
 
-__all__ = ["LearnedHere", "frontier_chart", "learn_corpus", "learn_upload", "moved_table"]
+__all__ = ["LearnedHere", "frontier_chart", "learn_corpus", "learn_orders", "learn_upload", "moved_table"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,46 @@ def learn_upload(
         )
 
 
+def learn_orders(
+    engine: Engine,
+    orders: Iterable[Wanted],
+    start: Steering,
+    max_features: int,
+    progress: Progress | None = None,
+) -> LearnedHere:
+    """From the orders that a person gave on *Compare and steer*. Raises SarmError."""
+    stated = []
+    for wanted in orders:
+        texts = wanted.comparison.conversations()
+        pairs = [(texts[wish.better], texts[wish.worse]) for wish in wanted.wishes]
+        stated.append((wanted.comparison.origin or "your orders", pairs))
+    labelled = LabelledPairs.of_prompts(stated)
+    return _of(engine, labelled, "your orders", (), start, max_features, False, progress)
+
+
 def _learned(engine, paths, title, reader, start, max_features, beside_corpus, progress) -> LearnedHere:
     labelled = LabelledPairs.read(paths, reader)
+    return _of(engine, labelled, title, tuple(reader.said()), start, max_features, beside_corpus, progress)
+
+
+def _of(
+    engine: Engine,
+    labelled: LabelledPairs,
+    title: str,
+    said: tuple[str, ...],
+    start: Steering,
+    max_features: int,
+    beside_corpus: bool,
+    progress: Progress | None,
+) -> LearnedHere:
+    if not len(labelled.pairs):
+        raise SarmError("there is no pair to learn from: give orders on Compare and steer first")
     encoded = encode_once(engine.scorer, labelled.answers, places=labelled.places, progress=progress)
     elsewhere = None
     if beside_corpus:
         elsewhere = corpus_complement().encoded(encoded_corpus(engine.scorer, progress=progress).matrix)
     found = learn(encoded, labelled, start=start, elsewhere=elsewhere, max_features=max_features)
-    return LearnedHere(title, found, (*reader.said(), *encoded.notes), engine.fingerprint)
+    return LearnedHere(title, found, (*said, *encoded.notes), engine.fingerprint)
 
 
 def moved_table(found: Learned, notes: Mapping[int, FeatureNote]) -> pd.DataFrame:

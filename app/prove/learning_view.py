@@ -11,22 +11,32 @@ from app.draw.columns import reader_for
 from app.draw.files import UPLOADS
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
-from app.prove.learning import LearnedHere, frontier_chart, learn_corpus, learn_upload, moved_table
+from app.prove.learning import (
+    LearnedHere,
+    frontier_chart,
+    learn_corpus,
+    learn_orders,
+    learn_upload,
+    moved_table,
+)
 from app.session import session
 from app.session.engine import Engine
 from app.session.steering_state import MAX_PANEL
+from app.session.wishes import wishes
+from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.text.answers import Reader
 from sarm_core.wish.learned import Learned
 
 __all__ = ["choose_pairs", "learned_here", "show_learned"]
 
-MINE, OF_CORPUS = "My pairs", "The project's corpus"
+MINE, OF_ORDERS, OF_CORPUS = "My pairs", "My orders on Compare", "The project's corpus"
+FEWEST = 2 * FEWEST_PROMPTS
 
 
 def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
     """Whose preferences; the model runs only here."""
     source = st.segmented_control(
-        "Preferences", [MINE, OF_CORPUS], default=MINE, required=True, key="learn_source"
+        "Preferences", [MINE, OF_ORDERS, OF_CORPUS], default=MINE, required=True, key="learn_source"
     )
     files: Any = []
     reader, beside = Reader(), False
@@ -43,6 +53,12 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
             label_visibility="collapsed",
         )
         reader = reader_for("learn", files or [], _states_a_preference)
+    orders = [wanted for wanted in wishes().orders.values() if wanted.wishes] if source == OF_ORDERS else []
+    if source == OF_ORDERS:
+        st.caption(
+            f"You gave the order of answers to {len(orders)} prompts on *Compare and steer* in this session; at least "
+            f"{FEWEST} are needed."
+        )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         most = int(st.number_input("At most so many features", 1, MAX_PANEL, 8, key="learn_most", width=180))
         if source == MINE:
@@ -51,7 +67,7 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
                 key="learn_beside",
                 help="Features that carry much reward there cost more, and what turns there is counted",
             )
-        lacking = source == MINE and not files
+        lacking = (source == MINE and not files) or (source == OF_ORDERS and len(orders) < FEWEST)
         go = st.button(
             "Learn", type="primary", icon=":material/play_arrow:", disabled=lacking, key="learn_go"
         )
@@ -63,6 +79,8 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
                 lambda: (
                     learn_corpus(engine, start, most, progress)
                     if source == OF_CORPUS
+                    else learn_orders(engine, orders, start, most, progress)
+                    if source == OF_ORDERS
                     else learn_upload(
                         engine,
                         given,
@@ -101,7 +119,8 @@ def show_learned(here: LearnedHere, engine: Engine) -> None:
             f"hold on prompts that took no part: {plain(found.measured_in_words)}."
         )
     _metrics(found)
-    st.caption(plain(". ".join(line[0].upper() + line[1:] for line in here.said) + "."))
+    if here.said:
+        st.caption(plain(". ".join(line[0].upper() + line[1:] for line in here.said) + "."))
     if found.steering is not None:
         _apply(found)
     if not found.frontier:

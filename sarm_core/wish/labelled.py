@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,32 @@ class LabelledPairs:
             np.array(tied, dtype=bool),
             tuple(prompts),
             tuple(groups) if by is not None else None,
+        )
+
+    @classmethod
+    def of_prompts(
+        cls, prompts: Iterable[tuple[str, Sequence[tuple[Conversation, Conversation]]]]
+    ) -> LabelledPairs:
+        """From (name, pairs (chosen, rejected)) a prompt; those of one prompt weigh one together."""
+        number: dict[Conversation, int] = {}
+        places: list[Place] = []
+        pairs, weights, names = [], [], []
+        for row, (name, stated) in enumerate(prompts, 1):
+            for both in stated:
+                for text in both:
+                    if text not in number:
+                        number[text] = len(number)
+                        places.append((name, row))
+                pairs.append([number[text] for text in both])
+                weights.append(1 / len(stated))
+                names.append(prompt_key(both[0]))
+        return cls(
+            tuple(number),
+            tuple(places),
+            np.array(pairs, dtype=np.int64).reshape(-1, 2),
+            np.array(weights, dtype=np.float64),
+            np.zeros(len(pairs), dtype=bool),
+            tuple(names),
         )
 
 

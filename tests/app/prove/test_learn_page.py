@@ -12,10 +12,13 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.draw.plain_text import plain
-from app.prove.learning import frontier_chart, learn_upload, moved_table
+from app.prove.learning import frontier_chart, learn_orders, learn_upload, moved_table
+from app.session.comparison import Answer, Comparison
 from app.session.pages import Page
+from app.session.wishes import Wanted, WishState
 from sarm_core.errors import RowError
 from sarm_core.steering import Steering
+from sarm_core.text.rows import Message
 
 torch.set_num_threads(1)
 MAIN = Path(__file__).parents[3] / "app" / "main.py"
@@ -99,6 +102,31 @@ def test_what_does_not_hold_is_said_and_offers_nothing(rows):
     (warned,) = script.warning
     assert warned.value.startswith("No steering is proposed: ")
     assert not [b for b in script.button if b.key == "learn_apply"]
+
+
+@pytest.mark.slow
+def test_orders_given_on_compare_teach_what_the_same_pairs_teach(rows, engine):
+    given = []
+    for row in map(json.loads, rows[0].splitlines()):
+        asked = (Message("user", row["prompt"]),)
+        comparison = Comparison(asked, (Answer(row["rejected"]), Answer(row["chosen"])))
+        given.append(Wanted(comparison, (0, 1), (1, 0)))
+    of_orders = learn_orders(engine, given, Steering(), 8).found
+    of_file = learn_upload(engine, [("mine.jsonl", rows[0])], Steering(), 8).found
+    assert of_orders.moved == of_file.moved and of_orders.gain == of_file.gain
+    script = AppTest.from_file(str(MAIN), default_timeout=120)
+    script.switch_page(Page.LEARN.path)
+    orders = script.session_state["wish_state"] = WishState()
+    orders.orders |= {str(i): wanted for i, wanted in enumerate(given[:19])}
+    script.run()
+    script.segmented_control(key="learn_source").set_value("My orders on Compare").run()
+    assert script.button(key="learn_go").disabled
+    assert any("19 prompts" in caption.value for caption in script.caption)
+    orders.orders |= {str(i): wanted for i, wanted in enumerate(given[:100])}
+    script.run()
+    script.button(key="learn_go").click().run()
+    assert not script.exception and not script.error
+    assert any("Learned from your orders" in header.value for header in script.header)
 
 
 def test_an_upload_that_states_nothing_is_named_as_the_person_named_it(engine):
