@@ -77,6 +77,7 @@ def small(seed: int, start: Steering) -> Problem:
 STARTS = [Steering(), Steering(scale={3: 0.5, 4: 3.0}, set={5: 1.0}, groups={"g": Group((6, 7), 0.5)})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS, ids=["plain", "steered"])
 def test_every_strength_is_the_optimum_of_the_stated_loss(start):
     """The loss is written out here in multipliers, over dense rewards, and an independent optimiser does no better."""
@@ -248,6 +249,7 @@ def test_limits_are_kept(planted):
     assert set(only.moved) <= {1, 30}
 
 
+@pytest.mark.slow
 def test_what_turns_elsewhere_is_a_recount_and_the_frontier_holds_what_was_taken(planted):
     matrix, pairs = planted
     others, order = answers(8, 600, often=3.0), np.arange(600).reshape(-1, 2)
@@ -287,6 +289,7 @@ def test_more_pairs_teach_more(found):
     assert curve[0].gain.difference < curve[-1].gain.difference
 
 
+@pytest.mark.slow
 def test_a_weight_is_as_many_pairs_and_a_tie_half_a_pair_in_each_order():
     matrix = answers(6, 200, 15, 6)
     pairs = pairs_by(matrix, PLANTED, 3)
