@@ -26,7 +26,9 @@ OUTSIDE = (
     "NOTICE",
     "examples/files/preferences.jsonl",
     "examples/files/steering.json",
+    "examples/find_and_prove.ipynb",
     "examples/over_refusal/README.md",
+    "examples/propose.ipynb",
     "examples/readme.ipynb",
     "sarm_core/demo/model/README.md",
 )
