@@ -64,10 +64,17 @@ print("ended")
 """
 
 
+def heeding() -> None:
+    """For a process to be: whatever runs in a shell's background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", ["caught", "replaced", "referred", "deleted"])
 def test_an_interrupt_that_is_swallowed_comes_again(how):
     code = SWALLOWED.replace("{how}", how)
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, preexec_fn=heeding
+    )
     assert (done.stdout.split(), done.stderr) == (["kept", "ended"], "")
 
 
@@ -91,7 +98,9 @@ with interrupts_kept():
     os.kill(os.getpid(), signal.SIGINT)
     print("ignored")
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, preexec_fn=heeding
+    )
     assert (done.stdout.splitlines(), done.stderr) == (["put in order", "left", "ignored"], "")
 
 
@@ -126,7 +135,7 @@ runpy.run_module("sarm_core", run_name="__main__")
 def test_a_build_ends_by_an_interrupt_at_any_import_of_its_start(module, how, tmp_path):
     words = ["build", "absent.jsonl", "--backbone", "demo", "--sae", "absent", "--out", str(tmp_path / "out")]
     command = [sys.executable, "-c", AT_AN_IMPORT, module, how, *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, preexec_fn=heeding)
     if module == "sarm_core.cli.parser":  # before there is anything to put in order
         assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
     else:
@@ -139,7 +148,11 @@ def test_a_build_ends_by_an_interrupt_at_any_time_of_its_start(tmp_path):
     words = ["build", "absent.jsonl", "--backbone", "demo", "--sae", "absent", "--out", str(tmp_path / "out")]
     for delay in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8):
         with subprocess.Popen(
-            [sys.executable, "-m", "sarm_core", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "sarm_core", *words],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heeding,
         ) as running:
             try:
                 running.wait(delay)

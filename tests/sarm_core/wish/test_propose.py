@@ -77,7 +77,7 @@ def test_wishes_are_kept_at_a_cost_never_above_brute_force_or_refused_with_the_s
     )
     can = cheapest(matrix, wishes, 0.05, price, everything) is not None
     if limited and best is None and can:
-        with pytest.raises(SarmError, match=f"no steering of at most {most} features keeps"):
+        with pytest.raises(SarmError, match=f"no steering of at most {most} features? keeps"):
             propose(matrix, order, margin=0.05, max_features=most)
         return
     proposal = propose(matrix, order, margin=0.05, max_features=most if limited else None)
