@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from app.draw.colours import AGAINST, FOR
+from app.draw.colours import FOR, UNCLEAR
 from app.draw.files import uploaded
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
@@ -129,9 +129,10 @@ def frontier_chart(found: Learned) -> go.Figure:
         mode="markers",
         marker={
             "size": [13 if point.chosen else 7 for point in points],
-            "color": [FOR if point.chosen else AGAINST for point in points],
+            "color": [FOR if point.chosen else UNCLEAR for point in points],
         },
         error_y={
+            "color": UNCLEAR,
             "type": "data",
             "symmetric": False,
             "array": [_beyond(point, True) for point in points],

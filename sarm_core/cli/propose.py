@@ -24,7 +24,7 @@ from sarm_core.cli.options import (
     say_reading,
     steering_of,
 )
-from sarm_core.errors import SarmError
+from sarm_core.errors import RowError, SarmError
 
 if TYPE_CHECKING:
     from sarm_core.text.preferences import RowPair
@@ -72,6 +72,10 @@ class Propose(Command):
         pairs = [pair for path in options.files for pair in reader.pairs(path)]
         if not pairs:
             raise SarmError(f"{options.files[0]}: states no wish: {'; '.join(reader.said())}")
+        if alike := next((pair for pair in pairs if pair.chosen == pair.rejected), None):
+            raise RowError(
+                "the answer that should win and the other one are the same text: leave the wish out"
+            ).at(*alike.place)
         beside = complement_of(options, reader)
         texts = list(dict.fromkeys(text for pair in pairs for text in (pair.chosen, pair.rejected)))
         row = {text: i for i, text in enumerate(texts)}

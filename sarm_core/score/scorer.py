@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scored", "Scorer", "TokenTrace", "device_named", "load_sarm"]
 
+_TURN_END = re.compile(r"<[|\uff5c][^<>]*[|\uff5c]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\]")
+"""Tokens that end a turn, by their looks: what an answer itself may end in, such as "<br>", is not among them."""
 _DRAWN = 50
 """Answers that a notebook shows."""
 
@@ -357,7 +360,7 @@ def load_sarm(
 
 def _answer_text(sequence: TokenSequence) -> str:
     pieces = sequence.pieces()[sequence.answer_start :]
-    if pieces and pieces[-1].startswith("<") and pieces[-1].endswith(">"):
+    if pieces and _TURN_END.fullmatch(pieces[-1].strip()):
         pieces = pieces[:-1]
     return "".join(pieces).strip()
 

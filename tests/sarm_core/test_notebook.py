@@ -107,6 +107,16 @@ def test_answers_are_a_frame_in_their_order(scored: Scored):
     assert [row[1] for row in shown.rows[1:]] == ["Yes.", HOSTILE, "No."]
 
 
+@pytest.mark.parametrize("end", ["<br>", "</>", "<3>"])
+def test_an_answer_keeps_an_end_that_only_looks_like_a_tag(scored: Scored, end: str):
+    whole = sequence("Yes.")
+    text = str(whole.text).removesuffix("<|im_end|>") + end
+    spans = whole.spans.copy()
+    spans[-1, 1] = len(text)
+    cut = Scored(scored.matrix.select([0]), (TokenSequence(whole.input_ids, 0, 3, text, spans),))
+    assert cut.texts == [f"Yes.{end}"]
+
+
 def test_more_answers_than_are_shown_are_counted(scored: Scored):
     many = Scored(scored.matrix.select(np.zeros(70, int)), scored.sequences[:1] * 70)
     assert "20 more answers are not shown" in many._repr_html_()

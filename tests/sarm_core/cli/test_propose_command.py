@@ -51,6 +51,24 @@ def test_the_written_steering_keeps_every_wish_and_says_its_price(wishes, model,
     assert found["elsewhere"]["pairs"] == 6 and found["elsewhere"]["flipped"] > 0
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "x", "chosen": "a", "rejected": "a"},
+        {"prompt": "x", "answers": ["a", "b", "b"], "order": [0, 2, 1]},
+    ],
+)
+def test_a_wish_between_two_answers_that_are_the_same_is_refused_with_its_row(
+    wishes, model, tmp_path, capsys, row
+):
+    path = wishes({"prompt": "y", "chosen": "a", "rejected": "b"}, row)
+    out = tmp_path / "s.json"
+    assert main(["propose", str(path), "--model", str(model), "--no-cache", "--out", str(out)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{path}, row 2: " in said and "the same text" in said
+    assert not out.exists()
+
+
 def test_wishes_against_each_other_are_named_and_nothing_is_written(wishes, model, tmp_path, capsys):
     one = {"prompt": PROMPT, "answers": ANSWERS[:3], "order": [2, 0]}
     path = wishes(one, {"prompt": "x", "chosen": "a", "rejected": "b"}, one | {"order": [0, 2]})
