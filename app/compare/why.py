@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.session.engine import FeatureNote
-from app.session.feature_title import feature_title
+from app.session.feature_title import feature_title, marked_name
 from sarm_core.features import FeatureMatrix
 
 __all__ = [
@@ -40,7 +40,7 @@ def decide(
     made_of = matrix.difference_table(left, right)
     ids, known = made_of.features.tolist(), notes or {}
     table = pd.DataFrame(made_of.columns())
-    table.insert(1, "label", [known[i].name if i in known else "" for i in ids])
+    table.insert(1, "label", [marked_name(known.get(i)) for i in ids])
     table["density"] = [known[i].density if i in known else None for i in ids]
     return Decision(table, made_of.margin, made_of.error)
 
@@ -60,7 +60,7 @@ def in_words(
         said = []
         for i, value in rows.items():
             note = notes.get(int(ids[i]))
-            mark = "suggested, " if note and note.name and note.suggested else ""
+            mark = f"{note.mark}, " if note and note.mark else ""
             said.append(f"{feature_title(int(ids[i]), note, mark=False)} ({mark}{signed(value)})")
         return ", ".join(said)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import streamlit as st
 
@@ -14,8 +12,7 @@ from app.draw.plain_text import cut, plain
 from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
-from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import marked_name
+from app.session.engine import Engine
 from sarm_core.score.scorer import Scored
 
 __all__ = ["SIDES", "choose_sides", "why"]
@@ -91,7 +88,7 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
         if len(shown) > MOST_BARS:
             st.caption(f"The {MOST_BARS} largest of {len(shown)}; the table has all.")
     with numbers:
-        _table(decision, shown.index.to_numpy(), names[left], names[right], notes)
+        _table(decision, shown.index.to_numpy(), names[left], names[right])
     if texts.open:
         with texts:
             side_by_side(current, now, base, (left, right), decision, notes)
@@ -116,11 +113,8 @@ def _open_feature(feature: int) -> None:
     st.session_state["open_feature"] = feature
 
 
-def _table(
-    decision: Decision, rows: np.ndarray, left: str, right: str, notes: Mapping[int, FeatureNote]
-) -> None:
+def _table(decision: Decision, rows: np.ndarray, left: str, right: str) -> None:
     shown = decision.table.loc[rows]
-    shown = shown.assign(label=[marked_name(notes.get(int(i))) for i in shown["feature"]])
     selection = st.dataframe(
         shown,
         hide_index=True,

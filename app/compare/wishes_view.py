@@ -19,8 +19,8 @@ from app.session.comparison import Comparison
 from app.session.engine import Engine
 from app.session.person import whoever
 from app.session.wishes import Wanted, wishes
+from feature_db.features.standing import well_named
 from feature_db.label.blindness import hidden_from
-from feature_db.label.known_names import well_named
 from sarm_core.features import FeatureMatrix
 from sarm_core.score.scorer import Scored
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from app.components.feature_bars import Bar
 from app.session.engine import FeatureNote
+from app.session.feature_title import about_mark
 
 __all__ = ["bars"]
 
@@ -38,7 +39,8 @@ def bars(
                 note.name,
                 tuple(float(row[column]) for column in columns),
                 facts,
-                note.suggested,
+                note.mark,
+                about_mark(note.mark),
                 feature in on_panel,
             )
         )

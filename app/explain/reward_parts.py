@@ -71,7 +71,7 @@ class Explained:
         ids = made_of.features.tolist()
         notes = engine.notes(ids)
         table = pd.DataFrame(made_of.columns())
-        table.insert(1, "label", [notes[i].name for i in ids])
+        table.insert(1, "label", [marked_name(notes[i]) for i in ids])
         table["density"] = [notes[i].density for i in ids]
         return cls(engine, comparison, index, scored, steering, scored.rewards, steered.rewards, table, notes)
 
@@ -141,7 +141,7 @@ def made_of(of: Explained) -> None:
             st.caption(f"The {MOST_BARS} largest of {len(table)}; the table has all.")
     with numbers:
         st.dataframe(
-            table.assign(label=[marked_name(of.notes.get(int(i))) for i in table["feature"]]),
+            table,
             hide_index=True,
             key="contributions_table",
             column_config={

@@ -124,10 +124,8 @@ def frame(rows: Sequence[FeatureRow]) -> pd.DataFrame:
 
 
 def _name(row: FeatureRow) -> tuple[str, str]:
-    if row.settled:
-        return row.settled, "settled"
-    if row.labels:
-        return " · ".join(reversed(row.labels)), "label"
+    if row.standing is not None:
+        return row.standing.name or " · ".join(reversed(row.labels)), row.standing.note
     return (row.suggestion, "suggested") if row.suggestion else ("", "")
 
 
@@ -141,9 +139,14 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
         "name": st.column_config.TextColumn(
             "called",
             width="medium",
-            help="What an adjudicator settled on, else the labels, latest first, else a suggestion",
+            help="The name that holds, else the labels, latest first, else a suggestion",
         ),
-        "by": st.column_config.TextColumn("how named", width=94, help="Suggestions are made by a program"),
+        "by": st.column_config.TextColumn(
+            "how named",
+            width=94,
+            help="By people: settled, or how many labels agree; disputed, no pattern or no verdict where the labels "
+            "make no name. Suggested: by a program",
+        ),
         "accuracy": number(
             "holds",
             width=70,
@@ -201,7 +204,7 @@ def firing_frame(
             {
                 "open": f"#{found['feature']}",
                 "name": note.name,
-                "by": ("suggested" if note.suggested else "label") if note.name else "",
+                "by": note.mark or ("label" if note.name else ""),
                 "activation": found["activation"],
                 "head_weight": found["weight"],
                 "contribution": found["contribution"],

@@ -190,7 +190,7 @@ def scatter(
         (True, "w opposes s", AGAINST, "diamond"),
     ):
         part = table[table["opposes_head"] == opposing]
-        names = [notes[i].name if i in notes else "" for i in part["feature"].tolist()]
+        names = [marked_name(notes.get(i)) for i in part["feature"].tolist()]
         safe = [chart_text(text) for text in names]
         columns: dict[str, Any] = {
             "x": part[x[1]].to_numpy(dtype=float),

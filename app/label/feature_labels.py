@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app.draw.plain_text import cut, plain
+from app.draw.plain_text import plain
 from app.features.view import labels_html, without_labels
 from app.label.blind import withheld
 from app.label.standing_labels import check_words, history, settled_label, standing_labels
-from app.session.engine import Engine
-from app.session.feature_title import MARK
+from app.session.engine import Engine, FeatureNote
+from app.session.feature_title import marked_name
 from app.session.pages import Page
 from app.session.who import Me
 from feature_db import FeatureView
@@ -61,21 +61,20 @@ def read_said(engine: Engine, me: Me, feature: int) -> Said:
 
 
 def names_for(engine: Engine, me: Me, features: list[int]) -> dict[int, str]:
-    """Names of neighbouring features as this person may read them, a suggestion marked as one."""
+    """Names of neighbouring features as this person may read them, each with its mark."""
+    return {i: marked_name(note) for i, note in _notes(engine, me, features).items()}
+
+
+def _notes(engine: Engine, me: Me, features: list[int]) -> dict[int, FeatureNote]:
     with engine.store() as store:
         titles = titles_for(store, me.name, features)
-    return {i: title.text + MARK if title.suggested else title.text for i, title in titles.items()}
+    return {i: FeatureNote(title.text, title.mark) for i, title in titles.items()}
 
 
 def feature_heading(engine: Engine, me: Me, feature: int) -> str:
     """Number and name as this person may read it, for the page's title."""
-    name = names_for(engine, me, [feature]).get(feature)
-    return f"Feature #{feature}" if name is None else f"#{feature} {_cut_name(name)}"
-
-
-def _cut_name(name: str) -> str:
-    mark = MARK if name.endswith(MARK) else ""
-    return cut(name.removesuffix(mark), LONGEST_HEADING) + mark
+    name = marked_name(_notes(engine, me, [feature]).get(feature), LONGEST_HEADING)
+    return f"#{feature} {name}" if name else f"Feature #{feature}"
 
 
 def label_button(me: Me, feature: int) -> None:

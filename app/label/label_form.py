@@ -72,7 +72,11 @@ def label_form(
                     on_click=fields.put,
                     args=("verdict", None if verdict == value else value),
                 )
-        st.caption(f"**{verdict}** · {RUBRIC[verdict]}" if verdict in RUBRIC else "none given · keys 1 to 5")
+        st.caption(
+            f"**{verdict}** · {RUBRIC[verdict]}"
+            if verdict in RUBRIC
+            else "none given, so it makes no name yet · keys 1 to 5"
+        )
     st.segmented_control(
         "Confidence in the text",
         list(SURE)

@@ -49,7 +49,8 @@ class FeatureNote:
     """What the store knows about a feature, for charts and tables; None where it knows nothing."""
 
     name: str = ""
-    suggested: bool = False
+    mark: str = ""
+    """Words that stand beside the name: "suggested", "1 label", "disputed"; "" for a name that holds."""
     density: float | None = None
 
 
@@ -155,9 +156,7 @@ class Engine:
         notes = {}
         for i in wanted:
             title = titles.get(i)
-            notes[i] = FeatureNote(
-                title.text if title else "", bool(title and title.suggested), densities.get(i)
-            )
+            notes[i] = FeatureNote(title.text if title else "", title.mark if title else "", densities.get(i))
         return notes
 
 

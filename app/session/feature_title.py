@@ -5,23 +5,34 @@ from __future__ import annotations
 from app.draw.plain_text import cut
 from app.session.engine import FeatureNote
 
-__all__ = ["MARK", "feature_title", "marked_name"]
+__all__ = ["about_mark", "feature_title", "marked_name"]
 
-MARK = " (suggested)"
+_ABOUT = {
+    "suggested": "Suggested by a program, not by a person.",
+    "1 label": "One person's label; nobody else has looked yet.",
+    "disputed": "The labels differ, and nobody has settled which holds.",
+    "no pattern": "Who labelled it found no pattern, or hardly one.",
+    "no verdict": "A label makes a name with a verdict of 3 or more; this one has none.",
+}
+
+
+def about_mark(mark: str) -> str:
+    """What the words beside a name mean, for a tooltip."""
+    return " ".join(_ABOUT[word] for word in mark.split(", ") if word in _ABOUT)
 
 
 def feature_title(feature: int, note: FeatureNote | None, width: int = 34, *, mark: bool = True) -> str:
     """`#1287 refusal wording`, cut to `width`; an unlabelled feature is its number. Behind the cut, unless told not
-    to, it says of a suggestion that it is one."""
+    to, stands its mark: "suggested", "1 label", "disputed"."""
     name = note.name if note else ""
     text = f"#{feature} {name}".strip()
     text = text if len(text) <= width else text[: width - 1] + "…"
-    return text + MARK if mark and note and note.suggested and name else text
+    return f"{text} ({note.mark})" if mark and note and note.mark else text
 
 
 def marked_name(note: FeatureNote | None, width: int | None = None) -> str:
-    """The name alone, for a column or a menu that has the number already; behind the cut the mark of a suggestion."""
-    if note is None or not note.name:
+    """The name alone, for a column or a menu that has the number already; its mark behind the cut."""
+    if note is None:
         return ""
     name = note.name if width is None else cut(note.name, width)
-    return name + MARK if note.suggested else name
+    return f"{name} ({note.mark})".lstrip() if note.mark else name

@@ -13,7 +13,7 @@ from app.draw.popovers import close_popover, popover, turn
 from app.session import session
 from app.session.comparison import Comparison, letters
 from app.session.engine import Engine
-from app.session.feature_title import marked_name
+from app.session.feature_title import about_mark, marked_name
 from app.session.wishes import Wanted, wishes
 from app.steer.saved_dialog import steerings_button
 from sarm_core.errors import SteeringError
@@ -56,7 +56,8 @@ def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence
             {
                 "id": i,
                 "label": notes[i].name,
-                "suggested": notes[i].suggested,
+                "mark": notes[i].mark,
+                "mark_help": about_mark(notes[i].mark),
                 "weight": float(scored.matrix.head[i]),
                 "activations": columns[i].tolist(),
                 "density": notes[i].density,

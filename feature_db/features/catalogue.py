@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from feature_db.errors import StoreError
 from feature_db.features.search import quote_query
+from feature_db.features.standing import Standing, standings
 from feature_db.records import LABEL_METHOD, FeatureRecord
 from feature_db.sqlite.blobs import unpack_array, unpack_sparse
 from feature_db.sqlite.connection import Connection
@@ -135,6 +136,8 @@ class FeatureRow:
     """Current labels, oldest first."""
     settled: str | None = None
     """The text an adjudicator settled on; what the feature is called, whatever its labels say."""
+    standing: Standing | None = None
+    """What the labels and the settling come to; None where nobody said anything."""
     suggestion: str | None = None
     """The first suggestion; shown only as such."""
     suggestion_accuracy: float | None = None
@@ -166,10 +169,19 @@ class FeatureView:
 
 @dataclass(frozen=True)
 class FeatureTitle:
-    """What a feature is called, and whether that is a program's suggestion instead of a person's label."""
+    """What a feature is called, and what has to be said beside it."""
 
     text: str
+    """"" where people labelled it without making a name, and no program suggested one."""
     suggested: bool
+    """By a program, not by a person."""
+    doubt: str = ""
+    """What weakens the labels: "1 label", or why they make no name (`standing.Standing.doubt`)."""
+
+    @property
+    def mark(self) -> str:
+        """The words that stand beside the name wherever it is shown; "" for a name that holds."""
+        return ", ".join(word for word in ("suggested" if self.suggested else "", self.doubt) if word)
 
 
 class Catalogue(Connection):
@@ -245,6 +257,7 @@ class Catalogue(Connection):
             ids = [row["id"] for row in rows]
             labels = self._labels_of(ids)
             settled = self._settled_of(ids)
+            standing = standings(self, ids)
             suggested = self.first_suggestions(ids)
         return FeaturesPage(
             [
@@ -252,6 +265,7 @@ class Catalogue(Connection):
                     **dict(row),
                     labels=labels.get(row["id"], ()),
                     settled=settled.get(row["id"]),
+                    standing=standing.get(row["id"]),
                     suggestion=suggested.get(row["id"], (None, None))[0],
                     suggestion_accuracy=suggested.get(row["id"], (None, None))[1],
                 )
@@ -290,20 +304,24 @@ class Catalogue(Connection):
         return head
 
     def titles(self, features: Sequence[int] | set[int]) -> dict[int, FeatureTitle]:
-        """What to call each feature that has a name.
+        """What to call each feature that has a name, a suggestion or a label.
 
-        The text an adjudicator settled on, else its latest label, else its first suggestion.
+        The name its labels make (`standings`: what was settled, else the latest label where its verdict says that there
+        is a pattern and nobody disagrees), else its first suggestion, else "", with what stands beside it.
         """
         ids = [int(feature) for feature in features]
         titles = {i: FeatureTitle(text, True) for i, (text, _) in self.first_suggestions(ids).items()}
-        titles.update({i: FeatureTitle(texts[-1], False) for i, texts in self._labels_of(ids).items()})
-        titles.update({i: FeatureTitle(text, False) for i, text in self._settled_of(ids).items()})
+        for i, standing in standings(self, ids).items():
+            if standing.name or i not in titles:
+                titles[i] = FeatureTitle(standing.name, False, standing.doubt)
+            else:
+                titles[i] = replace(titles[i], doubt=standing.doubt)
         return titles
 
     def names(self, features: Sequence[int] | set[int]) -> dict[int, str]:
-        """`titles` as one text each, a suggestion marked as one."""
+        """`titles` as one text each, with its mark."""
         return {
-            i: f"{title.text} (suggested)" if title.suggested else title.text
+            i: f"{title.text} ({title.mark})".lstrip() if title.mark else title.text
             for i, title in self.titles(features).items()
         }
 

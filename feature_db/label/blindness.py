@@ -79,7 +79,7 @@ def titles_for(store: Catalogue, name: str, features: Iterable[int]) -> dict[int
     a label are asked about: where nobody labelled, it costs no more than the titles.
     """
     titles = store.titles({int(feature) for feature in features})
-    labelled = {feature for feature, title in titles.items() if not title.suggested}
+    labelled = {feature for feature, title in titles.items() if not title.suggested or title.doubt}
     hidden = list(_hidden_opinions(store, name, titles, labelled))
     for feature in hidden:
         del titles[feature]
@@ -97,7 +97,9 @@ def rows_for(store: Catalogue, name: str, rows: Sequence[FeatureRow]) -> list[Fe
 
     def blind(row: FeatureRow) -> FeatureRow:
         text, accuracy = suggested.get(row.id, (None, None))
-        return replace(row, labels=(), settled=None, suggestion=text, suggestion_accuracy=accuracy)
+        return replace(
+            row, labels=(), settled=None, standing=None, suggestion=text, suggestion_accuracy=accuracy
+        )
 
     return [blind(row) if row.id in hidden else row for row in rows]
 

@@ -79,7 +79,8 @@ class Title(Protocol):
     @property
     def text(self) -> str: ...
     @property
-    def suggested(self) -> bool: ...
+    def mark(self) -> str:
+        """Words that stand beside it, such as "suggested"; "" for a name that holds."""
 
 
 class ExampleStore(Protocol):

@@ -34,11 +34,11 @@ LARGEST = 1e30
 
 @dataclass(frozen=True)
 class FeatureNote:
-    """What a store knows about a feature: its name (a person's label, or `suggested` by a program), the share
-    of positions it fires at, and excerpts of the texts it fires on most."""
+    """What a store knows about a feature: its name, the words that stand beside it (`mark`: "suggested", "1
+    label"), the share of positions it fires at, and excerpts of the texts it fires on most."""
 
     name: str = ""
-    suggested: bool = False
+    mark: str = ""
     density: float | None = None
     texts: tuple[str, ...] = ()
 

@@ -24,17 +24,19 @@ COMPARED = 5
 
 def feature_name(feature: int, notes: Mapping[int, FeatureNote]) -> str:
     """ "#12 refusal wording (suggested)"."""
-    note = notes.get(feature)
-    if note is None or not note.name:
-        return f"#{feature} unlabelled"
-    return f"#{feature} {cut(note.name, 80)}{' (suggested)' if note.suggested else ''}"
+    note = notes.get(feature, FeatureNote())
+    return f"#{feature} {cut(note.name, 80) or 'unlabelled'}{_marked(note)}"
 
 
 def _label(feature: int, notes: Mapping[int, FeatureNote]) -> str:
-    """The same for a picture: short, so that the word "suggested" is not what gets cut."""
+    """The same for a picture: short, so that the mark is not what gets cut."""
     note = notes.get(feature, FeatureNote())
     name = fitted(note.name, LABEL_WIDTH) if note.name else "unlabelled"
-    return f"#{feature} {name}{' (suggested)' if note.name and note.suggested else ''}"
+    return f"#{feature} {name}{_marked(note)}"
+
+
+def _marked(note: FeatureNote) -> str:
+    return f" ({note.mark})" if note.mark else ""
 
 
 def change_section(
@@ -177,8 +179,8 @@ def _named(feature: int, notes: Mapping[int, FeatureNote]) -> Markup:
     note = notes.get(feature, FeatureNote())
     parts: list[object] = [tag("b", f"#{feature}"), " "]
     parts.append(tag("bdi", cut(note.name, 200)) if note.name else tag("i", "unlabelled"))
-    if note.name and note.suggested:
-        parts.append(tag("small", " (suggested)"))
+    if note.mark:
+        parts.append(tag("small", _marked(note)))
     if note.density is not None:
         parts.append(tag("small", f" fires at {percent(note.density, 2)} of positions", class_="block"))
     return join(parts)

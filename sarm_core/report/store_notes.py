@@ -42,7 +42,7 @@ def notes_of(
         title = titles.get(feature)
         notes[feature] = FeatureNote(
             title.text if title else "",
-            bool(title and title.suggested),
+            title.mark if title else "",
             densities.get(feature),
             _texts(store, feature),
         )

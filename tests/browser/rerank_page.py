@@ -86,7 +86,7 @@ def build(
         {
             "id": int(i),
             "label": HOSTILE if hostile else LABELS[j % len(LABELS)],
-            "suggested": j % 2 == 1,
+            "mark": "suggested" if j % 2 else "",
             "weight": float(head[i]),
             "activations": [float(value) for value in dense[:, i]],
             "density": None if j % 4 == 2 else 0.0612 / (j + 1),

@@ -30,7 +30,7 @@ def file(tmp_path_factory):
         flip["prompt"] = flip["right_answer"] = HOSTILE
     data["model"]["name"] = HOSTILE
     path = tmp_path_factory.mktemp("report") / "report.html"
-    notes = {i: FeatureNote(HOSTILE, True, 0.1, (HOSTILE,)) for i in SCALED.features()}
+    notes = {i: FeatureNote(HOSTILE, "suggested", 0.1, (HOSTILE,)) for i in SCALED.features()}
     path.write_text(html_report(data, question=HOSTILE, title="A report", author=HOSTILE, notes=notes))
     return path
 

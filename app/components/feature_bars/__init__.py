@@ -31,13 +31,15 @@ _component = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Bar:
-    """One row: a feature with a value per column. `facts` is a short line about it, `on_panel` hides its plus."""
+    """One row: a feature with a value per column. `facts` is a short line about it, `mark` stands beside its
+    name ("suggested"), `on_panel` hides its plus."""
 
     feature: int
     name: str
     values: tuple[float, ...]
     facts: str = ""
-    suggested: bool = False
+    mark: str = ""
+    mark_help: str = ""
     on_panel: bool = False
 
 
@@ -81,7 +83,8 @@ def feature_bars(
             {
                 "feature": int(bar.feature),
                 "name": str(bar.name),
-                "suggested": bool(bar.suggested),
+                "mark": str(bar.mark),
+                "mark_help": str(bar.mark_help),
                 "facts": str(bar.facts),
                 "values": [float(value) for value in bar.values],
                 "on_panel": bool(bar.on_panel),

@@ -64,9 +64,7 @@ function row(root, bar, data, scale, decimals) {
   ]);
   label.dataset.feature = String(bar.feature);
   const about = make("div", "about", { role: "rowheader" }, [label]);
-  if (bar.suggested && bar.name) {
-    about.append(make("span", "suggested", { textContent: "suggested", title: "Suggested by a program, not by a person" }));
-  }
+  if (bar.mark) about.append(make("span", "name-mark", { textContent: bar.mark, title: bar.mark_help }));
   about.append(make("span", "facts", { textContent: bar.facts, title: bar.facts }));
   const cells = bar.values.map((value, i) => cell(value, place(i, data), scale, decimals));
   const node = make("div", "bar-row", { role: "row" }, [about, ...cells, plus(bar, data, tell("add"))]);

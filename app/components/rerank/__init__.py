@@ -99,8 +99,8 @@ def rerank(
 
     answers   {"id": str, "title": str, "text": str, "reward": float, "cut": tokens cut at the beginning, 0 where
               left out} in page order; none is fine.
-    features  {"id": int, "label": str, "suggested": bool, "weight": w, "activations": [z per answer, 0 = silent],
-              "density": fraction of texts or None}.
+    features  {"id": int, "label": str, "mark": words beside it, "mark_help": their tooltip, "weight": w,
+              "activations": [z per answer, 0 = silent], "density": fraction of texts or None}.
     groups    {"name": str, "features": [ids], "scale": m}, of features that are in `features`.
     steering  {"scale": {id: m}, "set": {id: v}, "offset": {id: v}, "groups": {name: m}}.
 
@@ -283,7 +283,8 @@ def _read_feature(feature: Mapping[str, Any], n_answers: int) -> dict[str, Any]:
     return {
         "id": int(feature["id"]),
         "label": str(feature.get("label") or ""),
-        "suggested": bool(feature.get("suggested")),
+        "mark": str(feature.get("mark") or ""),
+        "mark_help": str(feature.get("mark_help") or ""),
         "weight": _number(feature["weight"], place),
         "activations": activations,
         "density": None if density is None else _number(density, place),

@@ -161,7 +161,7 @@ function createFeatureRow(id, actions) {
     name,
     make("span", "id", { textContent: `#${id}` }),
   ]);
-  const suggested = make("span", "suggested", { textContent: "suggested", title: "Suggested by a program, not by a person" });
+  const mark = make("span", "name-mark");
   const state = make("span", "state");
   const reset = iconButton("reset", `Reset feature ${id}`, () => actions.resetOne(key));
   const remove = iconButton("remove", `Remove feature ${id}`, () => actions.command({ name: "remove", feature: id }));
@@ -177,9 +177,9 @@ function createFeatureRow(id, actions) {
   );
   const facts = make("span", "facts");
   const note = make("p", "note");
-  Object.assign(row, { name, open, suggested, state, reset, editor, modes, facts, note, mode: "scale" });
+  Object.assign(row, { name, open, mark, state, reset, editor, modes, facts, note, mode: "scale" });
   row.root = make("div", "row feature", { "data-feature": key }, [
-    make("div", "line", {}, [open, suggested, state, make("span", "row-buttons", {}, [reset, remove])]),
+    make("div", "line", {}, [open, mark, state, make("span", "row-buttons", {}, [reset, remove])]),
     make("div", "line edit", {}, [editor.track, editor.box]),
     make("div", "line foot", {}, [
       make("div", "modes", { role: "group", "aria-label": `What the slider of feature ${id} does` }, modes),
@@ -204,7 +204,9 @@ function updateFeatureRow(row, feature, column, steering, modes, limits, n) {
   setText(row.name, name);
   row.name.classList.toggle("unlabelled", !feature.label);
   setTitle(row.open, `Open feature ${feature.id}: ${name}`);
-  row.suggested.hidden = !(feature.suggested && feature.label);
+  row.mark.hidden = !feature.mark;
+  setText(row.mark, feature.mark);
+  setTitle(row.mark, feature.mark_help);
   row.modes.forEach((button, i) => setAttribute(button, "aria-pressed", MODES[i] === mode));
   const state = stateOf(mode, given, total, steering.scale.get(column.id) ?? 1);
   setText(row.state, state.text);

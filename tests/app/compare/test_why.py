@@ -87,7 +87,7 @@ def test_the_words_name_the_upper_answer_and_only_supporting_features_first(matr
 def test_a_suggestion_is_called_one_in_words() -> None:
     z = sparse.csr_matrix(np.array([[1.0, 2.0], [0.0, 0.0]], dtype=np.float32))
     decision = decide(FeatureMatrix(z, np.ones(2, dtype=np.float32)), 0, 1)
-    notes = {0: FeatureNote("cut off mid-sentence or line of code", True), 1: FeatureNote("refusal", False)}
+    notes = {0: FeatureNote("cut off mid-sentence or line of code", "suggested"), 1: FeatureNote("refusal")}
     assert in_words(decision, "A", "B", notes) == (
         "A is above B by 3, most of all through #1 refusal (+2), "
         "#0 cut off mid-sentence or line o… (suggested, +1)."

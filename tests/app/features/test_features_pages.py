@@ -206,7 +206,11 @@ def test_own_text_lists_what_fires_and_sums_to_the_reward(run_page: Run, store_p
 def test_dense_and_only_dense_features_of_an_own_text_are_hidden_and_counted() -> None:
     z = sparse.csr_matrix(np.array([[2.0, 0, 1.0, 3.0]], dtype=np.float32))
     matrix = FeatureMatrix(z, np.array([1, 1, -4, 0.5], dtype=np.float32))
-    notes = {0: FeatureNote("everywhere", density=0.9), 2: FeatureNote("rare", True, 0.001), 3: FeatureNote()}
+    notes = {
+        0: FeatureNote("everywhere", density=0.9),
+        2: FeatureNote("rare", "suggested", 0.001),
+        3: FeatureNote(),
+    }
     shown, hidden = firing_frame(matrix, 0, notes, hide_dense=True)
     assert list(shown["open"]) == ["#2", "#3"] and hidden == 1  # unknown density stays
     assert list(shown["by"]) == ["suggested", ""]

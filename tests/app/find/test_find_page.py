@@ -49,7 +49,7 @@ def test_filters_hide_what_they_say(engine):
     every = listed(found, {}, hide_few=False, only_opposing=False, sort="s")
     assert len(every) == len(found.contrast.table)
     assert every["s"].abs().is_monotonic_decreasing
-    notes = {int(every["feature"].iloc[0]): FeatureNote("a guess", True)}
+    notes = {int(every["feature"].iloc[0]): FeatureNote("a guess", "suggested")}
     named = listed(found, notes, hide_few=False, only_opposing=False, sort="s")
     assert named["label"].iloc[0] == "a guess (suggested)"
     opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")

@@ -21,7 +21,7 @@ def answer(**changed: object) -> Preference:
 
 
 def test_it_says_who_wins_by_how_much_and_because_of_what():
-    said = sentences(answer(), NAMES, {7: FeatureNote("a [link](x)", True)})
+    said = sentences(answer(), NAMES, {7: FeatureNote("a [link](x)", "suggested")})
     assert said[0] == "The reward prefers “over\\-refusing”."
     assert "in 40 of 62 pairs, “\\*helpful\\*” in 20, 2 are ties" in said[1]
     assert "95 % interval 53% to 78%" in said[1] and "0.4, for “over\\-refusing”" in said[1]

@@ -591,8 +591,10 @@ def test_neighbours_are_not_called_by_labels_that_are_hidden(
         return " ".join(link.proto.label for link in test.get("page_link"))
 
     test = sign(run_page("feature.py", feature=str(LABELLED - 2)), "cy")
-    assert "apologies" not in neighbours() and "professional" in neighbours()
-    assert "apologies" in " ".join(link.proto.label for link in sign(test, BO).get("page_link"))
+    assert "disputed" not in neighbours() and "professional" in neighbours()
+    assert "professional; refusal (suggested, disputed)" in " ".join(
+        link.proto.label for link in sign(test, BO).get("page_link")
+    )
 
 
 def test_names_in_charts_follow_the_same_rule(
@@ -601,15 +603,15 @@ def test_names_in_charts_follow_the_same_rule(
     from app.session.engine import default_choice, load_engine
 
     engine = load_engine(default_choice())
-    for who, name, suggested in (
-        ("cy", "sorry, professional; refusal", True),
-        ("", "sorry, professional; refusal", True),
-        (ANN, "apologies", False),
-        (CHIEF, "apologies", False),
+    for who, mark in (
+        ("cy", "suggested"),
+        ("", "suggested"),
+        (ANN, "suggested, disputed"),
+        (CHIEF, "suggested, disputed"),
     ):
         monkeypatch.setattr("app.session.engine.whoever", lambda who=who: who)
         note = engine.notes([LABELLED, 9])[LABELLED]
-        assert (note.name, note.suggested) == (name, suggested)
+        assert (note.name, note.mark) == ("sorry, professional; refusal", mark), "a dispute is an opinion too"
 
 
 @pytest.mark.slow

@@ -12,14 +12,15 @@ def test_titles_are_cut_to_their_width() -> None:
 
 
 def test_a_title_says_of_a_suggestion_behind_every_cut_that_it_is_one() -> None:
-    suggested = FeatureNote("cut off mid-sentence or line of code", True)
+    suggested = FeatureNote("cut off mid-sentence or line of code", "suggested")
     assert feature_title(0, suggested, 20) == "#0 cut off mid-sent… (suggested)"
-    assert feature_title(1, FeatureNote("refusal", False), 20) == "#1 refusal"
+    assert feature_title(1, FeatureNote("refusal"), 20) == "#1 refusal"
     assert feature_title(2, FeatureNote()) == "#2"
 
 
 def test_a_name_in_a_column_keeps_the_mark_behind_its_cut() -> None:
-    suggested = FeatureNote("cut off mid-sentence or line of code", True)
+    suggested = FeatureNote("cut off mid-sentence or line of code", "suggested")
     assert marked_name(suggested, 12) == "cut off mid… (suggested)"
     assert marked_name(FeatureNote("refusal")) == "refusal"
-    assert marked_name(None) == marked_name(FeatureNote("", True)) == ""
+    assert marked_name(None) == ""
+    assert marked_name(FeatureNote("", "disputed")) == "(disputed)"

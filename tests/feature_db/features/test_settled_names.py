@@ -26,9 +26,10 @@ def called(store: Store, feature: int) -> str | None:
     """The one name of a feature, which every way of asking for it agrees on."""
     title = store.titles([feature]).get(feature)
     name = None if title is None or title.suggested else title.text
-    assert store.names([feature]).get(feature) in (name, title and f"{title.text} (suggested)")
+    marked = title and (f"{title.text} ({title.mark})" if title.mark else title.text)
+    assert store.names([feature]).get(feature) == marked
     (row,) = store.features_page(filters=FeatureFilter(ids=[feature])).rows
-    assert name == (row.settled or (row.labels[-1] if row.labels else None))
+    assert name == (row.standing.name if row.standing else None)
     return name
 
 
@@ -45,13 +46,13 @@ def found(store: Store, word: str) -> set[int]:
 def test_a_settled_feature_is_called_what_it_was_settled_on_until_that_is_undone(
     store: Store, people: dict[str, Labels]
 ) -> None:
-    chosen = people["ann"].label(3, "apologies")
-    people["bo"].label(3, "refusals")
+    chosen = people["ann"].label(3, "apologies", verdict=4)
+    people["bo"].label(3, "refusals", verdict=4)
     assert called(store, 3) == "refusals" and found(store, "refusals") == {3}
     people["judge"].adjudicate(3, label=chosen)
     assert called(store, 3) == "apologies"
     assert found(store, "apologies") == {3} and found(store, "refusals") == set()
-    people["bo"].label(3, "refusals, politely")
+    people["bo"].label(3, "refusals, politely", verdict=4)
     assert called(store, 3) == "apologies", "a later label does not unsettle it"
     assert [event.text for event in people["ann"].current(3)] == ["apologies", "refusals, politely"]
     people["judge"].undo()
@@ -82,14 +83,14 @@ def test_what_is_settled_is_disputed_no_more(store: Store, people: dict[str, Lab
 def test_a_file_of_labels_carries_what_features_are_called(
     store: Store, people: dict[str, Labels], tmp_path: Path, suffix: str
 ) -> None:
-    chosen = people["ann"].label(3, "apologies", category="safety")
-    people["bo"].label(3, "refusals")
+    chosen = people["ann"].label(3, "apologies", category="safety", verdict=4)
+    people["bo"].label(3, "refusals", verdict=4)
     people["judge"].adjudicate(3, text="first thoughts")
     people["judge"].adjudicate(3, label=chosen, verdict=4, note="clearer")
     people["judge"].adjudicate(5, text="own words", category="style")
-    edited = people["bo"].label(6, "old")
+    edited = people["bo"].label(6, "old", verdict=4)
     people["judge"].adjudicate(6, label=edited)
-    people["bo"].label(6, "new")  # the label that was chosen does not stand any more
+    people["bo"].label(6, "new", verdict=4)  # the label that was chosen does not stand any more
     report = export_labels(store, tmp_path / f"l{suffix}")
     assert report.counts == {"labels": 3, "adjudications": 3}
     with Store.open(tmp_path / "other.db", create=MODEL) as other:

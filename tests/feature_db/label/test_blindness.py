@@ -72,12 +72,12 @@ def test_lists_call_a_hidden_label_what_they_call_none(store: Store, root: Queue
         "words", [SuggestionRecord(3, "words", "suggested"), SuggestionRecord(5, "words", "s5")]
     )
     for feature in (3, 4, 5):
-        Labels(store, "bob").label(feature, f"his {feature}")
+        Labels(store, "bob").label(feature, f"his {feature}", verdict=4)
     root.make("q", FeatureFilter(ids=[3, 4]), sort="id")
     blind, seeing = (titles_for(store, name, [3, 4, 5, 6]) for name in ("ann", "bob"))
-    assert {i: (t.text, t.suggested) for i, t in blind.items()} == {
-        3: ("suggested", True),
-        5: ("his 5", False),
+    assert {i: (t.text, t.mark) for i, t in blind.items()} == {
+        3: ("suggested", "suggested"),
+        5: ("his 5", "1 label"),
     }
     assert seeing == store.titles([3, 4, 5, 6])
 

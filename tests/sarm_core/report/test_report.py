@@ -306,7 +306,7 @@ def test_old_evaluations_without_the_new_parts_still_make_a_report():
 
 @pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_and_another_time_only_another_line():
-    data, notes = evaluation(pairs()), {3: FeatureNote("refusal", True, 0.01, ("a text",))}
+    data, notes = evaluation(pairs()), {3: FeatureNote("refusal", "suggested", 0.01, ("a text",))}
     one, two = (html_report(copy.deepcopy(data), notes=notes, time="noon") for _ in range(2))
     assert one == two
     other = html_report(data, notes=notes, time="midnight").splitlines()
@@ -386,7 +386,7 @@ def test_no_text_of_any_field_becomes_markup_an_attribute_or_an_address():
         evidence, _, _ = evidence_of(
             benchmark, title=text, facts=(text,), file={"name": text, "sha256": text}
         )
-        notes = {i: FeatureNote(text, True, 0.5, (text, text)) for i in range(FEATURES)}
+        notes = {i: FeatureNote(text, "suggested", 0.5, (text, text)) for i in range(FEATURES)}
         curve = Curve(text, [Series(text, [0, 1], [0.1, 0.2]), Series(f"{text} 2", [0, 1], [0.2, 0.1])], text, text,
                       [(0.0, text)], (text, f"{text} 2"))  # fmt: skip
         body = html_report(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from feature_db import Store
-from feature_db.label.known_names import well_named
+from feature_db import Store, SuggestionRecord
+from feature_db.features.standing import standings, well_named
 from feature_db.label.labels import Labels
 from feature_db.roles import People
 
@@ -46,3 +46,36 @@ def test_what_an_adjudicator_says_counts_alone(store: Store, people: dict[str, L
     assert well_named(store, range(10)) == {0, 2, 3}
     eve.undo()
     assert well_named(store, range(10)) == {2, 3}
+
+
+def test_what_a_feature_is_called_says_what_it_rests_on(store: Store, people: dict[str, Labels]) -> None:
+    ann, bob, eve = people["ann"], people["bob"], people["eve"]
+    ann.label(0, "lists", verdict=4)
+    for labels in (ann, bob):
+        labels.label(1, "refusals", verdict=4)
+    ann.label(2, "code", verdict=5)
+    bob.label(2, "prose", verdict=1)
+    ann.label(3, "noise", verdict=1)
+    ann.label(4, "hasty")
+    eve.adjudicate(5, text="settled", verdict=4)
+    eve.adjudicate(6, text="nothing there", verdict=2)
+    store.replace_suggestions("words", [SuggestionRecord(i, "words", "by a program") for i in (2, 3, 9)])
+    assert {i: (s.name, s.note) for i, s in standings(store, range(10)).items()} == {
+        0: ("lists", "1 label"),
+        1: ("refusals", "2 labels"),
+        2: ("", "disputed"),
+        3: ("", "no pattern"),
+        4: ("", "no verdict"),
+        5: ("settled", "settled"),
+        6: ("", "no pattern"),
+    }
+    assert store.names(range(10)) == {
+        0: "lists (1 label)",
+        1: "refusals",
+        2: "by a program (suggested, disputed)",
+        3: "by a program (suggested, no pattern)",
+        4: "(no verdict)",
+        5: "settled",
+        6: "(no pattern)",
+        9: "by a program (suggested)",
+    }
