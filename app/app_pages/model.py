@@ -12,7 +12,7 @@ from app.session.pages import Page
 from app.ship.cache_view import encoded_section
 from app.ship.chat_view import chat_section
 from app.ship.export_view import export_section
-from app.ship.model_facts import facts
+from app.ship.model_facts import about, figures
 from app.ship.switch_model import switch
 
 CAPTION = "Which reward model is being read here, and is it the one you think it is?"
@@ -24,8 +24,9 @@ with page_without_model(Page.MODEL, CAPTION):
     except session.Errors as error:
         st.error(plain(str(error)), icon=":material/error:")
     else:
-        facts(engine)
-        chat_section(engine)
+        figures(engine)
         export_section(engine)
+        about(engine)
+        chat_section(engine)
     switch()
     encoded_section()

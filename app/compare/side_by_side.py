@@ -19,6 +19,8 @@ from sarm_core.score.scorer import Scored
 __all__ = ["side_by_side"]
 
 MOST_OFFERED = 200
+TOKENS_IN_SIGHT, LONGEST = 500, 560
+"""An answer of more tokens scrolls in a box of so many pixels."""
 
 
 def side_by_side(
@@ -59,4 +61,5 @@ def side_by_side(
             st.markdown(f"**{plain(titles[side])}**")
             share = f"active at {np.count_nonzero(along):,} of {len(along):,} tokens"
             st.caption(f"{f'w z {signed(float(w_z))}' if w_z else 'silent at the scored token'} · {share}")
-            st.html(token_html(trace.pieces[start:], along, scale=strongest, scored=len(along) - 1))
+            with st.container(height=LONGEST if len(along) > TOKENS_IN_SIGHT else "content", border=False):
+                st.html(token_html(trace.pieces[start:], along, scale=strongest, scored=len(along) - 1))

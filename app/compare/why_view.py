@@ -39,10 +39,10 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
     names = [title.split(" · ")[0] for title in titles]
     with st.container(horizontal=True, vertical_alignment="bottom", key=SIDES):
         left = st.selectbox(
-            "Why is", indices, format_func=titles.__getitem__, key="left", persist_state="session"
+            "Compare", indices, format_func=titles.__getitem__, key="left", persist_state="session"
         )
         right = st.selectbox(
-            "above or below", indices, format_func=titles.__getitem__, key="right", persist_state="session"
+            "with", indices, format_func=titles.__getitem__, key="right", persist_state="session"
         )
         basis = st.segmented_control("Under", BASES, required=True, key="basis", persist_state="session")
         least = st.slider(

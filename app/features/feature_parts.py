@@ -287,7 +287,7 @@ def answers(hits: list[AnswerHit] | None) -> None:
 
 
 def related(view: FeatureView, names: Mapping[int, str]) -> None:
-    """Neighbours by decoder cosine and by firing together, as links; `names` of those that have one."""
+    """Neighbours by decoder cosine and by firing together, as links; `names`, cut, of those that have one."""
     record = view.record
     # The whole address is replaced by a link's: what else the page shows has to be in it.
     kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
@@ -320,10 +320,7 @@ def related(view: FeatureView, names: Mapping[int, str]) -> None:
         st.caption(words if items else empty)
         with st.container(gap="xxsmall", key=f"related_{place}"):
             for i, value in items[:RELATED]:
-                name = names.get(i, "unlabelled")
-                # What says that nobody vouches for a name must survive the cut.
-                mark = " (suggested)" if name.endswith(" (suggested)") else ""
-                name = plain(cut(name.removesuffix(mark), 40) + mark)
+                name = plain(names.get(i, "unlabelled"))
                 st.page_link(
                     Page.FEATURE.path,
                     label=f"{plain(value)}\u2002\\#{i} {name}",

@@ -9,10 +9,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.draw.plain_text import plain
 from app.features.actions import feature_actions
 from app.features.filters import Search
 from app.features.lists import changeable_list
-from app.features.map import feature_map, map_columns, on_map, selected_ids
+from app.features.map import feature_map, map_columns, map_names, on_map, selected_ids
 from app.features.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
 from app.features.table import DEAD, PAGE_ROWS, SORTS, Wanted, columns_shown, frame, numbers, seen_by
 from app.features.text_search import text_ranking, texts_frame
@@ -65,7 +66,7 @@ def _map(of: Listing) -> list[int] | None:
         icon=":material/scatter_plot:",
     ):
         event = st.plotly_chart(
-            feature_map(columns),
+            feature_map(columns, map_names(of.engine)),
             key="f_map",
             on_select="rerun",
             selection_mode=("points", "box"),
@@ -121,16 +122,20 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
         total = store.features_page(column, filters=filters, limit=0).total
         wider = seen_by(store, wanted.filters(hide_dense=False), of.me)
         dense = store.features_page(column, filters=wider, limit=0).total - total
-        foot, first = _page_number(below, total)
+        searched = not total and bool(of.search.words.strip())
+        foot, first = (below, 0) if searched else _page_number(below, total)
         page = store.features_page(column, of.descending, filters, limit=PAGE_ROWS, offset=first)
         rows = rows_for(store, of.me, page.rows)
+    if searched:
+        _elsewhere(of, above, below)
+        return
     parts = [f"{total:,} of {of.n_harvested:,} features", *of.on_the_map()]
     if dense and wanted.hide_dense and wanted.dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")
     above.caption(" · ".join(parts))
     if not rows:
         above.info(
-            "No feature fits. Widen the density, clear the words, or "
+            "No feature fits. Widen the density, or "
             + (
                 "switch “Hide dense features” off."
                 if dense and wanted.hide_dense
@@ -140,6 +145,32 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
         )
         return
     _rows(of, frame(rows), first, total, above, foot)
+
+
+def _elsewhere(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
+    """No name has the words: names that say something like it, else the texts that features fire in."""
+    words = plain(of.search.words.strip())
+    of = replace(of, wanted=replace(of.wanted, words=""))
+    with of.engine.store() as store:
+        found = search_by_meaning(store, of.search.words, of.wanted.filters(), of.me, None)
+        alike = bool(found.matches) and weak_match(found) is None
+        in_texts = alike or len(
+            text_ranking(store, of.search.words).within(store, of.wanted.filters()).features
+        )
+    if alike:
+        above.info(f"No name has the words “{words}”. These say something like it.", icon=":material/search:")
+        _by_meaning(of, above, below)
+    elif in_texts:
+        above.info(
+            f"No name has the words “{words}”, or says something like it. These features fire in texts with them.",
+            icon=":material/search:",
+        )
+        _by_texts(of, above, below)
+    else:
+        above.info(
+            f"No name and no kept text has the words “{words}”. Use fewer or other words, or widen the filters.",
+            icon=":material/search_off:",
+        )
 
 
 def _by_meaning(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:

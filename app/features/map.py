@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,22 +11,34 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import streamlit as st
 
+from app.draw.plain_text import chart_text
 from app.session.engine import Engine
+from app.session.feature_title import marked_name
+from app.session.person import whoever
 
-__all__ = ["feature_map", "map_columns", "on_map", "selected_ids"]
+__all__ = ["feature_map", "map_columns", "map_names", "on_map", "selected_ids"]
 
 Columns = dict[str, npt.NDArray[Any]]
+HOVER_WIDTH = 60
 SVG_POINTS = 3_000
 """Above this many points the browser draws with WebGL."""
 
 
 def map_columns(engine: Engine) -> Columns:
     """`Store.densities` of the engine's store, read again only after the file has changed."""
+    return _read(engine, _stamp(engine))
+
+
+def map_names(engine: Engine) -> dict[int, str]:
+    """Each feature's name with its mark, cut to a hover box, as the person at the keyboard may read it now."""
+    minute = int(time.time()) // 60  # what must not be read yet also changes as leases end
+    return _named(engine, (*_stamp(engine), whoever(), minute))
+
+
+def _stamp(engine: Engine) -> tuple[Any, ...]:
     path = engine.store_path
-    stamps = tuple(
-        file.stat().st_mtime_ns if file.exists() else 0 for file in (path, path.with_name(path.name + "-wal"))
-    )
-    return _read(engine, (str(path), *stamps))
+    files = (path, path.with_name(path.name + "-wal"))
+    return str(path), *(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
@@ -34,13 +47,23 @@ def _read(_engine: Engine, key: tuple[Any, ...]) -> Columns:
         return store.densities()
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def _named(_engine: Engine, key: tuple[Any, ...]) -> dict[int, str]:
+    notes = _engine.notes(_read(_engine, _stamp(_engine))["id"].tolist())
+    return {i: name for i, note in notes.items() if (name := marked_name(note, HOVER_WIDTH))}
+
+
 def on_map(columns: Columns) -> npt.NDArray[np.bool_]:
     """Which rows have a place on the map: a log axis cannot show a density of 0, nor an unknown one."""
     return (columns["density"] > 0) & np.isfinite(columns["head_weight"])
 
 
-def feature_map(columns: Columns) -> go.Figure:
-    """Each feature that ever fires as a point: log density across, head weight up; labelled ones apart."""
+def feature_map(columns: Columns, names: Mapping[int, str] | None = None) -> go.Figure:
+    """Each feature that ever fires as a point: log density across, head weight up; labelled ones apart.
+
+    `names` stand in the hover boxes.
+    """
+    called = names or {}
     known = on_map(columns)
     labelled = columns["n_labels"] > 0
     kind = go.Scattergl if int(known.sum()) > SVG_POINTS else go.Scatter
@@ -60,7 +83,8 @@ def feature_map(columns: Columns) -> go.Figure:
                 name=name,
                 marker={"color": colour, "size": size, "opacity": opacity, "line": {"width": 0}},
                 customdata=np.column_stack([columns["id"][rows]]),
-                hovertemplate="feature #%{customdata[0]}<br>w = %{y:.4g}<br>fires in %{x:.3%}<extra></extra>",
+                text=[chart_text(called.get(i, "unlabelled")) for i in columns["id"][rows].tolist()],
+                hovertemplate="#%{customdata[0]} %{text}<br>w = %{y:.4g}<br>fires in %{x:.3%}<extra></extra>",
             )
         )
     figure.update_xaxes(

@@ -125,7 +125,7 @@ def frame(rows: Sequence[FeatureRow]) -> pd.DataFrame:
 
 def _name(row: FeatureRow) -> tuple[str, str]:
     if row.standing is not None:
-        return row.standing.name or " · ".join(reversed(row.labels)), row.standing.note
+        return row.standing.name or row.settled or " · ".join(reversed(row.labels)), row.standing.note
     return (row.suggestion, "suggested") if row.suggestion else ("", "")
 
 

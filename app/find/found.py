@@ -168,7 +168,7 @@ def listed(
     table["flags"] = [
         ", ".join(
             text
-            for text, on in (("w opposes s", opposes), ("few answers", few), ("s unbounded", fragile))
+            for text, on in (("against w", opposes), ("few answers", few), ("s unbounded", fragile))
             if on
         )
         for opposes, few, fragile in zip(table["opposes_head"], table["few"], table["fragile"], strict=True)
@@ -186,8 +186,8 @@ def scatter(
     figure = go.Figure()
     largest = max(1, int(table["n_firing"].max())) if len(table) else 1
     for opposing, name, colour, symbol in (
-        (False, "w agrees with s", FOR, "circle"),
-        (True, "w opposes s", AGAINST, "diamond"),
+        (False, "the head weighs it this way", FOR, "circle"),
+        (True, "the head weighs it the other way", AGAINST, "diamond"),
     ):
         part = table[table["opposes_head"] == opposing]
         names = [marked_name(notes.get(i)) for i in part["feature"].tolist()]

@@ -57,7 +57,9 @@ def show(found: Found, engine: Engine) -> None:
         hide_few = few < len(result.table) and st.toggle(
             f"Hide what fires in fewer than 20 answers ({few:,})", True, key="find_hide_few"
         )
-        only_opposing = st.toggle(f"Only where w opposes s ({opposing:,})", key="find_opposing")
+        only_opposing = st.toggle(
+            f"Only those the head weighs the other way ({opposing:,})", key="find_opposing"
+        )
     table = listed(found, notes, hide_few=hide_few, only_opposing=only_opposing, sort=sorts[sort])
     if table.empty:
         st.info("No feature is left: switch one of the two filters off, or compare more answers.")
@@ -177,7 +179,7 @@ def _column_config() -> dict[str, Any]:
         "w": number("head weight w", format="%+.4f"),
         "flags": st.column_config.TextColumn(
             "look twice",
-            help="w opposes s: the head weighs it the other way; few answers: it fires in fewer than 20",
+            help="against w: the head weighs it the other way; few answers: it fires in fewer than 20",
         ),
         "freq_difference": number("fires more often by", format="percent"),
         "freq_difference_low": number("from", format="percent"),

@@ -30,7 +30,7 @@ __all__ = [
     "what_people_said",
 ]
 
-LONGEST_HEADING = 80
+LONGEST_HEADING, LINK_WIDTH = 80, 40
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def read_said(engine: Engine, me: Me, feature: int) -> Said:
 
 
 def names_for(engine: Engine, me: Me, features: list[int]) -> dict[int, str]:
-    """Names of neighbouring features as this person may read them, each with its mark."""
-    return {i: marked_name(note) for i, note in _notes(engine, me, features).items()}
+    """Names of neighbouring features as this person may read them, cut to a link's width, each with its mark."""
+    return {i: marked_name(note, LINK_WIDTH) for i, note in _notes(engine, me, features).items()}
 
 
 def _notes(engine: Engine, me: Me, features: list[int]) -> dict[int, FeatureNote]:

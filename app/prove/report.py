@@ -21,6 +21,9 @@ from sarm_core.steering import Steering
 
 __all__ = ["Contrasted", "report", "report_page", "report_section"]
 
+PREVIEW = 640
+"""Height of the preview, CSS pixels"""
+
 
 class Contrasted(Protocol):
     """A contrast that the report takes as evidence."""
@@ -58,25 +61,28 @@ def report_section(
             placeholder="Does silencing these two features win back harmless requests without answering harmful ones?",
             persist_state="session",
         )
-        asked = st.form_submit_button("Report as HTML", icon=":material/description:", key="eval_report_page")
+        asked = st.form_submit_button(
+            "Make the report", icon=":material/description:", key="eval_report_page"
+        )
     about = steering.to_json()
     if asked:
         time = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
         with st.spinner("Writing the report …"):
             try:
-                text = report_page(
+                page = report_page(
                     of, steering, engine, contrast, question=question, author=author, time=time
                 )
-                st.session_state["eval_report_made"] = (of, about, text.encode())
+                st.session_state["eval_report_made"] = (of, about, page.encode())
             except (SarmError, StoreError) as error:
                 st.error(plain(str(error)), icon=":material/error:")
+    made = st.session_state.get("eval_report_made")
+    # What was made of other items or under another steering is not offered here.
+    text = made[2] if made is not None and made[0] is of and made[1] == about else None
     with st.container(horizontal=True, vertical_alignment="center"):
-        made = st.session_state.get("eval_report_made")
-        # What was made of other items or under another steering is not offered here.
-        if made is not None and made[0] is of and made[1] == about:
+        if text is not None:
             st.download_button(
-                f"Download report.html ({len(made[2]) / 1000:,.0f} kB)",
-                made[2],
+                f"Download report.html ({len(text) / 1000:,.0f} kB)",
+                text,
                 file_name="report.html",
                 mime="text/html",
                 icon=":material/download:",
@@ -92,6 +98,9 @@ def report_section(
             icon=":material/download:",
             key="eval_report",
         )
+    if text is not None:
+        # The report forbids scripts and requests in its own head, so the frame that it is shown in runs none.
+        st.iframe(text.decode(), height=PREVIEW, alt="The report")
 
 
 def report(of: Evaluated, steering: Steering, engine: Engine) -> str:

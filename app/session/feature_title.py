@@ -12,6 +12,7 @@ _ABOUT = {
     "1 label": "One person's label; nobody else has looked yet.",
     "disputed": "The labels differ, and nobody has settled which holds.",
     "no pattern": "Who labelled it found no pattern, or hardly one.",
+    "settled: no pattern": "An adjudicator settled that there is no pattern, or hardly one.",
     "no verdict": "A label makes a name with a verdict of 3 or more; this one has none.",
 }
 

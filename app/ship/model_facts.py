@@ -9,12 +9,12 @@ from app.session.engine import Engine
 from app.ship.model_card import card_text
 from feature_db.features.catalogue import FeatureFilter
 
-__all__ = ["facts"]
+__all__ = ["about", "figures"]
 
 
-def facts(engine: Engine) -> None:
-    """Shape and speed as figures, the rest as a table, the checkpoint's own card in a fold."""
-    scorer, checkpoint = engine.scorer, engine.scorer.checkpoint
+def figures(engine: Engine) -> None:
+    """Shape, speed and how much is named as figures, and the fingerprint to copy."""
+    checkpoint = engine.scorer.checkpoint
     shape = checkpoint.shape
     st.header(plain(cut(checkpoint.name or checkpoint.source, 80)), anchor=False)
     with st.container(horizontal=True, gap="large"):
@@ -34,11 +34,17 @@ def facts(engine: Engine) -> None:
             st.metric(
                 title, f"{n / shape.n_features:.1%}" if n else "none", width="content", help=f"{n:,} features"
             )
+    st.caption("Fingerprint: features, labels and steerings go by it")
+    st.code(engine.fingerprint, language=None)
+
+
+def about(engine: Engine) -> None:
+    """The checkpoint's own card, and how it runs here as a table."""
+    scorer, checkpoint = engine.scorer, engine.scorer.checkpoint
     rows = {
         "Source": checkpoint.source,
         "Folder": str(checkpoint.folder),
         "Layout": "this project's own" if checkpoint.layout == "own" else checkpoint.layout,
-        "Fingerprint": engine.fingerprint,
         "Device": str(scorer.device),
         "Backbone computes in": str(scorer.dtype).removeprefix("torch."),
         "SAE and head compute in": "float32",
@@ -53,12 +59,13 @@ def facts(engine: Engine) -> None:
         "Loaded in": f"{engine.seconds_to_load:.1f} s",
         "Feature store": str(engine.store_path),
     }
-    st.table(
-        {"": list(rows), " ": [plain(str(value)) for value in rows.values()]},
-        hide_index=True,
-        hide_header=True,
-    )
     card = checkpoint.folder / "README.md"
     if card.is_file():
-        with st.expander("Model card"):
+        with st.expander("How good it is, and how it was made: the model's own card", expanded=True):
             st.markdown(card_text(card.read_text(encoding="utf-8", errors="replace")))
+    with st.expander("How it runs here", expanded=not card.is_file()):
+        st.table(
+            {"": list(rows), " ": [plain(str(value)) for value in rows.values()]},
+            hide_index=True,
+            hide_header=True,
+        )

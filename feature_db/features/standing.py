@@ -21,7 +21,7 @@ class Standing:
     """The name that holds; "" where the labels make none."""
     note: str
     """What stands beside it: "settled", "3 labels", "1 label"; where there is no name why: "disputed", "no pattern",
-    "no verdict"."""
+    "no verdict", "settled: no pattern"."""
 
     @property
     def doubt(self) -> str:
@@ -54,7 +54,7 @@ def standings(store: Connection, features: Iterable[int]) -> dict[int, Standing]
         wanted,
     ):
         holds = text and (verdict is None or verdict >= LEAST_VERDICT)
-        found[feature] = Standing(text, "settled") if holds else Standing("", "no pattern")
+        found[feature] = Standing(text, "settled") if holds else Standing("", "settled: no pattern")
     return found
 
 

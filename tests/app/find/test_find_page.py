@@ -54,7 +54,7 @@ def test_filters_hide_what_they_say(engine):
     assert named["label"].iloc[0] == "a guess (suggested)"
     opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")
     assert (opposing["s"] * opposing["w"] < 0).all() and not opposing["few"].any()
-    assert opposing["flags"].str.contains("w opposes s").all()
+    assert opposing["flags"].str.contains("against w").all()
 
 
 @pytest.mark.slow

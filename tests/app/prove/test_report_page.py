@@ -83,7 +83,7 @@ def test_a_label_the_author_must_not_read_yet_is_not_in_the_report(engine, corpu
     with engine.store() as store:
         store.import_harvest([FeatureRecord(i, density=0.1) for i in range(engine.scorer.n_features)])
         store.add_suggestions([SuggestionRecord(feature, "log-odds", "what a program says")])
-        Labels(store, "bob").label(feature, "what bob says")
+        Labels(store, "bob").label(feature, "what bob says", verdict=4)
 
     def hidden_from(_, name, features):
         return dict.fromkeys(features, "queue") if name == "eve" else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,9 @@ def shown(test: AppTest) -> dict[str, str]:
 def test_the_facts_are_the_models_own(open_page: Open, demo_env: Path) -> None:
     test = open_page("model.py")
     facts = shown(test)
-    assert len(facts["Fingerprint"]) == 64
+    (fingerprint,) = [code.value for code in test.code if re.fullmatch("[0-9a-f]{64}", code.value)]
     assert facts["Source"] == "demo"
-    assert Path(facts["Feature store"]) == demo_env / f"{facts['Fingerprint'][:16]}.db"
+    assert Path(facts["Feature store"]) == demo_env / f"{fingerprint[:16]}.db"
     assert Path(facts["Feature store"]).is_file()
     figures = {metric.label: metric.value for metric in test.metric}
     with Store.open(facts["Feature store"]) as store:

@@ -67,7 +67,7 @@ def test_what_a_feature_is_called_says_what_it_rests_on(store: Store, people: di
         3: ("", "no pattern"),
         4: ("", "no verdict"),
         5: ("settled", "settled"),
-        6: ("", "no pattern"),
+        6: ("", "settled: no pattern"),
     }
     assert store.names(range(10)) == {
         0: "lists (1 label)",
@@ -76,6 +76,6 @@ def test_what_a_feature_is_called_says_what_it_rests_on(store: Store, people: di
         3: "by a program (suggested, no pattern)",
         4: "(no verdict)",
         5: "settled",
-        6: "(no pattern)",
+        6: "(settled: no pattern)",
         9: "by a program (suggested)",
     }
