@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from sarm_core.text.answers import Reader
     from sarm_core.text.row_files import read_rows
     from sarm_core.train.build import BuildConfig, run_build
+    from sarm_core.watch.drift import Drift
+    from sarm_core.watch.watch import Watch
     from sarm_core.wish.labelled import LabelledPairs
     from sarm_core.wish.learned import Learned, learn
     from sarm_core.wish.profiles import Profiles, learn_each
@@ -64,6 +66,7 @@ __all__ = [
     "Contrast",
     "Curve",
     "Dictionary",
+    "Drift",
     "Encoded",
     "FeatureMatrix",
     "FeatureNote",
@@ -83,6 +86,7 @@ __all__ = [
     "SteeredReward",
     "Steering",
     "SteeringError",
+    "Watch",
     "__version__",
     "collateral",
     "compare",
@@ -180,6 +184,8 @@ _FROM = {
     "Steering": "sarm_core.steering:Steering",
     "Reader": "sarm_core.text.answers:Reader",
     "read_rows": "sarm_core.text.row_files:read_rows",
+    "Drift": "sarm_core.watch.drift:Drift",
+    "Watch": "sarm_core.watch.watch:Watch",
     "BuildConfig": "sarm_core.train.build:BuildConfig",
     "run_build": "sarm_core.train.build:run_build",
 }

@@ -27,6 +27,7 @@ from sarm_core.cli.study import RunStudy
 from sarm_core.cli.suggest import Suggest
 from sarm_core.cli.train_reward import TrainReward
 from sarm_core.cli.train_sae import TrainSAE
+from sarm_core.cli.watch import WatchRun
 from sarm_core.errors import SarmError
 from sarm_core.version import VERSION
 
@@ -49,6 +50,7 @@ COMMANDS: list[Command] = [
     TrainSAE(),
     TrainReward(),
     RunStudy(),
+    WatchRun(),
     Cache(),
     Demo(),
 ]
@@ -56,7 +58,8 @@ COMMANDS: list[Command] = [
 
 
 def main(arguments: Sequence[str] | None = None, prog: str = "sarm") -> int:
-    """Run one command; returns the exit code (0, 1 where `learn` proposes nothing, 2 for bad input, 130 interrupted).
+    """Run one command; returns the exit code (0, 1 where `learn` proposes nothing, 2 for bad input, 3 for
+    an alarm of `watch`, 130 interrupted).
 
     A call that cannot be parsed raises SystemExit with 2, after one line; --help and --version with 0.
     """

@@ -28,8 +28,8 @@ from sarm_core.errors import RowError, SarmError
 from sarm_core.score.scorer import Scored, Scorer, load_sarm
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
-from sarm_core.text.rows import Conversation, Message, is_list
-from sarm_core.text.turns import TurnReader, Turns, check_ends_with_answer
+from sarm_core.text.completions import completed
+from sarm_core.text.rows import Conversation, is_list
 
 __all__ = ["SteeredReward"]
 
@@ -141,14 +141,12 @@ class SteeredReward:
         reader = Reader(ignore=self.ignore)
         for row, (prompt, completion) in enumerate(zip(prompts, completions, strict=True)):
             try:
-                if _is_blank(completion, self.ignore):
-                    continue
-                turns = (*_turns(prompt, "user", self.ignore), *_turns(completion, "assistant", self.ignore))
-                check_ends_with_answer(turns, "messages")
-                conversations.append(reader.beside(turns, beside[row], may_follow=isinstance(prompt, str)))
+                answered = completed(reader, prompt, completion, beside[row])
             except RowError as error:
                 raise _placed(error, row) from None
-            rows.append(row)
+            if answered is not None:
+                conversations.append(answered)
+                rows.append(row)
         try:
             return self.scorer.score(conversations), rows
         except RowError as error:
@@ -215,26 +213,3 @@ def _below(
     spread = float(rewards.std())
     # Where all rewards are alike but for rounding, 1: GRPO divides by the group's spread, so any clear gap will do.
     return min(same) - (spread if spread > 1e-3 else 1.0)
-
-
-def _turns(value: Any, role: str, ignore: frozenset[str]) -> Turns:
-    """A string as one turn; messages as rows have them, without the keys in `ignore`."""
-    if isinstance(value, str):
-        return (Message(role, value),)
-    if not is_list(value):
-        raise RowError(f"expected a string or a list of messages, not {type(value).__name__}")
-    # A turn without content is one that says nothing, as a trainer writes it.
-    filled = [
-        {**t, "content": ""} if isinstance(t, Mapping) and t.get("content") is None else t for t in value
-    ]
-    return TurnReader(ignore).turns(filled, "messages")
-
-
-def _is_blank(completion: Any, ignore: frozenset[str]) -> bool:
-    """Whether there is no answer: no turn, a last turn that is not the assistant's, or one that says nothing."""
-    if completion is None or (
-        not isinstance(completion, str) and is_list(completion) and not len(completion)
-    ):
-        return True
-    last = _turns(completion, "assistant", ignore)[-1]
-    return last.role in ("tool", "user") or not (last.content.strip() or last.extra)

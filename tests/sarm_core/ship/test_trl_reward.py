@@ -348,13 +348,12 @@ def grpo(reward, folder, *, plain=False, steps=2, **settings):
             logging_steps=1,
             log_completions=True,
             num_completions_to_print=0,
-            save_strategy="no",
             report_to="none",
             disable_tqdm=True,
             bf16=False,
             gradient_checkpointing=False,
             use_cpu=True,
-            **{"learning_rate": 1e-2, **settings},
+            **{"learning_rate": 1e-2, "save_strategy": "no", **settings},
         ),
     )
     trainer.train()
