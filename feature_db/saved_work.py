@@ -20,6 +20,7 @@ BOOKMARKS = "Bookmarks"
 """The list that a bookmark button fills; one an owner."""
 
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ"
+_ID_LENGTH = 10
 _LARGEST_BODY = 5_000_000
 
 
@@ -219,12 +220,10 @@ class SavedWork(Connection):
 
     def save_session(self, body: Mapping[str, Any], kind: str = "comparison") -> str:
         """Keep what a page shows; returns a short id for its link. Raises StoreError when it is too large."""
-        text = clean_text(json.dumps(dict(body), ensure_ascii=False, allow_nan=False))
-        if len(text) > _LARGEST_BODY:
-            raise StoreError("this comparison is too large for a link: keep fewer or shorter answers")
+        text = _session_text(body)
         with self.write() as conn:
             while True:
-                session = "".join(secrets.choice(_ID_LETTERS) for _ in range(10))
+                session = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
                 try:
                     conn.execute(
                         "INSERT INTO sessions (id, kind, body, created) VALUES (?, ?, ?, ?)",
@@ -233,6 +232,23 @@ class SavedWork(Connection):
                 except sqlite3.IntegrityError:
                     continue
                 return session
+
+    def restore_session(self, session: str, body: Mapping[str, Any], kind: str = "comparison") -> bool:
+        """Keep a body under an id that another store gave it, so that a link from there opens here.
+
+        False, with nothing changed, where the id is no id or stands for something else here. Raises StoreError as
+        `save_session`.
+        """
+        text = _session_text(body)
+        if len(session) != _ID_LENGTH or not set(session) <= set(_ID_LETTERS):
+            return False
+        with self.write() as conn:
+            conn.execute(
+                "INSERT OR IGNORE INTO sessions (id, kind, body, created) VALUES (?, ?, ?, ?)",
+                (session, kind, text, microseconds()),
+            )
+            row = self.row("SELECT kind, body FROM sessions WHERE id = ?", (session,))
+        return row is not None and row["kind"] == kind and json.loads(row["body"]) == json.loads(text)
 
     def open_session(self, session: str, kind: str = "comparison") -> dict[str, Any]:
         """What `save_session` kept. Raises StoreError when no such session is in this store."""
@@ -243,6 +259,13 @@ class SavedWork(Connection):
             )
         opened: dict[str, Any] = json.loads(body)
         return opened
+
+
+def _session_text(body: Mapping[str, Any]) -> str:
+    text = clean_text(json.dumps(dict(body), ensure_ascii=False, allow_nan=False))
+    if len(text) > _LARGEST_BODY:
+        raise StoreError("this comparison is too large for a link: keep fewer or shorter answers")
+    return text
 
 
 def _list_name(name: str) -> str:

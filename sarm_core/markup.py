@@ -6,13 +6,25 @@ import html
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 
-__all__ = ["Markup", "clean", "cut", "isolated", "join", "paragraphs", "style_sheet", "table", "tag"]
+__all__ = [
+    "Markup",
+    "clean",
+    "cut",
+    "data_block",
+    "isolated",
+    "join",
+    "paragraphs",
+    "script",
+    "style_sheet",
+    "table",
+    "tag",
+]
 
 _VOID = frozenset(("br", "link", "meta", "line", "rect", "circle", "path", "polygon", "polyline"))
 
 
 class Markup(str):
-    """Text that is HTML already. Made by `tag`, `join` and `style_sheet` only."""
+    """Text that is HTML already. Made by the functions of this module only."""
 
     __slots__ = ()
 
@@ -62,6 +74,24 @@ def join(parts: Iterable[object], separator: str = "") -> Markup:
 def style_sheet(css: str) -> Markup:
     """A style element around this project's own style sheet."""
     return Markup(f"<style>\n{css}</style>")
+
+
+def script(source: str) -> Markup:
+    """A script element around a module of this project's own."""
+    if "</script" in source.lower() or "<!--" in source:
+        raise ValueError("a script that ends its own element")
+    return Markup(f'<script type="module">{source}</script>')
+
+
+def data_block(name: str, text: str) -> Markup:
+    """An element with the id `name` that holds JSON and is never run. No character of it can end the element."""
+    escaped = "".join(c if c.isascii() and c not in "<>&" else _in_json(c) for c in text)
+    return Markup(f'<script type="application/json" id="{html.escape(name)}">{escaped}</script>')
+
+
+def _in_json(character: str) -> str:
+    pair = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{pair[i : i + 2].hex()}" for i in range(0, len(pair), 2))
 
 
 def paragraphs(text: str) -> Markup:

@@ -22,7 +22,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
         ("cli",),
         ("wish",),
-        ("train", "find", "report", "watch"),
+        ("train", "find", "report", "share", "watch"),
         ("prove", "ship"),
         ("explain", "harvest", "provenance"),
         ("score",),

@@ -281,8 +281,8 @@ def test_a_type_checker_sees_the_types(wheel, tmp_path):
 @pytest.mark.skipif(find_spec("streamlit") is None, reason="the app's packages are not installed")
 def test_with_the_extra_all_modules_of_the_app_import_and_find_their_files(with_the_app):
     code = (
-        "import importlib, pkgutil, sys; from sarm_core.cli.app import main_script\n"
-        "sys.path.insert(0, str(main_script().parents[1])); import app, sarm_core.demo\n"
+        "import importlib, pkgutil, sys; from sarm_core.share.script import app_folder\n"
+        "sys.path.insert(0, str(app_folder().parent)); import app, sarm_core.demo\n"
         "for found in pkgutil.walk_packages(app.__path__, 'app.'):\n"
         "    if found.name != 'app.main': importlib.import_module(found.name)\n"
         "print(sarm_core.demo.STORE.is_file(), sarm_core.demo.CORPUS.is_file(), app.__file__)"

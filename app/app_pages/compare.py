@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from app.compare.inputs import input_row
+from app.compare.open_shared import agreement
 from app.compare.prompt import cut_beginnings, model_line, prompt_box
+from app.compare.share_view import share_files
 from app.compare.shares_view import shares
 from app.compare.stored_pairs import flips_line
 from app.compare.why_view import SIDES, choose_sides, why
@@ -21,7 +23,8 @@ LINKED = ("left", "right", "shaded", "at_least", "basis", "why_tab")
 with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
     model_line(here.head, here.engine)
     session.current_comparison()
-    here.link_box = input_row(here.engine)
+    sharing = input_row(here.engine)
+    here.link_box = sharing.container()
     now = session.current_comparison()
     prompt_box(now)
     scored, below = session.score_for(here.engine, now)
@@ -32,6 +35,9 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
         steered = scored.steered(held.current)
         sliders(here.engine, now, scored, choose_sides(steered), SIDES)
         cut_beginnings(here.engine, now, scored)
+        agreement(here.engine, now, scored)
+        with sharing:
+            share_files(here.engine, now, scored)
         panel_tools(here.engine, scored)
         wishes_section(here.engine, now, scored)
         why(here.engine, now, scored, steered)

@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.compare.open_shared import other_model, read_shared, take_over
 from app.draw.columns import assigned, columns_form, first_rows, first_values, without_options
 from app.draw.files import UPLOADS
 from app.draw.plain_text import cut, plain
@@ -21,6 +22,7 @@ from app.session.comparison import (
 )
 from app.session.engine import Engine
 from sarm_core.errors import SteeringError
+from sarm_core.share.shared import Shared, is_shared
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 
@@ -28,16 +30,21 @@ __all__ = ["input_row"]
 
 
 def input_row(current: Engine) -> Any:
-    """Example picker, paste, upload and sample, side by side; gives the popover for the link, still empty."""
+    """Example picker, paste, upload and sample, side by side; gives the popover for sharing, still empty."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="inputs"):
         _examples()
         with popover("paste", "Paste", icon=":material/content_paste:"):
             _paste()
         with popover("upload", "Upload", icon=":material/upload_file:"):
-            _upload()
+            _upload(current)
         with popover("sample", "Sample answers", icon=":material/casino:"):
             _sample()
-        return popover("link", "Link", icon=":material/link:", help="An address that opens this page again")
+        return popover(
+            "share",
+            "Share",
+            icon=":material/share:",
+            help="An address, a page to send, a file to open elsewhere",
+        )
 
 
 def _examples() -> None:
@@ -91,7 +98,7 @@ def _paste() -> None:
         st.form_submit_button("Compare", type="primary", on_click=read)
 
 
-def _upload() -> None:
+def _upload(current: Engine) -> None:
     # A new key empties the box once its file is on the page.
     key = f"upload_{st.session_state.setdefault('uploads', 0)}"
 
@@ -103,7 +110,11 @@ def _upload() -> None:
         take(file.name, file.getvalue())
 
     def take(name: str, data: bytes, reader: Reader | None = None) -> None:
-        st.session_state.pop("upload_unknown", None)
+        for state in ("upload_unknown", "upload_other"):
+            st.session_state.pop(state, None)
+        if is_shared(data):
+            open_file(name, data)
+            return
         reader = reader or Reader()
         try:
             found = from_upload(data, name, reader)
@@ -125,6 +136,23 @@ def _upload() -> None:
         if len(found) == 1:
             close_popover("upload")
 
+    def open_file(name: str, data: bytes) -> None:
+        try:
+            shared = read_shared(data, name)
+            if other_model(current, shared):
+                st.session_state["upload_other"] = (name, shared)
+            else:
+                open_shared(name, shared)
+        except session.Errors as error:
+            st.session_state["upload_error"] = str(error)
+
+    def open_shared(name: str, shared: Shared) -> None:
+        take_over(current, shared, name)
+        for state in ("upload_other", "upload_found", "upload_said"):
+            st.session_state.pop(state, None)
+        st.session_state["uploads"] += 1
+        close_popover("upload")
+
     def assign() -> None:
         name, data, columns = st.session_state["upload_unknown"]
         take(name, data, Reader(**assigned("upload", columns)))
@@ -135,10 +163,21 @@ def _upload() -> None:
 
     st.caption(
         "JSONL, CSV, Parquet or Arrow, up to 20 MB. Rows of `prompt` + `response`, `messages`, `prompt` + `chosen` + "
-        "`rejected`, `prompt` + `answers` or of a public data set. Rows with one prompt are compared with each other."
+        "`rejected`, `prompt` + `answers` or of a public data set. Rows with one prompt are compared with each other. "
+        "Or what *Share* wrote, page or file."
     )
-    st.file_uploader("File", type=list(UPLOADS), key=key, label_visibility="collapsed", on_change=read)
+    st.file_uploader("File", type=[*UPLOADS, "html"], key=key, label_visibility="collapsed", on_change=read)
     _show_error("upload_error")
+    if "upload_other" in st.session_state:
+        other = st.session_state["upload_other"]
+        st.warning(other_model(current, other[1]), icon=":material/swap_horiz:")
+        st.button(
+            "Score its texts with the model at hand",
+            on_click=open_shared,
+            args=other,
+            key="upload_anyway",
+            type="primary",
+        )
     if "upload_unknown" in st.session_state:
         columns_form("upload", st.session_state["upload_unknown"][2], assign)
     if st.session_state.get("upload_said"):

@@ -15,6 +15,7 @@ from typing import Any
 
 from sarm_core.demo import CORPUS
 from sarm_core.errors import RowError, SarmError
+from sarm_core.share.shared import letters
 from sarm_core.text.answers import Reader
 from sarm_core.text.row_files import ending_of, read_rows
 from sarm_core.text.rows import ROLES, Conversation, Message
@@ -127,16 +128,6 @@ class Comparison:
     def key(self) -> str:
         """Content hash: what cached scores are kept under."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def letters(index: int) -> str:
-    """0 -> A, 25 -> Z, 26 -> AA."""
-    name = ""
-    index += 1
-    while index:
-        index, digit = divmod(index - 1, 26)
-        name = chr(ord("A") + digit) + name
-    return name
 
 
 def from_json(data: Mapping[str, Any]) -> Comparison:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import streamlit as st
 
 from app.draw.plain_text import plain
 from app.session import session
-from app.session.comparison import corpus, from_corpus, from_json
+from app.session.comparison import Comparison, corpus, from_corpus, from_json
 from app.session.engine import Engine
+from app.session.pages import Page
 from app.session.steering_state import SteeringState
 from app.session.wishes import wishes
 from feature_db import StoreError
 from sarm_core.errors import SarmError
 
-__all__ = ["LINKED", "link", "open_link", "show_link", "update_link"]
+__all__ = ["BASE_URL", "LINKED", "link", "only_here", "open_link", "show_link", "take_link", "update_link"]
+
+BASE_URL = "SARM_BASE_URL"
+"""Environment variable: the address under which others reach this app"""
 
 LINKED = {
     "left": "l",
@@ -109,12 +115,45 @@ def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
         st.query_params.update(changed)
 
 
+def take_link(current: Engine, address: str, now: Comparison) -> None:
+    """Keep the answers of an opened file under the id that its sender's link has: then that link opens here too."""
+    if not address:
+        return
+    try:
+        with current.store() as store:
+            if store.restore_session(address, now.to_json()):
+                st.session_state["comparison_saved"] = address
+    except StoreError:
+        return  # without it the answers get an id of their own
+
+
 def link() -> str | None:
     """The whole address of what is on the page, once `update_link` ran; None where the browser gives no address."""
-    base = st.context.url
+    base = _base()
     if not base:
         return None
-    return base.split("?")[0] + "?" + urlencode(dict(st.query_params.items()), quote_via=quote)
+    return base + "?" + urlencode(dict(st.query_params.items()), quote_via=quote)
+
+
+def _base() -> str | None:
+    """Where others find this page: under $SARM_BASE_URL where it is set, else where this browser found it."""
+    seen = (st.context.url or "").split("?")[0]
+    stated = os.environ.get(BASE_URL, "").strip().rstrip("/")
+    if not stated:
+        return seen or None
+    if not stated.startswith(("http://", "https://")):
+        stated = f"https://{stated}"
+    last = seen.rstrip("/").rpartition("/")[2]
+    return f"{stated}/{last}" if last in {page.address for page in Page} else stated
+
+
+def only_here(address: str) -> bool:
+    """Whether an address leads nowhere but to the machine that it is opened on."""
+    try:
+        host = urlsplit(address).hostname or ""
+        return host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def show_link(place: Any) -> None:
@@ -122,7 +161,12 @@ def show_link(place: Any) -> None:
     address = link()
     with place:
         st.caption(
-            "The address bar holds the same. It opens these answers, sliders and choices again; answers that are "
-            "not an example are kept in this installation's store."
+            "The address opens these answers, sliders and choices again; answers that are not an example are kept in "
+            "this installation's store."
         )
         st.code(address or "see the address bar", language=None, wrap_lines=True)
+        if address and only_here(address):
+            st.caption(
+                ":material/computer: It opens on this computer only. For others send the page below, or serve the app: "
+                f"`sarm app --server.address 0.0.0.0`, and {BASE_URL} for the address they use."
+            )

@@ -12,7 +12,7 @@ from app.draw.plain_text import plain
 from app.session.comparison import Comparison, from_corpus
 from app.session.engine import Choice, Engine, default_choice, load_engine
 from app.session.pages import Page
-from app.session.steering_state import SteeringState
+from app.session.steering_state import MAX_PANEL, SteeringState
 from feature_db import StoreError
 from sarm_core.errors import SarmError
 from sarm_core.features import separating_features
@@ -32,6 +32,7 @@ __all__ = [
     "score_for",
     "set_comparison",
     "show_messages",
+    "show_panel",
     "steering",
     "traces",
 ]
@@ -109,6 +110,14 @@ def add_features(features: Sequence[int]) -> None:
         which = "Feature" if len(left_out) == 1 else "Features"
         names = ", ".join(f"#{i}" for i in left_out[:6]) + (" …" if len(left_out) > 6 else "")
         say(f"The panel is full. {which} {names} not added: remove another first.", "warning")
+
+
+def show_panel(features: Sequence[int]) -> None:
+    """Callback: these sliders, and what is steered, for the comparison that was just put on the page."""
+    held = steering()
+    held.panel = list(dict.fromkeys([*features, *held.current.features()]))[:MAX_PANEL]
+    st.session_state["offered"] = []
+    st.session_state["offered_for"] = comparison()
 
 
 def offer_features(scored: Scored, n: int = OFFERED) -> None:

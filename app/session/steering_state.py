@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sarm_core.errors import SteeringError
 from sarm_core.steering import Group, Steering
 
-__all__ = ["SteeringState"]
+__all__ = ["MAX_PANEL", "SteeringState"]
 
 MAX_HISTORY = 200
 MAX_PANEL = 32

@@ -14,6 +14,9 @@ from feature_db.label.events import EVENT_KINDS
 from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from sarm_core import steering
 from sarm_core.report import evaluation_json as evaluation
+from sarm_core.share import shared
+from sarm_core.text import json_check
+from sarm_core.text.rows import ROLES
 
 Schema = dict[str, Any]
 
@@ -25,6 +28,7 @@ def schemas() -> dict[str, Schema]:
     return {
         "steering.schema.json": _steering(),
         "evaluation.schema.json": _evaluation(),
+        "comparison.schema.json": _comparison(),
         "label-events.schema.json": _lines(
             event_files.EVENTS,
             "Label events",
@@ -215,7 +219,7 @@ def _lines(format: str, title: str, words: str, kinds: list[str]) -> Schema:
 
 
 def _evaluation() -> Schema:
-    schema = _part(evaluation._Object(evaluation._REPORT, evaluation._OPTIONAL))
+    schema = _part(json_check.Object(evaluation._REPORT, evaluation._OPTIONAL))
     schema["properties"] = {"format": {"const": evaluation.FORMAT}, **schema["properties"]}
     schema["properties"]["scores"]["required"] = ["total"]
     schema["properties"]["bootstrap"]["properties"]["confidence"] = {
@@ -242,30 +246,53 @@ def _evaluation() -> Schema:
     )
 
 
+# -- comparison ------------------------------------------------------------------------------------------
+
+
+def _comparison() -> Schema:
+    schema = _part(shared.SHAPE)
+    properties = schema["properties"]
+    properties["format"] = {"const": shared.FORMAT}
+    properties["answers"] |= {"minItems": 1, "maxItems": shared.MOST_ANSWERS}
+    properties["prompt"]["minItems"] = 1
+    properties["prompt"]["items"]["properties"]["role"] = {"enum": list(ROLES)}
+    properties["model"]["properties"]["features"] |= {"minimum": 1, "maximum": shared.MOST_FEATURES}
+    steering = _steering()
+    properties["steering"] = {"$ref": steering["$id"]}
+    return _named(
+        shared.FORMAT.removeprefix("sarm-").replace("/", ":"),
+        "A comparison",
+        "Answers to one prompt with the features that score them: what Share and `sarm share` write and the page "
+        "Compare and steer opens; other keys are left alone. Without `scored` it is texts alone. What a schema cannot "
+        "say and a reader refuses as well: lists that do not fit each other, features that do not ascend or are beyond "
+        "the model's, a feature whose weight is not listed, a reward that is not the sum of its parts, `extra` and "
+        "`tools` that are not JSON in a text.",
+        {**schema, "$defs": {"steering": steering}},
+    )
+
+
 def _part(kind: Any) -> Schema:
     """One value of the reader's own description."""
-    if isinstance(kind, evaluation._List):
+    if isinstance(kind, json_check.ListOf):
         sized = {} if kind.length is None else {"minItems": kind.length, "maxItems": kind.length}
         return {"type": "array", "items": _part(kind.of), **sized}
-    if isinstance(kind, evaluation._Map):
+    if isinstance(kind, json_check.MapOf):
         return {"type": "object", "additionalProperties": _part(kind.of)}
-    if isinstance(kind, evaluation._Object):
+    if isinstance(kind, json_check.Object):
         return {
             "type": "object",
             "properties": {name: _part(part) for name, part in {**kind.needed, **kind.optional}.items()},
             "required": list(kind.needed),
         }
     count = {"minimum": 0, "maximum": 10**15}
+    finite = {"minimum": -json_check.LARGEST, "maximum": json_check.LARGEST}
     return {
-        evaluation.NUMBER: {
-            "type": ["number", "null"],
-            "minimum": -evaluation.LARGEST,
-            "maximum": evaluation.LARGEST,
-        },
-        evaluation.COUNT: {"type": "integer", **count},
-        evaluation.TEXT: {"type": "string"},
-        evaluation.MAYBE_TEXT: {"type": ["string", "null"]},
-        evaluation.ANY: {},
+        json_check.NUMBER: {"type": ["number", "null"], **finite},
+        json_check.REAL: {"type": "number", **finite},
+        json_check.COUNT: {"type": "integer", **count},
+        json_check.TEXT: {"type": "string"},
+        json_check.MAYBE_TEXT: {"type": ["string", "null"]},
+        json_check.ANY: {},
     }.get(kind, {"type": ["integer", "null"], **count})
 
 

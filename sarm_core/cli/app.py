@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 
 from sarm_core.cli.command import Command
 from sarm_core.errors import SarmError
+from sarm_core.share.script import app_folder
 
-__all__ = ["App", "main_script"]
+__all__ = ["App"]
 
 
 class App(Command):
@@ -28,7 +28,7 @@ class App(Command):
         """No option of its own."""
 
     def run(self, options: argparse.Namespace) -> int:
-        script = main_script()
+        script = app_folder() / "main.py"
         for package in ("streamlit", "plotly"):
             if find_spec(package) is None:
                 raise SarmError(
@@ -45,12 +45,3 @@ class App(Command):
         except click.Abort:
             raise KeyboardInterrupt from None
         return 0
-
-
-def main_script() -> Path:
-    """`app/main.py`, of the checkout or where the wheel puts it. Raises SarmError when it is in neither place."""
-    root = Path(__file__).parents[2]
-    for place in (root / "sarm_explorer" / "app", root / "app"):
-        if (place / "main.py").is_file() and (place / "app_pages").is_dir():
-            return place / "main.py"
-    raise SarmError(f"{root}: the app is not beside the engine; install sarm-explorer anew")

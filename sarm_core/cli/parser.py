@@ -23,6 +23,7 @@ from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.propose import Propose
 from sarm_core.cli.report import Report
 from sarm_core.cli.score import Score
+from sarm_core.cli.share import Share
 from sarm_core.cli.study import RunStudy
 from sarm_core.cli.suggest import Suggest
 from sarm_core.cli.train_reward import TrainReward
@@ -42,6 +43,7 @@ COMMANDS: list[Command] = [
     Evaluate(),
     Perturb(),
     Report(),
+    Share(),
     Export(),
     Harvest(),
     Inspect(),

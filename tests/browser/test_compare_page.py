@@ -153,8 +153,8 @@ def test_order_follows_the_held_mouse_undo_goes_back_and_the_link_opens_the_same
     assert order(app) == held
     assert (query(app)["l"], query(app)["r"]) == sides, "the sides follow the answers, not the ranks"
 
-    popover(app, "Link")
-    link = app.page.locator("[data-testid=stPopoverBody] code").inner_text().strip()
+    popover(app, "Share")
+    link = app.page.locator("[data-testid=stPopoverBody] [data-testid=stCode] code").inner_text().strip()
     assert urlsplit(link).query and parse_qs(urlsplit(link).query) == parse_qs(urlsplit(app.page.url).query)
     context = browser.new_context(viewport={"width": 1280, "height": 1600})
     other = AppPage(context.new_page())

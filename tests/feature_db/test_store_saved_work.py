@@ -146,3 +146,13 @@ def test_a_session_is_reopened_by_its_id_only(store: Store):
             store.open_session(unknown)
     with pytest.raises(StoreError, match="too large"):
         store.save_session({"text": "x" * 6_000_000})
+
+
+def test_a_session_of_another_store_opens_under_its_own_id_and_replaces_none(store: Store):
+    body, session = {"prompt": []}, "23456789ab"
+    assert store.restore_session(session, body) and store.restore_session(session, body)
+    assert store.open_session(session) == body
+    assert not store.restore_session(session, {"prompt": ["another"]})
+    for no_id in ("", "short", "0" * 10, "23456789a\n", "' OR 1=1 -"):
+        assert not store.restore_session(no_id, body)
+    assert store.value("SELECT count(*) FROM sessions") == 1 and store.open_session(session) == body

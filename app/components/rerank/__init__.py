@@ -24,11 +24,10 @@ import streamlit as st
 from app.components.inbox import Letters, is_number
 from app.components.one_module import OUTBOX, one_module
 from sarm_core.errors import SarmError
+from sarm_core.share.sliders import State, from_steering
 from sarm_core.steering import Group, Steering
 
 __all__ = ["Result", "as_steering", "from_steering", "rerank"]
-
-State = dict[str, dict[str, float]]
 
 KINDS = ("scale", "set", "offset")
 COMMANDS = {
@@ -91,6 +90,7 @@ def rerank(
     reveal: str = "",
     wanted: Mapping[str, Sequence[Any]] | None = None,
     wanted_revision: str = "",
+    can_wish: bool = True,
     on_steering: Callable[[State], None] | None = None,
     on_command: Callable[[dict[str, Any]], None] | None = None,
     height: str | int = "content",
@@ -108,7 +108,8 @@ def rerank(
     that a press of Compare brings into sight.
 
     `wanted` is the order that a person wants, of ids: {"base": the order they saw, "order": the one they want,
-    "dropped": pairs (better, worse) that are no wish any more}; None without one.
+    "dropped": pairs (better, worse) that are no wish any more}; None without one. Without `can_wish` no row can be
+    moved.
 
     `on_steering(steering)` gets every settled edit in that same shape with ids as strings, without changes
     that do nothing. `on_command(command)` gets {"name": ...} with "feature", "group" or "answer" where the
@@ -128,6 +129,7 @@ def rerank(
         "reveal": str(reveal),
         "wanted": None if wanted is None else _read_wanted(wanted),
         "wanted_revision": str(wanted_revision),
+        "can_wish": bool(can_wish),
     }
     _check(data)
     inbox = _Inbox(key, data, on_steering, on_command)
@@ -156,17 +158,6 @@ def as_steering(
             for group in groups
         },
     )
-
-
-def from_steering(steering: Steering) -> tuple[State, list[dict[str, Any]]]:
-    """The component's `steering` and `groups` for an engine Steering (read from a file, say)."""
-    state: State = {kind: {str(i): float(v) for i, v in getattr(steering, kind).items()} for kind in KINDS}
-    state["groups"] = {name: float(group.scale) for name, group in steering.groups.items()}
-    groups = [
-        {"name": name, "features": list(group.features), "scale": float(group.scale)}
-        for name, group in steering.groups.items()
-    ]
-    return state, groups
 
 
 class _Inbox:

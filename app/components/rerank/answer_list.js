@@ -79,7 +79,10 @@ export function arrangeList(list, data, problem) {
   list.axis.parentNode.hidden = answers.length === 0;
   list.axis.hidden = list.legend.hidden = alone;
   setText(list.what, alone ? "reward" : "margin to best");
-  for (const row of list.nodes) row.scale.hidden = row.compare.hidden = row.grip.hidden = alone;
+  for (const row of list.nodes) {
+    row.scale.hidden = row.compare.hidden = alone;
+    row.grip.hidden = alone || !data.can_wish;
+  }
   list.strip.hidden = alone;
 }
 

@@ -87,6 +87,13 @@ export function multiplier(column, steering) {
   return total;
 }
 
+/** The activation in answer `row` under a steering, without offsets: 0 where the feature is silent. */
+export function steeredActivation(column, steering, row) {
+  const z = column.z[row];
+  if (z === 0) return 0;
+  return steering.set.get(column.id) ?? multiplier(column, steering) * z;
+}
+
 /** Which slider a feature's change is owed to: its own, or a group's where only the group moved it. */
 export function sliderOf(column, steering) {
   if (steering.set.has(column.id) || (steering.scale.get(column.id) ?? 1) !== 1) return `feature:${column.id}`;
@@ -112,7 +119,7 @@ export function steer(problem, steering) {
     const change = sliders.get(name);
     for (const row of column.active) {
       const z = column.z[row];
-      const delta = fixed === undefined ? factor * column.weight * z : column.weight * (fixed - z);
+      const delta = column.weight * (steeredActivation(column, steering, row) - z);
       change[row] += delta;
       now[row] += delta;
     }
@@ -161,6 +168,26 @@ export function ranksAloud(rewards, order) {
 export function margin(rewards, order, row) {
   if (order.length < 2) return null;
   return row === order[0] ? rewards[row] - rewards[order[1]] : rewards[row] - rewards[order[0]];
+}
+
+/**
+ * What the lead of answer `left` over answer `right` is made of, of a problem that holds every feature active in either:
+ * {rows: [{column, left, right, difference}], margin, error}, contributions w z, largest |difference| first. Offsets
+ * cancel. `error` is |sum of the differences - margin|.
+ */
+export function decide(problem, steering, left, right) {
+  const { now } = steer(problem, steering);
+  const rows = [];
+  let sum = 0;
+  for (const column of problem.columns) {
+    if (column.z[left] === 0 && column.z[right] === 0) continue;
+    const [one, other] = [left, right].map((row) => column.weight * steeredActivation(column, steering, row));
+    rows.push({ column, left: one, right: other, difference: one - other });
+    sum += one - other;
+  }
+  rows.sort((one, other) => Math.abs(other.difference) - Math.abs(one.difference));
+  const lead = now[left] - now[right];
+  return { rows, margin: lead, error: Math.abs(sum - lead) };
 }
 
 /** Rows that `row` overtook (when it rose) or that overtook it (when it fell), nearest first. */

@@ -46,7 +46,8 @@ export function createGrip(list, id) {
 }
 
 /** Take the order that Python holds where it is news; otherwise what the person has in hand stays. */
-export function adoptWanted(list, { answers, wanted, wanted_revision: revision }) {
+export function adoptWanted(list, { answers, wanted, wanted_revision: revision, can_wish: canWish }) {
+  list.canWish = canWish;
   const fits = list.wanted?.order.length === answers.length;
   if (list.wantedRevision === revision && (fits || !list.wanted)) return;
   letGo(list);
@@ -77,7 +78,7 @@ function wishesOf({ base, order, dropped }) {
 export function updateWanted(list, result) {
   const { wanted } = list;
   list.ranking = result.order;
-  list.wishLine.hidden = list.nodes.length < 2;
+  list.wishLine.hidden = list.nodes.length < 2 || !list.canWish;
   // Most frames are of a slider that moves while nothing is wanted.
   if (!wanted && !list.marked) return;
   list.marked = Boolean(wanted);

@@ -31,6 +31,7 @@ BAD_INPUT = {
     "learn": ["absent.jsonl", "--model", "absent", "--out", "out.json"],
     "propose": ["absent.jsonl", "--model", "absent", "--out", "out.json"],
     "report": ["--evaluation", "absent.json", "--out", "out.html"],
+    "share": ["absent.jsonl", "--model", "absent", "--out", "out.html"],
     "export": ["--model", "absent", "--steering", "absent.json", "--out", "out"],
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
