@@ -1,9 +1,10 @@
 """Who may do what. Every writing call of the labelling side asks here, so going past a page gains nothing.
 
     reader        reads, exports
-    annotator     labels, votes, skips, flags, undoes own events, works on queues
+    annotator     labels, votes, skips, flags, undoes own events, works on queues, keeps data sets
     adjudicator   also adjudicates, makes queues and closes them
-    admin         also gives roles, edits categories and all lists, imports other people's events and merges stores
+    admin         also gives roles, edits categories and all lists, deletes data sets of others, imports other people's
+                  events and merges stores
 
 Names that differ in case only are one person, spelled as they were first. Without sign-in a name is whatever was typed:
 roles then keep order, they do not prove identity.
@@ -30,6 +31,7 @@ ACTIONS = {
     "undo": "annotator",
     "draft": "annotator",
     "claim": "annotator",
+    "keep data sets": "annotator",
     "adjudicate": "adjudicator",
     "make a queue": "adjudicator",
     "close a queue": "adjudicator",

@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-__all__ = ["BLOCK_BYTES", "FEWEST_PROMPTS", "KeptDraws", "block_of", "draws", "interval", "redrawn"]
+__all__ = [
+    "BLOCK_BYTES",
+    "FEWEST_PROMPTS",
+    "KeptDraws",
+    "block_of",
+    "draws",
+    "interval",
+    "redrawn",
+    "redrawn_alike",
+]
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -88,3 +97,13 @@ def interval(drawn: npt.ArrayLike, confidence: float) -> tuple[float, float]:
         return np.nan, np.nan
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def redrawn_alike(sums: Floats, counts: Ids, resamples: int, rng: np.random.Generator) -> Floats:
+    """`redrawn` for units of which many are alike: `sums` [k, kinds] of one unit of each kind, `counts` [kinds] units.
+
+    How often each kind is drawn is multinomial, so time goes with the kinds, not the units. Gives [k, resamples].
+    """
+    n = int(counts.sum())
+    drawn = rng.multinomial(n, counts / n, size=resamples)
+    return sums @ drawn.T.astype(np.float64)

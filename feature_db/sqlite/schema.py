@@ -91,7 +91,7 @@ def bring_up_to_date(db: Database) -> None:
     migrations.apply(db)
 
 
-NAMED = (
+_NAMED_FIRST = (
     ("label_events", "annotator"),
     ("drafts", "annotator"),
     ("label_tests", "annotator"),
@@ -100,6 +100,9 @@ NAMED = (
     ("lists", "owner"),
     ("steerings", "author"),
 )
+"""Those of `NAMED` that are there when names are gathered (m005)"""
+
+NAMED = (*_NAMED_FIRST, ("datasets", "owner"))
 """Tables and columns that name people, besides `people`"""
 
 _MODEL = "model INTEGER NOT NULL DEFAULT 1 REFERENCES models (id)"
@@ -475,10 +478,80 @@ def m005_names(db: Database) -> None:
         "SELECT annotator FROM label_events GROUP BY annotator ORDER BY min(seq)",
         *(
             f"SELECT DISTINCT {column} FROM {table} ORDER BY 1"
-            for table, column in NAMED
+            for table, column in _NAMED_FIRST
             if table != "label_events"
         ),
     ):
         for (name,) in db.execute(known).fetchall():
             if name:
                 db.execute("INSERT OR IGNORE INTO names (folded, name) VALUES (?, ?)", (folded(name), name))
+
+
+@migrations()
+def m006_datasets(db: Database) -> None:
+    """Data sets that people bring once: their rows as they stood, and what is listed, sorted and scored of them."""
+    for statement in (
+        f"""CREATE TABLE datasets (
+            id INTEGER PRIMARY KEY,
+            hash TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL CHECK (name <> ''),
+            reading TEXT NOT NULL CHECK (json_valid(reading)),
+            said TEXT NOT NULL CHECK (json_valid(said)),
+            files TEXT NOT NULL CHECK (json_valid(files)),
+            columns TEXT NOT NULL CHECK (json_valid(columns)),
+            n_items INTEGER NOT NULL,
+            n_answers INTEGER NOT NULL,
+            n_labels INTEGER NOT NULL,
+            owner TEXT NOT NULL,
+            added INTEGER NOT NULL,
+            scored_by TEXT NOT NULL DEFAULT '',
+            {_MODEL}
+        ) STRICT""",
+        # Each sort is one from the largest value on, so that what has no value comes last: hence "worst", the margin
+        # with the other sign. No generated columns: SQLite 3.40 takes no index to cover one.
+        """CREATE TABLE dataset_items (
+            dataset INTEGER NOT NULL REFERENCES datasets (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            prompt TEXT NOT NULL,
+            unit INTEGER NOT NULL,
+            subset TEXT NOT NULL,
+            answers INTEGER NOT NULL,
+            labels INTEGER NOT NULL,
+            length INTEGER NOT NULL,
+            longer REAL,
+            own TEXT NOT NULL CHECK (json_valid(own)),
+            won INTEGER,
+            tied INTEGER,
+            margin REAL,
+            verdict TEXT NOT NULL CHECK (verdict IN ('agrees', 'disagrees', 'ties', 'unscored', 'unlabelled')),
+            worst REAL,
+            close REAL,
+            shortest INTEGER NOT NULL,
+            shorter REAL,
+            PRIMARY KEY (dataset, number)
+        ) STRICT, WITHOUT ROWID""",
+        # With what slices ask for, so that the items of a page are found without reading any other.
+        *(
+            f"CREATE INDEX dataset_items_{name} ON dataset_items (dataset, {name} DESC, number, verdict, subset)"
+            for name in ("margin", "worst", "close", "length", "shortest", "longer", "shorter")
+        ),
+        "CREATE INDEX dataset_items_counts "
+        "ON dataset_items (dataset, verdict, subset, number, labels, won, tied, unit)",
+        """CREATE TABLE dataset_rows (
+            dataset INTEGER NOT NULL REFERENCES datasets (id) ON DELETE CASCADE,
+            item INTEGER NOT NULL,
+            file INTEGER NOT NULL,
+            row INTEGER NOT NULL,
+            body TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX dataset_rows_item ON dataset_rows (dataset, item)",
+        """CREATE TABLE dataset_values (
+            dataset INTEGER NOT NULL REFERENCES datasets (id) ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            value ANY NOT NULL,
+            item INTEGER NOT NULL,
+            PRIMARY KEY (dataset, name, value, item)
+        ) STRICT, WITHOUT ROWID""",
+    ):
+        db.execute(statement)

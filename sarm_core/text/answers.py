@@ -67,6 +67,11 @@ class Reader:
         asked = {"map": self.mapping, "ignore": sorted(self.ignore), "format": self.form}
         return {key: value for key, value in asked.items() if value}
 
+    @classmethod
+    def of(cls, choices: Mapping[str, Any]) -> Reader:
+        """The reader whose `choices` these are. Raises SarmError."""
+        return cls(mapping=choices.get("map"), ignore=choices.get("ignore", ()), form=choices.get("format"))
+
     def words(self) -> list[str]:
         """The options that ask for it on the command line."""
         words = [f"{name}={column}" for name, column in self.mapping.items()]
@@ -235,6 +240,10 @@ class Reader:
     def value_of(self, row: Mapping[str, Any], key: str) -> Any:
         """What a row holds under `key` as shapes know it; None where nothing is, or the key is to be ignored."""
         return None if key in self.ignore else self.mapped(row).get(key)
+
+    def beside_answers(self, row: Mapping[str, Any]) -> list[str]:
+        """Of a row that was read, the columns that are no part of a conversation."""
+        return [key for key in row if key in self._unused or key in self.ignore]
 
     def forget_rows(self) -> None:
         """Count rows from none again: the file that was begun is read once more, as another."""

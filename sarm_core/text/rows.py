@@ -13,15 +13,18 @@ from typing import Any, TypeGuard
 
 __all__ = [
     "ROLES",
+    "SUBSET_KEYS",
     "Conversation",
     "Message",
     "Place",
+    "identity_of",
     "is_list",
     "keys_there",
     "kind_of",
     "prompt_of",
     "quoted",
     "short",
+    "subset_of",
 ]
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -97,6 +100,21 @@ def prompt_of(conversation: Conversation) -> tuple[Any, str]:
     before = conversation.messages[:-1]
     asked = [turn.content for turn in before if turn.role == "user"]
     return (before, conversation.tools) if conversation.tools else before, asked[-1] if asked else ""
+
+
+SUBSET_KEYS = ("subset", "domain", "source")
+"""Keys of a row that name its group, the first that is there"""
+
+
+def identity_of(row: Mapping[str, Any], number: int) -> str:
+    """The row's own id as text, or its number."""
+    given = row.get("id")
+    return str(given)[:200] if isinstance(given, str | int) and not isinstance(given, bool) else str(number)
+
+
+def subset_of(row: Mapping[str, Any]) -> str:
+    """The group a row says it is of, "" for none."""
+    return next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
 
 
 # -- words for values --------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from sarm_core.errors import RowError, SarmError
 from sarm_core.prove.benchmarks.scores import Grid, Ids, Item, ItemAnswer, Result
 from sarm_core.text.answers import Reader
 from sarm_core.text.row_files import OnError
-from sarm_core.text.rows import Conversation, Place, prompt_of
+from sarm_core.text.rows import Conversation, Place, identity_of, prompt_of
 
 __all__ = ["Benchmark", "Entry", "NamedAnswer", "NumberedRow"]
 
@@ -185,7 +185,7 @@ class Benchmark(ABC):
             )
             items.append(
                 Item(
-                    _identity(row, row_number),
+                    identity_of(row, row_number),
                     entry.subset,
                     prompt,
                     source,
@@ -280,12 +280,6 @@ def numbered(keys: Iterable[Hashable]) -> Ids:
     """Equal keys get equal numbers, counted from 0 in order of appearance."""
     number: dict[Hashable, int] = {}
     return np.array([number.setdefault(key, len(number)) for key in keys], dtype=np.int64)
-
-
-def _identity(row: Mapping[str, Any], number: int) -> str:
-    """The row's own id as text, or its number."""
-    given = row.get("id")
-    return str(given)[:200] if isinstance(given, str | int) and not isinstance(given, bool) else str(number)
 
 
 def _contents(row: Mapping[str, Any]) -> bytes:

@@ -13,11 +13,9 @@ from sarm_core.prove.benchmarks.benchmark import Benchmark, Entry, NamedAnswer, 
 from sarm_core.prove.benchmarks.scores import Decisions, Ids, Leaf, Result
 from sarm_core.text.answers import Reader, pair_of
 from sarm_core.text.row_files import OnError
-from sarm_core.text.rows import Conversation
+from sarm_core.text.rows import Conversation, subset_of
 
 __all__ = ["Pairs"]
-
-SUBSET_KEYS = ("subset", "domain", "source")
 
 
 class Pairs(Benchmark):
@@ -114,9 +112,8 @@ class Pairs(Benchmark):
 def _entry(
     chosen: Conversation, rejected: Conversation, row: Mapping[str, Any], weight: float = 1.0
 ) -> Entry:
-    subset = next((str(row[name])[:200] for name in SUBSET_KEYS if row.get(name) is not None), "")
     answers = (NamedAnswer(chosen, "chosen", True), NamedAnswer(rejected, "rejected", False))
-    return Entry(answers, subset, weight=weight)
+    return Entry(answers, subset_of(row), weight=weight)
 
 
 def _subset_score(name: str, named: Sequence[str]) -> str:

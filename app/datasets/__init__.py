@@ -1,0 +1,1 @@
+"""The parts of the Data sets page, and what other pages take from it."""

@@ -1,0 +1,1 @@
+"""Data sets that people bring once: their rows, what is listed of them, slices, scores."""
