@@ -10,6 +10,7 @@ from app.compare.shares_view import shares
 from app.compare.stored_pairs import flips_line
 from app.compare.why_view import SIDES, choose_sides, why
 from app.compare.wishes_view import wishes_section
+from app.datasets.walk import walk_bar
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -25,6 +26,7 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
     session.current_comparison()
     sharing = input_row(here.engine)
     here.link_box = sharing.container()
+    walk_bar(here.engine)
     now = session.current_comparison()
     prompt_box(now)
     scored, below = session.score_for(here.engine, now)

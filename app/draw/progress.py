@@ -21,8 +21,8 @@ STOPPED = """<style>
 
 
 @contextmanager
-def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
-    """A bar for `encode_once`; gone when the block ends.
+def encoding_bar(place: DeltaGenerator, unit: str = "tokens") -> Iterator[Progress]:
+    """A bar for `encode_once`, or for what counts in another `unit`; gone when the block ends.
 
     `place` is an `st.empty()` that the page draws in EVERY run: an element that comes and goes would move
     the ones after it, and tabs that move fall back to the first. Streamlit's own Stop button interrupts
@@ -36,7 +36,8 @@ def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
 
     def progress(done: int, total: int) -> None:
         bar.progress(
-            min(1.0, done / max(total, 1)), text=progress_text(done, total, time.perf_counter() - started)
+            min(1.0, done / max(total, 1)),
+            text=progress_text(done, total, time.perf_counter() - started, unit),
         )
 
     try:
@@ -45,12 +46,12 @@ def encoding_bar(place: DeltaGenerator) -> Iterator[Progress]:
         place.empty()
 
 
-def progress_text(done: int, total: int, seconds: float) -> str:
-    """Tokens done and in all, the rate, and the time left at that rate."""
+def progress_text(done: int, total: int, seconds: float, unit: str = "tokens") -> str:
+    """Units done and in all, the rate, and the time left at that rate."""
     rate = done / seconds if seconds > 0 else 0.0
-    text = f"Encoding: {done:,} of {total:,} tokens"
+    text = f"Encoding: {done:,} of {total:,} {unit}"
     if rate > 0:
         left = (total - done) / rate
         ahead = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        text += f", {rate:,.0f} tokens/s, about {ahead} left. Stop keeps what is done."
+        text += f", {rate:,.0f} {unit}/s, about {ahead} left. Stop keeps what is done."
     return text
