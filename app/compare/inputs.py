@@ -21,6 +21,7 @@ from app.session.comparison import (
     from_upload,
 )
 from app.session.engine import Engine
+from app.session.pages import Page
 from sarm_core.errors import SteeringError
 from sarm_core.share.shared import Shared, is_shared
 from sarm_core.steering import Steering
@@ -180,6 +181,11 @@ def _upload(current: Engine) -> None:
         )
     if "upload_unknown" in st.session_state:
         columns_form("upload", st.session_state["upload_unknown"][2], assign)
+    st.page_link(
+        Page.DATASETS.path,
+        label="Data sets: keep a file, see every prompt with its margin, go through them",
+        icon=Page.DATASETS.icon,
+    )
     if st.session_state.get("upload_said"):
         st.caption(plain(st.session_state["upload_said"]))
     found: list[Comparison] = st.session_state.get("upload_found", [])

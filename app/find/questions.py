@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.datasets.choice import choose_data_set, warn_of_choice
 from app.draw.columns import as_answers, reader_for
 from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
@@ -21,7 +22,7 @@ from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
 from sarm_core.text.answer_sets import read_answers
 from sarm_core.text.answers import Reader
 
-__all__ = ["IN_CORPUS", "IN_FILES", "from_corpus_form", "from_files_form", "last_found"]
+__all__ = ["IN_CORPUS", "IN_FILES", "from_corpus_form", "from_data_set_form", "from_files_form", "last_found"]
 
 IN_CORPUS = "The project's corpus"
 IN_FILES = ("My pairs", "Two sets of answers", "A bias, in my answers", "Styles of RM-Bench")
@@ -50,6 +51,43 @@ def from_corpus_form(engine: Engine, working: DeltaGenerator) -> None:
     if go:
         with encoding_bar(working) as progress:
             _keep(session.guarded(lambda: find_in_corpus(engine, axis, with_, without, progress)))
+
+
+def from_data_set_form(engine: Engine, working: DeltaGenerator) -> None:
+    """What tells the better answers of a kept data set, or of a slice of it, from the worse ones."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = choose_data_set(engine, "find_source")
+        with_corpus = _complement_toggle()
+        go = st.button(
+            "Find", type="primary", icon=":material/search:", disabled=chosen is None, key="find_go"
+        )
+    st.caption("What the better answers have and the worse ones have not, as the rows' labels say it.")
+    warn_of_choice(chosen)
+    if not go or chosen is None:
+        return
+    reader = chosen.reader
+    with encoding_bar(working) as progress:
+        _keep(
+            session.guarded(
+                lambda: find_in_upload(
+                    engine,
+                    [chosen.file(engine)],
+                    lambda path: from_pairs(path, reader),
+                    f"chosen against rejected: {chosen.title}",
+                    with_corpus=with_corpus,
+                    readers=[reader],
+                    progress=progress,
+                )
+            )
+        )
+
+
+def _complement_toggle() -> bool:
+    return st.toggle(
+        "Complement: this tool's corpus",
+        key="find_complement",
+        help="Also shows how much each feature fires in answers that have nothing to do with the question",
+    )
 
 
 def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> None:
@@ -85,11 +123,7 @@ def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> Non
         if source == "Styles of RM-Bench":
             pairs = [(a, b) for i, a in enumerate(STYLES) for b in STYLES[:i]][::-1]
             styles = st.selectbox("Styles", pairs, format_func=" against ".join, key="find_styles", width=260)
-        with_corpus = st.toggle(
-            "Complement: this tool's corpus",
-            key="find_complement",
-            help="Also shows how much each feature fires in answers that have nothing to do with the question",
-        )
+        with_corpus = _complement_toggle()
         ready = all(sets) and not (one_file and len(sets[0]) > 1)
         go = st.button("Find", type="primary", icon=":material/search:", disabled=not ready, key="find_go")
     if one_file and len(sets[0]) > 1:

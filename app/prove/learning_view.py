@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.datasets.choice import IN_DATA_SET, choose_data_set, follow_address, warn_of_choice
 from app.draw.columns import reader_for
 from app.draw.files import UPLOADS
 from app.draw.plain_text import plain
@@ -35,11 +36,15 @@ FEWEST = 2 * FEWEST_PROMPTS
 
 def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
     """Whose preferences; the model runs only here."""
+    follow_address("learn_source", MINE)
     source = st.segmented_control(
-        "Preferences", [MINE, OF_ORDERS, OF_CORPUS], default=MINE, required=True, key="learn_source"
+        "Preferences", [MINE, IN_DATA_SET, OF_ORDERS, OF_CORPUS], required=True, key="learn_source"
     )
     files: Any = []
-    reader, beside = Reader(), False
+    reader, beside, chosen = Reader(), False, None
+    if source == IN_DATA_SET and (chosen := choose_data_set(engine, "learn_source")) is not None:
+        reader = chosen.reader
+        warn_of_choice(chosen)
     if source == MINE:
         st.caption(
             "Rows that say which of two answers is better, of any format: JSONL, CSV, Parquet or Arrow; at least 20 "
@@ -61,13 +66,17 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
         )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         most = int(st.number_input("At most so many features", 1, MAX_PANEL, 8, key="learn_most", width=180))
-        if source == MINE:
+        if source in (MINE, IN_DATA_SET):
             beside = st.toggle(
                 "Leave the project's corpus alone",
                 key="learn_beside",
                 help="Features that carry much reward there cost more, and what turns there is counted",
             )
-        lacking = (source == MINE and not files) or (source == OF_ORDERS and len(orders) < FEWEST)
+        lacking = (
+            (source == MINE and not files)
+            or (source == IN_DATA_SET and chosen is None)
+            or (source == OF_ORDERS and len(orders) < FEWEST)
+        )
         go = st.button(
             "Learn", type="primary", icon=":material/play_arrow:", disabled=lacking, key="learn_go"
         )
@@ -83,7 +92,7 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
                     if source == OF_ORDERS
                     else learn_upload(
                         engine,
-                        given,
+                        given if chosen is None else [chosen.file(engine)],
                         start,
                         most,
                         beside_corpus=beside,

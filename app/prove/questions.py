@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from app.datasets.choice import IN_DATA_SET, choose_data_set, follow_address, warn_of_choice
 from app.draw.columns import Check, as_answers, reader_for
 from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
@@ -20,18 +21,19 @@ from sarm_core.text.answers import Reader
 
 __all__ = ["benchmark_rows", "choose", "evaluated"]
 
+IN_CORPUS = "The project's corpus"
 COMPLEMENTS = ("none", "this tool's corpus", "my file")
 
 
 def choose(engine: Engine, working: DeltaGenerator) -> None:
     """Where the items come from; the model runs only here."""
+    follow_address("eval_source", IN_CORPUS)
     source = st.segmented_control(
-        "Items",
-        ["The project's corpus", "My files"],
-        default="The project's corpus",
-        required=True,
-        key="eval_source",
+        "Items", [IN_CORPUS, IN_DATA_SET, "My files"], required=True, key="eval_source"
     )
+    if source == IN_DATA_SET:
+        _from_data_set(engine, working)
+        return
     if source == "My files":
         _from_files(engine, working)
         return
@@ -47,6 +49,36 @@ def choose(engine: Engine, working: DeltaGenerator) -> None:
     if go:
         with encoding_bar(working) as progress:
             _keep(session.guarded(lambda: evaluate_corpus(engine, name, progress)))
+
+
+def _from_data_set(engine: Engine, working: DeltaGenerator) -> None:
+    """The labels of a kept data set, or of a slice of it, as a benchmark of pairs."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = choose_data_set(engine, "eval_source")
+        beside = st.toggle(
+            "Complement: this tool's corpus",
+            key="eval_beside",
+            help="Answers the steering should leave alone: how many move, and which pairs change their order",
+        )
+        lacking = chosen is None
+        go = st.button(
+            "Evaluate", type="primary", icon=":material/play_arrow:", disabled=lacking, key="eval_go"
+        )
+    warn_of_choice(chosen)
+    if go and chosen is not None:
+        with encoding_bar(working) as progress:
+            _keep(
+                session.guarded(
+                    lambda: evaluate_upload(
+                        engine,
+                        [chosen.file(engine)],
+                        "pairs",
+                        complement=CORPUS if beside else None,
+                        reader=chosen.reader,
+                        progress=progress,
+                    )
+                )
+            )
 
 
 def _from_files(engine: Engine, working: DeltaGenerator) -> None:
