@@ -1,6 +1,6 @@
 """Who may do what. Every writing call of the labelling side asks here, so going past a page gains nothing.
 
-    reader        reads, exports
+    reader        reads, exports; keeps nothing: no label, list, data set, steering or link to own answers
     annotator     labels, votes, skips, flags, undoes own events, works on queues, keeps data sets
     adjudicator   also adjudicates, makes queues and closes them
     admin         also gives roles, edits categories and all lists, deletes data sets of others, imports other people's
@@ -24,6 +24,7 @@ __all__ = ["ACTIONS", "EVERYONE", "ROLES", "People", "check_name"]
 ROLES = ("reader", "annotator", "adjudicator", "admin")
 
 ACTIONS = {
+    "keep": "annotator",
     "label": "annotator",
     "vote": "annotator",
     "skip": "annotator",
@@ -95,6 +96,13 @@ class People:
                 f"{name} is {_article(role)} here; to {action} takes {_article(ACTIONS[action])}; ask an admin"
             )
         return name
+
+    def check_may_keep(self, name: str) -> None:
+        """Raises PermissionRefused where `name`, "" for who gives none, is a reader."""
+        if ROLES.index(self.role(name)) < ROLES.index(ACTIONS["keep"]):
+            raise PermissionRefused(
+                f"{name or 'who gives no name'} is a reader here, and readers keep nothing; ask an admin"
+            )
 
     def all(self) -> dict[str, str]:
         """Everybody with a role of their own, by name."""

@@ -56,6 +56,7 @@ class SavedWork(Connection):
         name = _list_name(name)
         with self.write() as conn:
             owner = self._person(owner)
+            People(self).check_may_keep(owner)
             People(self).remember(owner)
             conn.execute(
                 "INSERT OR IGNORE INTO lists (name, owner, created) VALUES (?, ?, ?)",
@@ -85,6 +86,7 @@ class SavedWork(Connection):
 
     def _require_change(self, list_id: int, by: str) -> None:
         """Inside a transaction: what is asked here is still true when the list is changed."""
+        People(self).check_may_keep(self._person(by))
         if self.may_change_list(list_id, by):
             return
         owner = self.value("SELECT owner FROM lists WHERE id = ?", (list_id,))
@@ -170,6 +172,7 @@ class SavedWork(Connection):
             raise StoreError("a saved steering needs a name")
         _as_json(body, "the steering")
         with self.write() as conn:
+            People(self).check_may_keep(self._person(author))
             version = conn.execute(
                 "INSERT INTO steerings (name, version, body, note, author, created) VALUES "
                 "(:name, 1 + (SELECT coalesce(max(version), 0) FROM steerings WHERE name = :name), "

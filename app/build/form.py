@@ -6,9 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.build.job import Asked, Job, start
+from app.build.job import Asked, Job, begin
 from app.draw.files import UPLOADS
 from app.draw.plain_text import cut, plain
+from app.session import session
 from sarm_core.errors import SarmError
 from sarm_core.model.inspection import inspect_path
 
@@ -79,11 +80,11 @@ def build_form() -> Job | None:
             _what(name, source.strip())
         return None
     try:
-        return start(
+        return begin(
             Asked(paths, backbone.strip(), sae.strip(), out.strip(), layer, features, ties),
             [(file.name, file.getvalue()) for file in files or []],
         )
-    except (SarmError, OSError, ValueError) as error:
+    except (*session.Errors, OSError, ValueError) as error:
         st.error(plain(str(error)), icon=":material/error:")
         return None
 

@@ -20,10 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from app.session import session
 from sarm_core.errors import SarmError
 from sarm_core.files import cache_folder, check_new, whole_file
 
-__all__ = ["Asked", "Job", "State", "jobs", "start"]
+__all__ = ["Asked", "Job", "State", "begin", "jobs", "start"]
 
 State = Literal["running", "built", "stopped"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,6 +138,12 @@ def start(asked: Asked, uploads: Sequence[tuple[str, bytes]] = ()) -> Job:
     with whole_file(folder / "job.json") as file:
         json.dump({"asked": asdict(asked), "pid": job.pid, "began": job.began}, file)
     return job
+
+
+def begin(asked: Asked, uploads: Sequence[tuple[str, bytes]] = ()) -> Job:
+    """`start`, for the person at the keyboard. Raises PermissionRefused for whoever only looks, and SarmError."""
+    session.check_may_write("a build")
+    return start(asked, uploads)
 
 
 def jobs() -> list[Job]:

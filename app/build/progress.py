@@ -8,8 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from app.build.curve_chart import curve_chart, points_of
-from app.build.job import Job, start
+from app.build.job import Job, begin
 from app.draw.plain_text import cut, plain
+from app.session import session
 from app.session.engine import Choice
 from app.session.pages import Page
 from app.ship.switch_model import OF_ONE_MODEL
@@ -68,8 +69,8 @@ def _ended(job: Job) -> None:
         )
     if st.button("Go on", key=f"again_{job.folder.name}"):
         try:
-            start(job.asked)
-        except (SarmError, OSError) as refused:
+            begin(job.asked)
+        except (*session.Errors, OSError) as refused:
             st.error(plain(str(refused)), icon=":material/error:")
         else:
             st.rerun()
@@ -125,8 +126,8 @@ def _built(job: Job) -> None:
     )
     if right.button(f"Build one that uses {n:,}", key=f"pick_{job.folder.name}"):
         try:
-            start(replace(job.asked, features=n, out=f"{job.asked.out}-{n}"))
-        except (SarmError, OSError) as error:
+            begin(replace(job.asked, features=n, out=f"{job.asked.out}-{n}"))
+        except (*session.Errors, OSError) as error:
             st.error(plain(str(error)), icon=":material/error:")
         else:
             st.rerun()

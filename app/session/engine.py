@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.session.person import whoever
+from app.session.visitors import lent
 from feature_db import ModelRecord, Store, StoreError
 from feature_db.label.blindness import titles_for
 from sarm_core.demo import STORE
@@ -136,11 +137,12 @@ class Engine:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        """The model's store, opened for this thread; made anew when its file was taken away. Raises StoreError."""
+        """The model's store, opened for this thread; made anew when its file was taken away. Who only looks
+        (`app.session.visitors`) gets one that takes no write. Raises StoreError."""
         if not self.store_path.is_file():
             _prepared_store(self.choice, self.scorer)
         with Store.open(self.store_path, self.fingerprint) as store:
-            yield store
+            yield lent(store)
 
     def notes(self, features: Sequence[int]) -> dict[int, FeatureNote]:
         """Name and density of each feature; an empty note where the store has none.

@@ -17,7 +17,7 @@ from app.session.engine import Engine
 from app.session.pages import Page
 from app.session.steering_state import SteeringState
 from app.session.wishes import wishes
-from feature_db import StoreError
+from feature_db import PermissionRefused, StoreError
 from sarm_core.errors import SarmError
 
 __all__ = ["BASE_URL", "LINKED", "link", "only_here", "open_link", "show_link", "take_link", "update_link"]
@@ -89,11 +89,14 @@ def update_link(current: Engine, choices: Sequence[str] = ()) -> None:
                 try:
                     with current.store() as store:
                         st.session_state["comparison_saved"] = store.save_session(now.to_json())
+                except PermissionRefused:
+                    address = ""  # a visitor's answers are not kept, so no address names them
                 except StoreError as error:
                     st.warning(f"This page cannot be linked to: {plain(str(error))}")
                     return
-            address = str(st.session_state["comparison_saved"])
-        wanted["a"] = address
+            address = str(st.session_state.get("comparison_saved", ""))
+        if address:
+            wanted["a"] = address
         for key in choices:
             value = st.session_state.get(key)
             if value is not None:
@@ -164,6 +167,11 @@ def show_link(place: Any) -> None:
             "The address opens these answers, sliders and choices again; answers that are not an example are kept in "
             "this installation's store."
         )
+        if session.comparison() is not None and "a" not in st.query_params:
+            st.caption(
+                ":material/visibility: As a visitor you keep nothing here, so the address names the sliders and not "
+                "these answers: send the page or the file."
+            )
         st.code(address or "see the address bar", language=None, wrap_lines=True)
         if address and only_here(address):
             st.caption(

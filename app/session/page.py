@@ -14,6 +14,7 @@ from app.session.engine import Engine
 from app.session.link import open_link, show_link, update_link
 from app.session.pages import Page
 from app.session.who import Me, identify
+from sarm_core.score.cache import keeping
 
 __all__ = ["Frame", "page", "page_without_model"]
 
@@ -48,7 +49,8 @@ def page(of: Page, caption: str, *, title: bool = True, linked: Sequence[str] = 
     place = None if title else st.container(key="title")
     head, messages = _heading(of.title if title else None, caption)
     here = Frame(engine, me, place or head, head)
-    yield here
+    with keeping(not me.looks_only):
+        yield here
     with messages:  # what was said while the page was drawn
         session.show_messages()
     update_link(engine, linked)

@@ -13,7 +13,8 @@ from app.session.comparison import Comparison, from_corpus
 from app.session.engine import Choice, Engine, default_choice, load_engine
 from app.session.pages import Page
 from app.session.steering_state import MAX_PANEL, SteeringState
-from feature_db import StoreError
+from app.session.visitors import refuse_on_read_only_server
+from feature_db import PermissionRefused, StoreError
 from sarm_core.errors import SarmError
 from sarm_core.features import separating_features
 from sarm_core.score.scorer import Scored, TokenTrace
@@ -21,6 +22,7 @@ from sarm_core.score.scorer import Scored, TokenTrace
 __all__ = [
     "Errors",
     "add_features",
+    "check_may_write",
     "comparison",
     "current_comparison",
     "decide_here",
@@ -68,6 +70,18 @@ def engine() -> Engine:
         st.error(plain(str(error)), icon=":material/error:")
         st.page_link(Page.MODEL.path, label="Choose another model", icon=":material/tune:")
         st.stop()
+
+
+def check_may_write(what: str) -> None:
+    """Raises PermissionRefused for whoever only looks; `what` is not done for them. For writing beside the store."""
+    refuse_on_read_only_server(what)
+    try:
+        current = load_engine(choice())
+    except Errors:
+        return  # without a model there is no store, and nobody has a role
+    with current.store() as store:
+        if store.looks_only:
+            raise PermissionRefused(f"you only look here: {what} is not done; ask an admin for another role")
 
 
 def comparison() -> Comparison | None:

@@ -23,10 +23,14 @@ class Me:
     """By sign-in; a typed name proves nothing."""
     admins: bool
     """Whether the store has an admin who could give roles."""
+    looks_only: bool = False
+    """Nothing they do is kept."""
 
     def may(self, action: str) -> bool:
         """Whether to offer an action. The store checks again when it is done."""
-        return bool(self.name) and ROLES.index(self.role) >= ROLES.index(ACTIONS[action])
+        return (
+            bool(self.name) and not self.looks_only and ROLES.index(self.role) >= ROLES.index(ACTIONS[action])
+        )
 
 
 def identify(engine: Engine) -> Me:
@@ -37,9 +41,15 @@ def identify(engine: Engine) -> Me:
         name = people.spelling(name)
         role = people.role(name) if name else "reader"
         admins = "admin" in people.all().values()
+        looks = store.looks_only
     with st.sidebar:
+        if looks:
+            st.info(
+                "You are a visitor: move sliders and look at everything; nothing is kept.",
+                icon=":material/visibility:",
+            )
         if name:
             st.caption(f"Role: {role}")
         if not proven:
             st.caption("Sign-in is not configured: a typed name is no proof of identity.")
-    return Me(name, role, proven, admins)
+    return Me(name, role, proven, admins, looks)

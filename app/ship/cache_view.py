@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.session import session
-from sarm_core.score.cache import cache_size, encoded_folder, prune
+from sarm_core.score.cache import CacheSize, cache_size, encoded_folder, prune
 
 __all__ = ["encoded_section"]
 
@@ -50,6 +50,11 @@ def encoded_section() -> None:
 
 
 def _remove(days: int | None) -> None:
-    removed = session.guarded(prune, None, days)
+    removed = session.guarded(_pruned, days)
     if removed is not None:
         session.say(f"Removed: {removed}. {cache_size()} are left.", "success")
+
+
+def _pruned(days: int | None) -> CacheSize:
+    session.check_may_write("removing them")
+    return prune(None, days)

@@ -41,6 +41,7 @@ def switch() -> None:
         return
     wanted = Choice(source.strip(), device, dtype)
     try:
+        session.check_may_write("switching to another model")
         with st.spinner(f"Loading {plain(cut(wanted.source, 80))} …"):
             load_engine(wanted)
     except session.Errors as error:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlite_utils
 
-from feature_db.errors import StoreError
+from feature_db.errors import PermissionRefused, StoreError
 from feature_db.records import ModelRecord
 from feature_db.sqlite.schema import APPLICATION_ID, bring_up_to_date, is_up_to_date
 
@@ -67,6 +67,7 @@ class Connection:
         self._busy_seconds = busy_seconds
         self._thread = threading.get_ident()
         self._depth = 0
+        self.looks_only = False
 
     @classmethod
     def open(
@@ -198,14 +199,22 @@ class Connection:
             raise StoreError("a store belongs to the thread that opened it: call Store.open in each thread")
         return self._conn
 
+    def only_look(self) -> None:
+        """From here on nothing is written through this connection: `write` refuses, and so does SQLite itself."""
+        self.conn.execute("PRAGMA query_only = ON")
+        self.looks_only = True
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that holds the write lock from its start (BEGIN IMMEDIATE).
 
         What is read inside is therefore still true when it is written. Nested calls join the outer
         transaction as savepoints. Raises StoreError, with nothing written, when another writer keeps the lock
-        too long, the disk is full or fails, or the file is damaged or may not be written.
+        too long, the disk is full or fails, or the file is damaged or may not be written; PermissionRefused after
+        `only_look`.
         """
+        if self.looks_only:
+            raise PermissionRefused("you only look here, so nothing is kept; an admin gives you another role")
         conn = self.conn  # first of all: only the thread that opened the store may
         with nullcontext() if self._depth else self._turn(), self._transaction():
             yield conn

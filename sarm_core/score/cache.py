@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +28,7 @@ from sarm_core.errors import SarmError
 from sarm_core.files import cache_folder, whole_file
 from sarm_core.score.part_index import HASH_BYTES, INDEX, PART, Hashes, PartIndex
 
-__all__ = ["HIDDEN", "CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "prune"]
+__all__ = ["HIDDEN", "CacheSize", "EncodedParts", "Piece", "cache_size", "encoded_folder", "keeping", "prune"]
 
 FORMAT = "2"
 _MODEL = re.compile(r"[0-9a-f]{16}")
@@ -67,6 +68,19 @@ class Encodes(Protocol):
     def encoding_key(self) -> str:
         """64 hex digits of all that decides z of an answer."""
         ...
+
+
+_keeps: ContextVar[bool] = ContextVar("keeps_encoded", default=True)
+
+
+@contextlib.contextmanager
+def keeping(on: bool) -> Iterator[None]:
+    """Whether answers that are encoded inside the block, by this thread, are kept; those that are, are read anyway."""
+    token = _keeps.set(on)
+    try:
+        yield
+    finally:
+        _keeps.reset(token)
 
 
 class NotOurs(ValueError):
@@ -129,7 +143,9 @@ class EncodedParts:
             self._note(str(error))
 
     def add(self, piece: Piece) -> None:
-        """Keep answers as a part; a folder that cannot be written is noted, not fatal."""
+        """Keep answers as a part, unless `keeping(False)`; a folder that cannot be written is noted, not fatal."""
+        if not _keeps.get():
+            return
         hashes = np.frombuffer(b"".join(piece.hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
         body = save(
             {
