@@ -36,7 +36,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("main",),
         ("app_pages",),
         ("build",),
-        ("ship", "compare", "prove"),
+        ("ship", "compare", "prove", "watch"),
         ("find",),
         ("label", "steer", "datasets"),
         ("features", "explain"),

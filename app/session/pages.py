@@ -23,6 +23,7 @@ class Page(Enum):
     FIND = "find", "Change", "Find features", ":material/manage_search:"
     LEARN = "learn", "Change", "Learn a steering", ":material/school:"
     EVALUATE = "evaluate", "Change", "Evaluate", ":material/checklist:"
+    WATCH = "watch", "Change", "Watch a run", ":material/monitoring:"
     BUILD = "build", "Set up", "Build", ":material/construction:"
     MODEL = "model", "Set up", "Model", ":material/memory:"
 

@@ -87,8 +87,8 @@ class Point:
 
     @property
     def title(self) -> str:
-        """ "12", or "11 to 20"."""
-        return str(self.steps[0]) if len(self.steps) == 1 else f"{self.steps[0]} to {self.steps[-1]}"
+        """ "12", or "11–20"."""
+        return str(self.steps[0]) if len(self.steps) == 1 else f"{self.steps[0]}–{self.steps[-1]}"
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def test_every_and_window(scorer, tmp_path):
     assert [p.steps for p in Watch(scorer, run, every=2).refresh().points] == [(1,), (3,), (5,), (6,)]
     pooled = Watch(scorer, run, window=2).refresh()
     assert [p.steps for p in pooled.points] == [(1, 2), (3, 4), (5, 6)]
-    assert pooled.points[0].title == "1 to 2" and pooled.points[0].n == 48
+    assert pooled.points[0].title == "1–2" and pooled.points[0].n == 48
     with pytest.raises(SarmError):
         Watch(scorer, run, every=0)
 
