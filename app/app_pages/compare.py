@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.compare.edit_view import edited_rows
 from app.compare.inputs import input_row
 from app.compare.open_shared import agreement
 from app.compare.prompt import cut_beginnings, model_line, prompt_box
@@ -11,7 +12,7 @@ from app.compare.stored_pairs import flips_line
 from app.compare.why_view import SIDES, choose_sides, why
 from app.compare.wishes_view import wishes_section
 from app.datasets.walk import walk_bar
-from app.session import session
+from app.session import edits, session
 from app.session.page import page
 from app.session.pages import Page
 from app.steer.panel import panel_tools, sliders
@@ -24,6 +25,8 @@ LINKED = ("left", "right", "shaded", "at_least", "basis", "why_tab")
 with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
     model_line(here.head, here.engine)
     session.current_comparison()
+    edits.settle(here.engine)
+    here.is_unsettled = edits.is_live()
     sharing = input_row(here.engine)
     here.link_box = sharing.container()
     walk_bar(here.engine)
@@ -35,7 +38,9 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
         held.panel = [i for i in held.panel if i < here.engine.scorer.n_features]
         session.offer_features(scored)
         steered = scored.steered(held.current)
-        sliders(here.engine, now, scored, choose_sides(steered), SIDES)
+        sliders(
+            here.engine, now, scored, choose_sides(steered), SIDES, edited_rows(here.engine, now, steered)
+        )
         cut_beginnings(here.engine, now, scored)
         agreement(here.engine, now, scored)
         with sharing:

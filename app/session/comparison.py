@@ -34,16 +34,30 @@ __all__ = [
 ]
 
 MAX_ANSWERS = 50
+MAX_VERSIONS = 50
+EDITED = ", edited"
+"""Ends the origin of a comparison in which an answer was edited"""
 
 
 @dataclass(frozen=True)
 class Answer:
     """One answer; `note` says where it comes from or what was varied in it, `extra` what its turn holds beside the
-    text (see `Message`)."""
+    text (see `Message`).
+
+    One that is edited here stands beside its original: `of` is the original's index, `versions` are the texts it had
+    when it was left alone for a moment, in their order.
+    """
 
     text: str
     note: str = ""
     extra: str = ""
+    of: int | None = None
+    versions: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def version(self) -> int | None:
+        """Which of the versions stands there, from 0; None for a text that is being typed."""
+        return next((i for i in reversed(range(len(self.versions))) if self.versions[i] == self.text), None)
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,55 @@ class Comparison:
         origin = f"{self.origin} and one pasted".strip()
         return Comparison(self.prompt, answers, origin, tools=self.tools), len(self.answers)
 
+    def edit_of(self, index: int) -> int | None:
+        """Where the edited version of an answer stands; None while it has none."""
+        return next((i for i, answer in enumerate(self.answers) if answer.of == index), None)
+
+    def with_edit(self, index: int) -> tuple[Comparison, int]:
+        """This comparison with an answer to edit beside the original, the same text at first, and its index; where
+        there is one already, or the answer is one itself, that. Raises SarmError when there is no room."""
+        answer = self.answers[index]
+        there = index if answer.of is not None else self.edit_of(index)
+        if there is not None:
+            return self, there
+        if len(self.answers) >= MAX_ANSWERS:
+            raise SarmError(
+                f"there are {MAX_ANSWERS} answers already, which is as many as this page compares"
+            )
+        edit = Answer(answer.text, f"{letters(index)} edited", answer.extra, index, (answer.text,))
+        return self._with((*self.answers, edit)), len(self.answers)
+
+    def with_text(self, index: int, text: str, *, keep: bool) -> Comparison:
+        """With another text of an edited answer; `keep` makes it one of its versions. Raises SarmError for an empty
+        one."""
+        answer = self.answers[index]
+        if answer.of is None:
+            raise SarmError("an answer that is not an edited one keeps its words")
+        if not text.strip():
+            raise SarmError("an empty answer is not scored: write something, or go back to the original")
+        versions = answer.versions
+        if keep and text not in versions:
+            versions = (*versions, text)[-MAX_VERSIONS:]
+        changed = replace(answer, text=text, versions=versions)
+        return self._with(tuple(changed if i == index else each for i, each in enumerate(self.answers)))
+
+    def without_edit(self, index: int) -> Comparison:
+        """Without an edited answer; its original stays. Raises SarmError for one that is no edit."""
+        if self.answers[index].of is None:
+            raise SarmError("only an edited answer can be taken away")
+        kept = [answer for i, answer in enumerate(self.answers) if i != index]
+        return self._with(
+            tuple(
+                replace(answer, of=answer.of - 1) if answer.of is not None and answer.of > index else answer
+                for answer in kept
+            )
+        )
+
+    def _with(self, answers: tuple[Answer, ...]) -> Comparison:
+        """The same with these answers; an origin alone would not bring them back."""
+        origin = self.origin if self.origin.endswith(EDITED) else f"{self.origin}{EDITED}"
+        return Comparison(self.prompt, answers, origin, tools=self.tools)
+
     def conversations(self) -> list[Conversation]:
         """What the model scores, one per answer."""
         return [
@@ -119,7 +182,15 @@ class Comparison:
                 {"role": turn.role, "content": turn.content, **_if_any(extra=turn.extra)}
                 for turn in self.prompt
             ],
-            "answers": [{"text": a.text, "note": a.note, **_if_any(extra=a.extra)} for a in self.answers],
+            "answers": [
+                {
+                    "text": a.text,
+                    "note": a.note,
+                    **_if_any(extra=a.extra),
+                    **({} if a.of is None else {"of": a.of, "versions": list(a.versions)}),
+                }
+                for a in self.answers
+            ],
             "origin": self.origin,
             **_if_any(tools=self.tools),
         }
@@ -127,7 +198,10 @@ class Comparison:
     @property
     def key(self) -> str:
         """Content hash: what cached scores are kept under."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+        body = self.to_json()
+        for answer in body["answers"]:
+            answer.pop("versions", None)
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def from_json(data: Mapping[str, Any]) -> Comparison:
@@ -138,7 +212,14 @@ def from_json(data: Mapping[str, Any]) -> Comparison:
             for turn in data["prompt"]
         )
         answers = tuple(
-            Answer(str(a["text"]), str(a.get("note", "")), _object(a.get("extra"))) for a in data["answers"]
+            Answer(
+                str(a["text"]),
+                str(a.get("note", "")),
+                _object(a.get("extra")),
+                None if a.get("of") is None else int(a["of"]),
+                tuple(str(text) for text in a.get("versions", ())),
+            )
+            for a in data["answers"]
         )
         origin, tools = str(data.get("origin", "")), str(data.get("tools", ""))
         json.loads(tools or "[]")
@@ -146,6 +227,8 @@ def from_json(data: Mapping[str, Any]) -> Comparison:
         raise SarmError("the stored comparison cannot be read: it was made by another version") from None
     if not prompt or not 1 <= len(answers) <= MAX_ANSWERS or any(turn.role not in ROLES for turn in prompt):
         raise SarmError("the stored comparison has no prompt or no answers: it was made by another version")
+    if any(a.of is not None and not (0 <= a.of < len(answers) and answers[a.of].of is None) for a in answers):
+        raise SarmError("the stored comparison has an edited answer without its original")
     return Comparison(prompt, answers, origin, tools=tools)
 
 

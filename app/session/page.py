@@ -29,6 +29,8 @@ class Frame:
     """Where the title stands."""
     head: DeltaGenerator
     """The line of the heading, to put buttons into."""
+    is_unsettled: bool = False
+    """Somebody is typing: each text would be kept under an address of its own, so the address waits."""
     link_box: DeltaGenerator | None = None
     """Where the page wants its address drawn, once it is known."""
 
@@ -53,7 +55,8 @@ def page(of: Page, caption: str, *, title: bool = True, linked: Sequence[str] = 
         yield here
     with messages:  # what was said while the page was drawn
         session.show_messages()
-    update_link(engine, linked)
+    if not here.is_unsettled:
+        update_link(engine, linked)
     if here.link_box is not None:
         show_link(here.link_box)
 

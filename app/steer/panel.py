@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -10,7 +11,7 @@ import streamlit as st
 from app.components.rerank import as_steering, from_steering, rerank
 from app.draw.plain_text import plain
 from app.draw.popovers import close_popover, popover, turn
-from app.session import session
+from app.session import edits, session
 from app.session.comparison import Comparison, letters
 from app.session.engine import Engine
 from app.session.feature_title import about_mark, marked_name
@@ -26,10 +27,18 @@ __all__ = ["group_form", "panel_tools", "sliders"]
 MOST_OFFERED = 1_000  # a dense checkpoint has every feature active; others can be typed by number
 
 
-def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence[int], reveal: str) -> None:
+def sliders(
+    current: Engine,
+    now: Comparison,
+    scored: Scored,
+    compared: Sequence[int],
+    reveal: str,
+    edited: Mapping[int, Mapping[str, Any]],
+) -> None:
     """The component, fed with the activations of the features on the panel.
 
     `compared` are the answers that the section with the key `reveal` is about; the button of a row leads there.
+    `edited` is what stands with each edited answer, by its index.
     """
     held = session.steering()
     notes = current.notes(held.panel)
@@ -49,6 +58,7 @@ def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence
                 "text": answer.text,
                 "reward": float(rewards[i]),
                 "cut": scored.n_cut[i],
+                "edit": edited.get(i),
             }
             for i, (title, answer) in enumerate(zip(now.titles(), now.answers, strict=True))
         ],
@@ -73,6 +83,7 @@ def sliders(current: Engine, now: Comparison, scored: Scored, compared: Sequence
         reveal=reveal,
         wanted=None if wanted is None else _by_id(wanted),
         wanted_revision=wishes().mark(now),
+        can_edit=True,
         on_steering=_on_steering,
         on_command=_on_command,
     )
@@ -109,6 +120,8 @@ def _on_command(command: dict[str, object]) -> None:
             _compare(int(str(command["answer"])))
         case "open":
             st.session_state["open_feature"] = int(str(command["feature"]))
+        case name if name in edits.COMMANDS:
+            edits.act(command)
         case "propose":
             wishes().ask()
         case "want" | "unwant":

@@ -23,6 +23,7 @@ import streamlit as st
 
 from app.components.inbox import Letters, is_number
 from app.components.one_module import OUTBOX, one_module
+from app.components.rerank.edits import edit_command, read_edit
 from sarm_core.errors import SarmError
 from sarm_core.share.sliders import State, from_steering
 from sarm_core.steering import Group, Steering
@@ -38,6 +39,12 @@ COMMANDS = {
     "open": "feature",
     "compare": "answer",
     "propose": None,
+    "edit": "answer",
+    "original": "answer",
+    "shade": "answer",
+    "type": "text",
+    "rewrite": "rule",
+    "version": "step",
     "want": "order",
     "unwant": "order",
 }
@@ -50,10 +57,11 @@ _MODULES = (
     "elements.js",
     "steering_panel.js",
     "wanted_order.js",
+    "editor.js",
     "answer_list.js",
     "rerank.js",
 )
-_STYLES = ("rerank.css", "steering_panel.css", "answer_list.css", "wanted_order.css")
+_STYLES = ("rerank.css", "steering_panel.css", "answer_list.css", "wanted_order.css", "editor.css")
 
 
 def module_source() -> str:
@@ -91,6 +99,7 @@ def rerank(
     wanted: Mapping[str, Sequence[Any]] | None = None,
     wanted_revision: str = "",
     can_wish: bool = True,
+    can_edit: bool = False,
     on_steering: Callable[[State], None] | None = None,
     on_command: Callable[[dict[str, Any]], None] | None = None,
     height: str | int = "content",
@@ -98,7 +107,8 @@ def rerank(
     """Mount the component. Call it on every rerun with the same `key`.
 
     answers   {"id": str, "title": str, "text": str, "reward": float, "cut": tokens cut at the beginning, 0 where
-              left out} in page order; none is fine.
+              left out, "edit": of an edited answer what stands with its words (see `edits.read_edit`)} in page order;
+              none is fine.
     features  {"id": int, "label": str, "mark": words beside it, "mark_help": their tooltip, "weight": w,
               "activations": [z per answer, 0 = silent], "density": fraction of texts or None}.
     groups    {"name": str, "features": [ids], "scale": m}, of features that are in `features`.
@@ -130,6 +140,7 @@ def rerank(
         "wanted": None if wanted is None else _read_wanted(wanted),
         "wanted_revision": str(wanted_revision),
         "can_wish": bool(can_wish),
+        "can_edit": bool(can_edit),
     }
     _check(data)
     inbox = _Inbox(key, data, on_steering, on_command)
@@ -177,6 +188,7 @@ class _Inbox:
         self.features = {str(feature["id"]) for feature in data["features"]}
         self.groups = {group["name"] for group in data["groups"]}
         self.answers = {answer["id"] for answer in data["answers"]}
+        self.rules = {rule for answer in data["answers"] for rule in (answer["edit"] or {}).get("rules", ())}
         self.on_steering = on_steering
         self.on_command = on_command
 
@@ -208,6 +220,8 @@ class _Inbox:
             return {"name": name}
         if about == "order":
             return self._order(raw)
+        if about in ("text", "rule", "step"):
+            return edit_command(raw, self.answers, self.rules)
         if name == "remove" and raw.get("group") in self.groups:
             return {"name": name, "group": raw["group"]}
         if about == "answer":
@@ -262,6 +276,7 @@ def _read_answer(answer: Mapping[str, Any]) -> dict[str, Any]:
         "text": str(answer["text"]),
         "reward": _number(answer["reward"], place),
         "cut": int(answer.get("cut", 0)),
+        "edit": read_edit(answer.get("edit")),
     }
 
 

@@ -1,5 +1,6 @@
 import { along, decimalsFor, margin, signed, whatMoved } from "./ranking.js";
 import { arrange, icon, make, reveal, setAttribute, setStyle, setText, setTitle } from "./elements.js";
+import { createEditor, destroyEditor, updateEditor } from "./editor.js";
 import { adoptWanted, createGrip, createWishLine, destroyWanted, letterOf, shownOrder, updateWanted } from "./wanted_order.js";
 
 /*
@@ -44,6 +45,7 @@ export function createList(actions) {
 
 export function destroyList(list) {
   list.sizes.disconnect();
+  for (const { editor } of list.byId.values()) if (editor) destroyEditor(editor);
   destroyWanted(list);
   clearTimeout(list.resting);
 }
@@ -56,13 +58,14 @@ export function arrangeList(list, data, problem) {
   list.nodes = answers.map((answer) => {
     if (!list.byId.has(answer.id)) list.byId.set(answer.id, createRow(answer.id, list));
     const row = list.byId.get(answer.id);
-    describe(row, answer, compared.includes(answer.id));
+    describe(row, answer, compared.includes(answer.id), list);
     return row;
   });
   const kept = new Set(answers.map((answer) => answer.id));
   for (const [id, row] of [...list.byId]) {
     if (kept.has(id)) continue;
     list.sizes.unobserve(row.root);
+    if (row.editor) destroyEditor(row.editor);
     list.byId.delete(id);
   }
   adoptWanted(list, data);
@@ -70,7 +73,9 @@ export function arrangeList(list, data, problem) {
   list.lastMoved = list.drag ? list.lastMoved : null;
   const order = shownOrder(list, Array.from(problem.order));
   // A row in hand keeps its place in the document: moved there, it would lose the finger.
-  if (!list.drag) arrange(list.rows, order.map((row) => list.nodes[row].root));
+  const typing = list.rows.getRootNode().activeElement?.classList.contains("edit-box");
+  const inPlace = typing && list.rows.children.length === order.length;
+  if (!list.drag && !inPlace) arrange(list.rows, order.map((row) => list.nodes[row].root));
   arrange(list.strip, Array.from(problem.order, (row) => list.nodes[row].chip));
   for (const row of list.nodes) list.sizes.observe(row.root);
   list.empty.hidden = answers.length > 0;
@@ -82,6 +87,7 @@ export function arrangeList(list, data, problem) {
   for (const row of list.nodes) {
     row.scale.hidden = row.compare.hidden = alone;
     row.grip.hidden = alone || !data.can_wish;
+    row.edit.hidden = !data.can_edit || row.root.classList.contains("edited");
   }
   list.strip.hidden = alone;
 }
@@ -105,6 +111,11 @@ function createRow(id, list) {
       reveal(list.reveal);
     },
   });
+  const edit = make("button", "link edit-link", {
+    type: "button",
+    textContent: "Edit",
+    onclick: () => list.actions.command({ name: "edit", answer: id }),
+  });
   const whyName = make("span", "why-name");
   const whyChange = make("span", "why-change");
   const whyRest = make("span", "why-rest");
@@ -121,13 +132,13 @@ function createRow(id, list) {
     make("div", "place", {}, [rank, move, now]),
     make("div", "words", {}, [make("div", "said", {}, [title, text]), cut]),
     figures,
-    make("div", "under", {}, [make("span", "wish-line-of-row", {}, [wish, wishState]), why, more, compare]),
+    make("div", "under", {}, [make("span", "wish-line-of-row", {}, [wish, wishState]), why, more, edit, compare]),
   ]);
   const chipRank = make("span", "chip-rank");
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  const row = { root, grip, rank, move, now, wish, wishState, title, text, cut, more, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  const row = { root, grip, rank, move, now, wish, wishState, title, text, cut, more, edit, editor: null, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
   more.onclick = () => unfold(row, !root.classList.contains("expanded"));
   return row;
 }
@@ -146,7 +157,7 @@ function unfold(row, open) {
 }
 
 /** The parts of an answer that no slider changes. */
-function describe(row, answer, compared) {
+function describe(row, answer, compared, list) {
   row.root.classList.toggle("compared", compared);
   setText(row.title, answer.title);
   setTitle(row.title, answer.title);
@@ -154,6 +165,13 @@ function describe(row, answer, compared) {
   setText(row.text, answer.text);
   setText(row.cut, answer.cut ? `The first ${answer.cut.toLocaleString("en")} tokens, prompt included, were cut: no influence.` : "");
   setText(row.chipTitle, answer.title);
+  row.root.classList.toggle("edited", Boolean(answer.edit));
+  if (answer.edit && !row.editor) {
+    row.editor = createEditor(list, answer.id);
+    row.root.append(row.editor.root);
+  }
+  if (row.editor) updateEditor(row.editor, answer);
+  setAttribute(row.edit, "aria-label", `Edit answer ${answer.title}`);
   setAttribute(row.compare, "aria-label", `Compare answer ${answer.title}`);
   setAttribute(row.grip, "aria-label", `Move answer ${answer.title}: arrow up or down`);
   setTitle(row.grip, "Drag to where this answer should stand; or arrow up and down");
@@ -164,7 +182,7 @@ function describe(row, answer, compared) {
 export function offerMore(list) {
   const cut = list.nodes.map((row) => row.root.classList.contains("expanded") || row.text.scrollHeight > row.text.clientHeight + 1);
   list.nodes.forEach((row, i) => {
-    row.more.hidden = !cut[i];
+    row.more.hidden = !cut[i] || row.root.classList.contains("edited");
   });
 }
 
@@ -230,6 +248,8 @@ export function markStuck(list) {
 }
 
 function settle(list) {
+  // A box in use keeps its place in the document, or what is typed meanwhile would go nowhere.
+  if (list.rows.getRootNode().activeElement?.classList.contains("edit-box")) return;
   arrange(list.rows, Array.from(list.order, (row) => list.nodes[row].root));
 }
 

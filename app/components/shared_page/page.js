@@ -146,6 +146,7 @@ function draw() {
       wanted: null,
       wanted_revision: "",
       can_wish: false,
+      can_edit: false,
     },
     setStateValue(_, { edit: _edit, ...given }) {
       const scales = given.groups;
