@@ -12,7 +12,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.watch.logs import LOGS, LogFile, LogFormat, Logged
 from sarm_core.watch.logs.base import HalfWritten
 
-__all__ = ["LogFolder", "NothingLogged", "Reading"]
+__all__ = ["LogFolder", "NothingLogged", "Reading", "steps_in_words"]
 
 
 class NothingLogged(SarmError):
@@ -26,9 +26,10 @@ _SOME = 5
 
 @dataclass(frozen=True)
 class Reading:
-    """The completions by ascending step, and what was odd. `waiting` are files that are half-written, `bad` those that
-    cannot be read and were left out."""
+    """The completions of a log by ascending step, and what was odd. `waiting` are files that are half-written, `bad`
+    those that cannot be read and were left out."""
 
+    log: LogFormat
     steps: dict[int, tuple[Logged, ...]]
     notes: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
@@ -75,7 +76,7 @@ class LogFolder:
         steps = {step: tuple(by_step[step]) for step in sorted(by_step)}
         steps, repeated = _without_repeats(steps)
         more = [*repeated, *_left_from_another_run(ages, len(paths))]
-        return Reading(steps, (*notes, *more), tuple(waiting), tuple(bad))
+        return Reading(log, steps, (*notes, *more), tuple(waiting), tuple(bad))
 
     def _or_raise(self, error: RowError) -> RowError:
         if not self.skip_bad:
@@ -132,7 +133,8 @@ def _without_repeats(
     if not repeated:
         return kept, []
     return kept, [
-        f"{_steps(repeated)} log the completions of the step before once more (several updates used them): counted once"
+        f"{steps_in_words(repeated)} log the completions of the step before once more (several updates used them): "
+        "counted once"
     ]
 
 
@@ -146,10 +148,15 @@ def _left_from_another_run(ages: Sequence[tuple[int, int]], n_files: int) -> lis
         if changed < newest:
             old.append(step)
         newest = max(newest, changed)
-    return [f"{_steps(old)} were written before earlier steps: they may be of another run"] if old else []
+    return (
+        [f"{steps_in_words(old)} were written before earlier steps: they may be of another run"]
+        if old
+        else []
+    )
 
 
-def _steps(steps: Sequence[int]) -> str:
+def steps_in_words(steps: Sequence[int]) -> str:
+    """ "step 2", "steps 2, 4 and 7 more"."""
     some = ", ".join(map(str, steps[:_SOME])) + (
         f" and {len(steps) - _SOME} more" if len(steps) > _SOME else ""
     )

@@ -17,10 +17,11 @@ _PREFIX, _SUFFIX = "rewards/", "/mean"
 @dataclass(frozen=True)
 class TrainerLog:
     """`kl` by step, the mean divergence from the first policy (TRL logs it where `beta` is not 0); `rewards`, the names
-    of the reward functions."""
+    of the reward functions; `evaluated`, the steps that an evaluation followed."""
 
     kl: Mapping[int, float] = field(default_factory=dict)
     rewards: frozenset[str] = frozenset()
+    evaluated: frozenset[int] = frozenset()
 
 
 def trainer_log(folder: Path) -> TrainerLog:
@@ -47,6 +48,7 @@ def trainer_log(folder: Path) -> TrainerLog:
             for key in row
             if key.startswith(_PREFIX) and key.endswith(_SUFFIX)
         ),
+        frozenset(_step(row) for row in latest if any(key.startswith("eval_") for key in row)),
     )
 
 

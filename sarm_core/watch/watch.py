@@ -21,7 +21,7 @@ from sarm_core.text.answers import Reader
 from sarm_core.text.rows import prompt_of
 from sarm_core.watch.agreement import Agreement, agreements
 from sarm_core.watch.drift import Answers, Drift, Point, drift_of
-from sarm_core.watch.folder import LogFolder, Reading
+from sarm_core.watch.folder import LogFolder, Reading, steps_in_words
 from sarm_core.watch.logs import Logged
 from sarm_core.watch.trainer_log import TrainerLog, trainer_log
 
@@ -89,9 +89,9 @@ class Watch:
         """
         reading = self._folder.read()
         self.waiting, self.bad = reading.waiting, reading.bad
-        wanted = self._wanted(reading)
-        self._score(wanted, progress, note)
         log = trainer_log(self.source if self.source.is_dir() else self.source.parent)
+        reading = _without_evaluations(reading, log)
+        self._score(self._wanted(reading), progress, note)
         state = (
             tuple((step, id(self._steps[step])) for step in self._steps),
             reading.notes,
@@ -190,9 +190,7 @@ class Watch:
             for point, some in zip(drift.points, points, strict=True)
         ]
         notes = [*reading.notes, *_doubts(drawn), *(one.in_words for one in self.agreement[:1])]
-        return replace(
-            drift, points=tuple(drawn), notes=tuple(note[0].upper() + note[1:] + "." for note in notes)
-        )
+        return replace(drift, points=tuple(drawn), notes=tuple(_sentence(note) for note in notes))
 
     def _agreement(self, answers: Answers, rows: Sequence[Logged], log: TrainerLog) -> tuple[Agreement, ...]:
         names = dict.fromkeys(name for one in rows for name in one.figures if name != "kl")
@@ -200,6 +198,22 @@ class Watch:
         steps = np.array([one.step for one in rows], dtype=np.int64)
         groups = np.unique(np.stack([steps, answers.prompts]), axis=1, return_inverse=True)[1].ravel()
         return agreements(answers.matrix.rewards, [one.figures for one in rows], groups, known)
+
+
+def _sentence(note: str) -> str:
+    return note[0].upper() + note[1:] + ("" if note.endswith("?") else ".")
+
+
+def _without_evaluations(reading: Reading, log: TrainerLog) -> Reading:
+    """Without the steps that hold an evaluation's answers, where there are others."""
+    evaluated = [step for step in reading.steps if step in log.evaluated]
+    if not reading.log.replaced_by_evaluation or not evaluated or len(evaluated) == len(reading.steps):
+        return reading
+    kept = {step: answers for step, answers in reading.steps.items() if step not in log.evaluated}
+    said = (
+        f"{steps_in_words(evaluated)} hold the answers of an evaluation in place of the training's: left out"
+    )
+    return replace(reading, steps=kept, notes=(*reading.notes, said))
 
 
 def _with_log(point: Point, steps: Sequence[_Step], log: TrainerLog) -> Point:
@@ -222,6 +236,11 @@ def _with_log(point: Point, steps: Sequence[_Step], log: TrainerLog) -> Point:
 def _doubts(points: Sequence[Point]) -> list[str]:
     """What to know before the last point is believed."""
     last, found = points[-1], []
+    strange = [point.steps[-1] for point in points[:-1] if point.common == 0]
+    if strange and max(point.common for point in points[1:]) == 1:
+        found.append(
+            f"{steps_in_words(strange)} ask none of the first prompts, though others ask all: an evaluation?"
+        )
     if len(points) > 1 and last.common < 0.5:
         found.append(
             f"{1 - last.common:.0%} of the prompts of step {last.title} are not asked at step {points[0].title}: part "

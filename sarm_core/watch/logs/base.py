@@ -53,6 +53,9 @@ class LogFormat(ABC):
     needs: ClassVar[str]
     """What has to be there, for an error"""
 
+    replaced_by_evaluation: ClassVar[bool] = False
+    """Whether an evaluation takes the place of the training's answers of its step"""
+
     @abstractmethod
     def files(self, folder: Path) -> Sequence[Path]:
         """The files of this format in `folder`, which may be the run's or the one that holds them alone."""

@@ -7,7 +7,8 @@ float64 a reward function, those that reward functions log (`log_extra`), and `a
 `step` is the trainer's count when it logged, after the update: the answers of step 1 are the untrained policy's. A file
 holds the last generation batch alone, however many steps lie between two files. Where completions are used for several
 updates (`num_iterations`, `steps_per_generation`), the same stand in several files. An evaluation is logged under the
-step it follows and replaces that step's file.
+step it follows and replaces that step's file, which no column tells (`findings/trl_completions_log.sh`): the trainer's
+state does, once it is saved.
 
 Before TRL 1.15 a conversation was logged as the chat template renders it, without its special tokens. Such prompts are
 read back as turns where that can be done in one way only, and refused where it cannot.
@@ -40,6 +41,7 @@ class TRLParquet(LogFormat):
     name = "trl-parquet"
     title = "completions of a TRL trainer"
     needs = "completions/completions_00001.parquet, ... of a TRL trainer (log_completions=True)"
+    replaced_by_evaluation = True
 
     def files(self, folder: Path) -> Sequence[Path]:
         places = [folder, folder / "completions"]

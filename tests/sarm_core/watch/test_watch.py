@@ -201,6 +201,27 @@ def test_what_trl_s_trainer_writes_is_read_and_scored_as_it_rewarded_it(scorer, 
     assert Watch(scorer, tmp_path / "plain").refresh().points[0].n_prompts == 2
 
 
+def test_steps_that_an_evaluation_took_the_place_of_are_left_out(scorer, tmp_path):
+    """TRL writes both under one name; only the trainer's state tells them apart (findings/trl_completions_log.sh)."""
+    grow(tmp_path, 1, 3, 5)
+    for step in (2, 4):
+        trl(tmp_path, step, [(user(f"held out {i}"), assistant(f"yes {i} {step}")) for i in range(12)])
+    watch = Watch(scorer, tmp_path)
+    before = watch.refresh()
+    assert len(before) == 5 and any(
+        "teps 2, 4 ask none of the first prompts" in note for note in before.notes
+    )
+    history = [{"step": step, "reward": 0.0} for step in range(1, 6)]
+    history += [{"step": step, "eval_reward": 0.0} for step in (2, 4)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    after = watch.refresh()
+    assert [point.steps for point in after.points] == [(1,), (3,), (5,)]
+    assert any("teps 2, 4 hold the answers of an evaluation" in note for note in after.notes)
+    everywhere = [{"step": step, "eval_reward": 0.0} for step in range(1, 6)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": everywhere}))
+    assert len(watch.refresh()) == 5  # nothing else was logged: they are compared with each other
+
+
 @pytest.mark.train
 @needs_trl
 def test_a_file_of_trl_holds_the_columns_that_are_read(scorer, tmp_path):
