@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from sarm_core.cli.options import (
     number,
     reader_of,
     steering_of,
+    whole_number,
 )
 from sarm_core.errors import SarmError
 
@@ -65,6 +67,14 @@ class WatchRun(Command):
         )
         parser.add_argument("--top", type=count, default=10, help="features to list (default 10)")
         parser.add_argument(
+            "--feature",
+            type=whole_number,
+            action="append",
+            default=[],
+            metavar="I",
+            help="list this one whatever it does",
+        )
+        parser.add_argument(
             "--alarm",
             type=threshold,
             metavar="SHARE|Z",
@@ -96,6 +106,7 @@ class WatchRun(Command):
             every=options.every,
             window=options.window,
             features=max(options.top, 20),
+            also=options.feature,
             resamples=options.resamples,
             seed=options.seed,
             reader=reader_of(options),
@@ -230,7 +241,7 @@ class _Told:
         if self.drift is None:
             return
         print(_shown(headline(self.drift)), file=sys.stderr)
-        for line in _table(self.drift, self.options.top):
+        for line in _table(self.drift, self.options.top, self.options.feature):
             print(_shown(line), file=sys.stderr)
         for note in self.drift.notes:
             print(_shown(note), file=sys.stderr)
@@ -259,13 +270,14 @@ def _line(drift: Drift, at: int) -> str:
     return f"step {point.title}: {headline(drift, at)}"
 
 
-def _table(drift: Drift, top: int) -> list[str]:
+def _table(drift: Drift, top: int, asked: Sequence[int]) -> list[str]:
     from sarm_core.watch.words import named
 
     if len(drift) < 2:
         return []
     lines = ["  change   interval           share   equally long   feature"]
-    for row in range(min(top, len(drift.features))):
+    shown = [row for row, i in enumerate(drift.features) if row < top or int(i) in asked]
+    for row in shown:
         low, high, share = drift.change_low[row, -1], drift.change_high[row, -1], drift.share[row, -1]
         span = "no interval" if low != low else f"{low:+.3f} to {high:+.3f}"
         part = "     " if share != share else f"{share:5.0%}"
@@ -273,7 +285,7 @@ def _table(drift: Drift, top: int) -> list[str]:
         equal = "undefined" if matched != matched else f"{matched:+.3f}"
         name = named(drift, int(drift.features[row]))
         lines.append(f"  {drift.change[row, -1]:+.3f}   {span:17}  {part}   {equal:12}   {name}")
-    rest = float(drift.change[top:, -1].sum() + drift.others[-1])
+    rest = float(drift.points[-1].rise.value - drift.change[shown, -1].sum())
     lines.append(
         f"  {rest:+.3f}   all other features; the changes add up to the rise (error {drift.error:.0e})"
     )

@@ -212,12 +212,13 @@ def drift_of(
     steps: Sequence[tuple[int, ...]],
     *,
     features: int = 20,
+    also: Sequence[int] = (),
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Drift:
     """The drift over the points whose steps are `steps` [T]; the `features` that changed most in the end are listed,
-    and the three that did at any other point.
+    the three that did at any other point, and those in `also`.
 
     Memory: `features` x resamples for a point, and a copy of the activations. Raises SarmError for points without
     answers.
@@ -227,7 +228,7 @@ def drift_of(
     if not n_points or not counts.all():
         raise SarmError("a drift needs answers at every point")
     means = _means(answers, counts)
-    listed = _drifted_most(means, features)
+    listed = _drifted_most(means, features, also)
     parts = _contributions(answers.matrix, listed)
     sums = [_Sums.of(answers, parts, at) for at in range(n_points)]
     made = [_compared(sums[0], one, resamples, confidence, seed) for one in sums]
@@ -293,10 +294,12 @@ def _means(answers: Answers, counts: Ids) -> sparse.csr_matrix:
     )
 
 
-def _drifted_most(means: sparse.csr_matrix, n: int) -> Ids:
+def _drifted_most(means: sparse.csr_matrix, n: int, also: Sequence[int]) -> Ids:
     """The features whose mean changed most since the first point, those of the last point first."""
+    if wrong := [i for i in also if not 0 <= i < means.shape[1]]:
+        raise SarmError(f"there is no feature {wrong[0]}: this model's run from 0 to {means.shape[1] - 1}")
     first = np.asarray(means[0].todense()).ravel()
-    kept: dict[int, None] = {}
+    kept: dict[int, None] = dict.fromkeys(int(i) for i in also)
     last: Floats = np.zeros(first.size)
     for at in range(means.shape[0] - 1, -1, -1):
         size = np.abs(np.asarray(means[at].todense()).ravel() - first)

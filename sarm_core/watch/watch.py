@@ -41,8 +41,9 @@ class Watch:
     """The run whose completions are logged in `source`, a folder or file, scored by `scorer` under `steering`.
 
     `every` scores each so-many-th logged step, and the last; `window` puts so many of them together as one point, for
-    runs of few prompts a step. `skip_bad` leaves out what cannot be read. `cache` and `use_cache` are those of
-    `encode_once`, where every answer is kept: a watch that begins again encodes none twice.
+    runs of few prompts a step. `features` and `also` are those of `drift_of`. `skip_bad` leaves out what cannot be
+    read. `cache` and `use_cache` are those of `encode_once`, where every answer is kept: a watch that begins again
+    encodes none twice.
     `read` and `kept` count the answers that the model read, and those that were on disk. `waiting` names files that
     are half-written, `bad` holds what was left out.
     Raises SteeringError for a steering of another model.
@@ -57,6 +58,7 @@ class Watch:
         every: int = 1,
         window: int = 1,
         features: int = 20,
+        also: Sequence[int] = (),
         resamples: int = 1000,
         seed: int = 0,
         reader: Reader | None = None,
@@ -69,7 +71,7 @@ class Watch:
         self.scorer, self.source, self.steering = scorer, Path(source), steering or Steering()
         self.steering.check(scorer.n_features)
         self.every, self.window, self.features = every, window, features
-        self.resamples, self.seed = resamples, seed
+        self.also, self.resamples, self.seed = tuple(also), resamples, seed
         self._folder = LogFolder(self.source, reader or Reader(), skip_bad)
         self._cache, self._use_cache = cache, use_cache
         self._steps: dict[int, _Step] = {}
@@ -181,6 +183,7 @@ class Watch:
             answers,
             [tuple(step for step, _ in some) for some in points],
             features=self.features,
+            also=self.also,
             resamples=self.resamples,
             seed=self.seed,
         )

@@ -188,6 +188,11 @@ def test_features_that_drifted_on_the_way_are_listed_too():
     z[point == 1, 0] += 9
     drift = run(z, point, prompts, features=1)
     assert 0 in drift.features and drift.features.size > 1
+    z[:, 4] = 0  # it never fires
+    quiet = run(z, point, prompts, features=1, also=[4])
+    assert not quiet.change[at(quiet, 4)].any()
+    with pytest.raises(SarmError, match="no feature 5: this model's run from 0 to 4"):
+        run(z, point, prompts, also=[5])
 
 
 def test_frame_html_and_json_hold_all_of_it():
