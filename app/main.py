@@ -36,7 +36,7 @@ menu: dict[str, list[Any]] = defaultdict(list)
 for page in Page:
     first = not menu
     menu[page.group].append(st.Page(page.path, title=page.title, icon=page.icon, default=first))
-chosen = st.navigation(menu)
+chosen = st.navigation(menu, expanded=True)
 words_button()
 try:
     chosen.run()

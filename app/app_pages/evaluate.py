@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app.find.found import evidence_for
-from app.prove.questions import choose, evaluated
+from app.prove.questions import choose, evaluated, keep_line, reopen
 from app.prove.report import report_section
-from app.prove.results import results
+from app.prove.results import outcome_of, results
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -20,11 +20,13 @@ with page(
     choose(here.engine, working)
     with st.container(key="eval_errors"):  # always there, so that a message moves nothing under the mouse
         session.show_messages()
+    kept_only = reopen(here.engine, working)
     steering_strip(here.engine)
     of, steering = evaluated(here.engine), session.steering().current
-    if of is None:
+    if of is None and not kept_only:
         st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
-    else:
+    elif of is not None and not kept_only:
         contrast = evidence_for(of.benchmark, of.fingerprint)
         if results(of, steering, found_here=contrast is not None and contrast.same_items):
+            keep_line(here.engine, of, outcome_of(of, steering), steering)
             report_section(of, steering, here.engine, here.me.name, contrast)

@@ -12,9 +12,11 @@ from app.find.questions import (
     from_data_set_form,
     from_files_form,
     last_found,
+    reopen,
 )
 from app.find.results import show, suspicious
 from app.prove.rewrites_view import rewrites_section
+from app.runs.kept import runs_link
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -38,11 +40,13 @@ with page(
         from_files_form(here.engine, source, working)
     with st.container(key="find_errors"):  # always there, so that a message moves no tab under the mouse
         session.show_messages()
-    found = last_found(here.engine)
+    kept_only = source != REWRITES and reopen(here.engine, working)
+    found = None if kept_only else last_found(here.engine)
     if source != REWRITES and found is not None:
         show(found, here.engine)
         suspicious(found)
-    elif source != REWRITES:
+        runs_link("find")
+    elif source != REWRITES and not kept_only:
         ask = {IN_CORPUS: "Choose a question", IN_DATA_SET: "Choose a data set"}.get(
             source or "", "Choose a file"
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.prove.learning_view import choose_pairs, learned_here, show_learned
+from app.prove.learning_view import choose_pairs, learned_here, reopen, show_learned
+from app.runs.kept import runs_link
 from app.session import session
 from app.session.page import page
 from app.session.pages import Page
@@ -19,7 +20,10 @@ with page(
         session.show_messages()
     steering_strip(here.engine)
     found = learned_here(here.engine)
-    if found is None:
+    if reopen(here.engine):
+        found = None
+    elif found is None:
         st.info("Choose preferences above and press Learn.", icon=":material/arrow_upward:")
-    else:
+    if found is not None:
         show_learned(found, here.engine)
+        runs_link("learned")

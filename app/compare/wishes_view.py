@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from app.compare.proposal_run import keep_proposal
 from app.compare.proposal_view import conflict_view, proposal_view
 from app.compare.question import Limits, Question
 from app.compare.stored_pairs import stored_pairs
@@ -66,6 +67,8 @@ def wishes_section(current: Engine, now: Comparison, scored: Scored) -> None:
         found: Answered | None = st.session_state.get(ANSWERED)
         if asked_now:
             found = _answered(current, now, scored, orders, limits)
+            if found.proposal is not None:
+                keep_proposal(current, found.question, found.proposal)
             st.session_state[ANSWERED] = found
         if found is None or found.model != current.fingerprint:
             return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePath
+from typing import Any
 
-from app.datasets.address import in_words
+from app.datasets.address import from_address, in_words, to_address
 from app.datasets.scoring import score_kept
 from app.draw.files import uploaded
 from app.session.comparison import MAX_ANSWERS, Answer, Comparison
@@ -24,7 +25,16 @@ from sarm_core.text.answers import Reader
 from sarm_core.text.items import ItemAnswers, answers_of, content_hash, read_items
 from sarm_core.text.row_files import COMPRESSED_ENDINGS, ROW_ENDINGS
 
-__all__ = ["CORPUS_NAME", "Chosen", "Opened", "is_corpus", "keep", "keep_corpus", "open_item"]
+__all__ = [
+    "CORPUS_NAME",
+    "Chosen",
+    "Opened",
+    "data_set_named",
+    "is_corpus",
+    "keep",
+    "keep_corpus",
+    "open_item",
+]
 
 CORPUS_NAME = "The project's corpus"
 EVERY = 500
@@ -169,6 +179,16 @@ class Chosen:
         return in_words(self.slice)
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """How a run names it (see `data_set_named`)."""
+        return {
+            "source": "data set",
+            "d": self.data_set.address,
+            "slice": to_address(self.slice),
+            "called": self.title,
+        }
+
+    @property
     def reader(self) -> Reader:
         """Reads its rows as they were read when it was kept; a new one each time, as it counts."""
         return Reader.of(self.data_set.reading)
@@ -181,6 +201,14 @@ class Chosen:
         if not lines:
             raise StoreError(f"{self.title}: no prompt is left, so there is nothing to work on")
         return _file_name(self), "".join(lines).encode("utf-8", "replace")
+
+
+def data_set_named(engine: Engine, address: str, part: Mapping[str, str]) -> Chosen:
+    """A data set by its address, and the slice that `part` (see `address.to_address`) asks for. Raises StoreError."""
+    of = from_address(part)
+    with engine.store() as store:
+        items = Items(store, address)
+        return Chosen(items.of, of, items.count(of))
 
 
 def _file_name(of: Chosen) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from app.draw.progress import NotKept, only_kept
 from app.session.engine import Engine
 from feature_db.datasets.items import Items, ItemScore
 from sarm_core.prove.agreement import item_agreement
@@ -14,14 +15,10 @@ from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 from sarm_core.text.items import ItemAnswers, answers_of
 
-__all__ = ["NotKept", "margins_under", "score", "score_kept"]
+__all__ = ["margins_under", "score", "score_kept"]
 
 PART = 512
 """Items scored and kept together"""
-
-
-class NotKept(Exception):
-    """The model would have to read something."""
 
 
 def score(engine: Engine, address: str, progress: Callable[[int, int], object] | None = None) -> None:
@@ -52,9 +49,6 @@ def score(engine: Engine, address: str, progress: Callable[[int, int], object] |
 def score_kept(engine: Engine, address: str) -> bool:
     """`score`, as far as the model need not run: whether everything is scored now."""
 
-    def refuse(done: int, of: int) -> None:
-        raise NotKept
-
     by = engine.scorer.encoding_key
     with engine.store() as store:
         items = Items(store, address)
@@ -62,7 +56,7 @@ def score_kept(engine: Engine, address: str) -> bool:
             read = _answers(items, numbers)
             conversations = [c for item in read for c in item.conversations]
             try:
-                rewards = encode_once(engine.scorer, conversations, progress=refuse).matrix.rewards
+                rewards = encode_once(engine.scorer, conversations, progress=only_kept).matrix.rewards
             except NotKept:
                 return False
             items.keep_scores(by, _scores(numbers, read, rewards))
@@ -75,14 +69,11 @@ def margins_under(engine: Engine, items: Items, numbers: list[int], steering: St
     Raises NotKept when the model would have to run.
     """
 
-    def refuse(done: int, of: int) -> None:
-        raise NotKept
-
     read = _answers(items, numbers)
     conversations = [c for item in read for c in item.conversations]
     if not conversations:
         return []
-    rewards = steering.rewards(encode_once(engine.scorer, conversations, progress=refuse).matrix)
+    rewards = steering.rewards(encode_once(engine.scorer, conversations, progress=only_kept).matrix)
     scores = {score.number: score.margin for score in _scores(numbers, read, rewards)}
     return [scores.get(number) for number in numbers]
 

@@ -10,7 +10,8 @@ import streamlit as st
 
 from app.datasets.address import to_address
 from app.datasets.kept import open_item
-from app.datasets.scoring import NotKept, margins_under
+from app.datasets.scoring import margins_under
+from app.draw.progress import NotKept
 from app.session import session
 from app.session.engine import Engine
 from app.session.pages import Page

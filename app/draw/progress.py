@@ -11,7 +11,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sarm_core.score.encoded import Progress
 
-__all__ = ["encoding_bar", "progress_text"]
+__all__ = ["NotKept", "encoding_bar", "only_kept", "progress_text"]
+
+
+class NotKept(Exception):
+    """The model would have to read something."""
+
+
+def only_kept(_done: int, _total: int) -> None:
+    """Progress for who takes what is encoded and nothing else. Raises NotKept before the model runs."""
+    raise NotKept
+
 
 STOPPED = """<style>
 .sarm-stopped, .stApp[data-test-script-state=notRunning] .st-key-encoding [data-testid=stProgress] { display: none }

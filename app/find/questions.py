@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -12,17 +11,25 @@ from app.datasets.choice import choose_data_set, warn_of_choice
 from app.draw.columns import as_answers, reader_for
 from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
-from app.find.found import STARTING_AXES, Found, find_in_corpus, find_in_upload, set_name
+from app.find.found import STARTING_AXES, Found
+from app.find.recipe import found_by, record, show_kept
+from app.runs.kept import Recipe, asked_run, figures_differ, keep_run, reopened
 from app.session import session
 from app.session.engine import Engine
 from sarm_core.demo import corpus
 from sarm_core.find.bias_pairs import BIASES
-from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files
 from sarm_core.prove.benchmarks.rm_bench import STYLES, RMBench
-from sarm_core.text.answer_sets import read_answers
 from sarm_core.text.answers import Reader
 
-__all__ = ["IN_CORPUS", "IN_FILES", "from_corpus_form", "from_data_set_form", "from_files_form", "last_found"]
+__all__ = [
+    "IN_CORPUS",
+    "IN_FILES",
+    "from_corpus_form",
+    "from_data_set_form",
+    "from_files_form",
+    "last_found",
+    "reopen",
+]
 
 IN_CORPUS = "The project's corpus"
 IN_FILES = ("My pairs", "Two sets of answers", "A bias, in my answers", "Styles of RM-Bench")
@@ -49,8 +56,7 @@ def from_corpus_form(engine: Engine, working: DeltaGenerator) -> None:
         "each is known. What this model has not read yet it reads once; the rest is arithmetic."
     )
     if go:
-        with encoding_bar(working) as progress:
-            _keep(session.guarded(lambda: find_in_corpus(engine, axis, with_, without, progress)))
+        _find(engine, {"source": "corpus", "axis": axis, "with": with_, "without": without}, [], working)
 
 
 def from_data_set_form(engine: Engine, working: DeltaGenerator) -> None:
@@ -63,23 +69,8 @@ def from_data_set_form(engine: Engine, working: DeltaGenerator) -> None:
         )
     st.caption("What the better answers have and the worse ones have not, as the rows' labels say it.")
     warn_of_choice(chosen)
-    if not go or chosen is None:
-        return
-    reader = chosen.reader
-    with encoding_bar(working) as progress:
-        _keep(
-            session.guarded(
-                lambda: find_in_upload(
-                    engine,
-                    [chosen.file(engine)],
-                    lambda path: from_pairs(path, reader),
-                    f"chosen against rejected: {chosen.title}",
-                    with_corpus=with_corpus,
-                    readers=[reader],
-                    progress=progress,
-                )
-            )
-        )
+    if go and chosen is not None:
+        _find(engine, {**chosen.recipe, "complement": with_corpus}, [], working)
 
 
 def _complement_toggle() -> bool:
@@ -131,37 +122,15 @@ def from_files_form(engine: Engine, source: str, working: DeltaGenerator) -> Non
     if not go:
         return
     sorted_sets = [sorted((file.name, file.getvalue()) for file in files) for files in sets]
-    given = [file for files in sorted_sets for file in files]
-    first = len(sorted_sets[0])
-    names = [set_name([name for name, _ in files]) for files in sorted_sets]
-    ways: dict[str, Callable[..., Sides]] = {
-        "My pairs": lambda path: from_pairs(path, readers[0]),
-        "Two sets of answers": lambda *paths: from_two_files(
-            paths[:first], paths[first:], (names[0], names[1]), readers[0], readers[1]
-        ),
-        "A bias, in my answers": lambda *paths: from_bias(read_answers(paths, readers[0]), str(bias)),
-        "Styles of RM-Bench": lambda path: from_styles(path, *(styles or STYLES[:2]), reader=readers[0]),
+    recipe = {
+        "source": source,
+        "first": len(sorted_sets[0]),
+        "readers": [reader.choices() for reader in readers],
+        "complement": with_corpus,
+        **({"bias": bias} if bias else {}),
+        **({"styles": list(styles)} if styles else {}),
     }
-    titles = {
-        "My pairs": "chosen against rejected",
-        "Two sets of answers": " against ".join(names),
-        "A bias, in my answers": f"with {bias} against without",
-        "Styles of RM-Bench": " against ".join(styles or ()),
-    }
-    with encoding_bar(working) as progress:
-        _keep(
-            session.guarded(
-                lambda: find_in_upload(
-                    engine,
-                    given,
-                    ways[source],
-                    titles[source],
-                    with_corpus=with_corpus,
-                    readers=readers,
-                    progress=progress,
-                )
-            )
-        )
+    _find(engine, recipe, [file for files in sorted_sets for file in files], working)
 
 
 def _as_pairs(reader: Reader, source: str, number: int, row: dict[str, Any]) -> None:
@@ -174,11 +143,38 @@ def _as_styles(reader: Reader, source: str, number: int, row: dict[str, Any]) ->
     RMBench.from_rows([(source, number, row)], reader=reader)
 
 
-def _keep(found: Found | None) -> None:
+def _find(engine: Engine, recipe: Recipe, files: list[tuple[str, bytes]], working: DeltaGenerator) -> None:
+    """Ask the question, and keep the answer as a run."""
+    with encoding_bar(working) as progress:
+        found = session.guarded(found_by, engine, recipe, files, progress)
     if found is not None:
-        st.session_state["found"] = found
-        for name in ("find_group_name", "find_picked"):
-            st.session_state.pop(name, None)
+        _put(found)
+        keep_run(engine, record(found, recipe, files))
+
+
+def _put(found: Found) -> None:
+    st.session_state["found"] = found
+    for name in ("find_group_name", "find_picked"):
+        st.session_state.pop(name, None)
+
+
+def reopen(engine: Engine, working: DeltaGenerator) -> bool:
+    """Open the run that the address names; True where only what was kept of it is shown."""
+    run = asked_run(engine, "find")
+    if run is None:
+        return False
+    found = reopened(
+        engine,
+        run,
+        working,
+        lambda recipe, files, progress: found_by(engine, recipe, files, progress),
+        show_kept=lambda run: show_kept(run, engine),
+    )
+    if found is None:
+        return True
+    _put(found)
+    figures_differ(run, record(found, run.recipe, []))
+    return False
 
 
 def last_found(engine: Engine) -> Found | None:

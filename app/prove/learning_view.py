@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import streamlit as st
@@ -12,6 +13,7 @@ from app.draw.columns import reader_for
 from app.draw.files import UPLOADS
 from app.draw.plain_text import plain
 from app.draw.progress import encoding_bar
+from app.prove.learned_run import record, show_kept
 from app.prove.learning import (
     LearnedHere,
     frontier_chart,
@@ -20,6 +22,7 @@ from app.prove.learning import (
     learn_upload,
     moved_table,
 )
+from app.runs.kept import asked_run, keep_run, put_on_sliders
 from app.session import session
 from app.session.engine import Engine
 from app.session.steering_state import MAX_PANEL
@@ -28,7 +31,7 @@ from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.text.answers import Reader
 from sarm_core.wish.learned import Learned
 
-__all__ = ["choose_pairs", "learned_here", "show_learned"]
+__all__ = ["choose_pairs", "learned_here", "reopen", "show_learned"]
 
 MINE, OF_ORDERS, OF_CORPUS = "My pairs", "My orders on Compare", "The project's corpus"
 FEWEST = 2 * FEWEST_PROMPTS
@@ -103,11 +106,37 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
             )
         if found is not None:
             st.session_state["learned"] = found
+            recipe = {
+                "source": source,
+                "start": start.to_json(),
+                "most": most,
+                "beside": beside,
+                **(chosen.recipe if chosen is not None else {}),
+            }
+            keep_run(engine, record(found, recipe))
 
 
 def _states_a_preference(reader: Reader, source: str, number: int, row: dict[str, Any]) -> object:
     """Reads a row as pairs: one that grades a single answer is one half of some."""
     return list(reader.pairs_of([(source, number, row)], ties=True))
+
+
+def reopen(engine: Engine) -> bool:
+    """Show what was kept of the run that the address names; False where it names none, or one that is on the page."""
+    run = asked_run(engine, "learned")
+    if run is None:
+        return False
+    st.header(plain(run.title), anchor=False)
+    show_kept(run, engine)
+    if json.loads(run.steering):
+        st.button(
+            "Put it on the sliders",
+            on_click=put_on_sliders,
+            args=(run,),
+            icon=":material/tune:",
+            key="learn_apply_kept",
+        )
+    return True
 
 
 def learned_here(engine: Engine) -> LearnedHere | None:

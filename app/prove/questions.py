@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import streamlit as st
@@ -11,15 +12,20 @@ from app.datasets.choice import IN_DATA_SET, choose_data_set, follow_address, wa
 from app.draw.columns import Check, as_answers, reader_for
 from app.draw.files import UPLOADS
 from app.draw.progress import encoding_bar
-from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload
+from app.prove.recipe import evaluated_by, record, show_kept
+from app.runs.kept import Recipe, asked_run, keep_run, put_on_sliders, reopened, runs_link
 from app.session import session
 from app.session.engine import Engine
+from feature_db import Store
+from feature_db.runs import Runs
 from sarm_core.prove.benchmarks.registry import BENCHMARKS
 from sarm_core.prove.corpus import CORPUS_SETS
 from sarm_core.prove.evaluated import Evaluated
+from sarm_core.prove.outcome import Outcome
+from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 
-__all__ = ["benchmark_rows", "choose", "evaluated"]
+__all__ = ["benchmark_rows", "choose", "evaluated", "keep_line", "reopen"]
 
 IN_CORPUS = "The project's corpus"
 COMPLEMENTS = ("none", "this tool's corpus", "my file")
@@ -47,8 +53,7 @@ def choose(engine: Engine, working: DeltaGenerator) -> None:
         )
         go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", key="eval_go")
     if go:
-        with encoding_bar(working) as progress:
-            _keep(session.guarded(lambda: evaluate_corpus(engine, name, progress)))
+        _evaluate(engine, {"source": "corpus", "name": name}, [], working)
 
 
 def _from_data_set(engine: Engine, working: DeltaGenerator) -> None:
@@ -66,19 +71,7 @@ def _from_data_set(engine: Engine, working: DeltaGenerator) -> None:
         )
     warn_of_choice(chosen)
     if go and chosen is not None:
-        with encoding_bar(working) as progress:
-            _keep(
-                session.guarded(
-                    lambda: evaluate_upload(
-                        engine,
-                        [chosen.file(engine)],
-                        "pairs",
-                        complement=CORPUS if beside else None,
-                        reader=chosen.reader,
-                        progress=progress,
-                    )
-                )
-            )
+        _evaluate(engine, {**chosen.recipe, "complement": beside}, [], working)
 
 
 def _from_files(engine: Engine, working: DeltaGenerator) -> None:
@@ -124,25 +117,17 @@ def _from_files(engine: Engine, working: DeltaGenerator) -> None:
     lacking = not files or (beside == COMPLEMENTS[2] and other is None)
     go = st.button("Evaluate", type="primary", icon=":material/play_arrow:", disabled=lacking, key="eval_go")
     if go:
-        complement = CORPUS if beside == COMPLEMENTS[1] else None
-        if other is not None:
-            complement = (other.name, other.getvalue())
         given = [(file.name, file.getvalue()) for file in files]
-        with encoding_bar(working) as progress:
-            _keep(
-                session.guarded(
-                    lambda: evaluate_upload(
-                        engine,
-                        given,
-                        kind,
-                        skip_bad=skip_bad,
-                        complement=complement,
-                        reader=reader,
-                        complement_reader=other_reader,
-                        progress=progress,
-                    )
-                )
-            )
+        recipe = {
+            "source": "files",
+            "kind": kind,
+            "skip_bad": skip_bad,
+            "complement": "file" if other is not None else "corpus" if beside == COMPLEMENTS[1] else None,
+            "reader": reader.choices(),
+            "complement_reader": other_reader.choices() if other_reader else {},
+        }
+        given += [] if other is None else [(other.name, other.getvalue())]
+        _evaluate(engine, recipe, given, working)
 
 
 def benchmark_rows(kind: str) -> Check:
@@ -154,10 +139,74 @@ def benchmark_rows(kind: str) -> Check:
     return check
 
 
-def _keep(found: Evaluated | None) -> None:
+def _evaluate(
+    engine: Engine, recipe: Recipe, files: list[tuple[str, bytes]], working: DeltaGenerator
+) -> None:
+    with encoding_bar(working) as progress:
+        found = session.guarded(evaluated_by, engine, recipe, files, progress)
     if found is not None:
-        st.session_state["evaluated"] = found
-        st.session_state.pop("eval_outcome", None)
+        _put(found, recipe, files)
+        st.session_state["eval_to_keep"] = True
+
+
+def _put(found: Evaluated, recipe: Recipe, files: list[tuple[str, bytes]]) -> None:
+    st.session_state["evaluated"] = found
+    st.session_state["eval_made_by"] = (recipe, files)
+    st.session_state.pop("eval_outcome", None)
+
+
+def reopen(engine: Engine, working: DeltaGenerator) -> bool:
+    """Open the run that the address names, with its steering where the address has none; True where only what was kept
+    of it is shown."""
+    run = asked_run(engine, "evaluation")
+    if run is None:
+        return False
+    if "s" not in st.query_params or st.session_state.get("evaluated") is not None:
+        put_on_sliders(run)
+    found = reopened(
+        engine,
+        run,
+        working,
+        lambda recipe, files, progress: evaluated_by(engine, recipe, files, progress),
+        show_kept=show_kept,
+    )
+    if found is None:
+        return True
+    with engine.store() as store:
+        _put(found, run.recipe, Runs(store).files(run.uid))
+    return False
+
+
+def keep_line(engine: Engine, of: Evaluated, found: Outcome, steering: Steering) -> None:
+    """Keep what is on the page as a run, at once where Evaluate was pressed, else by a button."""
+    recipe, files = st.session_state["eval_made_by"]
+
+    def keep() -> None:
+        made = record(of, found, steering, recipe, files)
+        st.session_state["eval_kept"] = (id(of), steering.to_json(), keep_run(engine, made))
+
+    if st.session_state.pop("eval_to_keep", False):
+        keep()
+    kept = st.session_state.get("eval_kept")
+    uid = st.session_state.get("evaluation_run")
+    here = kept is not None and kept[:2] == (id(of), steering.to_json())
+    if not here and uid is not None:
+        with engine.store() as store:
+            here = session.guarded(_same_steering, store, uid, steering) or False
+    if here:
+        runs_link("evaluation")
+    else:
+        st.button(
+            "Keep under this steering as a run",
+            on_click=keep,
+            icon=":material/bookmark_add:",
+            key="eval_keep",
+            help="The steering is not the one of the last run: kept, the two can be compared on Runs",
+        )
+
+
+def _same_steering(store: Store, uid: str, steering: Steering) -> bool:
+    return json.loads(Runs(store).get(uid).steering) == (json.loads(steering.to_json()) if steering else {})
 
 
 def evaluated(engine: Engine) -> Evaluated | None:

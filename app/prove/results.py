@@ -29,7 +29,7 @@ from sarm_core.prove.strength import strength_curve
 from sarm_core.report.verdict import verdict
 from sarm_core.steering import Steering
 
-__all__ = ["results"]
+__all__ = ["outcome_of", "results"]
 
 SHOWN_FLIPS = 500
 
@@ -40,7 +40,7 @@ def results(of: Evaluated, steering: Steering, *, found_here: bool = False) -> b
     `found_here` says that the features were found on these same items.
     """
     try:
-        found = _outcome_of(of, steering)
+        found = outcome_of(of, steering)
     except SarmError as error:
         st.error(plain(str(error)))
         return False
@@ -74,7 +74,7 @@ def results(of: Evaluated, steering: Steering, *, found_here: bool = False) -> b
     return True
 
 
-def _outcome_of(of: Evaluated, steering: Steering) -> Outcome:
+def outcome_of(of: Evaluated, steering: Steering) -> Outcome:
     """Kept for the steering in force, so that choosing a row does not draw the bootstrap again."""
     key = (id(of), steering.to_json())
     kept = st.session_state.get("eval_outcome")

@@ -16,6 +16,7 @@ class Page(Enum):
     COMPARE = "compare", "Use", "Compare and steer", ":material/compare_arrows:"
     EXPLAIN = "explain", "Use", "Explain one answer", ":material/search_insights:"
     DATASETS = "datasets", "Use", "Data sets", ":material/table_view:"
+    RUNS = "runs", "Use", "Runs", ":material/history:"
     FEATURES = "features", "Understand", "Features", ":material/table_rows:"
     FEATURE = "feature", "Understand", "Feature", ":material/ink_highlighter:"
     LABEL = "label", "Label", "Label", ":material/edit_note:"

@@ -102,7 +102,7 @@ _NAMED_FIRST = (
 )
 """Those of `NAMED` that are there when names are gathered (m005)"""
 
-NAMED = (*_NAMED_FIRST, ("datasets", "owner"))
+NAMED = (*_NAMED_FIRST, ("datasets", "owner"), ("runs", "author"))
 """Tables and columns that name people, besides `people`"""
 
 _MODEL = "model INTEGER NOT NULL DEFAULT 1 REFERENCES models (id)"
@@ -553,5 +553,39 @@ def m006_datasets(db: Database) -> None:
             item INTEGER NOT NULL,
             PRIMARY KEY (dataset, name, value, item)
         ) STRICT, WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+
+
+@migrations()
+def m007_runs(db: Database) -> None:
+    """What was found, evaluated, learned and proposed: how it was made, its figures, and what to show of it again."""
+    for statement in (
+        f"""CREATE TABLE runs (
+            id INTEGER PRIMARY KEY,
+            uid TEXT NOT NULL UNIQUE,
+            mark TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL CHECK (kind <> ''),
+            title TEXT NOT NULL,
+            data TEXT NOT NULL,
+            recipe TEXT NOT NULL CHECK (json_valid(recipe)),
+            steering TEXT NOT NULL CHECK (json_valid(steering)),
+            figures TEXT NOT NULL CHECK (json_valid(figures)),
+            result TEXT NOT NULL CHECK (json_valid(result)),
+            decisions BLOB,
+            author TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            {_MODEL}
+        ) STRICT""",
+        "CREATE INDEX runs_created ON runs (created)",
+        """CREATE TABLE run_files (
+            run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            place INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            hash TEXT NOT NULL,
+            PRIMARY KEY (run, place)
+        ) STRICT, WITHOUT ROWID""",
+        # A file that several runs were made from is kept once.
+        "CREATE TABLE run_contents (hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
     ):
         db.execute(statement)

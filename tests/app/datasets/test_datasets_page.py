@@ -9,9 +9,10 @@ import pytest
 
 from app.datasets.address import from_address, in_words, to_address
 from app.datasets.kept import Chosen, is_corpus, keep, keep_corpus, open_item
-from app.datasets.scoring import NotKept, margins_under, score
+from app.datasets.scoring import margins_under, score
 from app.datasets.table import frame
 from app.datasets.view import headline
+from app.draw.progress import NotKept
 from feature_db import StoreError
 from feature_db.datasets.datasets import DataSets
 from feature_db.datasets.items import Counts, Items
