@@ -1,6 +1,6 @@
 """Who may do what. Every writing call of the labelling side asks here, so going past a page gains nothing.
 
-    reader        reads, exports; keeps nothing: no label, list, data set, steering or link to own answers
+    reader        reads, exports; keeps nothing: no label, list, data set, run, steering or link to own answers
     annotator     labels, votes, skips, flags, undoes own events, works on queues, keeps data sets
     adjudicator   also adjudicates, makes queues and closes them
     admin         also gives roles, edits categories and all lists, deletes data sets of others, imports other people's
@@ -32,7 +32,6 @@ ACTIONS = {
     "undo": "annotator",
     "draft": "annotator",
     "claim": "annotator",
-    "keep data sets": "annotator",
     "adjudicate": "adjudicator",
     "make a queue": "adjudicator",
     "close a queue": "adjudicator",

@@ -114,6 +114,7 @@ class Runs:
                 return str(known)
             people = People(self.store)
             by = people.spelling(clean_text(by))
+            people.check_may_keep(by)
             people.remember(by)
             uid = "".join(secrets.choice(_LETTERS) for _ in range(10))
             number = conn.execute(
@@ -184,6 +185,8 @@ class Runs:
         """Whether `by` ("" for who gives no name) may delete it: who made it may, and an admin."""
         people = People(self.store)
         name = people.spelling(clean_text(by))
+        if self.store.looks_only or people.role(name) == "reader":
+            return False
         return of.author == name or (name != "" and people.role(name) == "admin")
 
     def delete(self, uid: str, by: str) -> None:

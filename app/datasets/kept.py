@@ -102,7 +102,11 @@ def keep_corpus(engine: Engine) -> None:
     """The project's corpus is a data set from the start, scored where it comes encoded. Raises StoreError."""
     data, hash = _corpus()
     with engine.store() as store:
-        if DataSets(store).with_hash(hash) is not None or not DataSets(store).may_keep(""):
+        if (
+            store.looks_only
+            or DataSets(store).with_hash(hash) is not None
+            or not DataSets(store).may_keep("")
+        ):
             return
     kept, _ = keep(engine, CORPUS_NAME, [(CORPUS.name, data)], Reader(), "")
     score_kept(engine, kept.address)

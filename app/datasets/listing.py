@@ -33,7 +33,7 @@ def bring(engine: Engine, by: str, working: DeltaGenerator) -> None:
     with engine.store() as store:
         may = DataSets(store).may_keep(by)
     if not may:
-        st.caption("Here you may only read: to keep data sets takes an annotator; ask an admin.")
+        st.caption("As a reader you keep nothing here: to bring data sets, ask an admin for another role.")
         return
     st.caption(
         "JSONL, CSV, Parquet or Arrow: rows of `prompt` + `chosen` + `rejected`, of a prompt with graded answers, or "

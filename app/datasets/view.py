@@ -116,6 +116,12 @@ def _scoring(engine: Engine, of: DataSet, left: int, working: DeltaGenerator) ->
     """What is still to be scored, and the button for it."""
     if not left:
         return
+    with engine.store() as store:
+        if store.looks_only:
+            st.caption(
+                f"{left:,} prompts with labels are not scored yet; a visitor's scores would not be kept."
+            )
+            return
     with st.container(horizontal=True, vertical_alignment="center"):
         go = st.button(
             "Score them" if left == of.n_items else "Score the rest",

@@ -199,12 +199,12 @@ class DataSets:
         """Whether `by` ("" for who gives no name) may rename and delete it: who brought it may, and an admin."""
         people = People(self.store)
         name = people.spelling(clean_text(by))
-        return of.owner == name or (name != "" and people.role(name) == "admin")
+        return self.may_keep(name) and (of.owner == name or (name != "" and people.role(name) == "admin"))
 
     def may_keep(self, by: str) -> bool:
         """Whether `by` may bring data sets."""
         role = People(self.store).role(clean_text(by))
-        return ROLES.index(role) >= ROLES.index(ACTIONS["keep data sets"])
+        return not self.store.looks_only and ROLES.index(role) >= ROLES.index(ACTIONS["keep"])
 
     def _require_change(self, address: str, by: str) -> DataSet:
         found = self.get(address)
@@ -217,10 +217,7 @@ class DataSets:
     def _keeper(self, by: str) -> str:
         people = People(self.store)
         by = people.spelling(clean_text(by))
-        if not self.may_keep(by):
-            raise PermissionRefused(
-                "here you may only read: to keep data sets takes an annotator; ask an admin"
-            )
+        people.check_may_keep(by)
         people.remember(by)
         return by
 

@@ -53,6 +53,12 @@ def choose(app, key, text):
     app.finished()
 
 
+def bring(app, file):
+    app.page.locator("input[type=file]").set_input_files(str(file))
+    app.page.locator(".st-key-bring_go button").first.click()
+    app.finished()
+
+
 def open_row(app, row):
     box = app.page.locator("[data-testid=stDataFrame] canvas").first.bounding_box()
     app.page.mouse.click(box["x"] + 30, box["y"] + ROW_HEIGHT * row + ROW_HEIGHT / 2)
@@ -70,21 +76,15 @@ def test_a_file_is_brought_once_and_worked_on_from_table_to_find(address, margin
     page = app.page
     page.set_default_timeout(60_000)
     app.open(f"{address}/datasets")
-    for expected in (
-        "Score them",
-        f"agrees with {sum(margins > 0)}",
-    ):  # once to be kept, once to be found there
-        page.locator("input[type=file]").set_input_files(str(file))
-        page.locator(".st-key-bring_go button").click()
-        page.get_by_text(expected).first.wait_for()
-        app.finished()
-        if page.locator(".st-key-d_score button").count():
-            page.locator(".st-key-d_score button").click()
-            page.get_by_text(f"agrees with {sum(margins > 0)}").wait_for()
-            app.finished()
-            page.locator(".st-key-data_sets_all button").click()
-            app.finished()
-    assert page.get_by_text("This file is kept already").count() == 1
+    bring(app, file)
+    page.locator(".st-key-d_score button").first.click()
+    page.get_by_text(f"agrees with {sum(margins > 0)}").wait_for()
+    app.finished()
+    page.locator(".st-key-data_sets_all button").first.click()
+    app.finished()
+    bring(app, file)
+    page.get_by_text("This file is kept already").wait_for()
+    page.get_by_text(f"agrees with {sum(margins > 0)}").wait_for()
 
     choose(app, "d_verdict", "disagrees")
     choose(app, "d_sort", "most against the label first")
