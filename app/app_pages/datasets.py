@@ -29,5 +29,5 @@ with page(Page.DATASETS, CAPTION) as here:
         session.say(str(error), "warning")
         address = ""
     if not address:
-        bring(here.engine, here.me.name, working)
+        bring(here.engine, here.me, working)
         show_list(here.engine)

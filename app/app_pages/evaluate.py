@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.find.found import evidence_for
-from app.prove.questions import choose, evaluated, keep_line, reopen
+from app.prove.questions import choose, evaluated, found_here, keep_line, reopen
 from app.prove.report import report_section
 from app.prove.results import outcome_of, results
 from app.session import session
@@ -27,6 +27,7 @@ with page(
         st.info("Choose a set, or your own files, and press Evaluate.", icon=":material/arrow_upward:")
     elif of is not None and not kept_only:
         contrast = evidence_for(of.benchmark, of.fingerprint)
-        if results(of, steering, found_here=contrast is not None and contrast.same_items):
-            keep_line(here.engine, of, outcome_of(of, steering), steering)
+        same = (contrast is not None and contrast.same_items) or found_here(here.engine, steering)
+        if results(of, steering, found_here=same):
+            keep_line(here.engine, of, outcome_of(of, steering), steering, found_here=same)
             report_section(of, steering, here.engine, here.me.name, contrast)

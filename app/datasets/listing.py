@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -16,8 +19,11 @@ from app.draw.files import UPLOADS
 from app.draw.plain_text import plain
 from app.session import session
 from app.session.engine import Engine
+from app.session.link import only_here
 from app.session.pages import Page
+from app.session.who import Me
 from feature_db.datasets.datasets import DataSet, DataSets
+from sarm_core.errors import SarmError
 from sarm_core.text.answers import Reader
 
 __all__ = ["bring", "open_data_set", "show_list"]
@@ -28,8 +34,52 @@ def open_data_set(of: DataSet) -> None:
     st.switch_page(Page.DATASETS.path, query_params={"d": of.address})
 
 
-def bring(engine: Engine, by: str, working: DeltaGenerator) -> None:
+@dataclass(frozen=True)
+class NamedFile:
+    """A file on this machine in the place of an upload."""
+
+    path: Path
+    file_id: str
+
+    @property
+    def name(self) -> str:
+        """Without its folder."""
+        return self.path.name
+
+    def getvalue(self) -> bytes:
+        """Its content. Raises SarmError."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise SarmError(f"{self.path}: cannot be read ({error.strerror or error})") from None
+
+
+def _named(me: Me) -> list[NamedFile]:
+    """The box for a file on the machine of the app, of any size: for who sits at it, and for an admin who signed in."""
+    if not (only_here(st.context.url or "") or (me.proven and me.role == "admin")):
+        return []
+    given = st.text_input(
+        "... or a file on this machine, of any size",
+        key="bring_path",
+        placeholder="/home/me/preferences.parquet",
+    ).strip()
+    if not given:
+        return []
+    path = Path(given).expanduser()
+    try:
+        facts = path.stat()
+    except OSError as error:
+        st.error(plain(f"{given}: cannot be read ({error.strerror or error})"), icon=":material/error:")
+        return []
+    if not path.is_file():
+        st.error(plain(f"{given}: is no file; name one of rows"), icon=":material/error:")
+        return []
+    return [NamedFile(path, f"{path.resolve()}:{facts.st_mtime_ns}:{facts.st_size}")]
+
+
+def bring(engine: Engine, me: Me, working: DeltaGenerator) -> None:
     """Upload files as one data set; what is there already is opened instead of kept twice."""
+    by = me.name
     with engine.store() as store:
         may = DataSets(store).may_keep(by)
     if not may:
@@ -40,16 +90,19 @@ def bring(engine: Engine, by: str, working: DeltaGenerator) -> None:
         "of a public data set; several files make one. A file is kept once, with how it is read, and every page can "
         "work on it or on a slice."
     )
-    files = st.file_uploader(
+    files: list[Any] = st.file_uploader(
         "Files",
         type=list(UPLOADS),
         accept_multiple_files=True,
         key=f"bring_{st.session_state.setdefault('brought', 0)}",
         label_visibility="collapsed",
     )
+    files = files or _named(me)
     if not files:
         return
-    reader = reader_for("bring", files, _as_item)
+    reader = session.guarded(reader_for, "bring", files, _as_item)
+    if reader is None:
+        return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         name = st.text_input(
@@ -57,12 +110,16 @@ def bring(engine: Engine, by: str, working: DeltaGenerator) -> None:
         )
         go = st.button("Keep", type="primary", icon=":material/save:", key="bring_go")
     if go:
-        given = [(file.name, file.getvalue()) for file in files]
         with working.container():
             bar = st.progress(0.0, text="Reading the rows …")
         made = session.guarded(
             lambda: keep(
-                engine, name, given, reader, by, lambda n: bar.progress(0.5, text=f"Reading: {n:,} prompts …")
+                engine,
+                name,
+                [(file.name, file.getvalue()) for file in files],
+                reader,
+                by,
+                lambda n: bar.progress(0.5, text=f"Reading: {n:,} prompts …"),
             )
         )
         working.empty()

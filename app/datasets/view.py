@@ -244,7 +244,7 @@ def _own_boxes(items: Items) -> tuple[str, str]:
     if column is None:
         return "", ""
     value = st.text_input(
-        f"{cut(column, 40)} is",
+        f"{plain(cut(column, 40))} is",
         key="d_value",
         width=180,
         placeholder=", ".join(cut(str(value), 20) for value, _ in items.values(column, 3) if value != ""),

@@ -30,6 +30,7 @@ from sarm_core.text.answers import Reader
 
 __all__ = [
     "CORPUS",
+    "FOUND_HERE",
     "Evaluated",
     "Outcome",
     "changes_chart",
@@ -43,6 +44,10 @@ __all__ = [
     "score_rows",
 ]
 
+FOUND_HERE = (
+    "The features were found on these same items, which flatters what is won here: judge the steering on answers that "
+    "nothing was chosen by."
+)
 CORPUS = ("corpus", b"")
 """The project's corpus in the place of an uploaded complement"""
 

@@ -25,7 +25,7 @@ from sarm_core.prove.outcome import Outcome
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 
-__all__ = ["benchmark_rows", "choose", "evaluated", "keep_line", "reopen"]
+__all__ = ["benchmark_rows", "choose", "evaluated", "found_here", "keep_line", "reopen"]
 
 IN_CORPUS = "The project's corpus"
 COMPLEMENTS = ("none", "this tool's corpus", "my file")
@@ -177,12 +177,14 @@ def reopen(engine: Engine, working: DeltaGenerator) -> bool:
     return False
 
 
-def keep_line(engine: Engine, of: Evaluated, found: Outcome, steering: Steering) -> None:
+def keep_line(
+    engine: Engine, of: Evaluated, found: Outcome, steering: Steering, *, found_here: bool = False
+) -> None:
     """Keep what is on the page as a run, at once where Evaluate was pressed, else by a button."""
     recipe, files = st.session_state["eval_made_by"]
 
     def keep() -> None:
-        made = record(of, found, steering, recipe, files)
+        made = record(of, found, steering, recipe, files, found_here=found_here)
         st.session_state["eval_kept"] = (id(of), steering.to_json(), keep_run(engine, made))
 
     if st.session_state.pop("eval_to_keep", False):
@@ -203,6 +205,21 @@ def keep_line(engine: Engine, of: Evaluated, found: Outcome, steering: Steering)
             key="eval_keep",
             help="The steering is not the one of the last run: kept, the two can be compared on Runs",
         )
+
+
+def found_here(engine: Engine, steering: Steering) -> bool:
+    """Whether the run on the page says that this steering's features were found on these same items."""
+    uid = st.session_state.get("evaluation_run")
+    if uid is None or st.session_state.get("eval_to_keep"):  # that run is still to be kept
+        return False
+
+    def act() -> bool:
+        with engine.store() as store:
+            return _same_steering(store, uid, steering) and bool(
+                Runs(store).get(uid).result.get("found_here")
+            )
+
+    return bool(session.guarded(act))
 
 
 def _same_steering(store: Store, uid: str, steering: Steering) -> bool:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app.datasets.kept import data_set_named
 from app.draw.plain_text import plain
-from app.prove.evaluation import CORPUS, evaluate_corpus, evaluate_upload, score_names, score_rows
+from app.prove.evaluation import CORPUS, FOUND_HERE, evaluate_corpus, evaluate_upload, score_names, score_rows
 from app.runs.kept import Recipe, numbers, plain_values
 from app.session.engine import Engine
 from feature_db.runs import Decided, Run, RunRecord
@@ -65,9 +65,15 @@ def evaluated_by(
 
 
 def record(
-    of: Evaluated, found: Outcome, steering: Steering, recipe: Recipe, files: Sequence[tuple[str, bytes]]
+    of: Evaluated,
+    found: Outcome,
+    steering: Steering,
+    recipe: Recipe,
+    files: Sequence[tuple[str, bytes]],
+    *,
+    found_here: bool = False,
 ) -> RunRecord:
-    """What is kept of an evaluation under a steering."""
+    """What is kept of an evaluation under a steering; `found_here`: its features were found on these same items."""
     compared = found.comparison
     total = compared.scores[compared.scores["score"] == "total"].iloc[0]
     directions = compared.flips["direction"]
@@ -95,6 +101,7 @@ def record(
         recipe=recipe,
         figures=figures,
         result={
+            "found_here": found_here and bool(steering),
             "verdict": [kind, words, *sentences],
             "scores": [plain_values(row) for row in scores],
             "flips": [plain_values(row) for row in flips],
@@ -131,6 +138,8 @@ def show_kept(run: Run) -> None:
     """What was kept of an evaluation."""
     _, words, *sentences = run.result["verdict"]
     st.markdown(f"**{plain(words)}.** {plain(' '.join(sentences))}")
+    if run.result.get("found_here"):
+        st.warning(FOUND_HERE, icon=":material/warning:")
     scores = pd.DataFrame(run.result["scores"])
     for name in ("change", "low", "high"):
         scores[name] = pd.to_numeric(scores[name]) * 100

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.prove.evaluation import (
+    FOUND_HERE,
     changes_chart,
     curve_chart,
     distribution_chart,
@@ -47,11 +48,7 @@ def results(of: Evaluated, steering: Steering, *, found_here: bool = False) -> b
     st.header(plain(of.title), anchor=False)
     kind = _verdict(found, steering)
     if steering and found_here:
-        st.warning(
-            "The features were found on these same items, which flatters what is won here: judge the steering on "
-            "answers that nothing was chosen by.",
-            icon=":material/warning:",
-        )
+        st.warning(FOUND_HERE, icon=":material/warning:")
     _headline(found, bool(steering), kind)
     _notes(of, found)
     if not steering:

@@ -10,7 +10,10 @@ from app.session.engine import Choice, load_engine
 
 __all__ = ["switch"]
 
-OF_ONE_MODEL = ("steering_state", "offered", "offered_for", "trace", "traced", "comparison_saved", "feature")
+OF_ONE_MODEL = (
+    *("steering_state", "offered", "offered_for", "trace", "traced", "comparison_saved", "feature"),
+    *("find_run", "evaluation_run", "learned_run", "eval_made_by", "slice_in_hand"),
+)
 """What a session holds about one model's features and store; the prompt and the answers stay."""
 
 

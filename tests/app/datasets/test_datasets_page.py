@@ -159,6 +159,26 @@ def test_the_corpus_is_there_from_the_start_and_a_deleted_set_is_said(
     assert any("bring its file again" in text.value for text in gone.warning)
 
 
+@pytest.mark.slow
+def test_a_file_on_this_machine_is_named_by_who_sits_at_it(run_page, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("app.datasets.listing.only_here", lambda _address: True)
+    test = run_page("datasets.py")
+    test.text_input(key="bring_path").set_value(str(tmp_path / "none.jsonl")).run()
+    assert "cannot be read (No such file or directory)" in test.error[0].value.replace("\\", "")
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(bytes_of([*ROWS, {"prompt": "p"}]))
+    test.text_input(key="bring_path").set_value(str(file)).run()
+    test.button(key="bring_go").click().run()
+    assert "mine.jsonl, row 13: has 'prompt' but no 'response'" in test.error[0].value.replace("\\", "")
+    file.write_bytes(bytes_of(ROWS))
+    test.run()
+    test.button(key="bring_go").click().run()
+    assert not test.exception and not test.error and test.query_params["d"]
+    assert any(head.value == "mine\\.jsonl" for head in test.header)
+    monkeypatch.setattr("app.datasets.listing.only_here", lambda _address: False)
+    assert not [box for box in run_page("datasets.py").text_input if box.key == "bring_path"]
+
+
 def test_the_corpus_is_kept_once(engine) -> None:
     keep_corpus(engine)
     keep_corpus(engine)
