@@ -23,7 +23,7 @@ from sarm_core.demo import CORPUS
 from sarm_core.errors import SarmError
 from sarm_core.text.answers import Reader
 from sarm_core.text.items import ItemAnswers, answers_of, content_hash, read_items
-from sarm_core.text.row_files import COMPRESSED_ENDINGS, ROW_ENDINGS
+from sarm_core.text.row_files import COMPRESSED_ENDINGS, ROW_ENDINGS, count_rows
 
 __all__ = [
     "CORPUS_NAME",
@@ -47,19 +47,21 @@ def keep(
     files: Sequence[tuple[str, bytes]],
     reader: Reader,
     by: str,
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> tuple[DataSet, bool]:
     """Keep uploaded files as one data set: (it, whether it is new). The same content read alike is the same data set.
 
-    `progress` is told how many items were read. Raises RowError naming the upload, SarmError, StoreError.
+    `progress` is told how many items were read, of about how many rows. Raises RowError naming the upload, SarmError,
+    StoreError.
     """
     columns: list[str] = []
     with uploaded(*files) as paths, engine.store() as store:
+        total = sum(count_rows(path) for path in paths) if progress is not None else 0
 
         def items():
             for number, item in enumerate(read_items(paths, reader, columns)):
                 if progress is not None and number % EVERY == 0:
-                    progress(number)
+                    progress(number, total)
                 yield ItemRecord(**vars(item))
 
         return DataSets(store).add(

@@ -112,6 +112,10 @@ def bring(engine: Engine, me: Me, working: DeltaGenerator) -> None:
     if go:
         with working.container():
             bar = st.progress(0.0, text="Reading the rows …")
+
+        def progress(done: int, of: int) -> None:
+            bar.progress(min(1.0, done / max(of, 1)), text=f"Reading: {done:,} of about {of:,} rows")
+
         made = session.guarded(
             lambda: keep(
                 engine,
@@ -119,7 +123,7 @@ def bring(engine: Engine, me: Me, working: DeltaGenerator) -> None:
                 [(file.name, file.getvalue()) for file in files],
                 reader,
                 by,
-                lambda n: bar.progress(0.5, text=f"Reading: {n:,} prompts …"),
+                progress,
             )
         )
         working.empty()
@@ -174,6 +178,7 @@ def show_list(engine: Engine) -> None:
         table,
         hide_index=True,
         key="datasets_table",
+        placeholder="",
         height=38 + 35 * min(len(every), 20),
         column_config={
             "name": st.column_config.ButtonColumn(
