@@ -66,11 +66,16 @@ def change_in_words(
     table = matrix.difference_table(*rows)
     said = f"{changed_words(before, after)}: {signed(table.margin)}"
     parts = [
-        f"{feature_title(int(feature), notes.get(int(feature)), mark=False)} ({signed(float(value))})"
+        f"{feature_title(int(feature), notes.get(int(feature)), mark=False)} "
+        f"({_mark(notes.get(int(feature)))}{signed(float(value))})"
         for feature, value in zip(table.features[:MOST_NAMED], table.differences[:MOST_NAMED], strict=False)
         if value
     ]
     return f"{said}, mostly {', '.join(parts)}" if parts else said
+
+
+def _mark(note: FeatureNote | None) -> str:
+    return f"{note.mark}, " if note and note.mark else ""
 
 
 def changed_words(before: str, after: str) -> str:

@@ -17,7 +17,6 @@ from app.session.comparison import Comparison
 from app.session.engine import Engine
 from sarm_core.errors import SarmError
 from sarm_core.find.bias_pairs import BIASES
-from sarm_core.score.cache import keeping
 from sarm_core.text.edits import EDITS
 from sarm_core.text.rewrites import REWRITES, rewrite
 
@@ -174,9 +173,14 @@ def settle(current: Engine) -> None:
         except (SarmError, IndexError) as error:
             session.say(plain(str(error)), "info")
     st.session_state[LIVE] = not rested
+    before = current.cached(f"comparison:{now.key}")
+    key, conversations = f"comparison:{changed.key}", changed.conversations()
     try:
-        with keeping(False):
-            current.score(f"comparison:{changed.key}", changed.conversations())
+        if rested or before is None or len(drafts) > 1:
+            current.score(key, conversations)
+        else:
+            (index,) = drafts
+            current.score_edit(key, before, index, conversations[index])
     except session.Errors as error:
         session.say(plain(str(error)))
         return

@@ -66,6 +66,8 @@ class Engine:
     tokens_per_second: float | None = None
     _scores: OrderedDict[str, Scored] = field(default_factory=OrderedDict)
     _traces: OrderedDict[tuple[Conversation, int], TokenTrace] = field(default_factory=OrderedDict)
+    _typed: set[str] = field(default_factory=set)
+    """Keys of what `score_edit` gave"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -97,7 +99,7 @@ class Engine:
         from sarm_core.score.scorer import Scored
 
         found = self.cached(key)
-        if found is not None:
+        if found is not None and key not in self._typed:
             return found
         started = time.perf_counter()
         sequences = self.scorer.tokens(conversations)
@@ -107,13 +109,39 @@ class Engine:
         if note is not None:
             for line in encoded.notes:
                 note(line)
-        with self._lock:
-            if encoded.tokens_read:
-                self.tokens_per_second = encoded.tokens_read / max(seconds, 1e-9)
-            self._scores[key] = scored
-            while len(self._scores) > CACHED_SCORES:
-                self._scores.popitem(last=False)
+        if encoded.tokens_read:
+            self.tokens_per_second = encoded.tokens_read / max(seconds, 1e-9)
+        self._keep(key, scored)
+        self._typed.discard(key)
         return scored
+
+    def score_edit(self, key: str, before: Scored, index: int, conversation: Conversation) -> Scored:
+        """Scores of `before` with another answer at `index` (at its end: one more), at hand under `key`.
+
+        For a text that is being typed: it is read from where it differs from the one before it, and nothing is kept on
+        disk; `score` reads it anew, once it is left alone. Raises RowError, SarmError.
+        """
+        from sarm_core.score.scorer import Scored
+
+        found = self.cached(key)
+        if found is not None:
+            return found
+        (sequence,) = self.scorer.tokens([conversation])
+        row = self.scorer.encode_edit(sequence.input_ids)
+        rows = [before.matrix.select(range(index)), row, before.matrix.select(range(index + 1, len(before)))]
+        matrix = type(row).concatenate([part for part in rows if len(part)])
+        sequences = (*before.sequences[:index], sequence, *before.sequences[index + 1 :])
+        scored = Scored(matrix, sequences)
+        self._typed.add(key)
+        self._keep(key, scored)
+        return scored
+
+    def _keep(self, key: str, scored: Scored) -> None:
+        with self._lock:
+            self._scores[key] = scored
+            self._scores.move_to_end(key)
+            while len(self._scores) > CACHED_SCORES:
+                self._typed.discard(self._scores.popitem(last=False)[0])
 
     def traced(self, conversation: Conversation, feature: int) -> bool:
         """Whether `trace` still has the answer at hand."""

@@ -291,6 +291,42 @@ class Encoder:
         self.pass_budget = self.token_budget if on_gpu else max(1, self.token_budget // PASS)
         self.why_not_shared = why_not_shared(self.model)
         self._lock = threading.Lock()
+        self._last: tuple[Ids, DynamicCache] | None = None
+
+    def encode_edit(self, sequence: Ids) -> sparse.csr_matrix:
+        """As `encode` of one sequence, CSR float32 [1, M], for a text that is being changed: what it begins with as the
+        one before it did is not read again. Keys and values of one text are kept for that.
+
+        Backbones whose layers keep anything but plain keys and values read it whole. The same activations but for
+        rounding: in bfloat16 and float16 a feature at the edge of the k largest may differ (see `encoded`).
+        """
+        with self._lock, torch.inference_mode():
+            layers = DynamicCache(config=self.model.config).layers
+            if self.why_not_shared is not None or any(type(layer) is not DynamicLayer for layer in layers):
+                same, cache = 0, None
+            else:
+                same, cache = self._begun(sequence)
+            device = next(self.model.parameters()).device
+            ids, mask = padded([sequence], left=False, device=device)
+            if cache is None:
+                h = self.model.hidden(ids, mask)
+            else:
+                # Whatever is raised on the way, a cache that was read in half is not taken for a whole one.
+                self._last = None
+                h = self.model.hidden(ids[:, same:], mask, position_ids_of(mask)[:, same:], cache)
+                self._last = (sequence, cache)
+            return self.model.codes(h[0, -1:]).csr()
+
+    def _begun(self, sequence: Ids) -> tuple[int, DynamicCache]:
+        """How many tokens need not be read again, all but the last at most, and what was kept of them."""
+        if self._last is not None:
+            before, cache = self._last
+            same = min(_common_prefix(before, sequence), len(sequence) - 1)
+            if same:
+                if same < len(before):
+                    cache.crop(same - len(before))
+                return same, cache
+        return 0, DynamicCache(config=self.model.config)
 
     def encode(
         self,

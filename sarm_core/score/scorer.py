@@ -299,6 +299,13 @@ class Scorer:
             raise SarmError(f"activations overflow in {self.dtype}: load the model with dtype float32")
         return FeatureMatrix(csr, self.head)
 
+    def encode_edit(self, sequence: npt.NDArray[np.int32]) -> FeatureMatrix:
+        """`encode` of one sequence that is being edited (see `Encoder.encode_edit`). Raises SarmError as `encode`."""
+        csr = self.encoder.encode_edit(sequence)
+        if not np.isfinite(csr.data).all():
+            raise SarmError(f"activations overflow in {self.dtype}: load the model with dtype float32")
+        return FeatureMatrix(csr, self.head)
+
     def trace(self, row: Row, features: Sequence[int]) -> TokenTrace:
         """Activations of `features` at every token of one conversation. Raises RowError, SarmError."""
         wrong = [i for i in features if not 0 <= i < self.n_features]

@@ -30,5 +30,5 @@ def test_the_change_of_the_reward_and_its_largest_parts_are_named() -> None:
     matrix = FeatureMatrix(sparse.csr_matrix(dense), np.array([0.5, 0.25, 1.0], np.float32))
     notes = {0: FeatureNote("refusals", "suggested")}
     said = change_in_words("a b", "a", matrix, (0, 1), notes)
-    assert said == "Without “b”: +0.25, mostly #0 refusals (+0.5), #1 (−0.25)"
+    assert said == "Without “b”: +0.25, mostly #0 refusals (suggested, +0.5), #1 (−0.25)"
     assert "same words" in change_in_words("a", "a", matrix, (0, 1), notes)
