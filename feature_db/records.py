@@ -33,6 +33,9 @@ __all__ = [
 
 KINDS = ("top", "band", "random", "silent")
 PURPOSES = ("label", "check")
+PAIRS_METHOD = "pairs"
+"""Names made of pairs of answers to one prompt, `sarm_core.harvest.suggest_pairs.METHOD`; they come before other
+suggestions of programs."""
 LABEL_METHOD = "human-label"
 """Method of a suggestion that is a person's label from another store: hidden wherever labels are hidden."""
 

@@ -24,6 +24,7 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     """
     evidence = _evidence(suggestion)
     words = [str(suggestion["method"]), *_of_a_file(evidence)]
+    words += _of_pairs(evidence)
     strongest, elsewhere = _counts(evidence.get("strongest")), evidence.get("elsewhere")
     if strongest and isinstance(elsewhere, (int, float)) and 0 <= elsewhere <= 1:
         words.append(
@@ -46,6 +47,28 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     elif words[0] == "log-odds":
         words.append("not tried on unseen texts")
     return words
+
+
+def _of_pairs(evidence: Mapping[str, Any]) -> list[str]:
+    """How well a name tells which of two answers to one prompt has more of the feature."""
+    auc, low, high = (evidence.get(name) for name in ("auc", "low", "high"))
+    pairs, prompts, tried = (evidence.get(name) for name in ("pairs", "prompts", "tried"))
+    if not all(isinstance(value, float | int) and 0 <= value <= 1 for value in (auc, low, high)):
+        return _shared(evidence)
+    words = f"of two answers to one prompt it tells which has more of it in {auc:.0%} [{low:.0%}, {high:.0%}]"
+    if type(pairs) is int and type(prompts) is int and type(tried) is int:
+        words += f" of {pairs:,} pairs on {prompts:,} prompts that it was not made from, corrected for {tried:,} tries"
+    alike = evidence.get("alike")
+    return [words, f"no trait tells it from #{alike}"] if type(alike) is int else [words]
+
+
+def _shared(evidence: Mapping[str, Any]) -> list[str]:
+    shared = evidence.get("shared_by")
+    return (
+        [f"{shared:,} features would be called so: no name of one"]
+        if type(shared) is int and shared > 1
+        else []
+    )
 
 
 def _of_a_file(evidence: Mapping[str, Any]) -> list[str]:

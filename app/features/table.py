@@ -126,7 +126,11 @@ def frame(rows: Sequence[FeatureRow]) -> pd.DataFrame:
 def _name(row: FeatureRow) -> tuple[str, str]:
     if row.standing is not None:
         return row.standing.name or row.settled or " · ".join(reversed(row.labels)), row.standing.note
-    return (row.suggestion, "suggested") if row.suggestion else ("", "")
+    return (
+        (row.suggestion, "suggested")
+        if row.suggestion
+        else (row.example or "", "example" if row.example else "")
+    )
 
 
 def columns_shown(open_row: Any) -> dict[str, Any]:

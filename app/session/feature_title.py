@@ -9,6 +9,7 @@ __all__ = ["about_mark", "feature_title", "marked_name"]
 
 _ABOUT = {
     "suggested": "Suggested by a program, not by a person.",
+    "example": "No name yet: how the answer begins in which it is strongest.",
     "1 label": "One person's label; nobody else has looked yet.",
     "disputed": "The labels differ, and nobody has settled which holds.",
     "no pattern": "Who labelled it found no pattern, or hardly one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from feature_db.errors import StoreError
 from feature_db.features.search import quote_query
 from feature_db.features.standing import Standing, standings
-from feature_db.records import LABEL_METHOD, FeatureRecord
+from feature_db.records import LABEL_METHOD, PAIRS_METHOD, FeatureRecord
 from feature_db.sqlite.blobs import unpack_array, unpack_sparse
 from feature_db.sqlite.connection import Connection
 
@@ -23,6 +24,7 @@ SORTS = ("id", "head_weight", "abs_weight", "effect", "density", "mean", "max", 
 """Columns a table of features can be sorted by; "effect" is |w| x mean z over all positions."""
 
 _ROW_COLUMNS = "id, head_weight, firing_count, denominator, density, mean, max, effect, n_labels"
+EXAMPLE_WORDS, EXAMPLE_LETTERS = 7, 60
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,9 @@ _MATCHING = (
 )
 # NULL where a count is missing or 0.
 _ACCURACY = (
+    "coalesce(json_extract(evidence, '$.auc'), "
     "(1.0 * json_extract(evidence, '$.unseen.firing[0]') / json_extract(evidence, '$.unseen.firing[1]') + 1"
-    " - 1.0 * json_extract(evidence, '$.unseen.silent[0]') / json_extract(evidence, '$.unseen.silent[1]')) / 2"
+    " - 1.0 * json_extract(evidence, '$.unseen.silent[0]') / json_extract(evidence, '$.unseen.silent[1]')) / 2)"
 )
 
 
@@ -140,6 +143,8 @@ class FeatureRow:
     """What the labels and the settling come to; None where nobody said anything."""
     suggestion: str | None = None
     """The first suggestion; shown only as such."""
+    example: str | None = None
+    """Of a feature without one: how the answer begins in which it is strongest."""
     suggestion_accuracy: float | None = None
     """Balanced accuracy of that suggestion on texts it was not made from, 0 to 1; None where it was not tried."""
 
@@ -176,12 +181,20 @@ class FeatureTitle:
     suggested: bool
     """By a program, not by a person."""
     doubt: str = ""
+    example: bool = False
+    """No name: how the answer begins in which it is strongest."""
     """What weakens the labels: "1 label", or why they make no name (`standing.Standing.doubt`)."""
+
+    @property
+    def said(self) -> bool:
+        """Whether people's labels had a say in it."""
+        return bool(self.doubt) or not (self.suggested or self.example)
 
     @property
     def mark(self) -> str:
         """The words that stand beside the name wherever it is shown; "" for a name that holds."""
-        return ", ".join(word for word in ("suggested" if self.suggested else "", self.doubt) if word)
+        origin = "example" if self.example else "suggested" if self.suggested else ""
+        return ", ".join(word for word in (origin, self.doubt) if word)
 
 
 class Catalogue(Connection):
@@ -259,6 +272,7 @@ class Catalogue(Connection):
             settled = self._settled_of(ids)
             standing = standings(self, ids)
             suggested = self.first_suggestions(ids)
+            examples = self._examples_of([i for i in ids if i not in suggested])
         return FeaturesPage(
             [
                 FeatureRow(
@@ -268,6 +282,7 @@ class Catalogue(Connection):
                     standing=standing.get(row["id"]),
                     suggestion=suggested.get(row["id"], (None, None))[0],
                     suggestion_accuracy=suggested.get(row["id"], (None, None))[1],
+                    example=examples.get(row["id"]),
                 )
                 for row in rows
             ],
@@ -304,19 +319,31 @@ class Catalogue(Connection):
         return head
 
     def titles(self, features: Sequence[int] | set[int]) -> dict[int, FeatureTitle]:
-        """What to call each feature that has a name, a suggestion or a label.
+        """What to call each feature that has a name, a suggestion, an example or a label.
 
         The name its labels make (`standings`: what was settled, else the latest label where its verdict says that there
-        is a pattern and nobody disagrees), else its first suggestion, else "", with what stands beside it.
+        is a pattern and nobody disagrees), else its first suggestion, else how the answer begins in which it is
+        strongest, else "", with what stands beside it.
         """
         ids = [int(feature) for feature in features]
-        titles = {i: FeatureTitle(text, True) for i, (text, _) in self.first_suggestions(ids).items()}
+        titles = self.unsaid_titles(ids)
         for i, standing in standings(self, ids).items():
             if standing.name or i not in titles:
                 titles[i] = FeatureTitle(standing.name, False, standing.doubt)
             else:
                 titles[i] = replace(titles[i], doubt=standing.doubt)
         return titles
+
+    def unsaid_titles(self, features: Sequence[int], *, opinions: bool = True) -> dict[int, FeatureTitle]:
+        """`titles` as if nobody had labelled anything; without `opinions` not even in another store."""
+        titles = {
+            i: FeatureTitle(text, True)
+            for i, (text, _) in self.first_suggestions(features, opinions=opinions).items()
+        }
+        unnamed = [i for i in features if i not in titles]
+        return titles | {
+            i: FeatureTitle(text, False, example=True) for i, text in self._examples_of(unnamed).items()
+        }
 
     def names(self, features: Sequence[int] | set[int]) -> dict[int, str]:
         """`titles` as one text each, with its mark."""
@@ -352,22 +379,40 @@ class Catalogue(Connection):
         )
         return {row["feature"]: row["text"] for row in rows}
 
+    def _examples_of(self, ids: Sequence[int]) -> dict[int, str]:
+        """The first words of the answer in which each feature is strongest, of the texts kept for labelling."""
+        rows = self.rows(
+            "SELECT feature, messages, max(activation) FROM examples JOIN texts ON texts.id = text "
+            "WHERE feature IN (SELECT value FROM json_each(?)) AND kind = 'top' AND purpose = 'label' GROUP BY feature",
+            (str(list(ids)),),
+        )
+        found = {}
+        for row in rows:
+            turns = json.loads(row["messages"])
+            words = str(turns[-1].get("content") or "").split()[:EXAMPLE_WORDS] if turns else []
+            if words:
+                found[row["feature"]] = f"“{' '.join(words)[:EXAMPLE_LETTERS]} …”"
+        return found
+
     def first_suggestions(
         self, features: Sequence[int], *, opinions: bool = True
     ) -> dict[int, tuple[str, float | None]]:
-        """The first suggestion of each feature, and its balanced accuracy on unseen texts.
+        """The first suggestion of each feature that names no other, and its balanced accuracy on unseen texts.
 
-        Without `opinions` the first that is no label of another store.
+        Labels of another store come first, then names made of pairs, then what was suggested first. Without `opinions`
+        the first that is no label of another store. What several features would be called alike is left out.
         """
         rows = self.rows(
             f"SELECT feature, text, {_ACCURACY} AS accuracy FROM suggestions "
-            "WHERE feature IN (SELECT value FROM json_each(?)) AND (? OR method <> ?) ORDER BY id DESC",
-            (str(list(features)), opinions, LABEL_METHOD),
+            "WHERE feature IN (SELECT value FROM json_each(?)) AND (? OR method <> ?) "
+            "AND NOT coalesce(json_extract(evidence, '$.shared_by'), 0) > 1 "
+            "ORDER BY method = ?, method = ?, id DESC",
+            (str(list(features)), opinions, LABEL_METHOD, LABEL_METHOD, PAIRS_METHOD),
         )
         return {
             row["feature"]: (
                 row["text"],
-                row["accuracy"] if row["accuracy"] is not None and 0 <= row["accuracy"] <= 1 else None,
+                row["accuracy"] if isinstance(row["accuracy"], float) and 0 <= row["accuracy"] <= 1 else None,
             )
             for row in rows
         }

@@ -79,14 +79,11 @@ def titles_for(store: Catalogue, name: str, features: Iterable[int]) -> dict[int
     a label are asked about: where nobody labelled, it costs no more than the titles.
     """
     titles = store.titles({int(feature) for feature in features})
-    labelled = {feature for feature, title in titles.items() if not title.suggested or title.doubt}
+    labelled = {feature for feature, title in titles.items() if title.said}
     hidden = list(_hidden_opinions(store, name, titles, labelled))
     for feature in hidden:
         del titles[feature]
-    if hidden:
-        for feature, (text, _) in store.first_suggestions(hidden, opinions=False).items():
-            titles[feature] = FeatureTitle(text, True)
-    return titles
+    return titles | (store.unsaid_titles(hidden, opinions=False) if hidden else {})
 
 
 def rows_for(store: Catalogue, name: str, rows: Sequence[FeatureRow]) -> list[FeatureRow]:
@@ -95,10 +92,19 @@ def rows_for(store: Catalogue, name: str, rows: Sequence[FeatureRow]) -> list[Fe
     hidden = list(_hidden_opinions(store, name, [row.id for row in rows], labelled))
     suggested = store.first_suggestions(hidden, opinions=False) if hidden else {}
 
+    titles = store.unsaid_titles(hidden, opinions=False) if hidden else {}
+
     def blind(row: FeatureRow) -> FeatureRow:
         text, accuracy = suggested.get(row.id, (None, None))
+        title = titles.get(row.id)
         return replace(
-            row, labels=(), settled=None, standing=None, suggestion=text, suggestion_accuracy=accuracy
+            row,
+            labels=(),
+            settled=None,
+            standing=None,
+            suggestion=text,
+            suggestion_accuracy=accuracy,
+            example=title.text if title is not None and title.example else None,
         )
 
     return [blind(row) if row.id in hidden else row for row in rows]

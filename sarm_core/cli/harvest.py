@@ -106,6 +106,6 @@ class Harvest(Command):
         print(
             f"{header['texts']} texts ({header['positions']} positions) harvested into {options.db}: "
             f"{header['kept_texts']} texts and {header['examples']} examples kept, "
-            f"{header['suggestions']} suggestions{skipped}"
+            f"{header['suggestions']} suggestions and {header['names']} names{skipped}"
         )
         return 0

@@ -12,6 +12,7 @@ from sarm_core.errors import SarmError
 from sarm_core.harvest.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest, harvest_identity
 from sarm_core.harvest.progress import bar_of, counted
 from sarm_core.harvest.store_protocol import HarvestStore, ModelFacts, OpenStore
+from sarm_core.harvest.suggest_pairs import suggest_pairs, tags_in
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.harvest.work import Engine
 from sarm_core.score.scorer import Scorer
@@ -44,11 +45,11 @@ def harvest_into_store(
     skip_bad: bool = False,
     reader: Reader | None = None,
 ) -> dict[str, Any] | None:
-    """Harvest `paths` into a store and suggest a description for each feature.
+    """Harvest `paths` into a store and suggest descriptions and names of its features.
 
     `open_store` opens the store of this model, or makes it; `database` is its file, beside which the harvest keeps
-    its state. Returns the harvest's header with the number of suggestions. The store is written in two transactions at
-    the very end (examples, then suggestions); a process that dies before, between or in them is
+    its state. Returns the harvest's header with the number of suggestions and of names. The store is written in three
+    transactions at the very end (examples, suggestions, names); a process that dies before, between or in them is
     continued by `resume`, to the same store. Returns None, with the store as it was, when `resume` has nothing to
     go on with because the store's last harvest is this very one. Raises SarmError, and what the store raises.
     """
@@ -76,6 +77,7 @@ def harvest_into_store(
         with open_store() as store:
             header = _import(store, finished, workspace)
             header["suggestions"] = suggest_all(store)
+            header["names"] = suggest_pairs(store, tags_in(paths))
         workspace.remove()
     return header
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 __all__ = [
     "ExampleStore",
     "HarvestStore",
@@ -64,6 +67,8 @@ class _Text(Protocol):
     def tokens(self) -> Sequence[str] | None: ...
     @property
     def category(self) -> str | None: ...
+    @property
+    def source(self) -> str | None: ...
 
 
 class _Example(Protocol):
@@ -100,6 +105,15 @@ class ExampleStore(Protocol):
 
     def imports(self, format: str | None = None, *, since: int = 0) -> Sequence[Import]:
         """What was taken in, first to last."""
+
+    @property
+    def model(self) -> Any:
+        """`ModelFacts`, or a look-alike."""
+
+    def encodings(
+        self,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """z of all encoded texts as CSR parts: text ids [n], indptr [n + 1], feature ids and values [total]."""
 
     def replace_suggestions(self, method: str, suggestions: Iterable[Any], /) -> int:
         """Replace the suggestions of a method; how many there are now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -108,18 +109,20 @@ def suggest_all(store: ExampleStore) -> int:
     """Replace the suggestions of all features by those their stored examples give; returns how many.
 
     Texts are read from the store one feature at a time and a few thousand are kept parsed: what grows with
-    the dictionary is the suggestions alone, at most one a feature, which are written when all are made.
+    the dictionary is the suggestions alone, at most one a feature, which are written when all are made. What several
+    features would be called says "shared_by" how many: it tells none of them apart, so it is no name of theirs.
     """
     places = StoredPlaces(store)
     background = places.background()
-
-    def suggestions() -> Iterator[_Suggested]:
-        for feature, found in places.features():
+    found: list[_Suggested] = []
+    with bar_of(store.n_exemplified(), "suggesting descriptions", " features") as bar:
+        for feature, examples in places.features():
             bar.update()
-            made = suggest(found, background)
+            made = suggest(examples, background)
             if made is not None:
-                yield _Suggested(feature, made.text, made.evidence)
-
-    total = store.n_exemplified()
-    with bar_of(total, "suggesting descriptions", " features") as bar:
-        return store.replace_suggestions(METHOD, suggestions())
+                found.append(_Suggested(feature, made.text, made.evidence))
+    shared = Counter(each.text for each in found)
+    for each in found:
+        if shared[each.text] > 1:
+            each.evidence["shared_by"] = shared[each.text]
+    return store.replace_suggestions(METHOD, found)

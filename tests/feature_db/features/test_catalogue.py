@@ -143,8 +143,10 @@ def test_weight_rank_counts_from_the_largest(store: Store, harvest: dict[str, li
 
 def test_related_features_are_named_and_suggestions_are_marked(store: Store):
     store.replace_suggestions("words", [SuggestionRecord(8, "words", "lists")])
-    assert store.feature(7).neighbour_names == {8: "lists (suggested)"}
-    assert store.feature(5).neighbour_names == {8: "lists (suggested)"}
+    for feature in (5, 7):
+        names = store.feature(feature).neighbour_names
+        assert names.pop(8) == "lists (suggested)"
+        assert names and all(name.endswith(" …” (example)") for name in names.values())
 
 
 def test_unknown_numbers_stay_unknown(store: Store):

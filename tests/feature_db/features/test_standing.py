@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from feature_db import Store, SuggestionRecord
@@ -69,13 +71,19 @@ def test_what_a_feature_is_called_says_what_it_rests_on(store: Store, people: di
         5: ("settled", "settled"),
         6: ("", "settled: no pattern"),
     }
-    assert store.names(range(10)) == {
+    names = store.names(range(10))
+    examples = {i: re.fullmatch(r"“.* …” \((.*)\)", names.pop(i)) for i in (4, 6, 7, 8)}
+    assert {i: found and found[1] for i, found in examples.items()} == {
+        4: "example, no verdict",
+        6: "example, settled: no pattern",
+        7: "example",
+        8: "example",
+    }
+    assert names == {
         0: "lists (1 label)",
         1: "refusals",
         2: "by a program (suggested, disputed)",
         3: "by a program (suggested, no pattern)",
-        4: "(no verdict)",
         5: "settled",
-        6: "(settled: no pattern)",
         9: "by a program (suggested)",
     }

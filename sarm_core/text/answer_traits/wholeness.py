@@ -1,0 +1,37 @@
+"""Whether an answer begins and ends as a whole one does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sarm_core.text.answer_traits.family import Family, Reading, Trait
+
+__all__ = ["Wholeness"]
+
+_WHOLE_END = re.compile(r"[.!?…)\]\"'”’`*|}]\s*$|\d$")
+_OPENS = re.compile(
+    r"^\W*(?:sure|of course|certainly|absolutely|yes|no|here(?:['’]s| is| are)|great|thank|hello|hi|okay|ok|well)\b",
+    re.IGNORECASE,
+)
+
+
+class Wholeness(Family):
+    """The mark at the end, and a greeting or a yes at the beginning."""
+
+    traits = (
+        Trait("cut off", "not cut off"),
+        Trait("full stop at the end", "no full stop at the end"),
+        Trait("opens with a phrase", "opens at once"),
+        Trait("begins in lower case", "begins with a capital"),
+    )
+
+    @classmethod
+    def measure(cls, reading: Reading) -> Sequence[float]:
+        text = reading.answer
+        return (
+            bool(text) and not _WHOLE_END.search(text[-20:]),
+            text.endswith("."),
+            bool(_OPENS.match(text[:60])),
+            text[:1].islower(),
+        )
