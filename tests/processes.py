@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -63,7 +64,10 @@ def end_forks() -> None:
 def forked(function: Callable[..., object], *given: Any) -> BaseProcess:
     """Start `function(*given)` in a process with this one's environment; the function stands in a module."""
     process = forks().Process(target=_called, args=(dict(os.environ), function, given), daemon=True)
-    process.start()
+    with pytest.MonkeyPatch.context() as patch:
+        # A child runs its parent's main module first, and `AppTest` leaves a test's script there.
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+        process.start()
     return process
 
 

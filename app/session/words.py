@@ -29,7 +29,8 @@ WORDS: Mapping[str, str] = {
     "set": "A fixed activation wherever the feature is active.",
     "offset": "A constant for every answer: it never changes an order.",
     "group": "Several features on one slider.",
-    "suggestion": "A description by a program, kept where it held on unseen texts. Nobody has confirmed it.",
+    "suggestion": "A name by a program: what tells, on prompts it was not made from, which of two answers has more of "
+    "the feature. Nobody has confirmed it.",
     "label": "A person's description of a feature, with a verdict on how clear the pattern is.",
     "settled": "An adjudicator decided what a feature is called.",
     "fires in, density": "In what share of texts a feature fires. Above a tenth it rarely means one thing.",

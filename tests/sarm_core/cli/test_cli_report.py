@@ -130,13 +130,14 @@ def test_names_come_from_a_store_and_the_store_stays_as_it_was(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("s.db*")} == before
     page = Page.of(out.read_text())
     names = list(page.table("The steering, feature by feature"))
-    assert [name.split(" | ")[0].strip() for name in names] == [
-        f"#{HOSTILE_FEATURE} {HOSTILE}"[: len(names[0].split(" | ")[0].strip())],
-        f"#{LABELLED} apologies",
+    called = [name.split(" | ")[0].strip() for name in names]
+    assert called[0].startswith(f"#{HOSTILE_FEATURE} **bold** {HOSTILE}"[: len(called[0])])
+    assert called[1:] == [
+        f"#{LABELLED} sorry, professional; refusal",
         "#7 Python, sorted; has code",
         "#20 unlabelled",
     ]
-    assert "(suggested)" in names[2] and "(suggested)" not in names[1]
+    assert "(suggested, disputed)" in names[1] and "(suggested)" in names[2]
     with Store.open(store) as opened:  # as while the app runs: a log lies beside the file
         (top, *_) = opened.examples(7, kind="top", limit=1)
         assert main(command) == 0
