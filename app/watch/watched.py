@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.session.engine import Engine
+from app.session.visitors import read_only_server
 from sarm_core.score.encoded import Progress
 from sarm_core.steering import Steering
 from sarm_core.watch.drift import Drift
@@ -51,6 +52,7 @@ def _watched(folder: str, steering: str, window: int, fingerprint: str, _engine:
             steering=Steering.from_json(steering),
             window=window,
             skip_bad=True,
+            use_cache=not read_only_server(),
         )
     )
 
