@@ -18,7 +18,7 @@ from feature_db import __main__ as store
 from sarm_core.cli.parser import COMMANDS, parser_of
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ("README.md", "docs/ship.md", "docs/dictionaries.md")
+PYTHON = ("README.md", "docs/ship.md", "docs/dictionaries.md", "docs/sharing.md")
 DOCUMENTS = [
     str(path.relative_to(ROOT))
     for path in [
