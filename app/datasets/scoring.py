@@ -9,6 +9,7 @@ import numpy as np
 from app.draw.progress import NotKept, only_kept
 from app.session.engine import Engine
 from feature_db.datasets.items import Items, ItemScore
+from sarm_core.errors import SarmError
 from sarm_core.prove.agreement import item_agreement
 from sarm_core.score.encoded import encode_once
 from sarm_core.steering import Steering
@@ -40,7 +41,7 @@ def score(engine: Engine, address: str, progress: Callable[[int, int], object] |
 
             conversations = [c for item in read for c in item.conversations]
             rewards = encode_once(engine.scorer, conversations, progress=within).matrix.rewards
-            items.keep_scores(by, _scores(numbers, read, rewards))
+            items.keep_scores(by, _of_all(items, numbers, read, rewards))
             done += len(numbers)
             if progress is not None:
                 progress(done, total)
@@ -59,7 +60,7 @@ def score_kept(engine: Engine, address: str) -> bool:
                 rewards = encode_once(engine.scorer, conversations, progress=only_kept).matrix.rewards
             except NotKept:
                 return False
-            items.keep_scores(by, _scores(numbers, read, rewards))
+            items.keep_scores(by, _of_all(items, numbers, read, rewards))
     return True
 
 
@@ -91,4 +92,18 @@ def _scores(numbers: list[int], read: list[ItemAnswers], rewards: np.ndarray) ->
         if item.pairs:
             of = item_agreement(own, item.pairs)
             found.append(ItemScore(number, of.won, of.tied, of.margin if np.isfinite(of.margin) else None))
+    return found
+
+
+def _of_all(
+    items: Items, numbers: list[int], read: list[ItemAnswers], rewards: np.ndarray
+) -> list[ItemScore]:
+    """`_scores` of items that all have labels. Raises SarmError where rows are no longer read as they were."""
+    found = _scores(numbers, read, rewards)
+    if len(found) < len(numbers):
+        first = next(number for number, item in zip(numbers, read, strict=True) if not item.pairs)
+        raise SarmError(
+            f"{items.of.name}, prompt {first + 1}: had a label when the data set was kept, and this version of the "
+            "program reads none there; bring the file again"
+        )
     return found

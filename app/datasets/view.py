@@ -134,9 +134,11 @@ def _scoring(engine: Engine, of: DataSet, left: int, working: DeltaGenerator) ->
             "once; Stop keeps what is done."
         )
     if go:
-        with encoding_bar(working, unit="prompts") as progress:
-            session.guarded(score, engine, of.address, progress)
-        forget_counts()
+        try:
+            with encoding_bar(working, unit="prompts") as progress:
+                session.guarded(score, engine, of.address, progress)
+        finally:  # after a Stop, too
+            forget_counts()
         st.rerun()
 
 
@@ -205,7 +207,7 @@ def _filters(items: Items, every: Counts) -> Slice:
         subsets = items.subsets()
         subset = None
         if len(subsets) > 1 or subsets[0][0]:
-            subset = _subset_box(subsets)
+            subset = _subset_box(items, subsets)
         words = st.text_input(
             "Words in the prompt",
             key="d_words",
@@ -222,13 +224,17 @@ def _filters(items: Items, every: Counts) -> Slice:
     return part
 
 
-def _subset_box(subsets: Sequence[tuple[str, int]]) -> str | None:
+def _subset_box(items: Items, subsets: Sequence[tuple[str, int]]) -> str | None:
     sizes = dict(subsets)
-    if (held := st.session_state.get("d_subset")) is not None and held not in sizes:
-        st.session_state["d_subset"] = None
+    held = st.session_state.get("d_subset")
+    if held is not None and held not in sizes:  # one of too many to list, or none of them
+        if n := items.count(Slice(subset=held)):
+            sizes[held] = n
+        else:
+            st.session_state["d_subset"] = None
     return st.selectbox(
         "Subset",
-        [name for name, _ in subsets],
+        list(sizes),
         index=None,
         placeholder="any",
         format_func=lambda name: f"{cut(name, 60) or 'without one'} ({sizes[name]:,})",

@@ -162,11 +162,12 @@ class Items:
         )
         return [Credit(*row) for row in found]
 
-    def subsets(self) -> list[tuple[str, int]]:
-        """(Subset, items), the largest first; "" where an item has none."""
+    def subsets(self, limit: int = 200) -> list[tuple[str, int]]:
+        """(Subset, items), the largest first, at most `limit`; "" where an item has none."""
         found = self.store.rows(
-            "SELECT subset, count(*) AS n FROM dataset_items WHERE dataset = ? GROUP BY subset ORDER BY n DESC, subset",
-            (self.of.id,),
+            "SELECT subset, count(*) AS n FROM dataset_items WHERE dataset = ? GROUP BY subset ORDER BY n DESC, subset "
+            "LIMIT ?",
+            (self.of.id, limit),
         )
         return [(row[0], row[1]) for row in found]
 

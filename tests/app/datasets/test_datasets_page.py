@@ -17,7 +17,7 @@ from feature_db import StoreError
 from feature_db.datasets.datasets import DataSets
 from feature_db.datasets.items import Counts, Items
 from feature_db.datasets.slices import Slice
-from sarm_core.errors import RowError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.prove.agreement import share_agreed
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader, answer_to
@@ -69,6 +69,20 @@ def test_scores_are_the_models_own_margins_and_counted_as_such(engine, kept) -> 
     )
     assert f"agrees with {counts.labels_won}, disagrees with {12 - counts.labels_won}" in text
     assert "over 12 prompts" in text
+
+
+def test_a_label_that_is_no_longer_read_ends_the_scoring_with_a_line(engine) -> None:
+    rows = [{"prompt": f"p{i}", "chosen": "a", "rejected": f"b{i}"} for i in range(3)]
+    made, _ = keep(engine, "old", [("old.jsonl", bytes_of(rows))], Reader(), "")
+    with engine.store() as store, store.write() as conn:
+        changed = json.dumps({"prompt": "p1", "answers": ["a", "b1"]})
+        conn.execute(
+            "UPDATE dataset_rows SET body = ? WHERE dataset = ? AND item = 1", (changed, made.id)
+        )
+    with pytest.raises(SarmError, match="old, prompt 2: had a label"):
+        score(engine, made.address)
+    with engine.store() as store:
+        DataSets(store).delete(made.address, "")
 
 
 def test_margins_under_a_steering_never_run_the_model(engine) -> None:

@@ -166,6 +166,13 @@ def test_words_are_looked_for_as_they_stand(fresh: Store, words: str, found: int
     assert kept(fresh).count(Slice(words=words)) == found
 
 
+def test_of_many_subsets_the_largest_are_listed(fresh: Store) -> None:
+    items = kept(fresh)
+    assert (
+        dict(items.subsets()) == {"": N // 3, "chat": N // 3, "code": N // 3} and len(items.subsets(2)) == 2
+    )
+
+
 def test_a_slice_joins_what_it_asks_for_and_hands_out_its_rows_in_order(fresh: Store) -> None:
     items = scored(kept(fresh))
     part = Slice(subset="chat", column="seconds", value="3", sort="worst")
