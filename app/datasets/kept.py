@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePath
@@ -22,7 +21,7 @@ from feature_db.datasets.slices import Slice
 from sarm_core.demo import CORPUS
 from sarm_core.errors import SarmError
 from sarm_core.text.answers import Reader
-from sarm_core.text.items import ItemAnswers, answers_of, content_hash, read_items
+from sarm_core.text.items import FileItems, ItemAnswers, answers_of
 from sarm_core.text.row_files import COMPRESSED_ENDINGS, ROW_ENDINGS, count_rows
 
 __all__ = [
@@ -54,45 +53,31 @@ def keep(
     `progress` is told how many items were read, of about how many rows. Raises RowError naming the upload, SarmError,
     StoreError.
     """
-    columns: list[str] = []
     with uploaded(*files) as paths, engine.store() as store:
+        of = FileItems(paths, [name for name, _ in files], reader)
         total = sum(count_rows(path) for path in paths) if progress is not None else 0
 
-        def items():
-            for number, item in enumerate(read_items(paths, reader, columns)):
+        def items() -> Iterator[ItemRecord]:
+            for number, item in enumerate(of):
                 if progress is not None and number % EVERY == 0:
                     progress(number, total)
                 yield ItemRecord(**vars(item))
 
         return DataSets(store).add(
             name,
-            content_hash((data for _, data in files), reader),
+            of.hash,
             items(),
-            columns=columns,
+            columns=of.columns,
             reading=reader.choices(),
-            said=_Said(reader),
-            files=[
-                {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-                for name, data in files
-            ],
+            said=of.said(),
+            files=of.files,
             by=by,
         )
 
 
-class _Said:
-    """What a reader says, asked for once everything is read."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-
-    def __iter__(self):
-        return iter(self.reader.said())
-
-
 @lru_cache(maxsize=1)
 def _corpus() -> tuple[bytes, str]:
-    data = CORPUS.read_bytes()
-    return data, content_hash([data], Reader())
+    return CORPUS.read_bytes(), FileItems([CORPUS], [CORPUS.name], Reader()).hash
 
 
 def is_corpus(of: DataSet) -> bool:

@@ -18,6 +18,7 @@ from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
 from sarm_core.cli.inspect import Inspect
 from sarm_core.cli.interrupts import interrupts_kept
+from sarm_core.cli.keep import Keep
 from sarm_core.cli.learn import Learn
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.propose import Propose
@@ -48,6 +49,7 @@ COMMANDS: list[Command] = [
     Harvest(),
     Inspect(),
     Suggest(),
+    Keep(),
     Build(),
     TrainSAE(),
     TrainReward(),

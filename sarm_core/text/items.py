@@ -9,16 +9,17 @@ import hashlib
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sarm_core.errors import RowError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
 from sarm_core.text.rows import SUBSET_KEYS, Conversation, identity_of, prompt_of, subset_of
 from sarm_core.text.shapes import RowAnswer, RowAnswers
 from sarm_core.text.shapes.base import all_pairs
 
-__all__ = ["Item", "ItemAnswers", "answers_of", "content_hash", "read_items"]
+__all__ = ["FileItems", "Item", "ItemAnswers", "answers_of", "read_items"]
 
 MOST_COLUMNS = 20
 LONGEST_VALUE = 200
@@ -84,10 +85,43 @@ def read_items(paths: Iterable[str | Path], reader: Reader, columns: list[str]) 
         yield _item(group, reader, columns)
 
 
-def content_hash(files: Iterable[bytes], reader: Reader) -> str:
-    """sha256 (hex) of what files hold, in any order, and of how they are read: equal for the same data set."""
-    digests = sorted(hashlib.sha256(data).hexdigest() for data in files)
-    return hashlib.sha256(json.dumps([digests, reader.choices()], sort_keys=True).encode()).hexdigest()
+class FileItems:
+    """Files as a data set: iterating gives their items, after which `columns` (see `read_items`) and `said` are known.
+
+    `names` are those that people know the files by. Raises RowError, as reading does, SarmError.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], names: Sequence[str], reader: Reader):
+        self.paths, self.names, self.reader = [Path(path) for path in paths], list(names), reader
+        self.columns: list[str] = []
+
+    def __iter__(self) -> Iterator[Item]:
+        return read_items(self.paths, self.reader, self.columns)
+
+    @cached_property
+    def files(self) -> list[dict[str, Any]]:
+        """Name, sha256 and bytes of each."""
+        found = []
+        for path, name in zip(self.paths, self.names, strict=True):
+            try:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found.append({"name": name, "sha256": digest, "bytes": path.stat().st_size})
+            except OSError as error:
+                raise SarmError(f"{path}: cannot be read ({error.strerror or error})") from None
+        return found
+
+    @property
+    def hash(self) -> str:
+        """sha256 (hex) of what the files hold, in any order, and of how they are read: equal for the same data set."""
+        digests = sorted(file["sha256"] for file in self.files)
+        return hashlib.sha256(
+            json.dumps([digests, self.reader.choices()], sort_keys=True).encode()
+        ).hexdigest()
+
+    def said(self) -> Iterator[str]:
+        """As what rows were read, a line each; begun before everything is read, it still tells all."""
+        yield from self.reader.said()
 
 
 def _check_texts(found: RowAnswers) -> None:

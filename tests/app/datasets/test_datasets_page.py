@@ -76,9 +76,7 @@ def test_a_label_that_is_no_longer_read_ends_the_scoring_with_a_line(engine) -> 
     made, _ = keep(engine, "old", [("old.jsonl", bytes_of(rows))], Reader(), "")
     with engine.store() as store, store.write() as conn:
         changed = json.dumps({"prompt": "p1", "answers": ["a", "b1"]})
-        conn.execute(
-            "UPDATE dataset_rows SET body = ? WHERE dataset = ? AND item = 1", (changed, made.id)
-        )
+        conn.execute("UPDATE dataset_rows SET body = ? WHERE dataset = ? AND item = 1", (changed, made.id))
     with pytest.raises(SarmError, match="old, prompt 2: had a label"):
         score(engine, made.address)
     with engine.store() as store:

@@ -35,6 +35,7 @@ BAD_INPUT = {
     "export": ["--model", "absent", "--steering", "absent.json", "--out", "out"],
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
+    "keep": ["absent.db", "absent.jsonl"],
     "inspect": ["absent"],
     "build": ["absent.jsonl", "--backbone", "absent", "--sae", "absent", "--out", "out"],
     "train-sae": ["absent.yaml"],

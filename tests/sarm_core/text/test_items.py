@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sarm_core.errors import RowError
+from sarm_core.errors import RowError, SarmError
 from sarm_core.text.answers import Reader
-from sarm_core.text.items import answers_of, content_hash, read_items
+from sarm_core.text.items import FileItems, answers_of, read_items
 
 
 def written(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -77,8 +77,21 @@ def test_a_wrong_row_is_refused_with_file_and_row(tmp_path: Path, row: dict[str,
     assert caught.value.row == 2 and str(path) in str(caught.value)
 
 
-def test_a_content_hash_tells_content_and_reading_apart_and_nothing_else() -> None:
-    one = content_hash([b"a", b"b"], Reader())
-    assert one == content_hash([b"b", b"a"], Reader())
-    others = [content_hash([b"a"], Reader()), content_hash([b"a", b"b"], Reader(ignore=["x"]))]
-    assert len({one, *others}) == 3
+def test_the_hash_tells_content_and_reading_apart_and_no_names_and_no_order(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+
+    def hashed(*names: str, **how: Any) -> str:
+        return FileItems([tmp_path / name for name in names], list(names), Reader(**how)).hash
+
+    others = [hashed("a"), hashed("a", "b", ignore=["x"])]
+    assert hashed("a", "b") == hashed("b", "a") and len({hashed("a", "b"), *others}) == 3
+    with pytest.raises(SarmError, match="cannot be read"):
+        hashed("c")
+
+
+def test_what_was_read_is_said_whenever_it_was_asked_for(tmp_path: Path) -> None:
+    of = FileItems([written(tmp_path / "a.jsonl", [pair("p", "a", "b", who="me")])], ["mine"], Reader())
+    said = of.said()
+    assert len(list(of)) == 1 and of.columns == ["who"] and of.files[0]["name"] == "mine"
+    assert list(said) == ["read as preference pairs (chosen, rejected); not used: who"]
