@@ -15,6 +15,7 @@ if ROOT not in sys.path:
 import streamlit as st
 
 from app.draw.plain_text import plain
+from app.session.first_visit import first_visit
 from app.session.pages import Page
 from app.session.words import words_button
 from feature_db.errors import StoreError
@@ -38,6 +39,7 @@ for page in Page:
     menu[page.group].append(st.Page(page.path, title=page.title, icon=page.icon, default=first))
 chosen = st.navigation(menu, expanded=True)
 words_button()
+first_visit(chosen.url_path)
 try:
     chosen.run()
 except (SarmError, StoreError) as error:
