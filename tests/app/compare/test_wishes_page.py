@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.session.engine import default_choice, load_engine
 from app.session.steering_state import SteeringState
 from app.session.wishes import WishState
 from feature_db.label.labels import Labels
+from feature_db.runs import Runs
 from sarm_core.score.scorer import Scored
 from tests.app.compare.test_compare_page import HOSTILE, paste
 from tests.app.demo_pages import Open, address, checked, demo_env, open_page
@@ -241,3 +243,19 @@ def test_fifty_answers_and_one_alone(open_page: Open) -> None:
     if "put_0" in keys(test):
         test = press(test, "put_0")
         assert ranked(test)[0] == last
+
+
+def test_a_proposal_is_kept_as_a_run_and_its_answers_open_again(open_page: Open) -> None:
+    test = open_page("compare.py")
+    test = press(drag(test, len(ranked(test)) - 1, 0), "propose")
+    asked = test.session_state["comparison"]
+    proposal = test.session_state[ANSWERED].proposal
+    with load_engine(default_choice()).store() as store:
+        (run,) = Runs(store).all("proposal")
+    assert run.figures["features"] == len(proposal.moved) and "run" not in test.query_params
+    assert json.loads(run.steering) == json.loads(proposal.steering.to_json())
+    test = press(open_page("runs.py", run=run.uid), "run_sliders")
+    assert json.loads(steering(test).current.to_json()) == json.loads(run.steering)
+    assert f"{len(proposal.moved)} slider" in said(test)
+    test = press(test, "run_order_0")
+    assert test.session_state["comparison"] == asked and state(test).of(asked) is not None
