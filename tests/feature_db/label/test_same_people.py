@@ -13,6 +13,7 @@ import pytest
 
 from feature_db import FeatureFilter, PermissionRefused, Store, StoreError
 from feature_db.__main__ import main
+from feature_db.datasets.datasets import DataSets, ItemRecord
 from feature_db.exchange.event_files import export_events
 from feature_db.exchange.merge import import_events, merge_store
 from feature_db.label.agreement import disagreements
@@ -23,6 +24,7 @@ from feature_db.label.labels import Labels
 from feature_db.label.queues import Queues
 from feature_db.label.same_people import merge_people, spelled_apart
 from feature_db.roles import People
+from feature_db.runs import RunRecord, Runs
 from feature_db.sqlite.schema import NAMED
 from tests.feature_db.sqlite.test_schema import unpacked  # noqa: F401  (a fixture)
 
@@ -107,6 +109,12 @@ def two(unpacked: Path, tmp_path: Path) -> Iterator[Store]:  # noqa: F811
         )
         conn.commit()
     with Store.open(path) as store:
+        sets, item = DataSets(store), ItemRecord("1", "p", 0, 2, 1, 1)
+        sets.add("mine", "a" * 64, [item], by="ann")
+        Runs(store).keep(RunRecord("find", "t", "d", {}, {}, {}), "ann")
+        with store.write() as conn:
+            conn.execute("UPDATE datasets SET owner = 'ann'")
+            conn.execute("UPDATE runs SET author = 'ann'")
         yield store
 
 
