@@ -83,6 +83,7 @@ def _band(
         x=np.concatenate([steps[there], steps[there][::-1]]),
         y=np.concatenate([high[there], low[there][::-1]]),
         fill="toself",
+        mode="lines",
         fillcolor=f"rgba({red}, {green}, {blue}, 0.14)",
         line_width=0,
         hoverinfo="skip",

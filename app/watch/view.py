@@ -16,6 +16,7 @@ from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions
 from app.session import session
 from app.session.engine import Engine
+from app.session.feature_title import marked_name
 from app.watch.charts import features_chart, reward_chart
 from app.watch.texts_view import texts
 from app.watch.watched import Watched, named, watched
@@ -55,12 +56,13 @@ def _look(engine: Engine, folder: Path, steering: Steering, window: int, alarm: 
     drift = named(held.last, engine)
     alarms = drift.alarms(share=alarm)
     st.markdown(f"### {plain(headline(drift))}")
-    for one in alarms:
-        st.warning(plain(f"{alarm_in_words(drift, one)}."), icon=":material/notification_important:")
+    if alarms:
+        said = [plain(f"{alarm_in_words(drift, one)}.") for one in alarms]
+        st.warning("  \n".join(said), icon=":material/notification_important:")
     _facts(drift)
     if len(drift) > 1:
         _charts(drift, alarms)
-        _table(drift)
+        _table(drift, engine)
         texts(drift, engine)
 
 
@@ -110,8 +112,8 @@ def _charts(drift: Drift, alarms: list[Alarm]) -> None:
     )
 
 
-def _table(drift: Drift) -> None:
-    table = _rows(drift)
+def _table(drift: Drift, engine: Engine) -> None:
+    table = _rows(drift, engine)
     selection = st.dataframe(
         table,
         hide_index=True,
@@ -137,11 +139,12 @@ def _table(drift: Drift) -> None:
     )
 
 
-def _rows(drift: Drift) -> pd.DataFrame:
+def _rows(drift: Drift, engine: Engine) -> pd.DataFrame:
+    notes = engine.notes([int(i) for i in drift.features])
     return pd.DataFrame(
         {
             "feature": drift.features,
-            "name": [drift.names.get(int(i), "") for i in drift.features],
+            "name": [marked_name(notes.get(int(i))) for i in drift.features],
             "change": drift.change[:, -1],
             "low": drift.change_low[:, -1],
             "high": drift.change_high[:, -1],

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.session.engine import Engine
+from app.session.feature_title import marked_name
 from app.session.visitors import read_only_server
 from sarm_core.score.encoded import Progress
 from sarm_core.steering import Steering
@@ -58,6 +59,7 @@ def _watched(folder: str, steering: str, window: int, fingerprint: str, _engine:
 
 
 def named(drift: Drift, engine: Engine) -> Drift:
-    """The drift with the names that this person may read."""
+    """The drift with the names that this person may read; how a strong answer begins is none for a sentence."""
     notes = engine.notes([int(i) for i in drift.features])
-    return replace(drift, names={feature: note.name for feature, note in notes.items() if note.name})
+    names = {i: marked_name(note, 60) for i, note in notes.items() if "example" not in note.mark}
+    return replace(drift, names={i: name for i, name in names.items() if name})

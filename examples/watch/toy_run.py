@@ -3,11 +3,12 @@
     pip install -r requirements.txt -r requirements-train.txt
     python examples/watch/toy_run.py --out runs/plain                       # one CPU core, about half a minute a step
     sarm watch runs/plain --model demo
-    python examples/watch/toy_run.py --out runs/silenced --steering runs/silenced.json
+    echo '{"4253": ["*", 0.0]}' > silenced-4253.json
+    python examples/watch/toy_run.py --out runs/silenced --steering silenced-4253.json
 
 The policy is the SmolLM2 of 135 million parameters that the demo SARM was cut from, whole, with a LoRA adapter. The
-ten prompts below are asked in every step, so every step is compared with the first one prompt by prompt. A second
-run goes on where it was stopped.
+ten prompts below are asked in every step, so every step is compared with the first one prompt by prompt. Called
+again, it goes on where it was stopped. docs/watch.md tells what happened.
 """
 
 from __future__ import annotations

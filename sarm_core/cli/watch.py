@@ -206,7 +206,7 @@ class _Told:
             Store.open(self.options.store, fingerprint) as store,
         ):
             titles = store.titles([int(i) for i in found.features])
-        return replace(found, names={i: title.text for i, title in titles.items() if title})
+        return replace(found, names={i: name for i, title in titles.items() if (name := _name(title))})
 
     def _as_json(self) -> dict[str, Any]:
         from sarm_core.watch.words import drift_json
@@ -253,6 +253,13 @@ class _Told:
         )
         if self.options.json:
             print(json.dumps(self._as_json(), allow_nan=False))
+
+
+def _name(title: Any) -> str:
+    """A name with what has to be said beside it; how a strong answer begins is none."""
+    if not title or title.example or not title.text:
+        return ""
+    return f"{title.text} ({title.mark})" if title.mark else str(title.text)
 
 
 def _shown(line: str) -> str:

@@ -16,7 +16,7 @@ __all__ = ["FORMAT", "alarm_in_words", "drift_json", "headline", "named"]
 
 FORMAT = "sarm-watch/1"
 _SAME_LENGTH = 0.1
-_NAMED = 40
+_NAMED = 70
 
 
 def headline(drift: Drift, at: int = -1) -> str:

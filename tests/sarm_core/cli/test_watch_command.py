@@ -163,3 +163,19 @@ def test_a_young_damaged_file_is_left_for_later_with_once(model, tmp_path, capsy
     assert main(["watch", str(run), "--model", model, "--once"]) == 0
     assert "completions_00002.parquet is half-written" in capsys.readouterr().err
     assert time.monotonic() - began < 30
+
+
+def test_a_store_names_features_with_what_has_to_be_said_beside_a_name(tmp_path, capsys, monkeypatch):
+    """The embedded model and its own store; a feature without a name stays a number."""
+    import lzma
+
+    from sarm_core.demo import STORE
+
+    monkeypatch.delenv("SARM_CACHE")
+    store = tmp_path / "store.db"
+    store.write_bytes(lzma.decompress(STORE.read_bytes()))
+    rows = [line(step, f"No, {step}.", prompt="Why?") for step in (0, 1)]
+    (tmp_path / "log.jsonl").write_text("".join(rows))
+    assert main(["watch", str(tmp_path), "--once", "--store", str(store), "--top", "20"]) == 0
+    said = capsys.readouterr().err
+    assert " (suggested)”" in said and "(example)" not in said
