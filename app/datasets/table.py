@@ -134,7 +134,7 @@ def _columns(own: Sequence[str], clicked: Any) -> dict[str, Any]:
         ),
         "prompt": st.column_config.TextColumn("prompt", width=360),
         "verdict": st.column_config.TextColumn(
-            "model", width=120, help="Whether the answer that is called better has the higher reward"
+            "model", width=150, help="Whether the answer that is called better has the higher reward"
         ),
         "margin": number(
             "margin", format="%+.3f",
