@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from app.draw.colours import FOR, UNCLEAR
 from app.draw.files import uploaded
+from app.prove.profiles_view import ProfilesHere
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from app.session.wishes import Wanted
@@ -21,8 +22,17 @@ from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 from sarm_core.wish.labelled import LabelledPairs
 from sarm_core.wish.learned import FrontierPoint, Learned, learn
+from sarm_core.wish.profiles import learn_each
 
-__all__ = ["LearnedHere", "frontier_chart", "learn_corpus", "learn_orders", "learn_upload", "moved_table"]
+__all__ = [
+    "LearnedHere",
+    "frontier_chart",
+    "learn_corpus",
+    "learn_orders",
+    "learn_profiles",
+    "learn_upload",
+    "moved_table",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,26 @@ def learn_upload(
         return _learned(
             engine, paths, title, reader or Reader(), start, max_features, beside_corpus, progress
         )
+
+
+def learn_profiles(
+    engine: Engine,
+    files: Sequence[tuple[str, bytes]],
+    by: str,
+    start: Steering,
+    max_features: int,
+    *,
+    reader: Reader | None = None,
+    progress: Progress | None = None,
+) -> ProfilesHere:
+    """One steering for each name in the column `by`. Raises RowError naming the upload, SarmError."""
+    reader = reader or Reader()
+    with uploaded(*files) as paths:
+        labelled = LabelledPairs.read(paths, reader, by)
+    encoded = encode_once(engine.scorer, labelled.answers, places=labelled.places, progress=progress)
+    found = learn_each(encoded, labelled, start=start, max_features=max_features)
+    title = ", ".join(name for name, _ in files)
+    return ProfilesHere(title, by, found, (*reader.said(), *encoded.notes), engine.fingerprint)
 
 
 def learn_orders(

@@ -19,9 +19,11 @@ from app.prove.learning import (
     frontier_chart,
     learn_corpus,
     learn_orders,
+    learn_profiles,
     learn_upload,
     moved_table,
 )
+from app.prove.profiles_view import ProfilesHere, show_profiles
 from app.runs.kept import asked_run, keep_run, put_on_sliders
 from app.session import session
 from app.session.engine import Engine
@@ -44,7 +46,7 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
         "Preferences", [MINE, IN_DATA_SET, OF_ORDERS, OF_CORPUS], required=True, key="learn_source"
     )
     files: Any = []
-    reader, beside, chosen = Reader(), False, None
+    reader, beside, chosen, by = Reader(), False, None, ""
     if source == IN_DATA_SET and (chosen := choose_data_set(engine, "learn_source")) is not None:
         reader = chosen.reader
         warn_of_choice(chosen)
@@ -70,10 +72,19 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         most = int(st.number_input("At most so many features", 1, MAX_PANEL, 8, key="learn_most", width=180))
         if source in (MINE, IN_DATA_SET):
+            by = st.text_input(
+                "One for each",
+                key="learn_by",
+                placeholder="a column, such as annotator",
+                max_chars=100,
+                width=220,
+                help="A column that names whose preference a row is: one steering for each, side by side",
+            ).strip()
             beside = st.toggle(
                 "Leave the project's corpus alone",
                 key="learn_beside",
                 help="Features that carry much reward there cost more, and what turns there is counted",
+                disabled=bool(by),
             )
         lacking = (
             (source == MINE and not files)
@@ -83,7 +94,23 @@ def choose_pairs(engine: Engine, working: DeltaGenerator) -> None:
         go = st.button(
             "Learn", type="primary", icon=":material/play_arrow:", disabled=lacking, key="learn_go"
         )
-    if go:
+    if go and by:
+        given = [(file.name, file.getvalue()) for file in files or []]
+        with encoding_bar(working) as progress:
+            each = session.guarded(
+                lambda: learn_profiles(
+                    engine,
+                    given if chosen is None else [chosen.file(engine)],
+                    by,
+                    session.steering().current,
+                    most,
+                    reader=reader,
+                    progress=progress,
+                )
+            )
+        if each is not None:
+            st.session_state["learned"] = each
+    elif go:
         start = session.steering().current
         given = [(file.name, file.getvalue()) for file in files or []]
         with encoding_bar(working) as progress:
@@ -139,14 +166,19 @@ def reopen(engine: Engine) -> bool:
     return True
 
 
-def learned_here(engine: Engine) -> LearnedHere | None:
+def learned_here(engine: Engine) -> LearnedHere | ProfilesHere | None:
     """What was learned last, if by this model."""
     found = st.session_state.get("learned")
-    return found if isinstance(found, LearnedHere) and found.fingerprint == engine.fingerprint else None
+    if not isinstance(found, LearnedHere | ProfilesHere) or found.fingerprint != engine.fingerprint:
+        return None
+    return found
 
 
-def show_learned(here: LearnedHere, engine: Engine) -> None:
+def show_learned(here: LearnedHere | ProfilesHere, engine: Engine) -> None:
     """The verdict in a sentence, then the figures, the multipliers and the frontier."""
+    if isinstance(here, ProfilesHere):
+        show_profiles(here, engine)
+        return
     found = here.found
     st.header(f"Learned from {plain(here.title)}", anchor=False)
     if found.steering is None:

@@ -113,7 +113,7 @@ def _group(reader: Reader, row: Mapping[str, Any], by: str, place: Place) -> str
     """Whose preference a row states. Raises RowError."""
     value = reader.value_of(row, by)
     if value is None:
-        raise RowError(f"no {by!r}, which --by names ({keys_there(row)})").at(*place)
+        raise RowError(f"no {by!r}, the column that should say whose it is ({keys_there(row)})").at(*place)
     if not isinstance(value, str | int | float) or (isinstance(value, str) and not value.strip()):
         raise RowError(f"{by!r} is {kind_of(value)}{_shown(value)}, not the name of a person or a group").at(
             *place

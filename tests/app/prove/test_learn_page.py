@@ -12,7 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from app.draw.plain_text import plain
-from app.prove.learning import frontier_chart, learn_orders, learn_upload, moved_table
+from app.prove.learning import frontier_chart, learn_orders, learn_profiles, learn_upload, moved_table
 from app.session.comparison import Answer, Comparison
 from app.session.pages import Page
 from app.session.wishes import Wanted, WishState
@@ -132,3 +132,39 @@ def test_orders_given_on_compare_teach_what_the_same_pairs_teach(rows, engine):
 def test_an_upload_that_states_nothing_is_named_as_the_person_named_it(engine):
     with pytest.raises(RowError, match=r"^mine<1>\.jsonl, row 1: "):
         learn_upload(engine, [("mine<1>.jsonl", b'{"prompt": "p", "chosen": "a"}\n')], Steering(), 8)
+
+
+@pytest.mark.slow
+def test_one_steering_for_each_person_side_by_side(rows, engine):
+    wanted, coin = ([json.loads(line) for line in content.decode().splitlines()] for content in rows)
+    both = [row | {"who": "ann <b>"} for row in wanted] + [row | {"who": "bo"} for row in coin]
+    content = "".join(json.dumps(row) + "\n" for row in both).encode()
+    script = AppTest.from_file(str(MAIN), default_timeout=120)
+    script.switch_page(Page.LEARN.path).run()
+    script.file_uploader(key="learn_files").upload("team.jsonl", content).run()
+    script.text_input(key="learn_by").set_value("who").run()
+    script.button(key="learn_go").click().run()
+    assert not script.exception and not script.error
+    found = learn_profiles(engine, [("team.jsonl", content)], "who", Steering(), 8).found
+    ann, bo = found.learned["ann <b>"], found.learned["bo"]
+    assert ann.steering is not None and bo.steering is None
+    said = [text.value for text in script.markdown]
+    assert any(plain("ann <b>") in text and plain(ann.measured_in_words) in text for text in said)
+    assert any("**bo**" in text and plain(bo.why) in text for text in said)
+    multipliers, crossed = script.dataframe[0].value, script.dataframe[-1].value
+    assert list(multipliers.columns) == ["feature", "ann <b>", "bo"] and len(multipliers) >= len(ann.moved)
+    cell = next(cell for cell in found.crossed if (cell.of, cell.on) == ("ann <b>", "bo"))
+    assert crossed.set_index("steering of").loc["ann <b>", "bo"].startswith(f"{cell.accuracy:.1%}")
+    script.button(key="learn_apply_one").click().run()
+    assert script.session_state["steering_state"].current == ann.steering
+
+
+def test_a_column_that_is_not_there_is_refused_in_one_line(rows):
+    script = AppTest.from_file(str(MAIN), default_timeout=120)
+    script.switch_page(Page.LEARN.path).run()
+    script.file_uploader(key="learn_files").upload("mine.jsonl", rows[0]).run()
+    script.text_input(key="learn_by").set_value("nobody").run()
+    script.button(key="learn_go").click().run()
+    assert not script.exception
+    (error,) = (message.value for message in script.error)
+    assert error.startswith("mine\\.jsonl, row 1") and "nobody" in error

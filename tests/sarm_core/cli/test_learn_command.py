@@ -146,7 +146,7 @@ def test_one_steering_a_person_in_a_folder_of_files(rows, pairs, model, tmp_path
     [
         (["--out", "x.json", "--report", "x.json"], "--report and --out have the same name"),
         (["--out", "x.json", "--max-collateral", "0.1"], "--max-collateral needs --complement"),
-        (["--out", "x.json", "--by", "team"], "no 'team', which --by names"),
+        (["--out", "x.json", "--by", "team"], "no 'team', the column that should say"),
         (["--out", "x.json", "--max-collateral", "2"], "not a share"),
     ],
 )

@@ -365,7 +365,7 @@ def test_files_bring_weights_ties_prompts_and_whose_they_are(tmp_path):
     assert len(read.answers) == len(read.places) == 5 and read.pairs[0].tolist() == [0, 1]
     said = " ".join(reader.said())
     assert "not used: note" in said and "who" not in said
-    with pytest.raises(RowError, match=r"row 1.*no 'team', which --by names"):
+    with pytest.raises(RowError, match=r"row 1.*no 'team', the column that should say"):
         LabelledPairs.read([path], by="team")
     rows[0]["who"] = ["ann"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
