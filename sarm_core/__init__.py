@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from sarm_core.report.store_notes import notes_of
     from sarm_core.score.encoded import Encoded, encode_once
     from sarm_core.score.scorer import Scored, Scorer, load_sarm
+    from sarm_core.share.page import shared_page
+    from sarm_core.share.shared import Shared
+    from sarm_core.share.to_share import to_share
     from sarm_core.ship.auto import export_auto
     from sarm_core.ship.export import export
     from sarm_core.ship.trl_reward import SteeredReward
@@ -83,6 +86,7 @@ __all__ = [
     "Scored",
     "Scorer",
     "Series",
+    "Shared",
     "SteeredReward",
     "Steering",
     "SteeringError",
@@ -118,8 +122,10 @@ __all__ = [
     "read_rows",
     "reward_shares",
     "run_build",
+    "shared_page",
     "strength_curve",
     "svg_file",
+    "to_share",
     "trade_off_chart",
     "whole_file",
 ]
@@ -151,6 +157,9 @@ _FROM = {
     "learn": "sarm_core.wish.learned:learn",
     "Profiles": "sarm_core.wish.profiles:Profiles",
     "learn_each": "sarm_core.wish.profiles:learn_each",
+    "Shared": "sarm_core.share.shared:Shared",
+    "shared_page": "sarm_core.share.page:shared_page",
+    "to_share": "sarm_core.share.to_share:to_share",
     "Proposal": "sarm_core.wish.proposal:Proposal",
     "propose": "sarm_core.wish.proposal:propose",
     "collateral": "sarm_core.prove.collateral:collateral",

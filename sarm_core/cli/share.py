@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,7 +144,7 @@ def _encoded(
 ) -> Shared:
     from sarm_core.provenance import model_facts
     from sarm_core.score.encoded import encode_once
-    from sarm_core.share.shared import Shared, SharedAnswer
+    from sarm_core.share.to_share import now, of_conversations
     from sarm_core.steering import Steering
 
     steering = steering_of(options)
@@ -155,20 +155,11 @@ def _encoded(
         encoded = encode_once(scorer, conversations, places=places, **how)
     for note in encoded.notes:
         print(note, file=sys.stderr)
-    messages = conversations[0].messages or ()
-    shared = Shared(
-        messages[:-1],
-        tuple(
-            SharedAnswer(turns[-1].content, name, turns[-1].extra)
-            for name, turns in zip(names, (c.messages or () for c in conversations), strict=True)
-        ),
-        model_facts(scorer),
-        matrix=encoded.matrix,
-        n_cut=tuple(encoded.n_cut.tolist()),
+    shared = replace(
+        of_conversations(conversations, names, encoded.matrix, encoded.n_cut.tolist(), model_facts(scorer)),
         steering=steering or Steering(),
         origin=f"file {options.source.name}",
-        tools=conversations[0].tools,
-        made=options.made if options.made is not None else f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        made=options.made if options.made is not None else now(),
     )
     return shared if options.store is None else _named(shared, options.store)
 

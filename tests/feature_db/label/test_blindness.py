@@ -75,7 +75,7 @@ def test_lists_call_a_hidden_label_what_they_call_none(store: Store, root: Queue
         Labels(store, "bob").label(feature, f"his {feature}", verdict=4)
     root.make("q", FeatureFilter(ids=[3, 4]), sort="id")
     blind, seeing = (titles_for(store, name, [3, 4, 5, 6]) for name in ("ann", "bob"))
-    assert {i: (t.text, t.mark) for i, t in blind.items()} == {
+    assert {i: (t.text, t.mark) for i, t in blind.items() if not t.example} == {
         3: ("suggested", "suggested"),
         5: ("his 5", "1 label"),
     }
@@ -96,7 +96,11 @@ def test_a_label_of_another_store_is_hidden_where_labels_are(store: Store, root:
     assert [row.suggestion for row in blind] == ["by a program", None, "elsewhere 5"]
     assert seeing == rows and rows[0].suggestion == "said elsewhere"
     for name, shown in (("ann", blind), ("root", seeing)):
-        titles = {i: title.text for i, title in titles_for(store, name, [3, 4, 5]).items()}
+        called = titles_for(store, name, [3, 4, 5])
+        titles = {i: title.text for i, title in called.items() if not title.example}
+        assert {i: t.text for i, t in called.items() if t.example} == {
+            row.id: row.example for row in shown if row.example
+        }
         assert titles == {row.id: row.suggestion for row in shown if row.suggestion}
     table = Names(store).table()
     assert [table.texts[i] for i in np.flatnonzero(~table.opinions)] == ["by a program"]

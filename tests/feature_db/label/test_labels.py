@@ -282,6 +282,7 @@ def every_act(store: Store, who: str, label: str, path: Any) -> dict[str, Any]:
         "skip": lambda: labels.skip(7, "x"),
         "flag": lambda: labels.flag(7, "x"),
         "undo": lambda: (labels.skip(8, "x"), labels.undo()),
+        "keep": lambda: People(store).check_may_keep(who),
         "draft": lambda: labels.draft(7, {"text": "x"}),
         "claim": lambda: queues.claim(1),
         "adjudicate": lambda: labels.adjudicate(7, text="x"),

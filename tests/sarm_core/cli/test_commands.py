@@ -36,6 +36,7 @@ BAD_INPUT = {
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
     "keep": ["absent.db", "absent.jsonl"],
+    "watch": ["absent", "--model", "absent", "--once", "--out", "out.json"],
     "inspect": ["absent"],
     "build": ["absent.jsonl", "--backbone", "absent", "--sae", "absent", "--out", "out"],
     "train-sae": ["absent.yaml"],

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sarm_core.errors import SarmError
+from sarm_core import load_sarm, to_share
+from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.share.page import shared_page
 from sarm_core.share.script import app_folder, bundle
@@ -17,6 +18,7 @@ from sarm_core.share.shared import Shared, SharedAnswer, SharedFeature, is_share
 from sarm_core.steering import Group, Steering
 from sarm_core.text.rows import Message
 from tests.sarm_core.html_page import Page
+from tests.sarm_core.tiny_models import chatml, reference_checkpoint
 
 M = 40
 FULL = Steering({3: 0.5}, {5: 2.0}, {7: -1.0}, {"a group": Group((1, 2), 1.5)})
@@ -203,3 +205,19 @@ def test_modules_keep_their_own_names(tmp_path):
     assert made.index("return { one }") < made.index("return { default: both }")
     whole = bundle(app_folder() / "components" / "shared_page" / "page.js")
     assert "import {" not in whole and "export " not in whole
+
+
+def test_rows_become_what_is_shared(tmp_path):
+    sarm = load_sarm(reference_checkpoint(tmp_path / "m", tokenizer=chatml()))
+    rows = [{"prompt": "q", "response": text} for text in ("one", "two", "one")]
+    made = to_share(sarm, rows, steering=Steering(scale={0: 0.0}), names={0: "<b>"}, made="noon")
+    assert [answer.text for answer in made.answers] == ["one", "two"] and made.question == "q"
+    assert made.matrix.rewards.tolist() == pytest.approx(sarm.score(rows[:2]).rewards.tolist(), abs=1e-6)
+    assert Shared.from_json(made.to_json(), "there").answers == made.answers
+    for wrong, message in (
+        ([*rows, {"prompt": "other", "response": "x"}], "row 4.*another prompt"),
+        ([{"input_ids": [1, 2]}], "row 1.*token ids"),
+        ([], "no rows"),
+    ):
+        with pytest.raises(RowError, match=message):
+            to_share(sarm, wrong)
