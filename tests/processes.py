@@ -11,6 +11,7 @@ import functools
 import multiprocessing
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +130,8 @@ def _main(words: tuple[str, ...], errors: Connection, file_limit: int | None) ->
     errors.close()
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", buffering=1, closefd=False)
     torch.set_num_threads(1)
+    # Tests that a shell put into its background were told to ignore it, and hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if file_limit:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     sys.exit(main(list(words)))

@@ -251,7 +251,7 @@ def test_a_proposal_is_kept_as_a_run_and_its_answers_open_again(open_page: Open)
     asked = test.session_state["comparison"]
     proposal = test.session_state[ANSWERED].proposal
     with load_engine(default_choice()).store() as store:
-        (run,) = Runs(store).all("proposal")
+        run, *_ = Runs(store).all("proposal")  # the newest
     assert run.figures["features"] == len(proposal.moved) and "run" not in test.query_params
     assert json.loads(run.steering) == json.loads(proposal.steering.to_json())
     test = press(open_page("runs.py", run=run.uid), "run_sliders")

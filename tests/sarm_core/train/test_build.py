@@ -282,10 +282,15 @@ def test_a_build_that_is_killed_anywhere_ends_as_one_that_is_not(place, built, t
     out, report = run_build(made), built[1]
     again = json.loads((out / "report.json").read_text())
     assert again["head"]["n_features"] == report["head"]["n_features"]
-    margins = [found["head"]["test_margins"] for found in (again, report)]
-    np.testing.assert_allclose(*margins, rtol=1e-3, atol=1e-3)  # passes of other company round otherwise
-    heads = [load_file(folder / "sarm.safetensors")["score.weight"] for folder in (out, built[0])]
-    torch.testing.assert_close(*heads, atol=1e-3, rtol=1e-3)
+    assert again["head"]["penalty"] == report["head"]["penalty"]
+    # Passes of other company round otherwise. The head that is taken hardly misses a training pair, so how long it is
+    # hangs on that rounding (a tenth on some processors); where it points, and the penalised fits, do not.
+    losses = [
+        [fit["validation_loss"] for fit in found["curve"] if fit["how"] == "l1"] for found in (again, report)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3, atol=1e-4)
+    heads = [load_file(folder / "sarm.safetensors")["score.weight"].flatten() for folder in (out, built[0])]
+    assert torch.nn.functional.cosine_similarity(*heads, dim=0) > 0.999
     listed = [
         [(row["why"], row["row"]) for row in map(json.loads, (folder / DOUBTFUL).read_text().splitlines())]
         for folder in (out, built[0])
