@@ -101,6 +101,7 @@ function createRow(id, list) {
   const wishState = make("span", "wish-state");
   const title = make("span", "title");
   const text = make("p", "text");
+  const said = make("div", "said", {}, [title, text]);
   const cut = make("p", "cut");
   const more = make("button", "link more", { type: "button", "aria-expanded": "false" });
   const compare = make("button", "link compare", {
@@ -130,7 +131,7 @@ function createRow(id, list) {
   const root = make("li", "answer", { "data-answer": id }, [
     grip,
     make("div", "place", {}, [rank, move, now]),
-    make("div", "words", {}, [make("div", "said", {}, [title, text]), cut]),
+    make("div", "words", {}, [said, cut]),
     figures,
     make("div", "under", {}, [make("span", "wish-line-of-row", {}, [wish, wishState]), why, more, edit, compare]),
   ]);
@@ -138,7 +139,7 @@ function createRow(id, list) {
   const chipTitle = make("span", "chip-title");
   const chipMove = make("span", "chip-move");
   const chip = make("li", "chip", {}, [chipRank, chipTitle, chipMove]);
-  const row = { root, grip, rank, move, now, wish, wishState, title, text, cut, more, edit, editor: null, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
+  const row = { root, grip, rank, move, now, wish, wishState, title, said, text, cut, more, edit, editor: null, compare, why, whyName, whyChange, whyRest, lead, against, figures, scale, bar, before, chip, chipRank, chipTitle, chipMove };
   more.onclick = () => unfold(row, !root.classList.contains("expanded"));
   return row;
 }
@@ -180,7 +181,7 @@ function describe(row, answer, compared, list) {
 
 /** Offer "More" where the preview cuts the text; asked when texts or the width change, never in a frame. */
 export function offerMore(list) {
-  const cut = list.nodes.map((row) => row.root.classList.contains("expanded") || row.text.scrollHeight > row.text.clientHeight + 1);
+  const cut = list.nodes.map((row) => row.root.classList.contains("expanded") || row.said.scrollHeight > row.said.clientHeight + 1);
   list.nodes.forEach((row, i) => {
     row.more.hidden = !cut[i] || row.root.classList.contains("edited");
   });
