@@ -215,6 +215,22 @@ def test_known_good_names_are_an_alternative_of_their_own(open_page: Open) -> No
     assert tables and all("<img" not in body and "&lt;img src=x onerror" in body for body in tables)
 
 
+def test_a_change_of_known_good_names_alone_stands_beside_the_cheapest(open_page: Open) -> None:
+    test = press(drag(open_page("compare.py"), 4, 0), "propose")
+    moved = test.session_state[ANSWERED].proposal.moved
+    active = set(np.unique(scored(test).matrix.csr.indices).tolist())
+    with load_engine(default_choice()).store() as store:
+        for feature in active:
+            Labels(store, "ann").label(feature, "a name", verdict=4)
+        Labels(store, "bo").label(next(iter(moved)), "no name", verdict=1)
+    test = press(test, "propose")
+    assert "put_2" in keys(test), "one that moves none but them"
+    before = ranked(test)
+    test = press(test, "put_2")
+    assert ranked(test)[0] == before[-1]
+    assert next(iter(moved)) not in steering(test).current.scale
+
+
 def test_hostile_answers_and_a_store_that_went_away_give_no_traceback(
     open_page: Open, demo_env: Path
 ) -> None:
