@@ -12,6 +12,10 @@ from feature_db.features.catalogue import FeatureFilter
 __all__ = ["about", "figures"]
 
 
+_WIDE_TABLES = "<style>.st-key-model_card table { display: block; overflow-x: auto }</style>"
+"""In a narrow window a table scrolls in its own box, not the page."""
+
+
 def figures(engine: Engine) -> None:
     """Shape, speed and how much is named as figures, and the fingerprint to copy."""
     checkpoint = engine.scorer.checkpoint
@@ -61,7 +65,10 @@ def about(engine: Engine) -> None:
     }
     card = checkpoint.folder / "README.md"
     if card.is_file():
-        with st.expander("How good it is, and how it was made: the model's own card", expanded=True):
+        with st.expander(
+            "How good it is, and how it was made: the model's own card", expanded=True, key="model_card"
+        ):
+            st.html(_WIDE_TABLES)
             st.markdown(card_text(card.read_text(encoding="utf-8", errors="replace")))
     with st.expander("How it runs here", expanded=not card.is_file()):
         st.table(
