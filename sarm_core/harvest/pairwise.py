@@ -13,7 +13,8 @@ Prompts are halved by a hash.
    traits from the first on that hold.
 3. Equal names are told apart by a further trait that holds by itself, or said to be alike.
 
-Cost: a matrix product of [traits, pairs] and [pairs, features] a prompt; memory a block of features.
+Cost: a matrix product of [traits, pairs] and [pairs, features] a prompt. Memory: `SIGNS` floats three times over, and a
+float for each pair and trait.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ LEAST_PAIRS, LEAST_PROMPTS = 20, 8
 LEAST_COVERED = 0.04
 """Share of those pairs that a trait has to decide"""
 LEAST_ADDED = 0.05
-BLOCK = 2048
+MOST_PAIRS = 60
+"""Of one prompt; of more answers a sample of their pairs is compared, or one prompt would take all memory."""
+BLOCK, SIGNS = 2048, 2**26
+"""Features at a time, and signs of pairs and features at a time: 256 MB"""
 _WORD_PROMPTS, _WORD_SHARE, _WORD_LETTERS = 12, 0.25, 4
 
 Array = npt.NDArray[np.float32]
@@ -114,8 +118,9 @@ def names_of(answers: AnswerSet) -> list[PairwiseName]:
     tests: list[_Tested] = []
     columns = answers.z.tocsc()
     often = np.flatnonzero(np.diff(columns.indptr) > 0)
-    for start in range(0, len(often), BLOCK):
-        features = often[start : start + BLOCK]
+    block = max(1, min(BLOCK, SIGNS // max(1, left.size)))
+    for start in range(0, len(often), block):
+        features = often[start : start + block]
         z = columns[:, features].toarray()
         signs = [half.signs(z) for half in halves]
         enough = np.all([np.abs(sign).sum(axis=0) >= LEAST_PAIRS for sign in signs], axis=0)
@@ -135,10 +140,24 @@ def _pairs(group: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDA
     left, right = [], []
     order = np.argsort(group, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
-        first, second = np.triu_indices(len(rows), 1)
+        first, second = _of_some(len(rows))
         left.append(rows[first])
         right.append(rows[second])
     return np.concatenate(left or [np.zeros(0, int)]), np.concatenate(right or [np.zeros(0, int)])
+
+
+def _of_some(n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Places of two among `n`, each pair once; of many pairs MOST_PAIRS different ones, always the same."""
+    if n * (n - 1) // 2 <= MOST_PAIRS:
+        return np.triu_indices(n, 1)
+    rng = np.random.default_rng(n)
+    found: dict[tuple[int, int], None] = {}
+    while len(found) < MOST_PAIRS:
+        a, b = sorted(rng.integers(0, n, 2).tolist())
+        if a != b:
+            found[(a, b)] = None
+    first, second = np.array(list(found), dtype=np.int64).T
+    return first, second
 
 
 class _Half:
