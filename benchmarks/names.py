@@ -2,6 +2,7 @@
 
     python benchmarks/names.py                        on a copy of the store that ships
     python benchmarks/names.py --store STORE.db       on a copy of another
+    python benchmarks/names.py --generated NEW.jsonl  the store's own names on rows of answers made after them
 
 A fifth of the prompts is kept out altogether; names are made of the rest, as `sarm suggest` makes them (half to make
 them, half to try them). On the answers kept out: the share of the sum of |w z| that falls on named features, beside the
@@ -13,6 +14,7 @@ feature's activations are shuffled within prompts.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import tempfile
 import time
@@ -26,11 +28,13 @@ from scipy import sparse
 from benchmarks.report import Figure, arguments, publish
 from benchmarks.suggestions import SHIPPED, copied
 from feature_db import Store
+from sarm_core import load_sarm
 from sarm_core.bootstrap import interval, redrawn
 from sarm_core.demo import CORPUS
 from sarm_core.harvest import suggest_pairs
 from sarm_core.harvest.pairwise import AnswerSet, PairwiseName, names_of
-from sarm_core.text.answer_traits import TraitTable
+from sarm_core.text.answer_traits import TRAITS, TraitTable, measured, words_of
+from sarm_core.text.row_files import read_rows
 
 LARGEST = 100
 
@@ -70,12 +74,71 @@ def right_share(name: PairwiseName, answers: AnswerSet) -> npt.NDArray[np.float6
     return np.array(found, dtype=np.float64)
 
 
+def held(names: list[PairwiseName], answers: AnswerSet) -> list[Figure]:
+    """How often names tell which of two of these answers has more of their feature."""
+    rights = np.array([right_share(name, answers) for name in names])
+    rights = rights[rights[:, :, 1].sum(axis=1) > 0]
+    each = rights[:, :, 0].sum(axis=1) / rights[:, :, 1].sum(axis=1)
+    totals = rights.sum(axis=0)
+    right, pairs = redrawn(totals.T, 2000, np.random.default_rng(0))
+    low, high = interval(right / pairs, 0.95)
+    share = totals[:, 0].sum() / totals[:, 1].sum()
+    return [
+        Figure(f"the {len(each)} with most: right on unseen pairs", 100 * share, "%"),
+        Figure("  from", 100 * low, "%", (">=", 50)),
+        Figure("  to", 100 * high, "%"),
+        Figure("  of them right in more than half", 100 * float(np.mean(each > 0.5)), "%"),
+    ]
+
+
+def on_generated(options: argparse.Namespace) -> list[Figure]:
+    """The store's names on answers that were made after them; what people tagged is not known of these."""
+    sarm = load_sarm(options.model)
+    rows = [row for _, row in read_rows(options.generated)]
+    scored = sarm.score([{"prompt": row["prompt"], "response": row["response"]} for row in rows])
+    prompts = [str(row["prompt"]) for row in rows]
+    texts = [(prompt, str(row["response"])) for prompt, row in zip(prompts, rows, strict=True)]
+    with tempfile.TemporaryDirectory() as folder, Store.open(copied(options.store, Path(folder))) as store:
+        stored = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags))
+        names = [
+            PairwiseName(s.feature, s.text, dict(s.evidence)) for s in store.suggestions(suggest_pairs.METHOD)
+        ]
+    if stored is None:
+        raise SystemExit("the store has no answers that share a prompt")
+    own = measured(texts, TRAITS)
+    place = {trait.more: column for column, trait in enumerate(own.traits)}
+    words = [set(words_of(answer)) for _, answer in texts]
+    values = np.zeros((len(texts), len(stored.traits.traits)), dtype=np.float32)
+    for column, trait in enumerate(stored.traits.traits):
+        if trait.more in place:
+            values[:, column] = own.values[:, place[trait.more]]
+        elif trait.more.startswith("says “"):
+            values[:, column] = [trait.more[6:-1] in said for said in words]
+    numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+    group = np.array([numbers[prompt] for prompt in prompts])
+    answers = AnswerSet(scored.matrix.csr, TraitTable(stored.traits.traits, values), group, prompts)
+    mass = np.asarray(abs(answers.z).sum(axis=0)).ravel() * np.abs(scored.matrix.head)
+    ranked = sorted(names, key=lambda name: -mass[name.feature])[:LARGEST]
+    share = 100 * mass[[name.feature for name in names]].sum() / mass.sum()
+    return [
+        Figure("answers generated after the names", len(texts), ""),
+        Figure("  prompts", len(numbers), ""),
+        Figure("share of |w z| on names", share, "%", (">=", 60)),
+        *held(ranked, answers),
+    ]
+
+
 def main() -> None:
     """Measure and publish."""
     parser = arguments(__doc__)
     parser.add_argument("--store", type=Path, default=SHIPPED)
     parser.add_argument("--tags", type=Path, nargs="*", default=[CORPUS])
+    parser.add_argument("--generated", type=Path, help="rows of prompt and response, several a prompt")
+    parser.add_argument("--model", default="demo", help="scores them")
     options = parser.parse_args()
+    if options.generated is not None:
+        publish(on_generated(options), options.out, store=options.store.name, rows=options.generated.name)
+        return
     with tempfile.TemporaryDirectory() as folder, Store.open(copied(options.store, Path(folder))) as store:
         answers = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags))
         head = store.head()
@@ -108,21 +171,9 @@ def main() -> None:
         Figure("  the method before", 100 * share[list(before)].sum(), "%"),
         Figure("  the method before, names of one feature alone", 100 * share[alone].sum(), "%"),
     ]
-    rights = np.array([right_share(name, unseen) for name in ranked])
-    each = rights[:, :, 0].sum(axis=1) / np.maximum(1, rights[:, :, 1].sum(axis=1))
-    totals = rights.sum(axis=0)
-    right, pairs = redrawn(totals.T, 2000, np.random.default_rng(0))
-    low, high = interval(right / pairs, 0.95)
     chance = [len(names_of(shuffled(made_of, seed))) for seed in range(5)]
     figures += [
-        Figure(
-            f"the {len(ranked)} with most: right on unseen prompts",
-            100 * totals[:, 0].sum() / totals[:, 1].sum(),
-            "%",
-        ),
-        Figure("  from", 100 * low, "%", (">=", 50)),
-        Figure("  to", 100 * high, "%"),
-        Figure("  of them right in more than half", 100 * float(np.mean(each > 0.5)), "%"),
+        *held(ranked, unseen),
         Figure(
             "names of shuffled activations, mean of 5", float(np.mean(chance)), "", ("<=", 0.05 * len(names))
         ),
