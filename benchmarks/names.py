@@ -99,7 +99,7 @@ def on_generated(options: argparse.Namespace) -> list[Figure]:
     prompts = [str(row["prompt"]) for row in rows]
     texts = [(prompt, str(row["response"])) for prompt, row in zip(prompts, rows, strict=True)]
     with tempfile.TemporaryDirectory() as folder, Store.open(copied(options.store, Path(folder))) as store:
-        stored = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags))
+        stored = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags, strict=True))
         names = [
             PairwiseName(s.feature, s.text, dict(s.evidence)) for s in store.suggestions(suggest_pairs.METHOD)
         ]
@@ -140,7 +140,7 @@ def main() -> None:
         publish(on_generated(options), options.out, store=options.store.name, rows=options.generated.name)
         return
     with tempfile.TemporaryDirectory() as folder, Store.open(copied(options.store, Path(folder))) as store:
-        answers = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags))
+        answers = suggest_pairs.answer_set(store, suggest_pairs.tags_in(options.tags, strict=True))
         head = store.head()
         before = {s.feature: s.text for s in store.suggestions("log-odds")}
     if answers is None:

@@ -34,7 +34,7 @@ class Suggest(Command):
         from sarm_core.harvest.suggest_pairs import suggest_pairs, tags_in
         from sarm_core.harvest.suggest_store import suggest_all
 
-        tags = tags_in(options.tags)
+        tags = tags_in(options.tags, strict=True)
         if options.tags and not tags:
             raise SarmError(f"{options.tags[0]}: no row of it has answers with tags under 'varied'")
         with store_errors(options.db), Store.open(options.db) as store:

@@ -29,16 +29,17 @@ Tags = Mapping[tuple[str, str], Mapping[str, str]]
 """(text of the turns before, answer) -> {axis: value}, what people said of the answer"""
 
 
-def tags_in(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[str, str]]:
+def tags_in(paths: Iterable[str | Path], *, strict: bool = False) -> dict[tuple[str, str], dict[str, str]]:
     """What rows of `answers` say of each under `varied`, the project's corpus for one; other rows say nothing.
 
-    Files that cannot be read are left out, as whoever asks for tags reads the same files for their answers, and so are
-    folders and files of more than MOST_BYTES.
+    For files that were read for their answers already: what cannot be read is left out, and so are folders and files of
+    more than MOST_BYTES. `strict`, for files that somebody names for their tags: each is read whole. Raises SarmError
+    then, naming file and row.
     """
     found: dict[tuple[str, str], dict[str, str]] = {}
     for path in map(Path, paths):
         try:
-            if not path.is_file() or path.stat().st_size > MOST_BYTES:
+            if not strict and (not path.is_file() or path.stat().st_size > MOST_BYTES):
                 continue
             for _, row in read_rows(path):
                 for answer in row.get("answers") or () if isinstance(row.get("answers"), list) else ():
@@ -47,7 +48,8 @@ def tags_in(paths: Iterable[str | Path]) -> dict[tuple[str, str], dict[str, str]
                         messages = answer_to(row.get("prompt"), answer["text"]).as_dicts()
                         found[_key(messages)] = {str(axis): str(value) for axis, value in varied.items()}
         except (SarmError, OSError):
-            continue
+            if strict:
+                raise
     return found
 
 

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from feature_db import EncodingRecord, FeatureRecord, ModelRecord, Store, TextRecord
 from feature_db.records import PAIRS_METHOD
+from sarm_core.cli.parser import main
 from sarm_core.harvest.pairwise import AnswerSet, PairwiseName, names_of, with_words
 from sarm_core.harvest.suggest_pairs import METHOD, suggest_pairs, tags_in
 from sarm_core.text.answer_traits import Trait, TraitTable
@@ -188,6 +189,32 @@ def test_files_without_tags_say_nothing(tmp_path: Path) -> None:
     )
     (tmp_path / "b.bin").write_bytes(b"\x00\xff")
     assert tags_in([tmp_path / "a.jsonl", tmp_path / "b.bin", tmp_path / "none.jsonl", tmp_path]) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            '{"prompt": "q", "answers": [{"text": "a", "varied": {"tone": "kind"}}]}\n{broken',
+            "tags.jsonl, row 2",
+        ),
+        ('{"prompt": "q", "response": "a"}', "no row of it has answers with tags"),
+        ("", "tags.jsonl"),
+        (None, "tags.jsonl"),
+    ],
+)
+def test_a_file_that_is_named_for_its_tags_is_read_whole_or_refused(
+    tmp_path: Path, content: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_of(tmp_path / "s.db").close()
+    file = tmp_path / "tags.jsonl"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    assert main(["suggest", str(tmp_path / "s.db"), "--tags", str(file)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    with Store.open(tmp_path / "s.db") as store:
+        assert store.suggestions() == []
 
 
 def test_a_store_without_answers_to_one_prompt_has_no_names(tmp_path: Path) -> None:
