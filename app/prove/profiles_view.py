@@ -65,7 +65,7 @@ def show_profiles(here: ProfilesHere, engine: Engine) -> None:
         said = (
             f"no steering is proposed: {each.why}"
             if each.steering is None
-            else f"{len(each.moved)} multipliers; held out, {each.measured_in_words}"
+            else f"{len(each.moved)} multipliers; {each.measured_in_words}"
         )
         st.markdown(f"**{plain(cut(name, NAME_WIDTH))}** ({each.n_pairs:,} pairs): {plain(said)}")
     for name, n in found.left_out.items():
