@@ -28,6 +28,7 @@ __all__ = [
     "SuggestionRecord",
     "TextRecord",
     "clean_text",
+    "prompt_hash",
     "text_hash",
 ]
 
@@ -54,6 +55,11 @@ def text_hash(messages: Sequence[Mapping[str, Any]], token_ids: npt.ArrayLike | 
     else:
         body = "ids:" + ",".join(str(int(i)) for i in np.asarray(token_ids if token_ids is not None else []))
     return hashlib.sha256(body.encode("ascii")).hexdigest()
+
+
+def prompt_hash(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """What makes two texts answers to one prompt: all turns but the last. None where there are none."""
+    return text_hash(messages[:-1])[:32] if len(messages) > 1 else None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What people keep: lists and bookmarks, steering versions and sessions a link can reopen."""
+"""What people keep: lists, bookmarks, how they like things shown, steering versions, sessions a link can reopen."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SteeringVersion:
 
 
 class SavedWork(Connection):
-    """Lists, steerings, sessions."""
+    """Lists, choices, steerings, sessions."""
 
     # -- lists -------------------------------------------------------------------------------------------
 
@@ -162,6 +162,29 @@ class SavedWork(Connection):
             (BOOKMARKS, self._person(owner)),
         )
         return [row["feature"] for row in rows]
+
+    # -- choices -----------------------------------------------------------------------------------------
+
+    def choose(self, person: str, name: str, value: str) -> None:
+        """Keep how a person likes something shown. Raises PermissionRefused for readers and for nobody."""
+        with self.write() as conn:
+            person = self._person(person)
+            if not person:
+                raise PermissionRefused("give a name first: a choice is kept for a person")
+            People(self).check_may_keep(person)
+            People(self).remember(person)
+            conn.execute(
+                "INSERT INTO choices (person, name, value) VALUES (?, ?, ?) "
+                "ON CONFLICT (person, name) DO UPDATE SET value = excluded.value",
+                (person, clean_text(name), clean_text(value)),
+            )
+
+    def choice(self, person: str, name: str) -> str | None:
+        """What the person chose last under this name; None where they never did."""
+        value = self.value(
+            "SELECT value FROM choices WHERE person = ? AND name = ?", (self._person(person), name)
+        )
+        return None if value is None else str(value)
 
     # -- steerings ---------------------------------------------------------------------------------------
 

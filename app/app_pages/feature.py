@@ -74,7 +74,7 @@ def show(here: Frame, number: int) -> None:
     else:
         main, side = st.columns([5, 3], gap="large")
         with main:
-            parts.examples(engine, view)
+            parts.examples(engine, me, view)
             try_text(engine, feature)
             what_people_said(engine, me, feature, said)
         with side:

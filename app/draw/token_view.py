@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FAINTEST", "FULL", "NEGATIVE", "STRONG", "token_html"]
+__all__ = ["FAINTEST", "FULL", "NEGATIVE", "STRONG", "shade", "shaded_text", "token_html"]
 
 STRONG, NEGATIVE = "47, 125, 208", "208, 100, 60"
 FAINTEST, FULL = 0.12, 0.74
@@ -49,14 +49,29 @@ def token_html(
     return f'<style>{_CSS}</style><div class="sarm-tokens">{prompt}{answer}</div>'
 
 
+def shaded_text(pieces: Sequence[str], activations: npt.NDArray[np.floating], *, scale: float) -> str:
+    """HTML of `pieces` [T] as running text, shaded by `activations` [T] where they are not 0; all of it escaped."""
+    return "".join(
+        html.escape(piece)
+        if not z
+        else f'<span title="z = {z:.4g}" style="{shade(z, scale)}">{html.escape(piece)}</span>'
+        for piece, z in zip(pieces, activations.tolist(), strict=True)
+    )
+
+
+def shade(z: float, scale: float) -> str:
+    """The style of something shaded by an activation; `scale` is that of full colour."""
+    strength = FAINTEST + (FULL - FAINTEST) * min(1.0, abs(z) / scale) if scale > 0 else 0.5
+    return f"background: rgba({STRONG if z > 0 else NEGATIVE}, {strength:.2f})"
+
+
 def _token(piece: str, z: float, scale: float, scored: bool) -> str:
     text = html.escape(piece).replace("\n", "↵\n")
     if not z and not scored:
         return text
     marks = ' class="scored"' if scored else ""
     if z:
-        strength = FAINTEST + (FULL - FAINTEST) * min(1.0, abs(z) / scale) if scale > 0 else 0.5
-        marks += f' style="background: rgba({STRONG if z > 0 else NEGATIVE}, {strength:.2f})"'
+        marks += f' style="{shade(z, scale)}"'
     return f'<span{marks} title="z = {z:.4g}">{text}</span>'
 
 

@@ -9,19 +9,20 @@ from streamlit.delta_generator import DeltaGenerator
 
 from app.draw.plain_text import cut, plain
 from app.features.activation_chart import activation_chart, shape_of
-from app.features.example_view import CONTEXTS, Context, colour_legend, example_html
+from app.features.evidence_list import PAGE, evidence_list
+from app.features.example_view import CONTEXTS
 from app.features.view import (
     FEW,
     AnswerHit,
     colour_scale,
     empty_bands,
-    example_groups,
     marks_of,
     say_harvest,
 )
 from app.session import session
 from app.session.engine import Engine
 from app.session.pages import Page
+from app.session.who import Me
 from feature_db import FeatureView
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
     "tell_the_address",
 ]
 
-EXAMPLES_A_PAGE = 5
 RELATED = 8
 # The buttons beside the box step as its own would, and can be seen.
 NUMBER_STYLE = """<style>
@@ -192,69 +192,28 @@ def histogram(view: FeatureView, hits: list[AnswerHit] | None) -> None:
         st.caption(" ".join(words))
 
 
-def examples(engine: Engine, view: FeatureView) -> None:
-    """Texts with token colours, by kind and band."""
-    feature = view.record.id
+def examples(engine: Engine, me: Me, view: FeatureView) -> None:
+    """What it fires on: answers by strength, each beside one to the same prompt without the feature."""
     st.markdown("## What it fires on")
     with engine.store() as store:
-        everything = store.examples(feature, purpose=None)
+        everything = store.examples(view.record.id, purpose=None)
     found = [example for example in everything if example.purpose == "label"]
-    groups = example_groups(found)
-    firing = {example.text.id for example in found if example.kind != "silent"}
-    if not groups:
+    if not found:
         say_harvest(
             engine,
             "The store keeps no examples of this feature: it holds numbers only, or was filled from a file without "
             "texts. Harvest a corpus to see what it fires on:",
         )
         return
+    firing = {example.text.id for example in found if example.kind != "silent"}
     if len(firing) < FEW:
         st.warning(
             f"Only {len(firing)} texts show it firing: too few to tell what it means. Harvest a larger corpus before "
             "labelling it.",
             icon=":material/warning:",
         )
-    titles = {group.key: group.title for group in groups}
-    if st.session_state.get("examples") not in titles:
-        st.session_state.pop("examples", None)
-    chosen = st.pills(
-        "Examples",
-        list(titles),
-        default=groups[0].key,
-        format_func=lambda key: titles.get(key, key),
-        required=True,
-        wrap=True,
-        key="examples",
-        bind="query-params",
-    )
-    context: Context = st.segmented_control(
-        "Context",
-        list(CONTEXTS),
-        default="short",
-        required=True,
-        help="; ".join(f"{key}: {words}" for key, words in CONTEXTS.items()),
-        key="context",
-        bind="query-params",
-    )
-    if missing := empty_bands(everything):
-        st.caption(f"Bands without an example here: {missing}.")
-    group = next((group for group in groups if group.key == chosen), groups[0])
-    pages = max(1, -(-len(group.examples) // EXAMPLES_A_PAGE))
-    body = st.container()
-    number = 1
-    if pages > 1:
-        number = st.pagination(pages, key=f"example_page_{feature}_{group.key}", persist_state="page")
-    start = (number - 1) * EXAMPLES_A_PAGE
-    scale = colour_scale(view.record, found)
-    body.caption(f"{group.help} · {len(group.examples)} here, others are kept aside for testing labels")
-    part = group.examples[start : start + EXAMPLES_A_PAGE]
-    body.html(
-        colour_legend(scale)
-        + "".join(
-            example_html(example, context, scale=scale, place=start + i)
-            for i, example in enumerate(part, start=1)
-        )
-    )
+    missing = empty_bands(everything, colour_scale(view.record, found))
+    evidence_list(engine, me, view, found, PAGE, missing=missing)
 
 
 def answers(hits: list[AnswerHit] | None) -> None:
@@ -292,8 +251,8 @@ def related(view: FeatureView, names: Mapping[int, str]) -> None:
     # The whole address is replaced by a link's: what else the page shows has to be in it.
     kept = {name: st.query_params[name] for name in ("a", "s") if name in st.query_params}
     context = st.session_state.get("context")
-    if context in CONTEXTS and context != "short":
-        kept["context"] = context
+    if context in CONTEXTS and context != "chat":
+        kept["context"] = CONTEXTS[context]
     sampled = record.cofiring_of is not None
     fired = (record.cofiring_of if sampled else record.firing_count) or 0
     lists = [

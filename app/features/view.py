@@ -6,7 +6,6 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from app.features.activation_chart import Mark
+from app.features.example_view import STRENGTHS, strength
 from app.features.suggested import described, how_far
 from app.session import session
 from app.session.engine import Engine
@@ -41,6 +41,12 @@ __all__ = [
 ]
 
 FEW = 5
+_BANDS = {
+    "strong": "it fires at half of its largest or more",
+    "medium": "it fires at a quarter to half of its largest",
+    "weak": "it fires at less than a quarter of its largest",
+    "negative": "its activation is below 0",
+}
 
 
 def open_feature(feature: int, answer: Mapping[str, Any] | None = None) -> NoReturn:
@@ -167,13 +173,12 @@ def _day(microseconds: int) -> str:
 def colour_scale(record: FeatureRecord, examples: Sequence[StoredExample]) -> float:
     """The activation of full colour: one number for all texts of a feature, whatever is on the page.
 
-    The largest |z| of the harvest; where the store does not say, the largest among all examples.
+    The largest |z| of the harvest, or among all examples where that is larger: some have no statistics of their own.
     """
     known = [abs(record.max)] if record.max is not None else []
     if record.histogram_edges is not None and len(np.asarray(record.histogram_edges)):
         known.append(max(0.0, -float(np.asarray(record.histogram_edges)[0])))
-    known = known or [abs(example.activation) for example in examples]
-    return max(known, default=0.0)
+    return max([*known, *(abs(example.activation) for example in examples)], default=0.0)
 
 
 @dataclass(frozen=True)
@@ -186,38 +191,27 @@ class Group:
     examples: tuple[StoredExample, ...]
 
 
-def example_groups(examples: Sequence[StoredExample]) -> list[Group]:
-    """Examples by kind and band, those there are. Bands are named by their half-open limits, strongest first.
+def example_groups(examples: Sequence[StoredExample], scale: float) -> list[Group]:
+    """Examples by how strongly the feature fires in them, in words, those there are, strongest first.
 
-    Keys and titles are unique: pages choose by the former, browsers by the latter. Keys of bands are by their number,
-    so that a page stays with a band from feature to feature, or by their place where a file gave limits only.
+    `scale` is the feature's largest |z|. The bands of a harvest, or of a file, are put together by the share of it that
+    an example reaches (`STRENGTHS`); of each band the first of its sample come first.
     """
     groups = []
     top = tuple(example for example in examples if example.kind == "top")
     if top:
-        groups.append(Group("top", "Top", "Its strongest texts; a text is listed once", top))
-    limits = {
-        (example.band_low, example.band_high, example.band) for example in examples if example.kind == "band"
-    }
-    numbers = {limit[2] for limit in limits}
-    numbered = None not in numbers and len(numbers) == len(limits)
-    ordered = sorted(limits, key=lambda limit: (-(limit[1] or 0.0), -(limit[0] or 0.0), limit[2] or 0))
-    for place, (low, high, band) in enumerate(ordered):
-        members = tuple(
-            example
-            for example in examples
-            if example.kind == "band"
-            and (example.band_low, example.band_high, example.band) == (low, high, band)
-        )
-        number = band if numbered else place
-        title = f"{low:.3g} ≤ z < {high:.3g}" if low is not None and high is not None else f"Band {number}"
-        if any(group.title == title for group in groups):  # limits that differ in later digits only
-            title = f"{title} ({number})"
-        groups.append(
-            Group(
-                f"band{number}", title, "A random sample of the texts whose peak lies in this band", members
+        groups.append(Group("top", "Strongest", "Its strongest texts; a text is listed once", top))
+    banded = sorted(
+        (example for example in examples if example.kind == "band"),
+        key=lambda example: (example.rank, -example.activation),
+    )
+    for word, words in _BANDS.items():
+        members = tuple(example for example in banded if strength(example.activation, scale) == word)
+        if members:
+            limits = _limits(word, scale)
+            groups.append(
+                Group(word, word.capitalize(), f"A sample of the texts in which {words}{limits}", members)
             )
-        )
     for kind, title, words in (
         ("random", "Random", "A random sample of all texts in which it fires"),
         ("silent", "Silent", "A random sample of texts in which it does not fire"),
@@ -228,30 +222,29 @@ def example_groups(examples: Sequence[StoredExample]) -> list[Group]:
     return groups
 
 
-def empty_bands(examples: Sequence[StoredExample]) -> str:
-    """Which bands have no example to read, and why; "" where each has one.
+def _limits(word: str, scale: float) -> str:
+    if word not in STRENGTHS:
+        return ""
+    below = min((share for share in STRENGTHS.values() if share > STRENGTHS[word]), default=1.0)
+    return f" ({STRENGTHS[word] * scale:.3g} to {below * scale:.3g})"
+
+
+def empty_bands(examples: Sequence[StoredExample], scale: float) -> str:
+    """Which of strong, medium and weak have no example to read, and why; "" where each has one.
 
     `examples` are all of a feature, those kept for testing labels included: a band may have no others.
     """
-    shown: dict[tuple[float, float], int] = {}
-    aside: dict[tuple[float, float], int] = {}
-    for example in examples:
-        if example.kind == "band" and example.band_low is not None and example.band_high is not None:
-            counts = shown if example.purpose == "label" else aside
-            limits = (example.band_low, example.band_high)
-            counts[limits] = counts.get(limits, 0) + 1
-    said = {
-        limits: f"0 shown ({n} kept aside for testing labels)"
-        for limits, n in aside.items()
-        if limits not in shown
-    }
-    known = sorted({*shown, *aside}, reverse=True)
-    for (above, _), (_, below) in pairwise([*known, (0.0, 0.0)]):
-        if above - below > 1e-6 * abs(above):
-            said[(below, above)] = "no kept text peaks there"
-    return "; ".join(
-        f"{low:.3g} ≤ z < {high:.3g}: {why}" for (low, high), why in sorted(said.items(), reverse=True)
-    )
+    banded = [example for example in examples if example.kind == "band"]
+    if not banded:
+        return ""
+    said = []
+    for word in STRENGTHS:
+        those = [example for example in banded if strength(example.activation, scale) == word]
+        if not those:
+            said.append(f"{word}: no kept text")
+        elif all(example.purpose != "label" for example in those):
+            said.append(f"{word}: {len(those)} kept aside for testing labels")
+    return "; ".join(said)
 
 
 @dataclass(frozen=True)

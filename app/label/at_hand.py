@@ -107,7 +107,7 @@ def _item(
             draw_check(engine, colour_scale(view.record, found))
         else:
             with st.container(key="label_evidence"):
-                evidence(engine, view, found, fields.use)
+                evidence(engine, me, view, found, fields.use)
         with engine.store() as store:
             visible = Labels(store, me.name).visible(item.feature)
         if visible:

@@ -8,16 +8,17 @@ from typing import Any
 
 import streamlit as st
 
-from app.features.example_view import CONTEXTS, Context, colour_legend, example_html
+from app.features.evidence_list import COLUMN, evidence_list
 from app.features.suggested import described, how_far
-from app.features.view import FEW, Group, colour_scale, example_groups, figures_html, without_labels
+from app.features.view import FEW, figures_html, without_labels
 from app.session.engine import Engine
+from app.session.who import Me
 from feature_db import FeatureView
 from feature_db.features.evidence import StoredExample
 
-__all__ = ["evidence", "read_evidence", "suggestion_html"]
+__all__ = ["SHOWN", "evidence", "read_evidence", "suggestion_html"]
 
-SHOWN = 6
+SHOWN = COLUMN.shown
 
 
 def read_evidence(engine: Engine, feature: int) -> tuple[FeatureView, list[StoredExample]]:
@@ -49,49 +50,19 @@ def _suggestions(view: FeatureView, use: Callable[[str, str], None]) -> None:
 
 
 def evidence(
-    engine: Engine, view: FeatureView, found: list[StoredExample], use: Callable[[str, str], None]
+    engine: Engine, me: Me, view: FeatureView, found: list[StoredExample], use: Callable[[str, str], None]
 ) -> None:
     """The left column; `use` gets method and text of a suggestion that is taken into the form."""
     feature = view.record.id
     st.html(figures_html(feature, engine.scorer.head, view))
     _suggestions(view, use)
-    groups = example_groups(found)
-    if not groups:
+    if not found:
         st.warning("The store keeps no texts of this feature: skip it, or harvest a corpus.")
         return
     firing = {example.text.id for example in found if example.kind != "silent"}
     if len(firing) < FEW:
         st.warning(f"Only {len(firing)} texts show it firing: too few to tell what it means. Better skip it.")
-    titles = {group.key: group.title for group in groups}
-    if st.session_state.get("label_group") not in titles:
-        st.session_state["label_group"] = groups[0].key
-    with st.container(gap="xsmall"):
-        chosen = st.pills(
-            "Texts",
-            list(titles),
-            format_func=lambda key: titles.get(key, key),
-            required=True,
-            wrap=True,
-            key="label_group",
-        )
-        context: Context = st.segmented_control(
-            "Context",
-            list(CONTEXTS),
-            default="short",
-            format_func=lambda key: CONTEXTS[key],
-            required=True,
-            key="label_context",
-        )
-    group: Group = next((group for group in groups if group.key == chosen), groups[0])
-    scale = colour_scale(view.record, found)
-    st.caption(f"{group.help} · {min(SHOWN, len(group.examples))} of {len(group.examples)} shown")
-    st.html(
-        colour_legend(scale)
-        + "".join(
-            example_html(example, context, scale=scale, place=place)
-            for place, example in enumerate(group.examples[:SHOWN], start=1)
-        )
-    )
+    evidence_list(engine, me, view, found, COLUMN)
 
 
 _CSS = """

@@ -7,7 +7,7 @@ import html
 import streamlit as st
 
 from app.draw.plain_text import plain
-from app.features.example_view import colour_legend, example_html
+from app.features.example_view import examples_html
 from app.session import session
 from app.session.engine import Engine
 from feature_db.features.evidence import StoredExample
@@ -69,7 +69,6 @@ def draw_check(engine: Engine, scale: float) -> None:
             )
     else:
         st.markdown(f"**{judged.correct} of {len(judged.texts)} right** · guessing gets 5 on average")
-        st.html(colour_legend(scale))
         for place, (example, said, fires) in enumerate(
             zip(test.examples, judged.said, judged.fires, strict=True), start=1
         ):
@@ -78,7 +77,7 @@ def draw_check(engine: Engine, scale: float) -> None:
                 f"**{verdict}** · you said it {'fires' if said else 'is silent'}, "
                 f"it {'fires' if fires else 'is silent'}"
             )
-            st.html(example_html(example, "short", scale=scale, place=place))
+            st.html(examples_html([example], "chat", scale=scale, first=place))
     st.button("Back to the evidence", on_click=stop_check, key="label_check_stop")
 
 

@@ -17,11 +17,13 @@ from feature_db.records import ExamplePlace, ImportRecord
 from feature_db.sqlite.blobs import unpack_array, unpack_sparse, unpack_values
 from feature_db.sqlite.connection import Connection
 
-__all__ = ["ORDER", "Evidence", "StoredExample", "StoredText"]
+__all__ = ["ORDER", "TEXT_COLUMNS", "Evidence", "StoredExample", "StoredText", "text_of"]
 
+TEXT_COLUMNS = "id, hash, messages, token_ids, tokens, source, category"
+"""What `text_of` reads"""
 _EXAMPLE = (
     "examples.id AS example, feature, kind, band, rank, purpose, peak_position, activation, per_token, "
-    "band_low, band_high, token, texts.id, hash, messages, token_ids, tokens, source, category"
+    f"band_low, band_high, token, texts.{TEXT_COLUMNS}"
 )
 
 ORDER = (
@@ -119,12 +121,10 @@ class Evidence(Connection):
 
     def text(self, text: int) -> StoredText:
         """One text. Raises StoreError."""
-        row = self.row(
-            "SELECT id, hash, messages, token_ids, tokens, source, category FROM texts WHERE id = ?", (text,)
-        )
+        row = self.row(f"SELECT {TEXT_COLUMNS} FROM texts WHERE id = ?", (text,))
         if row is None:
             raise StoreError(f"there is no text {text} in this store")
-        return _text(row)
+        return text_of(row)
 
     def sample_texts(self, limit: int) -> list[int]:
         """The texts that silent examples are drawn from, a sample of the corpus; else the first `limit` stored."""
@@ -208,7 +208,8 @@ class Evidence(Connection):
         }
 
 
-def _text(row: sqlite3.Row) -> StoredText:
+def text_of(row: sqlite3.Row) -> StoredText:
+    """The text in a row that has `TEXT_COLUMNS`. Raises StoreError for a damaged one."""
     return StoredText(
         row["id"],
         row["hash"],
@@ -234,5 +235,5 @@ def _example(row: sqlite3.Row) -> StoredExample:
         row["band_low"],
         row["band_high"],
         row["token"],
-        _text(row),
+        text_of(row),
     )

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from feature_db.errors import RowError
-from feature_db.records import KINDS, PURPOSES, clean_text, text_hash
+from feature_db.records import KINDS, PURPOSES, clean_text, prompt_hash, text_hash
 from feature_db.sqlite.blobs import pack_array, pack_sparse, pack_values
 
 __all__ = [
@@ -33,7 +33,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def text_values(record: Any) -> tuple[Any, ...]:
-    """(hash, messages, token ids, tokens, source, category) of a `TextRecord`."""
+    """(hash, messages, token ids, tokens, source, category, hash of the prompt) of a `TextRecord`."""
     messages = record.messages
     if not isinstance(messages, (list, tuple)) or not all(isinstance(m, dict) for m in messages):
         raise RowError("messages must be a list of objects")
@@ -56,6 +56,7 @@ def text_values(record: Any) -> tuple[Any, ...]:
         None if tokens is None else tokens_column(tokens),
         None if record.source is None else clean_text(str(record.source)),
         None if record.category is None else clean_text(str(record.category)),
+        prompt_hash(messages),
     )
 
 

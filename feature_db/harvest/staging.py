@@ -32,7 +32,7 @@ __all__ = ["HARVEST", "ImportCounts", "Place", "Staging"]
 HARVEST = "the harvest"
 """Origin of what no other program brought."""
 
-_TEXT = ("hash", "messages", "token_ids", "tokens", "source", "category")
+_TEXT = ("hash", "messages", "token_ids", "tokens", "source", "category", "prompt")
 _NARROW = ("head_weight", "firing_count", "denominator", "density", "mean", "max")
 _WIDE = (
     *("histogram_edges", "histogram_counts", "neighbours"),
@@ -137,7 +137,7 @@ class Staging:
         tokens = record.token_ids if record.token_ids is not None else record.tokens
         place = len(self._lengths)
         self._lengths.append(None if tokens is None else len(tokens))
-        self.store.conn.execute("INSERT INTO staged_texts VALUES (?,?,?,?,?,?,?,NULL)", (place, *values))
+        self.store.conn.execute("INSERT INTO staged_texts VALUES (?,?,?,?,?,?,?,?,NULL)", (place, *values))
         return place
 
     def stored_text(self, text: int, n_tokens: int) -> int:

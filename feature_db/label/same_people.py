@@ -69,6 +69,8 @@ def _merge(store: Connection, other: str, stands: str) -> None:
         "FROM lists AS theirs JOIN lists AS mine ON mine.name = theirs.name AND mine.owner = :stands "
         "JOIN list_items AS i ON i.list = theirs.id WHERE theirs.owner = :other",
         "DELETE FROM lists WHERE owner = :other AND name IN (SELECT name FROM lists WHERE owner = :stands)",
+        # How they like things shown: as the spelling that stands has it.
+        "DELETE FROM choices WHERE person = :other AND name IN (SELECT name FROM choices WHERE person = :stands)",
     ):
         conn.execute(statement, who)
     roles = [row[0] for row in store.rows("SELECT role FROM people WHERE name IN (:other, :stands)", who)]

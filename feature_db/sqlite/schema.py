@@ -13,10 +13,13 @@ append-only events:
 
 from __future__ import annotations
 
+import json
+
 from sqlite_utils import Database, Migrations
 
 from feature_db.errors import StoreError
 from feature_db.label_values import folded
+from feature_db.records import prompt_hash
 
 __all__ = [
     "APPLICATION_ID",
@@ -102,7 +105,7 @@ _NAMED_FIRST = (
 )
 """Those of `NAMED` that are there when names are gathered (m005)"""
 
-NAMED = (*_NAMED_FIRST, ("datasets", "owner"), ("runs", "author"))
+NAMED = (*_NAMED_FIRST, ("datasets", "owner"), ("runs", "author"), ("choices", "person"))
 """Tables and columns that name people, besides `people`"""
 
 _MODEL = "model INTEGER NOT NULL DEFAULT 1 REFERENCES models (id)"
@@ -589,3 +592,28 @@ def m007_runs(db: Database) -> None:
         "CREATE TABLE run_contents (hash TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT",
     ):
         db.execute(statement)
+
+
+@migrations()
+def m008_same_prompt(db: Database) -> None:
+    """From an answer to the others to its prompt (`features.same_prompt`)."""
+    db.execute("ALTER TABLE texts ADD COLUMN prompt TEXT")
+    # No expression on the messages: files of others are read with a schema that is not trusted, which refuses it.
+    prompts = [
+        (prompt_hash(json.loads(row[1])), row[0]) for row in db.execute("SELECT id, messages FROM texts")
+    ]
+    db.conn.executemany("UPDATE texts SET prompt = ? WHERE id = ?", prompts)
+    db.execute("CREATE INDEX texts_prompt ON texts (prompt) WHERE prompt IS NOT NULL")
+
+
+@migrations()
+def m009_choices(db: Database) -> None:
+    """How a person likes things shown, by the name of the choice."""
+    db.execute(
+        """CREATE TABLE choices (
+            person TEXT NOT NULL CHECK (person <> ''),
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (person, name)
+        ) STRICT, WITHOUT ROWID"""
+    )

@@ -265,7 +265,7 @@ def test_from_a_bar_to_the_features_page_to_the_sliders_and_back_by_link(open_pa
         arg=feature,
         timeout=15_000,
     )
-    assert "z = " in app.page.locator(".sarm-example").first.inner_text()
+    assert "z = " in app.page.locator(".sarm-example").first.text_content()
     assert "head weight w" in app.page.locator(".sarm-figures").inner_text()
     app.page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
     app.page.get_by_role("button", name="Add to sliders").click()

@@ -77,33 +77,31 @@ def test_a_neighbour_is_a_link_to_its_page(open_page: Open) -> None:
     wait_for_feature(app, LABELLED)
     link = app.page.locator('[class*="st-key-related_0"] a').nth(1)
     assert "#7 Python, sorted; has code (suggested)" in link.inner_text()
-    app.page.get_by_role("radio", name="full", exact=True).click()
+    app.page.get_by_role("radio", name="Tokens of all", exact=True).click()
     app.settled()
     link.click()
     wait_for_feature(app, 7)
-    assert query(app)["feature"] == ["7"] and query(app)["context"] == ["full"]
+    assert query(app)["feature"] == ["7"] and query(app)["context"] == ["Tokens of all"]
     assert app.page.locator(".sarm-names .suggested b").inner_text() == "Python, sorted; has code"
 
 
 def test_examples_by_band_and_context_come_back_by_link(open_page: Open) -> None:
     app = open_page(f"feature?feature={LABELLED}")
     wait_for_feature(app, LABELLED)
-    short = app.page.locator(".sarm-example").first.inner_text()
-    app.page.get_by_role("radio", name="full", exact=True).click()
-    app.settled()
-    app.page.wait_for_function(
-        "short => document.querySelector('.sarm-example').innerText.length > short", arg=len(short)
-    )
+    first = app.page.locator(".sarm-example").first
+    assert "<|im_" not in first.inner_text() and "z = " not in first.inner_text()
+    first.locator(".head summary").click()
+    assert "z = " in first.inner_text()
+    app.page.get_by_role("radio", name="Tokens of all", exact=True).click()
+    app.page.locator(".sarm-tokens").first.wait_for()
     app.page.locator(".st-key-examples button").nth(1).click()
     app.settled()
-    limits = app.page.locator(".st-key-examples button").nth(1).inner_text()
+    assert app.page.locator(".st-key-examples button").nth(1).inner_text() == "Strong"
     shown = app.page.locator(".sarm-example").all_inner_texts()
     again = open_page(urlparse(app.page.url).path.lstrip("/") + "?" + urlparse(app.page.url).query)
     wait_for_feature(again, LABELLED)
     assert again.page.locator(".sarm-example").all_inner_texts() == shown
-    low, high = (float(part) for part in limits.replace("≤ z <", " ").split())
-    values = [float(text.split("z = ")[1].split()[0]) for text in shown]
-    assert all(low * 0.999 <= z < high * 1.001 for z in values)
+    assert shown and all("\nstrong\n" in text and "<|im_start|>" in text for text in shown)
 
 
 def test_hostile_labels_and_texts_run_nothing(open_page: Open) -> None:

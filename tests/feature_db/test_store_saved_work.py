@@ -156,3 +156,17 @@ def test_a_session_of_another_store_opens_under_its_own_id_and_replaces_none(sto
     for no_id in ("", "short", "0" * 10, "23456789a\n", "' OR 1=1 -"):
         assert not store.restore_session(no_id, body)
     assert store.value("SELECT count(*) FROM sessions") == 1 and store.open_session(session) == body
+
+
+def test_a_choice_is_the_persons_in_any_case_and_the_last_one_counts(store: Store):
+    assert store.choice("ann", "evidence") is None
+    store.choose("Ann", "evidence", "chat")
+    store.choose("ANN", "evidence", "long")
+    assert store.choice("ann", "evidence") == "long" and store.choice("ann", "other") is None
+    with pytest.raises(PermissionRefused, match="give a name"):
+        store.choose("", "evidence", "chat")
+    People(store).set_role(None, "root", "admin")
+    People(store).set_role("root", "reed", "reader")
+    with pytest.raises(PermissionRefused, match="reader"):
+        store.choose("reed", "evidence", "chat")
+    assert store.choice("reed", "evidence") is None

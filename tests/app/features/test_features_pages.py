@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,16 +15,14 @@ from streamlit.testing.v1 import AppTest
 from app.compare.stored_pairs import StoredPairs
 from app.draw.plain_text import plain
 from app.features.activation_chart import activation_chart, shape_of
-from app.features.example_view import answer_start, example_html, window
 from app.features.map import selected_ids
 from app.features.meaning_search import LEAST, WEAK, nothing_found, search_by_meaning
 from app.features.table import DEAD as DEAD_OR_NOT
 from app.features.table import DENSE as DENSE_SHARE
 from app.features.table import NAMED, SORTS, Wanted, firing_frame
-from app.features.view import empty_bands, example_groups, wanted_feature
+from app.features.view import wanted_feature
 from app.session.engine import FeatureNote, load_engine
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
-from feature_db.exchange.neuronpedia_import import import_folder
 from feature_db.features.text_search import features_by_texts, rank_by_texts
 from feature_db.label.labels import Labels
 from feature_db.label.queues import Queues
@@ -538,80 +533,6 @@ def test_hostile_labels_and_texts_stay_text(run_page: Run, store_path: Path) -> 
     assert "&lt;script&gt;" in html_of(run_page("feature.py", feature=str(HOSTILE_FEATURE)))
 
 
-def test_examples_of_a_band_lie_inside_its_limits_and_the_checking_part_stays_hidden(
-    store_path: Path,
-) -> None:
-    with Store.open(store_path) as store:
-        found = store.examples(LABELLED)
-        aside = {example.id for example in store.examples(LABELLED, purpose="check")}
-    groups = example_groups(found)
-    assert [group.key for group in groups] == ["top", "band0", "band1", "band2", "random", "silent"]
-    for group in groups:
-        assert not aside & {example.id for example in group.examples}
-        for example in group.examples:
-            if group.key.startswith("band"):
-                assert example.band_low is not None and example.band_high is not None
-                assert example.band_low <= example.activation < example.band_high
-                assert f"{example.band_low:.3g}" in group.title
-
-
-@pytest.mark.slow
-def test_a_band_without_an_example_to_read_says_why(run_page: Run, store_path: Path) -> None:
-    with Store.open(store_path) as store:
-        everything = store.examples(LABELLED, purpose=None)
-    weakest = min(example.band_low for example in everything if example.band_low is not None)
-    below = f"0 ≤ z < {weakest:.3g}: no kept text peaks there"
-    assert empty_bands(everything) == below
-    assert empty_bands([]) == ""
-    middle = next(example for example in everything if example.kind == "band" and example.band == 1)
-    limits = f"{middle.band_low:.3g} ≤ z < {middle.band_high:.3g}"
-    kept = [example for example in everything if not (example.kind == "band" and example.band == 1)]
-    assert empty_bands(kept) == f"{limits}: no kept text peaks there; {below}"
-    aside = [replace(middle, purpose="check")] * 2
-    assert empty_bands([*kept, *aside]) == f"{limits}: 0 shown (2 kept aside for testing labels); {below}"
-    with Store.open(store_path) as store, store.write() as conn:
-        conn.execute(
-            "UPDATE examples SET purpose = 'check' WHERE feature = ? AND kind = 'band' AND band = 1",
-            (LABELLED,),
-        )
-    captions = texts(run_page("feature.py", feature=str(LABELLED)), "caption")
-    assert any(text.startswith(f"Bands without an example here: {limits}: 0 shown") for text in captions)
-
-
-@pytest.mark.slow
-def test_bins_of_a_file_that_does_not_number_them_are_shown_each_with_its_own_texts(
-    run_page: Run, store_path: Path, tmp_path: Path
-) -> None:
-    bins = [
-        ("strong", 8.0, 9.0),
-        ("strong too", 8.0, 9.0),
-        ("weak", 2.0, 3.0),
-        ("weaker", 1.0, 3.0),
-        ("like it", 1.0001, 3.0),
-    ]
-    rows = [
-        {"index": 9, "tokens": [said], "values": [high - 0.5], "binMin": low, "binMax": high}
-        for said, low, high in bins
-    ]
-    batch = tmp_path / "m/1-s/activations/batch-0.jsonl.gz"
-    batch.parent.mkdir(parents=True)
-    batch.write_bytes(gzip.compress("\n".join(map(json.dumps, rows)).encode()))
-    with Store.open(store_path) as store:
-        import_folder(store, tmp_path / "m", same_model=True, replace=True)
-        groups = example_groups(store.examples(9))
-    assert [(group.key, group.title) for group in groups] == [
-        ("band0", "8 ≤ z < 9"),
-        ("band1", "2 ≤ z < 3"),
-        ("band2", "1 ≤ z < 3"),
-        ("band3", "1 ≤ z < 3 (3)"),
-    ]
-    wanted = [["strong", "strong too"], ["weak"], ["like it"], ["weaker"]]
-    assert [[example.text.tokens[0] for example in group.examples] for group in groups] == wanted
-    for group, own in zip(groups, wanted, strict=True):
-        shown = html_of(run_page("feature.py", feature="9", examples=group.title))
-        assert [said for said, _, _ in bins if f">{said}<" in shown] == own
-
-
 @pytest.mark.slow
 def test_add_to_sliders_puts_the_feature_on_the_panel(run_page: Run, store_path: Path) -> None:
     test = run_page("feature.py", feature="9")
@@ -694,40 +615,6 @@ def test_answers_where_it_fires_are_the_comparisons_own(
 
 
 # -- parts -----------------------------------------------------------------------------------------------------
-
-
-def test_windows_hold_the_peak_and_grow_with_the_context(store_path: Path) -> None:
-    with Store.open(store_path) as store:
-        found = [example for i in range(8) if i != DEAD for example in store.examples(i)]
-    for example in found:
-        tokens = example.text.tokens or []
-        short, long, full = (window(example, context) for context in ("short", "long", "full"))
-        assert (full.start, full.stop) == (0, len(tokens))
-        start = answer_start(tokens, example.text.messages)
-        assert start is not None
-        assert "".join(tokens[start:]).startswith(str(example.text.messages[-1]["content"]))
-        assert (long.start, long.stop) == (start, len(tokens))
-        assert 0 <= short.start < short.stop <= len(tokens) and short.stop - short.start <= 41
-        if example.peak_position is not None:
-            assert short.start <= example.peak_position < short.stop
-
-
-def test_one_colour_scale_makes_equal_activations_equal_colours(store_path: Path) -> None:
-    with Store.open(store_path) as store:
-        strong, weak = store.examples(LABELLED, "top")[:2]
-    shades = [
-        set(
-            re.findall(
-                r'rgba\(47, 125, 208, ([\d.]+)\)" title="z = 1"',
-                example_html(example, "full", scale=4.0, place=1),
-            )
-        )
-        for example in (
-            type(strong)(**{**vars(strong), "values": np.ones_like(strong.values)}),
-            type(weak)(**{**vars(weak), "values": np.ones_like(weak.values)}),
-        )
-    ]
-    assert shades[0] == shades[1] and len(shades[0]) == 1
 
 
 def test_the_histogram_draws_log_bins_and_counts_what_it_cannot_draw() -> None:

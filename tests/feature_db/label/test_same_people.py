@@ -109,6 +109,9 @@ def two(unpacked: Path, tmp_path: Path) -> Iterator[Store]:  # noqa: F811
         )
         conn.commit()
     with Store.open(path) as store:
+        store.choose("ann", "evidence", "chat")
+        with store.write() as conn:
+            conn.execute("INSERT INTO choices VALUES ('ann', 'evidence', 'full'), ('ann', 'other', 'x')")
         sets, item = DataSets(store), ItemRecord("1", "p", 0, 2, 1, 1)
         sets.add("mine", "a" * 64, [item], by="ann")
         Runs(store).keep(RunRecord("find", "t", "d", {}, {}, {}), "ann")
@@ -143,6 +146,7 @@ def test_two_spellings_become_one_person_and_nothing_is_lost(two: Store, capsys:
     assert People(two).role("ann") == "adjudicator"
     assert two.bookmarks("ann") == [3, 5] or two.bookmarks("ann") == [5, 3]
     assert sorted(found.name for found in two.lists("ANN")) == ["Bookmarks", "more"]
+    assert (two.choice("ann", "evidence"), two.choice("ann", "other")) == ("chat", "x")
     assert LabelTests(two, "ANN").draw(2).id == LabelTests(two, "ann").draw(2).id
     # One person's several labels: their next one replaces them all.
     ann.label(1, "one view")
