@@ -163,13 +163,25 @@ class Checkpoint:
         """Read the weights: the first L blocks in `dtype`, SAE and head in float32. Raises CheckpointError."""
         sae = read_sae(self.tensors, self.shape, prefix="sae.")
         model = SARM(cut_backbone(self.backbone, self.shape.layer, dtype), sae)
-        if "score.weight" not in self.tensors:
-            raise CheckpointError(f"{self.folder}: no score.weight; this is an SAE without a reward head")
         for name in self.tensors.names():
             if (name.startswith("score.") and name != "score.weight") or OTHER_HEAD.match(name):
                 raise CheckpointError(
                     f"{self.folder}: a SARM has no place for {name}: its rewards are score.weight times z, no more"
                 )
+        head = self.head()
+        width = model.config.hidden_size
+        if sae.width != width:
+            raise CheckpointError(
+                f"{self.folder}: the SAE reads vectors of {sae.width} numbers, "
+                f"but the backbone's are {width} wide; they do not belong together"
+            )
+        model.score.weight.data[0].copy_(head)
+        return model.to(device).eval().requires_grad_(False)
+
+    def head(self) -> Tensor:
+        """The head weights w, float32 [M]. Raises CheckpointError."""
+        if "score.weight" not in self.tensors:
+            raise CheckpointError(f"{self.folder}: no score.weight; this is an SAE without a reward head")
         head = self.tensors.read("score.weight")
         if tuple(head.shape) != (1, self.shape.n_features):
             raise CheckpointError(
@@ -180,14 +192,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"{self.folder}: score.weight holds infinity or NaN: no reward would be a number"
             )
-        width = model.config.hidden_size
-        if sae.width != width:
-            raise CheckpointError(
-                f"{self.folder}: the SAE reads vectors of {sae.width} numbers, "
-                f"but the backbone's are {width} wide; they do not belong together"
-            )
-        model.score.weight.data.copy_(head.float())
-        return model.to(device).eval().requires_grad_(False)
+        return head.float()[0]
 
     def tokenizer(self) -> Any:
         """The checkpoint's tokenizer, or None when it ships none (then only token ids can be scored)."""
@@ -208,15 +213,16 @@ class Checkpoint:
         Independent of layout, sharding, file names and the dtype they are loaded in: two folders with the
         same weights have the same fingerprint, and a changed head weight changes it.
         """
-        digest = hashlib.sha256(json.dumps(self.shape.identity(), sort_keys=True).encode())
         own = {n: self.tensors for n in self.tensors.names() if n.startswith("sae.") or n == "score.weight"}
+        return _digest(json.dumps(self.shape.identity(), sort_keys=True), own | self._parts_of_blocks())
+
+    def backbone_fingerprint(self) -> str:
+        """sha256 over the blocks alone: equal for two dictionaries that read one backbone at one place."""
+        return _digest(json.dumps({"layer": self.shape.layer}), self._parts_of_blocks())
+
+    def _parts_of_blocks(self) -> dict[str, TensorFiles]:
         files = self.blocks
-        blocks = {n: files for n in files.names() if self.takes_part(n)}
-        for name in sorted([*own, *blocks], key=bare_name):
-            tensor = (own.get(name) or blocks[name]).read(name).contiguous()
-            digest.update(f"{bare_name(name)} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return {n: files for n in files.names() if self.takes_part(n)}
 
     def takes_part(self, name: str) -> bool:
         """Whether a tensor of the backbone's files is used in a score: block <= L, no head, no final norm."""
@@ -234,6 +240,15 @@ class Checkpoint:
     @cached_property
     def _composite(self) -> bool:
         return holds_text_part(self.blocks)
+
+
+def _digest(begin: str, tensors: Mapping[str, TensorFiles]) -> str:
+    digest = hashlib.sha256(begin.encode())
+    for name in sorted(tensors, key=bare_name):
+        tensor = tensors[name].read(name).contiguous()
+        digest.update(f"{bare_name(name)} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def open_checkpoint(source: str | Path) -> Checkpoint:
