@@ -13,6 +13,7 @@ __all__ = [
     "data_block",
     "isolated",
     "join",
+    "markdown",
     "paragraphs",
     "script",
     "style_sheet",
@@ -40,6 +41,12 @@ def cut(text: object, width: int) -> str:
     """At most `width` characters, white space as single spaces, an ellipsis where something is missing."""
     line = " ".join(str(text).split())
     return line if len(line) <= width else line[: max(width - 1, 0)].rstrip() + "…"
+
+
+def markdown(text: object) -> str:
+    """A text from elsewhere inside a line of Markdown, where it stays text: on one line, what marks up escaped."""
+    kept = "".join(c if c.isprintable() else " " for c in str(text))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~&" else c for c in kept)
 
 
 def isolated(text: object, width: int = 80) -> str:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError
 from sarm_core.figures import count, percent, points
-from sarm_core.markup import Markup, clean, cut, join, paragraphs, style_sheet, tag
+from sarm_core.markup import Markup, clean, cut, join, paragraphs, tag
 from sarm_core.prove.benchmarks.registry import known
 from sarm_core.report.curves import Series, curve_chart, trade_off_chart
+from sarm_core.report.document import document
 from sarm_core.report.evaluation_json import checked_evaluation, read_evaluation, steering_of
 from sarm_core.report.evidence import Evidence, FeatureNote, evidence_from_rows, read_contrast
 from sarm_core.report.record_sections import caveats, provenance_section
@@ -31,7 +31,6 @@ from sarm_core.report.result_sections import (
 from sarm_core.report.steering_section import COMPARED, change_section, evidence_section
 from sarm_core.report.verdict import verdict
 from sarm_core.steering import Steering
-from sarm_core.version import VERSION
 
 __all__ = [
     "Curve",
@@ -45,8 +44,6 @@ __all__ = [
     "read_evaluation",
     "steered_ids",
 ]
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)
@@ -130,48 +127,10 @@ def html_report(
             provenance_section(evaluation, steering, evidence, commands, sources),
         ),
     ]
-    return _document(heading, _header(evaluation, heading, author, time), sections)
+    return document(heading, _header(evaluation, heading, author, time), sections)
 
 
 # -- the page ----------------------------------------------------------------------------------------------
-
-
-def _document(heading: str, header: Markup, sections: Sequence[tuple[str, str, Sequence[object]]]) -> str:
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("meta", name="generator", content=f"SARM Explorer {VERSION}"),
-        # Without an icon of its own a browser asks the server for one when the file is served.
-        tag("link", rel="icon", href="data:,"),
-        tag("title", cut(heading, 200)),
-        style_sheet(css),
-    )
-    contents = tag(
-        "nav",
-        *(tag("a", name, href=f"#{place}") for place, name, _ in sections),
-        aria_label="Sections",
-    )
-    body = join(
-        tag(
-            "section",
-            tag("h2", name, id=f"{place}-heading"),
-            *parts,
-            id=place,
-            aria_labelledby=f"{place}-heading",
-        )
-        for place, name, parts in sections
-    )
-    footer = tag(
-        "footer",
-        f"Made by SARM Explorer {VERSION}. This file loads nothing from anywhere and runs no program.",
-    )
-    page = tag("body", header, contents, tag("main", body), footer)
-    return f"<!doctype html>\n{tag('html', head, page, lang='en')}\n"
 
 
 def _header(evaluation: Mapping[str, Any], heading: str, author: str, time: str) -> Markup:

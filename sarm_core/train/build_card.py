@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sarm_core.markup import markdown
 from sarm_core.train.card import difference
 
 __all__ = ["BASELINES", "build_card"]
@@ -28,12 +29,14 @@ def build_card(report: Mapping[str, Any]) -> str:
     """Markdown for the `report.json` of `sarm build`."""
     built, head, pairs = report["built"], report["head"], report["pairs"]
     lines = [
-        f"# {_plain(built['name'])}",
+        f"# {markdown(built['name'])}",
         "",
         f"A reward model whose score is a sum over features: the first {built['layer']} blocks of "
-        f"{_plain(built['backbone'])}, the dictionary {_plain(built['sae'])} of {built['n_features']:,} features "
-        f"({_plain(built['words'])}), and a head that uses {head['n_features']:,} of them ({_HOW[head['how']]}). Built "
-        "by `sarm build`: backbone and dictionary are as they were, only the head was fitted. Their licences, and the "
+        f"{markdown(built['backbone'])}, the dictionary {markdown(built['sae'])} of {built['n_features']:,} "
+        f"features ({markdown(built['words'])}), and a head that uses {head['n_features']:,} of them "
+        f"({_HOW[head['how']]}). "
+        "Built by `sarm build`: backbone and dictionary are as they were, only the head was fitted. Their "
+        "licences, and the "
         "data's, hold for it.",
         "",
         "## Pairs",
@@ -110,7 +113,7 @@ def _table(report: Mapping[str, Any]) -> list[str]:
     }
     rows = {"this SARM": test, **{text: found["test"] for text, found in beside.items()}}
     return [
-        "| | " + " | ".join(f"{_plain(s)} (n = {test[s]['n']:,})" for s in sources) + " |",
+        "| | " + " | ".join(f"{markdown(s)} (n = {test[s]['n']:,})" for s in sources) + " |",
         "|---" * (len(sources) + 1) + "|",
         *(
             f"| {name} | " + " | ".join(_accuracy(found[s]) for s in sources) + " |"
@@ -147,9 +150,3 @@ def _thinned(curve: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     single = list({point["n_features"]: point for point in curve}.values())
     step = max(1, -(-len(single) // 12))
     return [point for i, point in enumerate(single) if i % step == 0 or point is single[-1]]
-
-
-def _plain(text: object) -> str:
-    """A name from elsewhere as Markdown that stays text, on one line."""
-    kept = "".join(c if c.isprintable() else " " for c in str(text))
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>()#+!|~" else c for c in kept)
