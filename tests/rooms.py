@@ -21,7 +21,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "sarm_core": (
         ("__main__",),
         ("cli",),
-        ("wish",),
+        ("wish", "dictionary"),
         ("train", "find", "report", "share", "watch"),
         ("prove", "ship"),
         ("explain", "harvest", "provenance"),
@@ -38,7 +38,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("build",),
         ("ship", "compare", "prove", "watch"),
         ("find",),
-        ("label", "steer", "datasets", "runs"),
+        ("label", "steer", "datasets", "runs", "dictionary"),
         ("features", "explain"),
         ("session",),
         ("components",),

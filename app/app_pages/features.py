@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from app.features.filters import filter_row, search_row
 from app.features.listing import Listing, show_all
 from app.features.own_text import own_text, show_own_text
@@ -29,3 +31,8 @@ with page(Page.FEATURES, CAPTION) as here:
             show_own_text(engine, text, lists, me, search.hide_dense)
         else:
             show_all(Listing(engine, me, lists, n_harvested, search, *filter_row(engine, lists, me, search)))
+        st.page_link(
+            Page.DICTIONARY.path,
+            label="How much of the reward has a name, and which features double, split or are dense",
+            icon=Page.DICTIONARY.icon,
+        )

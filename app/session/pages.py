@@ -19,6 +19,7 @@ class Page(Enum):
     RUNS = "runs", "Use", "Runs", ":material/history:"
     FEATURES = "features", "Understand", "Features", ":material/table_rows:"
     FEATURE = "feature", "Understand", "Feature", ":material/ink_highlighter:"
+    DICTIONARY = "dictionary", "Understand", "Dictionary", ":material/menu_book:"
     LABEL = "label", "Label", "Label", ":material/edit_note:"
     DISAGREEMENTS = "disagreements", "Label", "Disagreements", ":material/forum:"
     FIND = "find", "Change", "Find features", ":material/manage_search:"

@@ -13,6 +13,8 @@ from feature_db.exchange import event_files
 from feature_db.label.events import EVENT_KINDS
 from feature_db.label_values import LONGEST_NOTE, LONGEST_TEXT
 from sarm_core import steering
+from sarm_core.dictionary import look as dictionary
+from sarm_core.dictionary import written
 from sarm_core.report import evaluation_json as evaluation
 from sarm_core.share import shared
 from sarm_core.text import json_check
@@ -29,6 +31,7 @@ def schemas() -> dict[str, Schema]:
         "steering.schema.json": _steering(),
         "evaluation.schema.json": _evaluation(),
         "comparison.schema.json": _comparison(),
+        "dictionary.schema.json": _dictionary(),
         "label-events.schema.json": _lines(
             event_files.EVENTS,
             "Label events",
@@ -243,6 +246,22 @@ def _evaluation() -> Schema:
             "dependentSchemas": {"steering": {"properties": changed, "required": list(changed)}},
             "$defs": {"steering": steering},
         },
+    )
+
+
+# -- dictionary --------------------------------------------------------------------------------------------
+
+
+def _dictionary() -> Schema:
+    schema = _part(written.SHAPE)
+    schema["properties"] = {"format": {"const": dictionary.FORMAT}, **schema["properties"]}
+    schema["required"] = ["format", *schema["required"]]
+    return _named(
+        dictionary.FORMAT.removeprefix("sarm-").replace("/", ":"),
+        "A report of a dictionary",
+        "What `dictionary` writes: whose names carry the reward, which features double, split, are dense or dead, and "
+        "another dictionary beside it; other keys are left alone. Shares are of the sum of |w z| over the answers.",
+        schema,
     )
 
 

@@ -13,6 +13,7 @@ from sarm_core.cli.cache import Cache
 from sarm_core.cli.command import Command
 from sarm_core.cli.contrast import Contrast
 from sarm_core.cli.demo import Demo
+from sarm_core.cli.dictionary import DictionaryReport
 from sarm_core.cli.evaluate import Evaluate
 from sarm_core.cli.export import Export
 from sarm_core.cli.harvest import Harvest
@@ -49,6 +50,7 @@ COMMANDS: list[Command] = [
     Harvest(),
     Inspect(),
     Suggest(),
+    DictionaryReport(),
     Keep(),
     Build(),
     TrainSAE(),

@@ -30,7 +30,7 @@ ADDED = {
     "tests/sarm_core/text/test_shapes.py": "ask-reply",
     "tests/feature_db/exchange/test_formats.py": "tab-lines",
     "tests/sarm_core/cli/test_commands.py": "(has_help and count)",
-    "tests/app/test_pages.py": "dictionary",
+    "tests/app/test_pages.py": "width",
 }
 """The contract tests that CONTRIBUTING.md names, with what picks those of what was added"""
 
