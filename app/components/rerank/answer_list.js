@@ -1,7 +1,7 @@
 import { along, decimalsFor, margin, signed, whatMoved } from "./ranking.js";
 import { arrange, icon, make, reveal, setAttribute, setStyle, setText, setTitle } from "./elements.js";
 import { createEditor, destroyEditor, updateEditor } from "./editor.js";
-import { adoptWanted, createGrip, createWishLine, destroyWanted, letterOf, shownOrder, updateWanted } from "./wanted_order.js";
+import { adoptWanted, boxEdges, createGrip, createWishLine, destroyWanted, letterOf, shownOrder, updateWanted } from "./wanted_order.js";
 
 /*
  * Rows and chips lie where a transform puts them, so a new order costs no layout and a CSS transition slides
@@ -10,6 +10,8 @@ import { adoptWanted, createGrip, createWishLine, destroyWanted, letterOf, shown
  */
 const SLIDE_MS = 220;
 const MARGIN_PX = 120;
+/** From here on rows are one line of text, in a box that scrolls by itself: what is under the list stays near. */
+const MANY = 12;
 
 /** The right panel: answers best first, and a strip of the same order for narrow windows. */
 export function createList(actions) {
@@ -32,14 +34,17 @@ export function createList(actions) {
       axis,
     ]),
   ]);
-  const inner = make("div", "list-inner", {}, [head, empty, rows]);
+  const box = make("div", "rows-box", {}, [rows]);
+  const inner = make("div", "list-inner", {}, [head, empty, box]);
   const root = make("section", "list", { "aria-label": "Answers, best first" }, [inner]);
   const strip = make("ol", "strip", { "aria-hidden": "true" });
   const spoken = make("p", "spoken", { role: "status", "aria-live": "polite" });
-  const list = { root, heading, strip, spoken, summary, low, what, legend, axis, rows, empty, byId: new Map(), nodes: [], actions };
+  const list = { root, heading, strip, spoken, summary, low, what, legend, axis, rows, box, empty, byId: new Map(), nodes: [], actions };
   list.wishLine = createWishLine(list);
   head.after(list.wishLine);
   list.sizes = new ResizeObserver(() => measure(list));
+  // The page's own scrolling is heard by the component; that of a box in here stays in here.
+  box.addEventListener("scroll", actions.scrolled, { passive: true });
   return list;
 }
 
@@ -69,6 +74,7 @@ export function arrangeList(list, data, problem) {
     list.byId.delete(id);
   }
   adoptWanted(list, data);
+  list.root.classList.toggle("dense", answers.length > MANY);
   list.order = null;
   list.lastMoved = list.drag ? list.lastMoved : null;
   const order = shownOrder(list, Array.from(problem.order));
@@ -212,10 +218,11 @@ export function updateList(list, { problem, result, scale, sliderNames, neutral,
   if (!held && !list.drag) list.resting = setTimeout(() => settle(list), SLIDE_MS + 80);
 }
 
-/** The part of the list, in its own pixels, that the window shows. */
+/** The part of the list, in its own pixels, that the window and the list's box show. */
 function inSight(list) {
-  const top = list.rows.getBoundingClientRect().top;
-  return { from: -top - MARGIN_PX, to: window.innerHeight - top + MARGIN_PX };
+  const { top } = list.rows.getBoundingClientRect();
+  const seen = boxEdges(list);
+  return { from: seen.top - top - MARGIN_PX, to: seen.bottom - top + MARGIN_PX };
 }
 
 /** Put every row where the order wants it. Gives the rows that are, or were until now, within `seen`. */

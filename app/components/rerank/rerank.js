@@ -116,6 +116,9 @@ function createApp() {
     redraw() {
       schedule();
     },
+    scrolled() {
+      scrolled();
+    },
     send(payload) {
       send(payload);
     },

@@ -208,6 +208,7 @@ function step(list, id, event) {
   if (to < 0 || to >= order.length || to === from) return;
   begin(list);
   move(list, row, to);
+  keepInBox(list, row);
   clearTimeout(list.telling);
   list.telling = setTimeout(() => tellWanted(list), KEYS_PAUSE);
 }
@@ -282,18 +283,38 @@ function follow(list) {
   if (list.wanted.order.indexOf(row) !== place) move(list, row, place);
 }
 
-/** At the window's edge the page scrolls along: a list of fifty answers is longer than a screen. */
+/** Upper and lower edge, in the window, of what shows rows: the window, or the box of a long list. */
+export function boxEdges(list) {
+  const box = list.box.getBoundingClientRect();
+  return { top: Math.max(0, box.top), bottom: Math.min(window.innerHeight, box.bottom) };
+}
+
+/** A row that keys move takes the box along. */
+function keepInBox(list, row) {
+  const above = list.wanted.order.slice(0, list.wanted.order.indexOf(row));
+  const top = above.reduce((sum, other) => sum + list.heights[other], 0);
+  const bottom = top + list.heights[row];
+  const { box } = list;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = bottom - box.clientHeight;
+}
+
+/** At the edge the list's box scrolls along and, where that is at its end, the page. */
 function scrollAlong(list) {
   const { drag } = list;
   if (!drag) return;
   drag.frame = requestAnimationFrame(() => scrollAlong(list));
-  const up = drag.y < EDGE_PX + 40;
-  const down = drag.y > window.innerHeight - EDGE_PX;
-  if (!up && !down) return;
-  const scroller = document.querySelector("[data-testid=stMain]") ?? document.scrollingElement;
-  const before = scroller.scrollTop;
-  scroller.scrollTop += up ? -SCROLL_PX : SCROLL_PX;
-  if (scroller.scrollTop !== before) follow(list);
+  const { top, bottom } = boxEdges(list);
+  const page = document.querySelector("[data-testid=stMain]") ?? document.scrollingElement;
+  const scrolled = (scroller, from, to) => {
+    const by = drag.y < from ? -SCROLL_PX : drag.y > to ? SCROLL_PX : 0;
+    const before = scroller.scrollTop;
+    if (by) scroller.scrollTop += by;
+    return scroller.scrollTop !== before;
+  };
+  if (scrolled(list.box, top + EDGE_PX / 2, bottom - EDGE_PX / 2) || scrolled(page, EDGE_PX + 40, window.innerHeight - EDGE_PX)) {
+    follow(list);
+  }
 }
 
 function letGo(list) {
