@@ -51,14 +51,15 @@ def bytes_facts(name: str, content: bytes) -> dict[str, str]:
 
 def model_facts(scorer: Scorer) -> dict[str, Any]:
     """Where the model came from, the fingerprint of its weights, and how it was run."""
+    facts = scorer.facts
     return {
-        "source": scorer.checkpoint.source,
-        "name": scorer.checkpoint.name,
-        "fingerprint": scorer.fingerprint,
-        "features": scorer.n_features,
-        "dtype": str(scorer.dtype).removeprefix("torch."),
-        "device": scorer.device.type,
-        "max_length": scorer.max_length,
+        "source": facts.source,
+        "name": facts.name,
+        "fingerprint": facts.fingerprint,
+        "features": facts.n_features,
+        "dtype": facts.dtype,
+        "device": facts.device,
+        "max_length": facts.max_length,
     }
 
 

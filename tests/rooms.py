@@ -34,7 +34,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "app": (
         ("main",),
-        ("app_pages",),
+        ("app_pages", "serve"),
         ("build",),
         ("ship", "compare", "prove", "watch"),
         ("find",),

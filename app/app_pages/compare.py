@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from app.compare.edit_view import edited_rows
 from app.compare.inputs import input_row
 from app.compare.open_shared import agreement
@@ -41,12 +43,13 @@ with page(Page.COMPARE, CAPTION, linked=LINKED) as here:
         sliders(
             here.engine, now, scored, choose_sides(steered), SIDES, edited_rows(here.engine, now, steered)
         )
-        cut_beginnings(here.engine, now, scored)
-        agreement(here.engine, now, scored)
-        with sharing:
-            share_files(here.engine, now, scored)
-        panel_tools(here.engine, scored)
-        wishes_section(here.engine, now, scored)
-        why(here.engine, now, scored, steered)
-        shares(here.engine, scored, steered, now.titles())
-        flips_line(here.engine)
+        with st.container(key="under_ranking"):
+            cut_beginnings(here.engine, now, scored)
+            agreement(here.engine, now, scored)
+            with sharing:
+                share_files(here.engine, now, scored)
+            panel_tools(here.engine, scored)
+            wishes_section(here.engine, now, scored)
+            why(here.engine, now, scored, steered)
+            shares(here.engine, scored, steered, now.titles())
+            flips_line(here.engine)

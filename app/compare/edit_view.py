@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -16,9 +16,11 @@ from app.session import edits, session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import feature_title
-from sarm_core.explain.occlusion import Occlusion, occlude
 from sarm_core.features import FeatureMatrix
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
+
+if TYPE_CHECKING:
+    from sarm_core.explain.occlusion import Occlusion
 
 __all__ = ["change_in_words", "changed_words", "edited_rows", "shades_of"]
 
@@ -115,9 +117,11 @@ def shades_of(current: Engine, now: Comparison, index: int) -> list[list[Any]]:
     """(start, stop, share, words) of each sentence of an answer: share 1 where the reward falls most without it, -1
     where it rises as much. Runs the model once for a text. [] for one that cannot be cut up, which is said."""
     conversation = now.conversations()[index]
-    key = (current.fingerprint, str(current.scorer.dtype), conversation, "sentences", 5)
+    key = (current.fingerprint, current.scorer.facts.dtype, conversation, "sentences", 5)
     kept: dict[Any, tuple[Occlusion, float]] = st.session_state.setdefault("occlusions", {})
     if key not in kept:
+        from sarm_core.explain.occlusion import occlude
+
         try:
             with st.spinner("Scoring it without each of its sentences …"):
                 kept[key] = occlude(current.scorer, conversation), 0.0

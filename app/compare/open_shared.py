@@ -13,7 +13,7 @@ from app.session.comparison import MAX_ANSWERS, Answer, Comparison, from_corpus
 from app.session.engine import Engine
 from app.session.link import take_link
 from sarm_core.errors import SarmError
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 from sarm_core.share.shared import Shared
 
 __all__ = ["agreement", "other_model", "read_shared", "take_over"]
@@ -81,7 +81,7 @@ def other_model(current: Engine, shared: Shared) -> str:
     """What to say of a file whose answers another model scored; "" where it is this one."""
     if shared.fingerprint == current.fingerprint:
         return ""
-    here = current.scorer.checkpoint.name or current.scorer.checkpoint.source
+    here = current.scorer.facts.title
     return (
         f"Scored by {plain(cut(shared.model_name, 60))} ({plain(shared.fingerprint[:12])}); the model at hand is "
         f"{plain(cut(here, 60))} ({current.fingerprint[:12]}). Its features and its steering mean nothing here; the "
@@ -100,7 +100,7 @@ def agreement(current: Engine, now: Comparison, scored: Scored) -> None:
     if apart <= LEAST * (1 + float(np.abs(stated).max())):
         st.caption(f"Scored here anew: the rewards are those of {name} (largest difference {apart:.0e}).")
         return
-    how = f"{str(current.scorer.dtype).removeprefix('torch.')} on {current.scorer.device.type}"
+    how = f"{current.scorer.facts.dtype} on {current.scorer.facts.device}"
     st.warning(
         f"Scored here anew, and not as in {name}: rewards differ by up to {apart:.2g} (the file: {plain(opened.how)}; "
         f"here: {how}).",

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 from app.draw.plain_text import cut, plain
 from app.session.comparison import Comparison
 from app.session.engine import Engine
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 
 __all__ = ["cut_beginnings", "model_line", "prompt_box"]
 
@@ -19,10 +19,9 @@ MOST_NAMED = 3
 
 def model_line(place: DeltaGenerator, engine: Engine) -> None:
     """Which model prefers what follows, at the right end of the heading."""
-    checkpoint = engine.scorer.checkpoint
+    facts = engine.scorer.facts
     place.caption(
-        f"{plain(cut(checkpoint.name or checkpoint.source, 60))} · {checkpoint.shape.layer} blocks, "
-        f"{checkpoint.shape.n_features:,} features",
+        f"{plain(cut(facts.title, 60))} · {facts.layer} blocks, {facts.n_features:,} features",
         text_alignment="right",
     )
 

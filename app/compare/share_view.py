@@ -12,7 +12,7 @@ from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine
 from sarm_core.provenance import model_facts
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 from sarm_core.share.page import shared_page
 from sarm_core.share.shared import Shared, SharedAnswer, SharedFeature
 

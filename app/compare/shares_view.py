@@ -23,7 +23,7 @@ from feature_db.label.blindness import hidden_from
 from feature_db.label.label_categories import DISAGREED, label_categories
 from sarm_core.explain.shares import Partition, Shares, margin_shares, reward_shares, reward_table
 from sarm_core.features import FeatureMatrix, separating_features
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 
 __all__ = ["category_groups", "share_chart", "share_table", "shares"]
 

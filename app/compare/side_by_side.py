@@ -14,7 +14,7 @@ from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import feature_title
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 
 __all__ = ["side_by_side"]
 

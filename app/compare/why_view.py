@@ -13,7 +13,7 @@ from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 
 __all__ = ["SIDES", "choose_sides", "why"]
 

@@ -23,7 +23,7 @@ from app.session.wishes import Wanted, wishes
 from feature_db.features.standing import well_named
 from feature_db.label.blindness import hidden_from
 from sarm_core.features import FeatureMatrix
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 
 if TYPE_CHECKING:
     from sarm_core.wish.proposal import Proposal

@@ -57,7 +57,7 @@ def which_words(current: Engine, conversation: Conversation, feature: int) -> No
                 )
             )  # fmt: skip
         unit = UNITS[piece or "sentence"]
-        key = (current.fingerprint, str(current.scorer.dtype), conversation, unit, words)
+        key = (current.fingerprint, current.scorer.facts.dtype, conversation, unit, words)
         kept: dict[object, tuple[Occlusion, float]] = st.session_state.setdefault("occlusions", {})
         go = key not in kept and st.button(
             "Drop and rescore", type="primary", icon=":material/content_cut:", key="occlusion_go"

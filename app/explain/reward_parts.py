@@ -17,7 +17,7 @@ from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import feature_title, marked_name
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 from sarm_core.steering import Steering
 
 __all__ = ["Explained", "figures", "made_of", "side_by_side", "where_it_responds"]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfileobj
@@ -23,17 +23,23 @@ from feature_db.label.blindness import titles_for
 from sarm_core.demo import STORE
 from sarm_core.errors import SarmError
 from sarm_core.files import whole_file
+from sarm_core.harvest.store_protocol import model_facts
+from sarm_core.score.encoded import encode_once, is_encoded
+from sarm_core.score.kept_sarm import KeptSarm, load_or_kept
+from sarm_core.score.scored import LateSequences, Scored, TokenTrace
 from sarm_core.text.rows import Conversation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sarm_core.score.scorer import Scored, Scorer, TokenTrace
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["Choice", "Engine", "FeatureNote", "data_folder", "default_choice", "load_engine"]
 
 CACHED_SCORES = 64
 CACHED_TRACES = 256
+WARM_AFTER_S = 0.5
+"""After the first page was drawn: what it shows has the processor first"""
 
 
 @dataclass(frozen=True)
@@ -61,19 +67,56 @@ class Engine:
 
     choice: Choice
     scorer: Scorer
+    """It may be one that loads its weights when it has to read (`KeptSarm`)"""
     store_path: Path
-    seconds_to_load: float
+    _seconds_to_load: float | None = None
     tokens_per_second: float | None = None
     _scores: OrderedDict[str, Scored] = field(default_factory=OrderedDict)
     _traces: OrderedDict[tuple[Conversation, int], TokenTrace] = field(default_factory=OrderedDict)
     _typed: set[str] = field(default_factory=set)
     """Keys of what `score_edit` gave"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _warming: threading.Timer | None = None
 
     @property
     def fingerprint(self) -> str:
         """sha256 of the model (see `Scorer.fingerprint`)."""
         return self.scorer.fingerprint
+
+    @property
+    def seconds_to_load(self) -> float | None:
+        """What it took to load the weights; None while they are not."""
+        kept = self._kept
+        return self._seconds_to_load if kept is None else kept.seconds_to_load
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._kept is None or self._kept.is_loaded
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the weights turned out to be others than what is kept of the model said."""
+        return self._kept is not None and self._kept.stale
+
+    @property
+    def _kept(self) -> KeptSarm | None:
+        return self.scorer if isinstance(self.scorer, KeptSarm) else None
+
+    def load_for(self, conversations: Sequence[Conversation]) -> None:
+        """Load the weights where these were not all read before. Raises CheckpointError."""
+        kept = self._kept
+        if kept is not None and not kept.is_loaded and not is_encoded(self.scorer, conversations):
+            kept.load()
+
+    def warm(self) -> None:
+        """Load the weights behind, once, so that the first new text finds them."""
+        kept = self._kept
+        if kept is None or self._warming is not None:
+            return
+        self._warming = threading.Timer(WARM_AFTER_S, _load_quietly, (kept,))
+        self._warming.daemon = True
+        self._warming.start()
 
     def cached(self, key: str) -> Scored | None:
         """What `score` gave for this key before, if it is still kept."""
@@ -95,17 +138,14 @@ class Engine:
         `progress` is called when the model has to read some of them, `note` with what was odd about the disk. Raises
         RowError.
         """
-        from sarm_core.score.encoded import encode_once
-        from sarm_core.score.scorer import Scored
-
         found = self.cached(key)
         if found is not None and key not in self._typed:
             return found
         started = time.perf_counter()
-        sequences = self.scorer.tokens(conversations)
-        encoded = encode_once(self.scorer, conversations, sequences=sequences, progress=progress)
+        encoded = encode_once(self.scorer, conversations, progress=progress)
         seconds = time.perf_counter() - started
-        scored = Scored(encoded.matrix, tuple(sequences))
+        sequences = LateSequences(encoded.n_cut.tolist(), lambda: self.scorer.tokens(conversations))
+        scored = Scored(encoded.matrix, sequences)
         if note is not None:
             for line in encoded.notes:
                 note(line)
@@ -121,8 +161,6 @@ class Engine:
         For a text that is being typed: it is read from where it differs from the one before it, and nothing is kept on
         disk; `score` reads it anew, once it is left alone. Raises RowError, SarmError.
         """
-        from sarm_core.score.scorer import Scored
-
         found = self.cached(key)
         if found is not None:
             return found
@@ -210,18 +248,20 @@ def default_choice() -> Choice:
 @st.cache_resource(max_entries=2, show_spinner=False)
 def load_engine(choice: Choice) -> Engine:
     """The engine for a choice, made once a process. Raises CheckpointError, SarmError, StoreError."""
-    from sarm_core.score.scorer import load_sarm
-
     started = time.perf_counter()
-    scorer = load_sarm(choice.source, device=choice.device, dtype=choice.dtype)
-    path = _prepared_store(choice, scorer)
-    return Engine(choice, scorer, path, time.perf_counter() - started)
+    scorer = load_or_kept(choice.source, device=choice.device, dtype=choice.dtype)
+    seconds = time.perf_counter() - started
+    return Engine(choice, scorer, _prepared_store(choice, scorer), seconds)
+
+
+def _load_quietly(kept: KeptSarm) -> None:
+    """What goes wrong here is said to the first person who needs the weights: loading is tried again then."""
+    with suppress(SarmError, OSError, MemoryError):
+        kept.load()
 
 
 def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     """The store of this model, made (or copied, for the embedded model) when it is not there yet."""
-    from sarm_core.harvest.into_store import model_facts
-
     folder = data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +272,7 @@ def _prepared_store(choice: Choice, scorer: Scorer) -> Path:
     if not path.exists() and choice.source == "demo" and STORE.exists():
         _unpack(STORE, path)
     try:
-        Store.open(path, create=ModelRecord(**vars(model_facts(scorer)))).close()
+        Store.open(path, create=ModelRecord(**vars(model_facts(scorer.facts)))).close()
     except StoreError as error:
         raise StoreError(f"{error}; or set SARM_DATA to another folder") from None
     return path

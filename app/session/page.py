@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.delta_generator import DeltaGenerator
 
 from app.session import session
@@ -59,6 +60,8 @@ def page(of: Page, caption: str, *, title: bool = True, linked: Sequence[str] = 
         update_link(engine, linked)
     if here.link_box is not None:
         show_link(here.link_box)
+    if runtime.exists():
+        engine.warm()
 
 
 @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Page"]
+__all__ = ["SIDEBAR_PX", "Page"]
+
+SIDEBAR_PX = 230
+"""Width of the menu"""
 
 
 class Page(Enum):

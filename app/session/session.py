@@ -17,7 +17,7 @@ from app.session.visitors import refuse_on_read_only_server
 from feature_db import PermissionRefused, StoreError
 from sarm_core.errors import SarmError
 from sarm_core.features import separating_features
-from sarm_core.score.scorer import Scored, TokenTrace
+from sarm_core.score.scored import Scored, TokenTrace
 
 __all__ = [
     "Errors",
@@ -65,7 +65,11 @@ def engine() -> Engine:
     wanted = choice()
     try:
         with st.spinner(f"Loading {plain(wanted.source)} … (once a start: reads the weights from disk)"):
-            return load_engine(wanted)
+            current = load_engine(wanted)
+            if current.is_stale:
+                load_engine.clear(wanted)
+                current = load_engine(wanted)
+            return current
     except Errors as error:
         st.error(plain(str(error)), icon=":material/error:")
         st.page_link(Page.MODEL.path, label="Choose another model", icon=":material/tune:")
@@ -210,6 +214,8 @@ def score(current: Engine, of: Comparison, place: Any = st) -> Scored:
         bar.progress(min(1.0, done / max(total, 1)), text=f"{what}: {done:,} of {total:,} tokens{rest}")
 
     try:
+        with bar, st.spinner(f"Loading {plain(current.choice.source)} …"):
+            current.load_for(of.conversations())
         return current.score(
             key, of.conversations(), show, lambda note: st.toast(plain(note), icon=ICONS["info"])
         )

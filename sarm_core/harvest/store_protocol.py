@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sarm_core.score.facts import SarmFacts
+
 __all__ = [
     "ExampleStore",
     "HarvestStore",
@@ -23,6 +25,7 @@ __all__ = [
     "OpenStore",
     "Place",
     "Title",
+    "model_facts",
 ]
 
 
@@ -34,6 +37,16 @@ class ModelFacts:
     name: str
     n_features: int
     info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def model_facts(facts: SarmFacts) -> ModelFacts:
+    """What a store says of the model it belongs to; whoever makes the store, app or harvest, says the same."""
+    return ModelFacts(
+        facts.fingerprint,
+        facts.title,
+        facts.n_features,
+        {"source": facts.source, "layer": facts.layer, **facts.sae},
+    )
 
 
 class Import(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,11 @@ from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.complement import BY_PROMPT, ComplementAnswers, prompt_pairs
 from sarm_core.provenance import file_facts
 from sarm_core.score.encoded import Encoded, encode_once
-from sarm_core.score.scorer import Scorer
 from sarm_core.text.answer_sets import Answers
 from sarm_core.text.rows import Conversation
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = [
     "CORPUS_SETS",

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,9 +27,11 @@ from sarm_core.prove.evaluation_report import evaluation_report
 from sarm_core.prove.outcome import Outcome, outcome
 from sarm_core.provenance import file_facts, model_facts, versions
 from sarm_core.score.encoded import encode_once
-from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["Evaluated", "Experiment"]
 

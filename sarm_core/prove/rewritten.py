@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,11 @@ from sarm_core.prove.benchmarks.scores import Item, json_number
 from sarm_core.prove.perturb import Perturbation, perturb, rewritten, scores_from, versions_of
 from sarm_core.provenance import model_facts
 from sarm_core.score.encoded import encode_once
-from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.rows import Conversation
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["Rewritten", "encode_rewrites"]
 

@@ -22,7 +22,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +32,13 @@ from sarm_core.demo import ENCODED
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.score.cache import EncodedParts, Piece, encoded_folder
-from sarm_core.score.scorer import Scorer
 from sarm_core.text.conversation import TokenSequence
 from sarm_core.text.rows import Conversation, Place
 
-__all__ = ["Encoded", "Progress", "conversation_hash", "encode_once", "encoded_folder"]
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
+
+__all__ = ["Encoded", "Progress", "conversation_hash", "encode_once", "encoded_folder", "is_encoded"]
 
 PART = 256  # answers a file: what an interruption costs
 Progress = Callable[[int, int], None]
@@ -126,6 +128,14 @@ def encode_once(
         total,
         tuple(parts.notes) if parts else (),
     )
+
+
+def is_encoded(scorer: Scorer, conversations: Sequence[Conversation], *, folder: Path | None = None) -> bool:
+    """Whether `encode_once` would give all of them without the model."""
+    wanted = {conversation_hash(conversation) for conversation in conversations}
+    parts = EncodedParts(folder or encoded_folder(), scorer)
+    parts.take(ENCODED)
+    return sum(len(piece.hashes) for piece in parts.find(wanted)) == len(wanted)
 
 
 def _in_order(

@@ -10,150 +10,29 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from sarm_core.errors import CheckpointError, RowError, SarmError
-from sarm_core.features import FeatureMatrix, Parts
-from sarm_core.figures import plural, signed
-from sarm_core.markup import cut
+from sarm_core.features import FeatureMatrix
 from sarm_core.model.checkpoint import DEFAULT_MAX_LENGTH, Checkpoint, open_checkpoint
 from sarm_core.model.sarm import SARM
-from sarm_core.notebook import BAR, bar, drawn
 from sarm_core.score.encoder import Encoder, Progress
-from sarm_core.steering import Steering
+from sarm_core.score.facts import ENCODING, SarmFacts
+from sarm_core.score.scored import Scored, TokenTrace
 from sarm_core.text.answers import Reader, conversation_of
 from sarm_core.text.conversation import TEMPLATE_DATE, ChatFormat, TokenSequence, sentence_ends
 from sarm_core.text.rows import Conversation
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = ["Scored", "Scorer", "TokenTrace", "device_named", "load_sarm"]
 
-_TURN_END = re.compile(r"<[|\uff5c][^<>]*[|\uff5c]>|</s>|<eos>|<end_of_turn>|<turn\|>|\[EOS\]")
-"""Tokens that end a turn, by their looks: what an answer itself may end in, such as "<br>", is not among them."""
-_DRAWN = 50
-"""Answers that a notebook shows."""
-
-ENCODING = 1  # to be raised when the same weights and text come to give other activations
 Row = Mapping[str, Any] | Conversation
-
-
-@dataclass(frozen=True)
-class Scored:
-    """n scored answers: their sparse activations and what the tokenizer did to them.
-
-    `said` is what commands print of files: as what the rows were read, and which of their keys were not used.
-    """
-
-    matrix: FeatureMatrix
-    sequences: tuple[TokenSequence, ...]
-    said: tuple[str, ...] = ()
-    names: Mapping[int, str] = field(default_factory=dict, compare=False)
-
-    def __len__(self) -> int:
-        return len(self.matrix)
-
-    @property
-    def rewards(self) -> npt.NDArray[np.float32]:
-        """Rewards, float32 [n]. Only differences between answers to one prompt mean anything."""
-        return self.matrix.rewards
-
-    @property
-    def n_cut(self) -> list[int]:
-        """Tokens cut from the left of each conversation to fit the model."""
-        return [sequence.n_cut for sequence in self.sequences]
-
-    def contributions(self, row: int) -> Parts:
-        """(feature ids, w_i z_i) of one answer; the values sum to rewards[row]. In a notebook: a table with bars."""
-        return Parts.of(
-            self.matrix.contributions(row), lambda: replace(self.matrix.table(row), names=self.names)
-        )
-
-    def difference(self, left: int, right: int) -> Parts:
-        """(feature ids, w_i (z_left - z_right)); the values sum to rewards[left] - rewards[right].
-
-        In a notebook: a table with bars.
-        """
-        return Parts.of(
-            self.matrix.difference(left, right),
-            lambda: replace(self.matrix.difference_table(left, right), names=self.names),
-        )
-
-    def steered(self, steering: Steering) -> Scored:
-        """The same answers under a steering. Raises SteeringError for features the model does not have."""
-        return replace(self, matrix=steering.apply(self.matrix))
-
-    def named(self, names: Mapping[int, str]) -> Scored:
-        """The same answers with names for features, which stand beside their numbers in frames and notebooks."""
-        return replace(self, names=dict(names))
-
-    @property
-    def texts(self) -> list[str]:
-        """The last answer of each conversation as the model reads it, without the token that ends the turn."""
-        return [_answer_text(sequence) for sequence in self.sequences]
-
-    def frame(self) -> pd.DataFrame:
-        """One row an answer, in their order: answer, reward, behind_best, features, tokens, cut.
-
-        `behind_best` is the lead that the best answer has over it, which means something between answers to one prompt;
-        `features` counts those active, `cut` the tokens that were cut from the conversation's left.
-        """
-        import pandas as pd
-
-        rewards = self.rewards.astype(np.float64)
-        return pd.DataFrame(
-            {
-                "answer": self.texts,
-                "reward": rewards,
-                "behind_best": rewards.max(initial=-np.inf) - rewards,
-                "features": self.matrix.n_active,
-                "tokens": [len(sequence) for sequence in self.sequences],
-                "cut": self.n_cut,
-            }
-        )
-
-    def _repr_html_(self) -> str:
-        frame = self.frame().head(_DRAWN)
-        furthest = float(frame["behind_best"].max()) if len(frame) else 0.0
-        rows = [
-            (
-                number,
-                cut(row.answer, 90),
-                signed(row.reward),
-                bar(furthest - row.behind_best, furthest),
-                signed(-row.behind_best),
-            )
-            for number, row in zip(frame.index, frame.itertuples(index=False), strict=True)
-        ]
-        notes = [f"{len(self) - len(frame):,} more answers are not shown."] if len(self) > len(frame) else []
-        notes += ["Rewards tell answers to one prompt apart; between prompts they mean nothing."]
-        head = ("", "answer", "reward", BAR, "behind the best")
-        return drawn(plural(len(self), "scored answer"), head, rows, text=(1,), note=" ".join(notes))
-
-
-@dataclass(frozen=True)
-class TokenTrace:
-    """Activations of chosen features along one conversation.
-
-    `pieces` [T] is the text of each token, `activations` float32 [T, len(features)] is 0 where a feature
-    is silent. `answer_start` is the first token of the answer; the last token is the scored one.
-    """
-
-    features: tuple[int, ...]
-    pieces: tuple[str, ...]
-    activations: npt.NDArray[np.float32]
-    answer_start: int
-    n_cut: int
 
 
 class Scorer:
@@ -239,6 +118,23 @@ class Scorer:
             for text in _tokenizer_parts(self.format.tokenizer):
                 digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         return digest.hexdigest()
+
+    @cached_property
+    def facts(self) -> SarmFacts:
+        """What is known of the model without running it; the same as `kept_sarm` keeps."""
+        checkpoint = self.checkpoint
+        return SarmFacts(
+            source=checkpoint.source,
+            name=checkpoint.name,
+            fingerprint=self.fingerprint,
+            encoding_key=self.encoding_key,
+            n_features=self.n_features,
+            layer=checkpoint.shape.layer,
+            sae=checkpoint.shape.sae.to_stated(),
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=self.device.type,
+            max_length=self.max_length,
+        )
 
     def tokens(self, rows: Sequence[Row], reader: Reader | None = None) -> list[TokenSequence]:
         """Token sequences of `rows`, read by `reader`. Raises RowError naming the row (counted from 1)."""
@@ -363,13 +259,6 @@ def load_sarm(
     where = device_named(device)
     model = checkpoint.build(dtype=_dtype(dtype, checkpoint, where), device=where)
     return Scorer(checkpoint, model, max_length, date)
-
-
-def _answer_text(sequence: TokenSequence) -> str:
-    pieces = sequence.pieces()[sequence.answer_start :]
-    if pieces and _TURN_END.fullmatch(pieces[-1].strip()):
-        pieces = pieces[:-1]
-    return "".join(pieces).strip()
 
 
 def _tokenizer_parts(tokenizer: Any) -> Iterator[str]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sarm_core.errors import RowError
 from sarm_core.features import FeatureMatrix
 from sarm_core.provenance import model_facts
-from sarm_core.score.scorer import Scorer
 from sarm_core.share.shared import Shared, SharedAnswer, SharedFeature
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 from sarm_core.text.rows import Conversation, prompt_of
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["now", "of_conversations", "to_share"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sarm_core.errors import RowError, SarmError
 from sarm_core.features import FeatureMatrix
 from sarm_core.score.encoded import Progress, encode_once
-from sarm_core.score.scorer import Scorer
 from sarm_core.steering import Steering
 from sarm_core.text.answers import Reader
 from sarm_core.text.rows import prompt_of
@@ -24,6 +24,9 @@ from sarm_core.watch.drift import Answers, Drift, Point, drift_of
 from sarm_core.watch.folder import LogFolder, Reading, steps_in_words
 from sarm_core.watch.logs import Logged
 from sarm_core.watch.trainer_log import TrainerLog, trainer_log
+
+if TYPE_CHECKING:
+    from sarm_core.score.scorer import Scorer
 
 __all__ = ["Watch"]
 

@@ -238,14 +238,20 @@ def test_many_answers_are_rows_of_a_line_in_a_box_of_their_own(open_page: Open) 
     app = open_page("answers=50", height=800)
     box = app.page.locator(".rows-box")
     assert box.evaluate("node => node.clientHeight") < 800 < box.evaluate("node => node.scrollHeight")
-    assert app.page.locator(".answer").evaluate_all("nodes => Math.max(...nodes.map((n) => n.offsetHeight))") <= 48
+    assert (
+        app.page.locator(".answer").evaluate_all("nodes => Math.max(...nodes.map((n) => n.offsetHeight))")
+        <= 48
+    )
     before = order(app)
     grip(app, before[0]).press("End")
     app.settled()
     assert order(app)[-1] == before[0]
     # The box followed the row to the end, the page did not move.
     assert box.evaluate("node => node.scrollTop + node.clientHeight >= node.scrollHeight - 1")
-    assert grip(app, before[0]).evaluate("node => document.querySelector('[data-testid=stMain]').scrollTop") < 400
+    assert (
+        grip(app, before[0]).evaluate("node => document.querySelector('[data-testid=stMain]').scrollTop")
+        < 400
+    )
 
 
 def test_hostile_titles_stay_text(open_page: Open) -> None:

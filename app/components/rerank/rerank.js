@@ -239,6 +239,8 @@ function createApp() {
     }
     paint();
     if (fresh) offerMore(list);
+    // What stands under it has waited for this (app/serve/first_paint.py).
+    root.getRootNode().host?.closest(".st-key-rerank")?.setAttribute("data-drawn", "");
   }
 
   const widthWatch = new ResizeObserver(() => {

@@ -1,0 +1,1 @@
+"""What the server does before a script of a page runs."""
