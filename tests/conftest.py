@@ -42,8 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     usual = cache_folder()
     own = tempfile.mkdtemp(prefix="sarm-tests-")
     for there in usual.iterdir() if usual.is_dir() else ():
-        if there.name != "encoded":
-            os.symlink(there, os.path.join(own, there.name))
+        place = os.path.join(own, there.name)
+        if there.name == "models":  # small, and added to by whatever loads one
+            shutil.copytree(there, place)
+        elif there.name != "encoded":
+            os.symlink(there, place)
     os.environ["SARM_CACHE"] = os.environ[_OWN] = own
     config.add_cleanup(lambda: shutil.rmtree(own, ignore_errors=True))
 

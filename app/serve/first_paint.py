@@ -8,7 +8,6 @@ page gets the style, and asks for the code of the elements that most pages of ou
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,6 @@ ELEMENTS = (
 """Whose code is fetched with the page, in Streamlit's own names of its files"""
 
 STYLE = Path(__file__).with_name("first_paint.css").read_text(encoding="utf-8")
-_PROBE = re.compile(r"/[\w-]+(/_stcore/(?:health|host-config))")
 
 
 def head(files: Iterable[str]) -> str:
@@ -69,8 +67,8 @@ def first_paint() -> Middleware:
 class FirstPaint:
     """Middleware that ends the head of each page with `head`; all else passes as it is.
 
-    Streamlit probes its server below the address of the page it is on: those two questions get their answer there, too,
-    instead of a 404 in the log.
+    The two 404s of a link to a page stay: Streamlit asks for its server below the page's address first, and opens its
+    connection there where it gets an answer.
     """
 
     def __init__(self, app: Asgi) -> None:
@@ -81,9 +79,7 @@ class FirstPaint:
         if scope["type"] != "http" or scope["method"] != "GET":
             await self.app(scope, receive, send)
             return
-        if probe := _PROBE.fullmatch(scope["path"]):
-            scope = {**scope, "path": probe[1], "raw_path": probe[1].encode()}
-        elif "text/html" in _header(scope["headers"], b"accept"):
+        if "text/html" in _header(scope["headers"], b"accept"):
             # A page that a browser has kept from another version of ours would be taken for this one.
             kept = (b"if-none-match", b"if-modified-since", b"accept-encoding")
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0].lower() not in kept]}

@@ -119,9 +119,8 @@ def load_or_kept(source: str, *, device: str = "auto", dtype: str = "auto") -> S
 
 def open_kept(source: str, *, device: str = "auto", dtype: str = "auto") -> KeptSarm | None:
     """What is kept of "demo" or a folder; None where nothing is, a file of it changed, or it cannot be read."""
-    place = _place(source, device, dtype)
     try:
-        with safe_open(place, "numpy") as opened:
+        with safe_open(_place(source, device, dtype), "numpy") as opened:
             stated = json.loads((opened.metadata() or {})["kept"])
             head = opened.get_tensor("head")
         facts = SarmFacts(**stated["facts"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from app.session.engine import default_choice, load_engine
+from sarm_core.score.kept_sarm import KeptSarm
 from sarm_core.steering import Steering
 from tests.app.demo_pages import Open, address, checked, demo_env, open_page, submit
 
@@ -99,6 +101,9 @@ def test_an_answer_longer_than_the_model_says_what_was_cut(
 ) -> None:
     test = open_page("explain.py")
     scorer = load_engine(default_choice()).scorer
+    if isinstance(scorer, KeptSarm):
+        monkeypatch.setattr(scorer, "facts", replace(scorer.facts, max_length=128))
+        scorer = scorer.load()
     for part in (scorer, scorer.format):
         monkeypatch.setattr(part, "max_length", 128)  # 4,096 tokens would take a busy machine half a minute
     test = explain(test, "word " * 300, prompt="Say word.")

@@ -126,4 +126,4 @@ def test_answers_of_a_visitor_are_compared_and_not_kept(
     assert not test.exception and not test.error
     assert "a" not in test.query_params and "s" in test.query_params
     assert any("names the sliders and not" in caption.value for caption in test.caption)
-    assert content(store_path) == before and not list(tmp_path.glob("cache/**/*.safetensors"))
+    assert content(store_path) == before and not list(tmp_path.glob("cache/encoded/**/*.safetensors"))
