@@ -11,6 +11,7 @@ from app.label.label_check import check_running, draw_check
 from app.label.label_fields import Fields
 from app.label.label_form import label_form
 from app.label.my_work import offered_back
+from app.label.panes import panes
 from app.label.queue_bar import progress
 from app.label.standing_labels import after_submitting, history, standing_labels
 from app.label.work import Item, Work
@@ -39,7 +40,7 @@ def may_label(me: Me) -> bool:
 
 def label_at_hand(engine: Engine, me: Me, work: Work) -> None:
     """All below the head of the page."""
-    bar = st.container()
+    ways = st.container(horizontal=True, vertical_alignment="center", key="label_ways")
     try:
         item = work.item()
         view, found = read_evidence(engine, item.feature) if item is not None else (None, [])
@@ -48,11 +49,11 @@ def label_at_hand(engine: Engine, me: Me, work: Work) -> None:
         st.button("To the queue", on_click=work.forward, key="label_forward")
         return
     st.session_state["label_shown"] = item
-    if work.queue is not None:
-        with bar:  # after the claim, so that it counts
+    with ways:
+        _ways(work, item)
+        if work.queue is not None:  # after the claim, so that it counts
             progress(engine, me, work.queue)
     offered_back(engine, me, item.feature if item is not None else None)
-    _ways(work, item)
     if item is None or view is None:
         _nothing_left(engine, me, work)
     else:
@@ -60,18 +61,15 @@ def label_at_hand(engine: Engine, me: Me, work: Work) -> None:
 
 
 def _ways(work: Work, item: Item | None) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        nothing = "No queue yet" if work.queue is None else "Nothing left"
-        st.header(f"Feature {item.feature}" if item else nothing, anchor=False, width="content")
-        if work.queue is not None:
-            st.button("Back", key="label_back", shortcut="B", on_click=work.back, args=(item,))
-        st.button("Undo", key="label_undo", shortcut="U", on_click=work.undo, args=(item,))
-        if item is not None and item.assignment is None and work.queue is not None:
-            st.button("To the queue", on_click=work.forward, key="label_forward", shortcut="N")
-        if item is not None:
-            st.page_link(
-                Page.FEATURE.path, label="Open its page", query_params={"feature": str(item.feature)}
-            )
+    nothing = "No queue yet" if work.queue is None else "Nothing left"
+    st.header(f"Feature {item.feature}" if item else nothing, anchor=False, width="content")
+    if work.queue is not None:
+        st.button("Back", key="label_back", shortcut="B", on_click=work.back, args=(item,))
+    st.button("Undo", key="label_undo", shortcut="U", on_click=work.undo, args=(item,))
+    if item is not None and item.assignment is None and work.queue is not None:
+        st.button("To the queue", on_click=work.forward, key="label_forward", shortcut="N")
+    if item is not None:
+        st.page_link(Page.FEATURE.path, label="Open its page", query_params={"feature": str(item.feature)})
 
 
 def _nothing_left(engine: Engine, me: Me, work: Work) -> None:
@@ -96,13 +94,13 @@ def _item(
 ) -> None:
     last = work.last()
     fields = Fields(engine, me.name, item.feature, item.assignment)
-    left, right = st.columns([5, 3], gap="large")
-    with right:
-        top = [example for example in found if example.kind == "top"][:SHOWN]
-        label_form(engine, me, work, item, fields, top)
-        if last is not None and last != item.feature:
+    place = panes()
+    top = [example for example in found if example.kind == "top"][:SHOWN]
+    label_form(engine, me, work, item, fields, top, place)
+    if last is not None and last != item.feature:
+        with place.body:
             after_submitting(engine, me, last)
-    with left:
+    with place.left:
         if check_running(engine, item.feature, me.name):
             draw_check(engine, colour_scale(view.record, found))
         else:

@@ -14,6 +14,19 @@ RUBRIC = {
     5: "One meaning in every text I read, the weaker bands included",
 }
 
+KEYS = {
+    "Ctrl+Enter": "submits, wherever the cursor is",
+    "T, Esc": "into the text, and out of it",
+    "1 to 5": "the verdict",
+    "6 to 9": "the confidence, from guess to sure",
+    "Shift+1 to Shift+9": "the category, in the order they stand in",
+    "A": "takes the suggestion over",
+    "X": "tests the label",
+    "S, F": "skip and flag; then 6 to 9 give the reason",
+    "U, B, N": "undo; back to the one before; on to the queue",
+    "G": "this page",
+}
+
 FOCUS_STYLE = """<style>
 a:focus-visible, [role=tab]:focus-visible, summary:focus-visible, [role=radio]:focus-visible,
 input[type=radio]:focus-visible + div {
@@ -40,6 +53,7 @@ def guidelines() -> None:
         "first one in front.\n\n"
         "**Skip** what you cannot judge and say why; others still get it. **Flag** what others should look at. "
         "You see other people's labels of a feature once yours is in.\n\n"
-        "**Keys** work while no box has the cursor: *T* goes to the text, *Esc* leaves it, *A* takes the "
-        "suggestion over, *1* to *5* give the verdict, *Ctrl+Enter* submits from anywhere."
+        "**Keys**\n\n| key | does |\n|---|---|\n"
+        + "\n".join(f"| {key} | {what} |" for key, what in KEYS.items())
     )
+    st.caption("All but Ctrl+Enter and Esc work while no box has the cursor.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,11 +16,15 @@ from feature_db.label.labels import Labels
 from feature_db.label.queues import Queues
 from feature_db.label_values import LONGEST_TEXT
 
-__all__ = ["Fields", "fields_of", "fitted"]
+__all__ = ["ACTS", "Fields", "acted", "fields_of", "fitted"]
 
 NAMES = ("text", "category", "verdict", "confidence", "note", "evidence", "from_suggestion")
 IN_DATA = ("evidence", "from_suggestion")
 """Those that an event keeps in its data"""
+SENT = "label_forms_sent"
+"""State's key: the forms of this session that were sent, skipped or undone"""
+ACTS = "label_acts"
+"""State's key: how many acts that change what the form holds are done; the browser waits for the next"""
 EMPTY: dict[str, Any] = {
     "text": "",
     "category": None,
@@ -53,6 +58,11 @@ def _fitting(name: str, value: Any) -> Any:
     return list(dict.fromkeys(value)) if name == "evidence" else value
 
 
+def acted() -> None:
+    """Say that an act is done: the form may be typed in again."""
+    st.session_state[ACTS] = st.session_state.get(ACTS, 0) + 1
+
+
 def fitted(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` as the form shows them."""
     return {name: _fitting(name, fields.get(name)) for name in NAMES}
@@ -71,6 +81,8 @@ class Fields:
     def __init__(self, engine: Engine, name: str, feature: int, assignment: int | None = None):
         self.engine, self.name, self.feature, self.assignment = engine, name, feature, assignment
         self._stem = f"label_{engine.fingerprint[:8]}_{feature}_{whose(name)}"
+        self.form = st.session_state.get(self.key("form"), "")
+        """Which filling of the form this is: what was sent is over, whatever is told of it later"""
 
     def key(self, field: str) -> str:
         """The state's key of a field."""
@@ -96,6 +108,7 @@ class Fields:
             found = fields_of(last)
             source = "label"
         held = fitted(found)
+        self.form = st.session_state[self.key("form")] = uuid.uuid4().hex
         for name, value in held.items():
             st.session_state[self.key(name)] = value
         st.session_state[self.key("from")] = source
@@ -115,6 +128,7 @@ class Fields:
 
     def use(self, method: str, text: str) -> None:
         """Callback: put a suggestion into the text box, after what was typed there already, and keep the draft."""
+        acted()
         typed = (st.session_state.get(self.key("text")) or "").strip()
         wanted = text if typed in ("", text.strip()) else f"{typed}; {text}"
         if len(wanted) > LONGEST_TEXT:
@@ -128,7 +142,7 @@ class Fields:
 
         Renews the lease.
         """
-        if typed is None and not self._open():
+        if self.form in st.session_state.get(SENT, ()) or (typed is None and not self._open()):
             return  # the button that was pressed on leaving a box came first, and put the form away
         newer = typed or {}
         values = self.values() | {n: newer[self.key(n)] for n in LONGEST if self.key(n) in newer}
@@ -171,9 +185,21 @@ class Fields:
         """Whether the page has to be drawn again, as `found` filled a box."""
         return bool(st.session_state.pop(self.key("redraw"), False))
 
+    def close(self) -> None:
+        """Before it is sent: what the browser still tells of this filling of the form makes no draft.
+
+        Streamlit may break a callback off at any use of the session's state, so this comes first.
+        """
+        st.session_state.setdefault(SENT, set()).add(self.form)
+
+    def reopen(self) -> None:
+        """It could not be sent."""
+        st.session_state.get(SENT, set()).discard(self.form)
+
     def forget(self) -> None:
         """Drop the fields: the form was sent."""
-        for name in (*NAMES, "from", "kept"):
+        self.close()
+        for name in (*NAMES, "from", "kept", "form"):
             st.session_state.pop(self.key(name), None)
 
     def _open(self) -> bool:

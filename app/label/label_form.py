@@ -5,12 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from app.components.draft_watch import draft_watch
-from app.draw.plain_text import cut, plain
+from app.draw.plain_text import plain
 from app.label.guidelines import RUBRIC
 from app.label.label_check import start_check
 from app.label.label_fields import Fields
+from app.label.panes import CATEGORY_KEYS, CONFIDENCE_KEYS, VERDICT_KEYS, Panes
+from app.label.set_aside import ask_why_flag, ask_why_skip
 from app.label.standing_labels import score_words
-from app.label.work import Item, Work
+from app.label.work import REFUSED, Item, Work
 from app.session.engine import Engine
 from app.session.who import Me
 from feature_db.features.evidence import StoredExample
@@ -22,14 +24,23 @@ __all__ = ["label_form"]
 
 SHORT = {1: "none", 2: "several", 3: "one mixed", 4: "nearly one", 5: "one"}
 SURE = {0.25: "guess", 0.5: "unsure", 0.75: "fairly sure", 1.0: "sure"}
-SKIPS = ("No pattern I can name", "Too few texts", "Not my field", "Text is broken or offensive")
-FLAGS = ("Two features in one", "Looks like a bug", "Text is broken or offensive", "Needs an expert")
 
 
 def label_form(
-    engine: Engine, me: Me, work: Work, item: Item, fields: Fields, top: list[StoredExample]
+    engine: Engine, me: Me, work: Work, item: Item, fields: Fields, top: list[StoredExample], place: Panes
 ) -> None:
-    """The right column; `top` are texts that can be named as evidence."""
+    """The form; `top` are texts that can be named as evidence."""
+    refused = st.session_state.pop(REFUSED, "")
+    with place.body:
+        _fields(engine, me, fields, item, top)
+    with place.foot:
+        if refused:
+            st.caption(f":material/error: {refused}")
+        _buttons(work, item, fields)
+    place.watch(fields, item, bool(refused))
+
+
+def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[StoredExample]) -> None:
     source = fields.seed()
     if source == "draft":
         st.caption("Your draft is back: nothing of it was submitted yet.")
@@ -42,7 +53,7 @@ def label_form(
             "What does it fire on? (T)",
             key=fields.key("text"),
             max_chars=LONGEST_TEXT,
-            height=96,
+            height=80,
             on_change=fields.save_draft,
             placeholder="so exactly that somebody else could say of a new text whether it fires",
         )
@@ -57,26 +68,20 @@ def label_form(
         key=fields.key("category"),
         on_change=fields.save_draft,
         wrap=True,
+        help=f"Keys {CATEGORY_KEYS[0]} to {CATEGORY_KEYS[-1]}, in this order.",
     )
-    verdict = st.session_state.get(fields.key("verdict"))
-    with st.container(gap="xsmall"):
-        st.markdown(":small[Verdict: has it one meaning?]")
-        with st.container(horizontal=True, gap="xsmall", key="label_verdict"):
-            for value, words in RUBRIC.items():
-                st.button(
-                    SHORT[value],
-                    key=f"label_verdict_{value}",
-                    shortcut=str(value),
-                    help=words,
-                    type="primary" if verdict == value else "secondary",
-                    on_click=fields.put,
-                    args=("verdict", None if verdict == value else value),
-                )
-        st.caption(
-            f"**{verdict}** · {RUBRIC[verdict]}"
-            if verdict in RUBRIC
-            else "none given, so it makes no name yet · keys 1 to 5"
-        )
+    verdict = st.segmented_control(
+        "Verdict: has it one meaning?",
+        list(RUBRIC),
+        format_func=lambda value: SHORT[value],
+        key=fields.key("verdict"),
+        on_change=fields.save_draft,
+        help=f"Keys {VERDICT_KEYS[0]} to {VERDICT_KEYS[-1]}.  \n"
+        + "  \n".join(f"{SHORT[value]}: {words}" for value, words in RUBRIC.items()),
+    )
+    st.caption(
+        f"**{verdict}** · {RUBRIC[verdict]}" if verdict in RUBRIC else "none given, so it makes no name yet"
+    )
     st.segmented_control(
         "Confidence in the text",
         list(SURE)
@@ -88,6 +93,7 @@ def label_form(
         format_func=lambda value: SURE.get(value, f"{value:.0%}"),
         key=fields.key("confidence"),
         on_change=fields.save_draft,
+        help=f"Keys {CONFIDENCE_KEYS[0]} to {CONFIDENCE_KEYS[-1]}, in this order.",
     )
     hashes = [example.text.hash for example in top]
     kept = [h for h in st.session_state[fields.key("evidence")] if h not in hashes]
@@ -102,7 +108,7 @@ def label_form(
             on_change=fields.save_draft,
         )
     st.text_input("Note", key=fields.key("note"), max_chars=2_000, on_change=fields.save_draft)
-    _buttons(engine, me, work, item, fields)
+    _test(engine, me, item, fields)
 
 
 @st.fragment
@@ -113,15 +119,13 @@ def _watch(fields: Fields) -> None:
         fields.found,
         fields.save_draft,
         focus=fields.key("text"),
-        group="label_verdict",
-        group_name="Verdict: has it one meaning?",
         key="label_draft_watch",
     )
     if fields.redraw():
         st.rerun()
 
 
-def _buttons(engine: Engine, me: Me, work: Work, item: Item, fields: Fields) -> None:
+def _test(engine: Engine, me: Me, item: Item, fields: Fields) -> None:
     text = st.session_state[fields.key("text")] or ""
     with engine.store() as store:
         tests = LabelTests(store, me.name)
@@ -136,63 +140,35 @@ def _buttons(engine: Engine, me: Me, work: Work, item: Item, fields: Fields) -> 
         st.caption(
             "The test was of another wording; it is not kept beside this one. Test again, or submit without."
         )
-    st.button(
-        "Submit and next" if work.queue is not None else "Submit",
-        key="label_submit",
-        type="primary",
-        shortcut="Ctrl+Enter",
-        on_click=work.submit,
-        args=(item, fields),
-        width="stretch",
-    )
-    with st.container(horizontal=True, gap="small"):
-        if left.enough:
-            st.button(
-                "Test this label",
-                key="label_test",
-                shortcut="X",
-                on_click=start_check,
-                args=(engine, item.feature, me.name, text),
-            )
-        st.button("Skip", key="label_skip", shortcut="S", on_click=_ask, args=("skip",))
-        st.button("Flag", key="label_flag", shortcut="F", on_click=_ask, args=("flag",))
-    if not left.enough:
-        st.caption(
-            f"No test: of the texts kept for testing, {left.firing} that fire and {left.silent} silent ones are "
-            f"unseen; a test takes {TEXTS // 2} of each. "
-            + (
-                "You have seen the others in earlier tests."
-                if left.seen
-                else "A larger harvest would keep more."
-            )
+    if left.enough:
+        st.button(
+            "Test this label",
+            key="label_test",
+            shortcut="X",
+            on_click=start_check,
+            args=(engine, item.feature, me.name, text),
         )
-    asking = st.session_state.get("label_ask")
-    if asking:
-        reasons = SKIPS if asking == "skip" else FLAGS
-        note = (st.session_state.get(fields.key("note")) or "").strip()
-        if note:
-            reasons = (*reasons[:3], note)
-        st.caption(f"Why {asking} it? A text in the note is offered as a reason too.")
-        for place, reason in enumerate(reasons, start=6):
-            call, args = (
-                (work.skip, (item, fields, reason)) if asking == "skip" else (work.flag, (item, reason))
-            )
-            st.button(
-                _button_text(reason),
-                key=f"label_reason_{place}",
-                shortcut=str(place),
-                on_click=call,
-                args=args,
-            )
+        return
+    seen = "You have seen the others in earlier tests." if left.seen else "A larger harvest would keep more."
+    st.caption(
+        "No test of it: too few unseen texts are left.",
+        help=f"Of the texts kept for testing, {left.firing} that fire and {left.silent} silent ones are unseen; a test "
+        f"takes {TEXTS // 2} of each. {seen}",
+    )
 
 
-def _button_text(reason: str) -> str:
-    return plain(cut(reason, 60))
-
-
-def _ask(what: str) -> None:
-    """Callback: show the reasons, or put them away again."""
-    if st.session_state.get("label_ask") == what:
-        st.session_state.pop("label_ask")
-    else:
-        st.session_state["label_ask"] = what
+def _buttons(work: Work, item: Item, fields: Fields) -> None:
+    with st.container(horizontal=True, gap="small", wrap=False):
+        st.button(
+            "Submit and next" if work.queue is not None else "Submit",
+            key="label_submit",
+            type="primary",
+            shortcut="Ctrl+Enter",
+            on_click=work.submit,
+            args=(item, fields),
+            width="stretch",
+        )
+        if st.button("Skip", key="label_skip", shortcut="S", help="Pass over it, with a reason"):
+            ask_why_skip(work, item, fields)
+        if st.button("Flag", key="label_flag", shortcut="F", help="Ask others to look at it"):
+            ask_why_flag(work, item, fields)

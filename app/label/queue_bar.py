@@ -43,6 +43,7 @@ def choose_queue(engine: Engine, me: Me) -> int | None:
         format_func=lambda i: f"{by_id[i].name} ({by_id[i].size:,})" if i in by_id else str(i),
         on_change=_leave_feature,
         persist_state="session",
+        label_visibility="collapsed",
         width=320,
     )
     if st.query_params.get("queue") != str(chosen):
@@ -59,6 +60,7 @@ def progress(engine: Engine, me: Me, queue: int) -> None:
         min(1.0, done),
         text=f"{now.done:,} of {now.wanted:,} labels in · you: {now.own_done:,} labelled, {now.own_skipped:,} skipped "
         f"· {now.leased:,} being worked on",
+        width="stretch",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from app.draw.plain_text import plain
-from app.label.label_fields import Fields, fields_of, fitted
+from app.label.label_fields import Fields, acted, fields_of, fitted
 from app.session import session
 from app.session.engine import Engine
 from app.session.who import Me
@@ -17,10 +17,13 @@ from feature_db.label.label_tests import LabelTests
 from feature_db.label.labels import Labels
 from feature_db.label.queues import Queues
 
-__all__ = ["Item", "Work", "take_asked"]
+__all__ = ["REFUSED", "Item", "Work", "take_asked"]
 
 LAST = "label_last"
 """State's key: (model, person, feature) of the label sent last."""
+
+REFUSED = "label_refused"
+"""State's key: why the form was not sent, said beside Submit until the next act"""
 
 ENDS_FORM = ("label", "edit", "skip")
 """Events that put the form away, and whose undo fills it again"""
@@ -111,11 +114,12 @@ class Work:
 
     def submit(self, item: Item, fields: Fields, goes_on: bool = True) -> None:
         """Send the label; the next feature comes with the next run."""
+        acted()
         if st.session_state.get("label_shown") != item:
             return  # the key was pressed twice: the first press finished this feature
         values = fields.values()
         if not (values["text"] or "").strip():
-            session.say("Write what the feature means first, or skip it with a reason.", "warning")
+            st.session_state[REFUSED] = "Write what the feature means first, or skip it with a reason."
             return
 
         def send() -> bool:
@@ -127,13 +131,17 @@ class Work:
                     Labels(store, self.me.name).label(item.feature, check=check, **values)
             return True
 
-        if session.guarded(send):
-            st.session_state[LAST] = (self.engine.fingerprint, self.me.name, item.feature)
-            fields.forget()
-            self._leave(item, goes_on)
+        fields.close()
+        if not session.guarded(send):
+            fields.reopen()
+            return
+        st.session_state[LAST] = (self.engine.fingerprint, self.me.name, item.feature)
+        fields.forget()
+        self._leave(item, goes_on)
 
     def skip(self, item: Item, fields: Fields, reason: str) -> None:
         """Pass over, with a reason; an undo gives back what was typed."""
+        acted()
         if st.session_state.get("label_shown") != item:
             return
         fields.save_unsaved()
@@ -146,9 +154,12 @@ class Work:
                     Labels(store, self.me.name).skip(item.feature, reason)
             return True
 
-        if session.guarded(do):
-            fields.forget()
-            self._leave(item, True)
+        fields.close()
+        if not session.guarded(do):
+            fields.reopen()
+            return
+        fields.forget()
+        self._leave(item, True)
 
     def flag(self, item: Item, reason: str) -> None:
         """Ask others to look; the feature stays at hand."""
@@ -158,7 +169,6 @@ class Work:
                 Labels(store, self.me.name).flag(item.feature, reason)
             session.say(f"Flagged: {plain(reason)}. Others can filter for it.", "success")
 
-        st.session_state.pop("label_ask", None)
         session.guarded(add)
 
     def undo(self, item: Item | None) -> None:
@@ -168,6 +178,7 @@ class Work:
         is lent again where a queue has a place for it; else it is opened by its number, and the one at hand stays
         lent.
         """
+        acted()
         if item is not None:
             Fields(self.engine, self.me.name, item.feature, item.assignment).save_unsaved()
 
@@ -219,6 +230,7 @@ class Work:
     def back(self, item: Item | None) -> None:
         """To the feature finished before this one; its label is edited there."""
         assert self.queue is not None
+        acted()
         with self.engine.store() as store:
             finished = list(Queues(store, self.me.name).finished(self.queue))
         place = finished.index(item.feature) + 1 if item is not None and item.feature in finished else 0
@@ -229,6 +241,7 @@ class Work:
 
     def forward(self) -> None:
         """To what the queue lends."""
+        acted()
         st.query_params.pop("feature", None)
 
     def _unsent(self, labels: Labels, feature: int) -> bool:
@@ -242,7 +255,6 @@ class Work:
 
     def _leave(self, item: Item, goes_on: bool) -> None:
         st.session_state.pop("label_shown", None)
-        st.session_state.pop("label_ask", None)
         st.session_state.pop("label_lent", None)
         if goes_on and self.queue is not None:
             st.query_params.pop("feature", None)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
+from app.components.known_name import known_name, remember_name
 from app.draw.plain_text import cut, plain
 from feature_db import StoreError
 from feature_db.roles import EVERYONE, check_name
@@ -44,17 +45,19 @@ def person() -> str:
         try:
             if sign_in_configured():
                 return _sign_in_box()
-            return _typed(
-                st.text_input(
-                    "Your name",
-                    key="person",
-                    max_chars=100,
-                    placeholder="for what you keep",
-                    help="Written beside your bookmarks, lists and labels. Anyone can type any name: it is no proof "
-                    "of identity.",
-                    persist_state="session",
-                )
+            if "person" not in st.session_state:
+                st.session_state["person"] = known_name()
+            typed = st.text_input(
+                "Your name",
+                key="person",
+                max_chars=100,
+                placeholder="for what you keep",
+                help="Written beside your bookmarks, lists and labels, and remembered in this browser. Anyone can type "
+                "any name: it is no proof of identity.",
+                persist_state="session",
             )
+            remember_name(typed.strip())
+            return _typed(typed)
         except StoreError as error:
             st.error(plain(str(error)))
             return ""

@@ -25,6 +25,7 @@ _SUBMITTED = (
 def save_draft(store: Connection, feature: int, annotator: str, fields: Mapping[str, Any]) -> None:
     """Put `fields` in the place of this person's draft; call inside `store.write()`.
 
+    What says the same as their label that stands is no draft but sent: it leaves none, however late it is told.
     Raises StoreError for what JSON cannot hold and for more than `LARGEST_DRAFT` characters.
     """
     if not isinstance(fields, Mapping):
@@ -36,6 +37,10 @@ def save_draft(store: Connection, feature: int, annotator: str, fields: Mapping[
     if len(text) > LARGEST_DRAFT:
         raise StoreError(f"a draft holds at most {LARGEST_DRAFT} characters")
     data = json.loads(clean_text(text))
+    if _is_sent(store, feature, annotator, data):
+        who = {"feature": feature, "annotator": annotator}
+        store.conn.execute("DELETE FROM drafts WHERE feature = :feature AND annotator = :annotator", who)
+        return
     before = events(store, "current_drafts", feature, annotator)
     if before and before[-1].data == data:
         return
@@ -45,6 +50,20 @@ def save_draft(store: Connection, feature: int, annotator: str, fields: Mapping[
     keep_draft(
         store, Event(uuid.uuid4().hex, feature, annotator, "draft", max(microseconds(), last + 1), data=data)
     )
+
+
+def _is_sent(store: Connection, feature: int, annotator: str, data: Mapping[str, Any]) -> bool:
+    own = events(store, "current_labels", feature, annotator)
+    if not own or not str(data.get("text") or "").strip():
+        return False
+    sent = own[-1]
+    same = [
+        (str(data.get("text") or "").strip(), sent.text),
+        (str(data.get("note") or ""), sent.note),
+        (data.get("evidence") or [], sent.data.get("evidence") or []),
+        *((data.get(name), getattr(sent, name)) for name in ("category", "verdict", "confidence")),
+    ]
+    return all(typed == said for typed, said in same)
 
 
 def is_news(store: Connection, draft: Event) -> bool:

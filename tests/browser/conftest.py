@@ -19,6 +19,12 @@ import pytest
 from google.protobuf.message import DecodeError
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from feature_db import FeatureFilter, Store
+from feature_db.label.queues import Queues
+from feature_db.roles import People
+from tests.app.store_builder import store_for
+from tests.sarm_core.tiny_models import chatml, reference_checkpoint
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -236,3 +242,35 @@ def new_page(browser: Any, contexts: dict[str, Any]) -> Iterator[Callable[..., A
     yield make
     for page in pages:
         page.close()
+    for context in contexts.values():
+        context.clear_cookies()  # the name of one test is not known in the next
+
+
+@pytest.fixture(scope="module")
+def label_app(tmp_path_factory: pytest.TempPathFactory, app_server: AppServer) -> tuple[str, Path, int]:
+    """The app's address, its store and a queue, on a tiny real model."""
+    folder = tmp_path_factory.mktemp("labelling")
+    checkpoint = reference_checkpoint(folder / "tiny", n_features=64, k=6, tokenizer=chatml())
+    path = store_for(checkpoint, folder / "data")
+    with Store.open(path) as store:
+        People(store).set_role(None, "chief", "admin")
+        queue = Queues(store, "chief").make(
+            "all", FeatureFilter(labelled=False, min_firing_count=5), limit=40
+        )
+    env = {"SARM_MODEL": str(checkpoint), "SARM_DATA": str(folder / "data")}
+    return app_server(ROOT / "app" / "main.py", env), path, queue
+
+
+@pytest.fixture
+def enter(label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]) -> Callable[[str], AppPage]:
+    """`enter(name)` opens the page in a browser context of that person's own and types the name."""
+
+    from tests.browser.label_app import sign
+
+    def open_it(name: str) -> AppPage:
+        app = new_page(width=1280 + len(name))  # another size is another context
+        app.open(f"{label_app[0]}/label?queue={label_app[2]}")  # other tests make queues too
+        sign(app, name)
+        return app
+
+    return open_it

@@ -1,12 +1,10 @@
-"""Two people label from one queue, one of them reloads half-way, and ten labels by the keyboard alone."""
+"""Two people label from one queue, one of them reloads half-way, lines are cut, and no word is lost."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,66 +13,23 @@ from feature_db.label.events import events
 from feature_db.label.labels import Labels, set_categories
 from feature_db.label.queues import Queues
 from feature_db.roles import People
-from tests.app.store_builder import LABELLED, store_for
-from tests.browser.conftest import ROOT, AppPage, AppServer
+from tests.app.store_builder import LABELLED
+from tests.browser.conftest import AppPage
 from tests.browser.cut_line import CutLine, cut_line
-from tests.sarm_core.tiny_models import chatml, reference_checkpoint
+from tests.browser.label_app import (
+    TEXT,
+    Enter,
+    becomes,
+    box,
+    draft_becomes,
+    feature,
+    next_feature,
+    sign,
+    signed_at,
+    write,
+)
 
 pytestmark = pytest.mark.browser
-
-Enter = Callable[[str], AppPage]
-
-
-@pytest.fixture(scope="module")
-def label_app(tmp_path_factory: pytest.TempPathFactory, app_server: AppServer) -> tuple[str, Path, int]:
-    """The app's address, its store and a queue, on a tiny real model."""
-    folder = tmp_path_factory.mktemp("labelling")
-    checkpoint = reference_checkpoint(folder / "tiny", n_features=64, k=6, tokenizer=chatml())
-    path = store_for(checkpoint, folder / "data")
-    with Store.open(path) as store:
-        People(store).set_role(None, "chief", "admin")
-        queue = Queues(store, "chief").make(
-            "all", FeatureFilter(labelled=False, min_firing_count=5), limit=40
-        )
-    env = {"SARM_MODEL": str(checkpoint), "SARM_DATA": str(folder / "data")}
-    return app_server(ROOT / "app" / "main.py", env), path, queue
-
-
-@pytest.fixture
-def enter(label_app: tuple[str, Path, int], new_page: Callable[..., AppPage]) -> Enter:
-    """`enter(name)` opens the page in a browser context of that person's own and types the name."""
-
-    def open_it(name: str) -> AppPage:
-        app = new_page(width=1280 + len(name))  # another size is another context
-        app.open(f"{label_app[0]}/label?queue={label_app[2]}")  # other tests make queues too
-        sign(app, name)
-        return app
-
-    return open_it
-
-
-def sign(app: AppPage, name: str) -> None:
-    box = app.page.locator(".st-key-person input")
-    box.fill(name)
-    box.press("Enter")
-    app.page.wait_for_selector(".st-key-label_text_box textarea", timeout=30_000)
-    app.settled()
-
-
-def feature(app: AppPage) -> int:
-    text = app.page.locator("h2").filter(has_text=re.compile(r"^Feature \d+$")).first.inner_text()
-    return int(text.split()[1])
-
-
-def next_feature(app: AppPage, before: int) -> int:
-    app.page.wait_for_function(
-        "before => [...document.querySelectorAll('h2')].some(h => /^Feature \\d+$/.test(h.innerText.trim()) "
-        "&& h.innerText.trim() !== `Feature ${before}`)",
-        arg=before,
-        timeout=20_000,
-    )
-    app.settled()
-    return feature(app)
 
 
 def test_two_people_at_once_and_a_reload_half_way(enter: Enter, label_app: tuple[str, Path, int]) -> None:
@@ -101,18 +56,6 @@ def test_two_people_at_once_and_a_reload_half_way(enter: Enter, label_app: tuple
         assert Labels(store, "bodil").current(second) == []
     # What Streamlit would fetch from elsewhere is not there on a machine without a network.
     assert not [line for line in ann.errors + bo.errors if "Failed to load resource" not in line]
-
-
-def draft_becomes(path: Path, name: str, of: int, text: str) -> None:
-    deadline = time.monotonic() + 20
-    draft = None
-    while time.monotonic() < deadline:
-        with Store.open(path) as store:
-            draft = (Labels(store, name).last_draft(of) or {}).get("text")
-        if draft == text:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"the draft is {draft!r}, not {text!r}")
 
 
 def typed(app: AppPage) -> str:
@@ -174,61 +117,7 @@ def test_a_lost_connection_loses_no_word_and_disturbs_nobody(
     assert not [line for line in anja.errors if "Failed to load resource" not in line]
 
 
-def test_ten_labels_by_the_keyboard_alone(enter: Enter, label_app: tuple[str, Path, int]) -> None:
-    app = enter("keys")
-    done = []
-    at = feature(app)
-    app.page.locator("body").press("Escape")
-    app.page.evaluate("document.activeElement.blur()")
-    for step in range(10):
-        app.page.keyboard.press("t")
-        app.page.keyboard.type(f"label number {step}")
-        app.page.keyboard.press("Escape")
-        app.settled()
-        app.page.keyboard.press(str(step % 5 + 1))
-        app.settled()
-        if not step:  # what the colour says, said to a screen reader
-            verdicts = app.page.get_by_role("group", name="Verdict: has it one meaning?")
-            verdicts.get_by_role("button", name="none", pressed=True).wait_for()
-            assert verdicts.get_by_role("button", pressed=True).count() == 1
-        app.page.keyboard.press("Control+Enter")
-        done.append(at)
-        at = next_feature(app, at)
-    with Store.open(label_app[1]) as store:
-        labels = Labels(store, "keys")
-        own = [[e for e in labels.current(i) if e.annotator == "keys"] for i in done]
-    assert [(e.text, e.verdict) for (e,) in own] == [(f"label number {i}", i % 5 + 1) for i in range(10)]
-
-
-def box(app: AppPage, name: str) -> Any:
-    return app.page.get_by_role("textbox", name=re.compile(name)).first
-
-
-def write(app: AppPage, name: str, text: str) -> None:
-    """Typed, with the cursor left in the box."""
-    box(app, name).click()
-    app.page.keyboard.type(text)
-    app.page.wait_for_timeout(700)
-
-
-def becomes(app: AppPage, name: str, text: str) -> None:
-    deadline, held = time.monotonic() + 30, None
-    while time.monotonic() < deadline:
-        held = box(app, name).input_value()
-        if held == text:
-            return
-        app.page.wait_for_timeout(100)
-    raise AssertionError(f"{name}: {held!r}, not {text!r}")
-
-
-def signed_at(app: AppPage, name: str) -> None:
-    person = app.page.locator(".st-key-person input")
-    person.fill(name)
-    person.press("Enter")
-    app.settled()
-
-
-TEXT, NOTE, OWN, WHY = "^What does it fire on", "^Note$", "^Own text$", "^Reason$"
+NOTE, OWN, WHY = "^Note$", "^Own text$", "^Reason$"
 VOTE = "^Reason for a vote on the label of ann$"
 
 

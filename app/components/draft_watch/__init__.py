@@ -52,14 +52,12 @@ def draft_watch(
     *,
     key: str,
     focus: str = "",
-    group: str = "",
-    group_name: str = "",
 ) -> None:
     """Keep what is typed into `boxes` in the browser until it is `saved`; a page loaded anew gives it to `on_found`.
 
     `on_typed` gets it after a pause in typing as well; then whatever is no longer among the boxes counts as sent.
     Without it the browser keeps it, also while a box is not on the page. While no box has the cursor, the key T puts
-    it into the one with the key `focus`; Esc leaves it. `group` is the key of a row of buttons of which one is chosen.
+    it into the one with the key `focus`; Esc leaves it.
     """
     by_item = {box.item: box for box in boxes}
 
@@ -88,8 +86,6 @@ def draft_watch(
             ],
             "tells": on_typed is not None,
             "focus": focus,
-            "group": group,
-            "group_name": group_name,
         },
         on_typed_change=deliver,
         height=1,  # type: ignore[arg-type]

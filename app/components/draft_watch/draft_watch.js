@@ -55,7 +55,8 @@ export default function render(component) {
     for (const { item, saved } of data.boxes) {
       if (typed.has(item) && typed.get(item) !== saved) texts[item] = typed.get(item);
     }
-    if (!Object.keys(texts).length) return;
+    // While a form is being sent (form_dock) its words are on their way.
+    if (!Object.keys(texts).length || document.documentElement.dataset.formSaving) return;
     component.setTriggerValue("typed", { typed: texts });
     lastActAt = Date.now();
     timesTold += 1;
@@ -105,7 +106,6 @@ export default function render(component) {
     }
     component = next;
     data = next.data;
-    setTimeout(describe, 0);
     setTimeout(meet, 0);
   }
 
@@ -131,19 +131,7 @@ export default function render(component) {
     }
   }
 
-  // A row of buttons of which one is chosen: to the eye by its colour, to a screen reader only like this.
-  function describe() {
-    const row = data.group && document.querySelector(`.st-key-${CSS.escape(data.group)}`);
-    if (!row) return;
-    row.setAttribute("role", "group");
-    row.setAttribute("aria-label", data.group_name);
-    for (const button of row.querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", String(/primary/i.test(button.dataset.testid ?? "")));
-    }
-  }
-
   const again = setInterval(() => {
-    describe();
     meet();
     tellAgain();
   }, AGAIN_MS);
@@ -159,7 +147,6 @@ export default function render(component) {
     mounted.delete(parent);
   }
   mounted.set(parent, { update, stop });
-  setTimeout(describe, 0);
   setTimeout(meet, 0);
   return stop;
 }

@@ -15,7 +15,7 @@ from feature_db import Store, SuggestionRecord
 from feature_db.exchange import formats
 from feature_db.exchange.csv_table import export_csv
 from feature_db.roles import People
-from tests.app.label.test_label_pages import press, shown, sign
+from tests.app.label.label_pages import press, shown, sign
 from tests.feature_db.exchange.test_formats import Toy
 
 Run = Callable[..., Any]

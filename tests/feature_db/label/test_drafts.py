@@ -112,3 +112,20 @@ def test_drafts_move_with_a_history_and_the_later_one_stays(
             {"text": "newer there"},
             None,
         ]
+
+
+@pytest.mark.parametrize("change", [{}, {"text": "says sor"}, {"verdict": None}, {"evidence": []}])
+def test_words_that_were_sent_leave_no_draft_and_others_do(ann: Labels, change: dict[str, Any]) -> None:
+    # Told from another window, or by a browser that was closed before it heard that the label was in.
+    sent = {
+        "text": "says sorry",
+        "category": None,
+        "verdict": 4,
+        "confidence": 0.5,
+        "note": "",
+        "evidence": ["h"],
+    }
+    ann.label(3, **{**sent, "text": " says sorry "})
+    ann.draft(3, {"text": "begun before"})
+    ann.draft(3, {**sent, "from_suggestion": None, **change})
+    assert ann.last_draft(3) == ({**sent, "from_suggestion": None, **change} if change else None)
