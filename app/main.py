@@ -20,6 +20,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
 
     app = st.App(Path(__file__), lifespan=ready, middleware=[first_paint()])
 else:
+    from app.features.cards import feature_cards
     from app.session.menu import draw
 
-    draw()
+    draw(feature_cards)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app.compare.question import Question
-from app.compare.stored_pairs import stored_comparison, stored_pairs
+from app.compare.stored_pairs import stored_comparison
 from app.draw.plain_text import cut, plain
 from app.session import session
 from app.session.comparison import Comparison, letters
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from app.session.steering_state import MAX_PANEL
+from app.session.stored_pairs import stored_pairs
 from app.session.wishes import phrases, wishes
 from sarm_core.errors import SarmError
 from sarm_core.steering import Steering

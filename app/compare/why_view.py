@@ -81,7 +81,6 @@ def why(current: Engine, now: Comparison, base: Scored, steered: Scored) -> None
             bars=bars(
                 shown.head(MOST_BARS), ("left", "right", "difference"), notes, session.steering().panel
             ),
-            click_hint="Open the feature's page",
             on_click=_open_feature,
             on_add=lambda feature: session.add_features([feature]),
         )

@@ -12,13 +12,13 @@ import streamlit as st
 from app.compare.proposal_run import keep_proposal
 from app.compare.proposal_view import conflict_view, proposal_view
 from app.compare.question import Limits, Question
-from app.compare.stored_pairs import stored_pairs
 from app.draw.plain_text import cut, plain
 from app.draw.popovers import popover
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine
 from app.session.person import whoever
+from app.session.stored_pairs import stored_pairs
 from app.session.wishes import Wanted, wishes
 from feature_db.features.standing import well_named
 from feature_db.label.blindness import hidden_from

@@ -106,8 +106,15 @@ def _context(engine: Engine, me: Me, found: Sequence[StoredExample], place: Plac
     if all(example.text.messages and not fires_inside(example) for example in found):
         return "chat"
     named = place.linked and st.query_params.get(place.context) in CONTEXTS.values()
-    if place.context not in st.session_state and not named:
-        st.session_state[place.context] = chosen(engine, me, CHOICE, CONTEXTS, "chat")
+    liked = chosen(engine, me, CHOICE, CONTEXTS)
+    if place.context not in st.session_state:
+        if not named:
+            st.session_state[place.context] = liked or "chat"
+    elif (
+        liked is not None and st.session_state.get("evidence_reader") != me.name
+    ):  # a name was typed just now
+        st.session_state[place.context] = liked
+    st.session_state["evidence_reader"] = me.name
     context: Context | None = st.segmented_control(
         "Show as",
         list(CONTEXTS),

@@ -12,14 +12,14 @@ from app.session.who import Me
 __all__ = ["choose", "chosen"]
 
 
-def chosen(engine: Engine, me: Me, name: str, among: Collection[str], default: str) -> str:
-    """What this person chose last under `name`: in this session, else ever; `default` where it is none of `among`."""
+def chosen(engine: Engine, me: Me, name: str, among: Collection[str]) -> str | None:
+    """What this person chose last under `name`: in this session, else ever; None where it is none of `among`."""
     held: dict[str, str] = st.session_state.get("choices", {})
     value = held.get(name)
     if value is None and me.name:
         with engine.store() as store:
             value = store.choice(me.name, name)
-    return value if value is not None and value in among else default
+    return value if value is not None and value in among else None
 
 
 def choose(engine: Engine, me: Me, name: str, value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ __all__ = ["draw"]
 ICON = Path(__file__).parents[1] / "icon.svg"
 
 
-def draw() -> None:
-    """The menu, and the page that is chosen in it."""
+def draw(over_pages: Callable[[], None]) -> None:
+    """The menu, and the page that is chosen in it; `over_pages` draws first what every page has, wherever it stops."""
     st.set_page_config(
         page_title="SARM Explorer", page_icon=str(ICON), layout="wide", initial_sidebar_state=SIDEBAR_PX
     )
@@ -33,6 +34,7 @@ def draw() -> None:
     chosen = st.navigation(menu, expanded=True)
     words_button()
     first_visit(chosen.url_path)
+    over_pages()
     try:
         chosen.run()
     except (SarmError, StoreError) as error:

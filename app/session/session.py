@@ -28,6 +28,7 @@ __all__ = [
     "decide_here",
     "engine",
     "guarded",
+    "loaded_engine",
     "offer_features",
     "say",
     "score",
@@ -74,6 +75,11 @@ def engine() -> Engine:
         st.error(plain(str(error)), icon=":material/error:")
         st.page_link(Page.MODEL.path, label="Choose another model", icon=":material/tune:")
         st.stop()
+
+
+def loaded_engine() -> Engine:
+    """The engine as this session uses it, for what is drawn beside a page. Raises as `load_engine`."""
+    return load_engine(choice())
 
 
 def check_may_write(what: str) -> None:

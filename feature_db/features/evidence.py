@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +126,17 @@ class Evidence(Connection):
         if row is None:
             raise StoreError(f"there is no text {text} in this store")
         return text_of(row)
+
+    def answers_by_prompt(self) -> list[list[int]]:
+        """The encoded texts that answer a prompt, a list for each prompt, in the order of their first ids."""
+        rows = self.rows(
+            "SELECT prompt, texts.id AS id FROM encodings JOIN texts ON texts.id = text "
+            "WHERE prompt IS NOT NULL ORDER BY texts.id"
+        )
+        found: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            found[row["prompt"]].append(row["id"])
+        return list(found.values())
 
     def sample_texts(self, limit: int) -> list[int]:
         """The texts that silent examples are drawn from, a sample of the corpus; else the first `limit` stored."""

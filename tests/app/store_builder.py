@@ -49,10 +49,11 @@ _ANSWERS = (
 )
 
 
-def _texts(n: int) -> list[TextRecord]:
+def _texts(n: int, answers: int) -> list[TextRecord]:
     texts = []
     for i in range(n):
-        question = f"{_QUESTIONS[i % 5]} (case {i})"
+        case = i if answers == 1 else i // (5 * answers)
+        question = f"{_QUESTIONS[i % 5]} (case {case})"
         answer = f"{_ANSWERS[i % 5]} {_ANSWERS[(i // 5) % 5] * (1 + i % 3)}"
         if i == 0:
             answer = HOSTILE + " & so it ends."
@@ -112,12 +113,12 @@ def _examples(
 
 
 def make_harvest(
-    head: npt.NDArray[np.floating], *, n_texts: int = 60, with_examples: int = 400
+    head: npt.NDArray[np.floating], *, n_texts: int = 60, with_examples: int = 400, answers: int = 1
 ) -> dict[str, list[Any]]:
-    """Records for `import_harvest`; the first `with_examples` features have texts."""
+    """Records for `import_harvest`; the first `with_examples` features have texts, `answers` to each prompt."""
     rng = np.random.default_rng(11)
     n = len(head)
-    texts = _texts(n_texts)
+    texts = _texts(n_texts, answers)
     counts = np.minimum(np.exp(rng.normal(3.0, 1.2, size=n)).astype(int) + 6, POSITIONS // 12)
     counts[DEAD], counts[DENSE], counts[FEW] = 0, POSITIONS * 4 // 5, 2
     features = []

@@ -233,7 +233,7 @@ def test_the_keyboard_steers_and_takes_back(open_page: Open) -> None:
     assert box.input_value() == "1"
 
 
-def test_a_bar_adds_its_feature_and_its_name_opens_its_page(open_page: Open) -> None:
+def test_a_bar_adds_its_feature_and_its_card_opens_its_page(open_page: Open) -> None:
     app = open_page(height=1800)
     add = app.page.locator(".feature-bars button.add").first
     feature = add.get_attribute("data-feature")
@@ -243,6 +243,7 @@ def test_a_bar_adds_its_feature_and_its_name_opens_its_page(open_page: Open) -> 
     app.settled()
     assert list(panel(app)) == [*before, feature]
     app.page.locator(f'.feature-bars button.label[data-feature="{feature}"]').click()
+    app.page.locator(".feature-card [data-act=open]").click()
     app.page.wait_for_url("**/feature?**")
     app.settled()
     assert query(app)["feature"] == feature
@@ -256,6 +257,7 @@ def test_from_a_bar_to_the_features_page_to_the_sliders_and_back_by_link(open_pa
     )
     feature = next(name for name in bars if name not in before)
     app.page.locator(f'.feature-bars button.label[data-feature="{feature}"]').click()
+    app.page.locator(".feature-card [data-act=open]").click()
     app.page.wait_for_url("**/feature?**")
     app.page.locator(".sarm-example").first.wait_for()
     app.settled()
@@ -289,7 +291,11 @@ def test_tokens_are_coloured_by_the_feature_that_was_clicked(open_page: Open) ->
     for row in (0, 1):
         label = app.page.locator(".feature-bars button.label").nth(row)
         feature = label.get_attribute("data-feature")
-        label.click()
+        if row:  # a press on the row, or on the card of its name
+            label.click()
+            app.page.locator(".feature-card [data-act=own]").click()
+        else:
+            app.page.locator(".bar-row .cell").nth(row).click()
         app.settled()
         app.page.get_by_text(f"z of feature #{feature} at each token").wait_for()
         assert app.page.locator(".bar-row.chosen").get_attribute("data-feature") == feature
@@ -309,7 +315,7 @@ def test_the_text_stays_in_sight_when_a_bar_far_down_is_clicked(
 ) -> None:
     app = open_page("explain", width=width, height=800, dark=dark)
     label = app.page.locator(".feature-bars button.label").nth(36)
-    label.click()
+    app.page.locator(".bar-row .cell").nth(36).click()
     app.settled()
     app.page.get_by_text(f"z of feature #{label.get_attribute('data-feature')} at each token").wait_for()
     app.settled()

@@ -48,16 +48,17 @@ def feature_bars(
     key: str,
     columns: Sequence[str],
     bars: Sequence[Bar],
-    click_hint: str,
+    click_hint: str = "",
     chosen: int | None = None,
     on_click: Callable[[int], None] | None = None,
     on_add: Callable[[int], None] | None = None,
 ) -> None:
     """Mount the component; call it on every rerun with the same `key`.
 
-    `on_click(feature)` hears a click on a row's name, `on_add(feature)` one on its plus; both run as Streamlit
-    callbacks, every press once, also those that came while the script was running. Raises SarmError for values
-    that are not finite or do not fit the columns.
+    A press on a name shows the feature's card, on pages that have cards. `on_click(feature)` hears a press on a row, or
+    on the button that the card has for it with the words `click_hint`; on a page without cards, one on a name.
+    `on_add(feature)` hears one on a row's plus. Both run as Streamlit callbacks, every press once, also those that came
+    while the script was running. Raises SarmError for values that are not finite or do not fit the columns.
     """
     for bar in bars:
         if len(bar.values) != len(columns):

@@ -1,5 +1,5 @@
 import { createOutbox } from "../outbox.js";
-import { icon, make } from "../rerank/elements.js";
+import { icon, make, openCard } from "../rerank/elements.js";
 
 /*
  * Rows of bars. Nothing moves by itself here, so new data simply draws new rows; only the focus is kept.
@@ -58,11 +58,12 @@ function draw(root, { data }) {
 
 function row(root, bar, data, scale, decimals) {
   const tell = (name) => () => root.outbox.send({ name, feature: bar.feature });
-  const label = make("button", "label", { type: "button", title: `${data.click_hint}: #${bar.feature} ${bar.name}`, onclick: tell("click") }, [
+  const label = make("button", "label", { type: "button", "data-card": String(bar.feature), onclick: openCard(bar.feature, tell("click")) }, [
     make("span", "id", { textContent: `#${bar.feature}` }),
     make("span", bar.name ? "name" : "name unlabelled", { textContent: bar.name || "unlabelled" }),
   ]);
   label.dataset.feature = String(bar.feature);
+  if (data.click_hint) label.cardAct = { words: data.click_hint, run: tell("click") };
   const about = make("div", "about", { role: "rowheader" }, [label]);
   if (bar.mark) about.append(make("span", "name-mark", { textContent: bar.mark, title: bar.mark_help }));
   about.append(make("span", "facts", { textContent: bar.facts, title: bar.facts }));
@@ -70,6 +71,10 @@ function row(root, bar, data, scale, decimals) {
   const node = make("div", "bar-row", { role: "row" }, [about, ...cells, plus(bar, data, tell("add"))]);
   node.classList.toggle("chosen", data.chosen === bar.feature);
   node.dataset.feature = String(bar.feature);
+  if (data.click_hint) {
+    node.classList.add("acts");
+    node.onclick = (event) => !event.target.closest("button") && tell("click")();
+  }
   return node;
 }
 

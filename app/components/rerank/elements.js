@@ -43,6 +43,14 @@ export function iconButton(name, label, onclick) {
   return make("button", "icon-button", { type: "button", title: label, "aria-label": label, onclick }, [icon(name)]);
 }
 
+/** What a press on a feature's name does: its card, where the page has cards, else `otherwise`. */
+export function openCard(feature, otherwise) {
+  return (event) => {
+    const options = { bubbles: true, composed: true, cancelable: true, detail: { feature } };
+    if (event.currentTarget.dispatchEvent(new CustomEvent("sarm-card", options))) otherwise();
+  };
+}
+
 /** Write text only where it changed: most of a frame's text did not. */
 export function setText(node, text) {
   if (node.shownText === text) return;

@@ -1,5 +1,5 @@
 import { MODES, LARGEST_VALUE, multiplier, plain, sliderRange, typicalActivation } from "./ranking.js";
-import { arrange, icon, iconButton, make, setAttribute, setStyle, setText, setTitle } from "./elements.js";
+import { arrange, icon, iconButton, make, openCard, setAttribute, setStyle, setText, setTitle } from "./elements.js";
 
 const MODE_HINTS = {
   scale: "multiply this feature's activation: can re-rank, can be exported",
@@ -157,7 +157,8 @@ function createFeatureRow(id, actions) {
   const key = String(id);
   const row = {};
   const name = make("span", "name");
-  const open = make("button", "open", { type: "button", onclick: () => actions.command({ name: "open", feature: id }) }, [
+  const command = openCard(id, () => actions.command({ name: "open", feature: id }));
+  const open = make("button", "open", { type: "button", "data-card": key, onclick: command }, [
     name,
     make("span", "id", { textContent: `#${id}` }),
   ]);
@@ -203,7 +204,6 @@ function updateFeatureRow(row, feature, column, steering, modes, limits, n) {
   row.mode = mode;
   setText(row.name, name);
   row.name.classList.toggle("unlabelled", !feature.label);
-  setTitle(row.open, `Open feature ${feature.id}: ${name}`);
   row.mark.hidden = !feature.mark;
   setText(row.mark, feature.mark);
   setTitle(row.mark, feature.mark_help);

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.compare.stored_pairs import StoredPairs, stored_comparison
+from app.compare.stored_pairs import stored_comparison
+from app.session.stored_pairs import StoredPairs
 from feature_db import EncodingRecord, ModelRecord, Store, TextRecord
 from sarm_core.steering import Steering
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.compare.stored_pairs import stored_pairs
 from app.compare.wishes_view import ANSWERED
 from app.session.comparison import corpus
 from app.session.engine import default_choice, load_engine
 from app.session.steering_state import SteeringState
+from app.session.stored_pairs import stored_pairs
 from app.session.wishes import WishState
 from feature_db.label.labels import Labels
 from feature_db.runs import Runs

@@ -12,7 +12,6 @@ import pytest
 from scipy import sparse
 from streamlit.testing.v1 import AppTest
 
-from app.compare.stored_pairs import StoredPairs
 from app.draw.plain_text import plain
 from app.features.activation_chart import activation_chart, shape_of
 from app.features.map import selected_ids
@@ -22,6 +21,7 @@ from app.features.table import DENSE as DENSE_SHARE
 from app.features.table import NAMED, SORTS, Wanted, firing_frame
 from app.features.view import wanted_feature
 from app.session.engine import FeatureNote, load_engine
+from app.session.stored_pairs import StoredPairs
 from feature_db import FeatureFilter, ModelRecord, Store, StoreError
 from feature_db.features.text_search import features_by_texts, rank_by_texts
 from feature_db.label.labels import Labels

@@ -527,7 +527,7 @@ def test_a_store_that_the_app_made_first_tells_as_much_of_its_model(scorer, corp
 
 @pytest.mark.slow
 def test_another_corpus_replaces_the_texts_of_the_last_but_no_labels_evidence(stored, scorer, tmp_path):
-    from app.compare.stored_pairs import StoredPairs
+    from app.session.stored_pairs import StoredPairs
     from feature_db.label.labels import CheckScore, Labels
 
     database = tmp_path / "s.db"
