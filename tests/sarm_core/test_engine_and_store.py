@@ -70,7 +70,7 @@ def test_no_room_of_the_engine_writes_sql():
     for path in sorted(ENGINE.rglob("*.py")):
         assert sql_in(path) == [], path
     # What looks for it finds it where it is.
-    assert sql_in(STORE / "features/evidence.py") and sql_in(STORE / "sqlite/schema.py")
+    assert sql_in(STORE / "features/evidence.py") and sql_in(STORE / "sqlite/steps/m001_store.py")
 
 
 def test_the_store_is_what_the_engine_asks_for(tmp_path: Path):

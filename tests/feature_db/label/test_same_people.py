@@ -112,6 +112,7 @@ def two(unpacked: Path, tmp_path: Path) -> Iterator[Store]:  # noqa: F811
         store.choose("ann", "evidence", "chat")
         with store.write() as conn:
             conn.execute("INSERT INTO choices VALUES ('ann', 'evidence', 'full'), ('ann', 'other', 'x')")
+            conn.execute("INSERT INTO trials VALUES ('t', 1, 'ann', 'names', '{}', 0, 1, 9)")
         sets, item = DataSets(store), ItemRecord("1", "p", 0, 2, 1, 1)
         sets.add("mine", "a" * 64, [item], by="ann")
         Runs(store).keep(RunRecord("find", "t", "d", {}, {}, {}), "ann")
