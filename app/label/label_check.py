@@ -13,7 +13,7 @@ from app.session.engine import Engine
 from feature_db.features.evidence import StoredExample
 from feature_db.label.label_tests import Attempt, LabelTest, LabelTests
 
-__all__ = ["check_running", "draw_check", "start_check", "stop_check"]
+__all__ = ["check_running", "draw_check", "start_check", "stop_check", "unmarked"]
 
 LONGEST = 1_200  # characters of an answer; what is cut is said
 STATE = "label_check"
@@ -63,7 +63,7 @@ def draw_check(engine: Engine, scale: float) -> None:
         with st.form("label_check_form", border=False):
             for place, example in enumerate(test.examples, start=1):
                 st.checkbox(f"Text {place}: the label says it fires", key=f"{stem}_{place}")
-                st.html(_unmarked(example))
+                st.html(unmarked(example))
             st.form_submit_button(
                 "Score", type="primary", on_click=_score, args=(engine, stem), key="label_check_score"
             )
@@ -97,7 +97,7 @@ def _score(engine: Engine, stem: str) -> None:
         state["judged"] = judged
 
 
-def _unmarked(example: StoredExample) -> str:
+def unmarked(example: StoredExample) -> str:
     """Prompt and answer of firing and silent texts alike: neither colours nor the cut may tell which it is."""
     turns = example.text.messages
     if turns:

@@ -32,7 +32,7 @@ def label_form(
     """The form; `top` are texts that can be named as evidence."""
     refused = st.session_state.pop(REFUSED, "")
     with place.body:
-        _fields(engine, me, fields, item, top)
+        _fields(engine, me, fields, item, top, work.required(item))
     with place.foot:
         if refused:
             st.caption(f":material/error: {refused}")
@@ -40,7 +40,12 @@ def label_form(
     place.watch(fields, item, bool(refused))
 
 
-def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[StoredExample]) -> None:
+def _fields(
+    engine: Engine, me: Me, fields: Fields, item: Item, top: list[StoredExample], required: tuple[str, ...]
+) -> None:
+    def titled(name: str, title: str) -> str:
+        return f"{title} · required" if name in required else title
+
     source = fields.seed()
     if source == "draft":
         st.caption("Your draft is back: nothing of it was submitted yet.")
@@ -62,7 +67,7 @@ def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[Stored
         known = categories(store)
     held = st.session_state[fields.key("category")]
     st.pills(
-        "Category",
+        titled("category", "Category"),
         known + ([held] if held and held not in known else []),
         format_func=plain,
         key=fields.key("category"),
@@ -71,7 +76,7 @@ def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[Stored
         help=f"Keys {CATEGORY_KEYS[0]} to {CATEGORY_KEYS[-1]}, in this order.",
     )
     verdict = st.segmented_control(
-        "Verdict: has it one meaning?",
+        titled("verdict", "Verdict: has it one meaning?"),
         list(RUBRIC),
         format_func=lambda value: SHORT[value],
         key=fields.key("verdict"),
@@ -83,7 +88,7 @@ def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[Stored
         f"**{verdict}** · {RUBRIC[verdict]}" if verdict in RUBRIC else "none given, so it makes no name yet"
     )
     st.segmented_control(
-        "Confidence in the text",
+        titled("confidence", "Confidence in the text"),
         list(SURE)
         if st.session_state[fields.key("confidence")] in (None, *SURE)
         else [
@@ -107,7 +112,9 @@ def _fields(engine: Engine, me: Me, fields: Fields, item: Item, top: list[Stored
             key=fields.key("evidence"),
             on_change=fields.save_draft,
         )
-    st.text_input("Note", key=fields.key("note"), max_chars=2_000, on_change=fields.save_draft)
+    st.text_input(
+        titled("note", "Note"), key=fields.key("note"), max_chars=2_000, on_change=fields.save_draft
+    )
     _test(engine, me, item, fields)
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from app.draw.plain_text import cut, plain
+from app.label.queue_view import own_items, people_at_work
 from app.label.standing_labels import check_words
 from app.session.engine import Engine
 from app.session.pages import Page
@@ -41,17 +42,24 @@ def offered_back(engine: Engine, me: Me, at_hand: int | None) -> None:
             st.caption("and more under *My work*", width="content")
 
 
-def my_work(engine: Engine, me: Me) -> None:
+def my_work(engine: Engine, me: Me, queue: int | None) -> None:
     """A button, and the dialog that it opens. Leaves for the feature that was chosen there."""
     if (feature := st.session_state.pop(CHOSEN, None)) is not None:
         st.switch_page(Page.FEATURE.path, query_params={"feature": str(feature)})
     if st.button("My work", icon=":material/person_edit:", key="label_my_work"):
-        _dialog(engine, me)
+        _dialog(engine, me, queue)
 
 
 @st.dialog("My work", width="medium", icon=":material/person_edit:")
-def _dialog(engine: Engine, me: Me) -> None:
-    """This person's drafts and labels, read from the store when it is opened."""
+def _dialog(engine: Engine, me: Me, queue: int | None) -> None:
+    """This queue, and this person's drafts and labels, read from the store when it is opened."""
+    if queue is not None:
+        if (taken := own_items(engine, me, queue)) is not None:
+            st.query_params["take"] = str(taken)
+            st.rerun()
+        if me.may("make a queue"):
+            with st.expander("Everybody in this queue"):
+                people_at_work(engine, queue)
     with engine.store() as store:
         labels = Labels(store, me.name)
         drafts, own = labels.drafts(), labels.own(LABELS)

@@ -11,18 +11,21 @@ from app.session import session
 from app.session.engine import Engine
 from app.session.who import Me
 from feature_db import FeatureFilter
-from feature_db.label.queues import Queues
+from feature_db.label.queues import NAMEABLE, REQUIRABLE, Queues
 from feature_db.roles import People
 
 __all__ = ["choose_queue", "first_admin", "make_queue", "progress"]
 
-UNLABELLED, ALL, LIST, DISPUTED, FLAGGED = (
+NAMING, UNLABELLED, ALL, LIST, DISPUTED, FLAGGED = (
+    "What can be named",
     "Unlabelled features",
     "All features that fire",
     "A named list",
     "Disagreements",
     "Flagged features",
 )
+REQUIRED = ("verdict",)
+"""What a new queue requires unless it is changed: without a verdict a label is no name."""
 
 
 def choose_queue(engine: Engine, me: Me) -> int | None:
@@ -44,7 +47,7 @@ def choose_queue(engine: Engine, me: Me) -> int | None:
         on_change=_leave_feature,
         persist_state="session",
         label_visibility="collapsed",
-        width=320,
+        width=210,
     )
     if st.query_params.get("queue") != str(chosen):
         st.query_params["queue"] = str(chosen)
@@ -74,8 +77,13 @@ def make_queue(engine: Engine, me: Me) -> None:
             return
         with engine.store() as store:
             lists = {i.id: f"{list_name(i, me.name)} ({i.size})" for i in store.lists() if i.size}
-        kinds = [UNLABELLED, ALL, DISPUTED, FLAGGED, *([LIST] if lists else [])]
+        kinds = [NAMING, UNLABELLED, ALL, DISPUTED, FLAGGED, *([LIST] if lists else [])]
         kind = st.selectbox("Features", kinds, key="queue_kind")
+        if kind == NAMING:
+            st.caption(
+                "Unlabelled, active in 0.1 to 5 % of positions; first those whose suggested name nearly holds, then by "
+                "how much they move rewards."
+            )
         if kind == LIST:
             st.selectbox("List", list(lists), format_func=lambda i: lists.get(i, str(i)), key="queue_list")
         st.text_input("Name", key="queue_name", max_chars=100, placeholder=kind)
@@ -87,6 +95,16 @@ def make_queue(engine: Engine, me: Me) -> None:
             1,
             key="queue_overlap",
             help="Agreement can be measured where at least two people label the same feature",
+        )
+        st.pills(
+            "Required beside the name",
+            REQUIRABLE,
+            selection_mode="multi",
+            default=REQUIRED,
+            format_func=str.capitalize,
+            key="queue_required",
+            help="Kept with the queue: a label from it is not taken without them. A label without a verdict of 3 or "
+            "more is not shown as the feature's name.",
         )
         st.number_input("Minutes a feature is held for one person", 1, 10_080, 15, key="queue_minutes")
         st.button("Make the queue", type="primary", key="queue_make", on_click=_make, args=(engine, me, kind))
@@ -166,6 +184,7 @@ def _leave_feature() -> None:
 def _make(engine: Engine, me: Me, kind: str) -> None:
     state = st.session_state
     filters = {
+        NAMING: NAMEABLE,
         UNLABELLED: FeatureFilter(labelled=False, dead=False),
         ALL: FeatureFilter(dead=False),
         DISPUTED: FeatureFilter(disputed=True),
@@ -178,6 +197,8 @@ def _make(engine: Engine, me: Me, kind: str) -> None:
             return Queues(store, me.name).make(
                 (state.get("queue_name") or "").strip() or kind,
                 filters,
+                sort="nameable" if kind == NAMING else "effect",
+                required=state.get("queue_required") or (),
                 limit=int(state["queue_limit"]),
                 overlap=int(state["queue_overlap"]),
                 lease_seconds=60 * int(state["queue_minutes"]),

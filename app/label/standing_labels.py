@@ -54,6 +54,8 @@ def suggestion_words(event: Event) -> str:
     began = event.data.get("from_suggestion")
     if event.kind not in ("label", "edit") or not isinstance(began, dict):
         return ""
+    if event.data.get("bulk"):
+        return f"accepted with others by {plain(str(began.get('method') or 'a program'))}"
     return "a suggestion, reworded" if began.get("changed") is not False else "a suggestion, taken as it is"
 
 

@@ -105,6 +105,13 @@ class Work:
             )
         return None if claimed is None else Item(claimed.feature, claimed.id)
 
+    def required(self, item: Item) -> tuple[str, ...]:
+        """What has to be filled besides the text, as whoever made the queue said."""
+        if self.queue is None or item.assignment is None:
+            return ()
+        with self.engine.store() as store:
+            return Queues(store, self.me.name).queue(self.queue).required
+
     def last(self) -> int | None:
         """The feature this person labelled last in this session, of the model in use."""
         model, name, feature = st.session_state.get(LAST) or ("", "", None)
@@ -120,6 +127,9 @@ class Work:
         values = fields.values()
         if not (values["text"] or "").strip():
             st.session_state[REFUSED] = "Write what the feature means first, or skip it with a reason."
+            return
+        if missing := [name for name in self.required(item) if values.get(name) in (None, "")]:
+            st.session_state[REFUSED] = f"This queue asks for more: {' and '.join(missing)}."
             return
 
         def send() -> bool:

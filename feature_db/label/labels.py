@@ -100,14 +100,15 @@ class Labels:
         evidence: Sequence[str] = (),
         check: CheckScore | None = None,
         from_suggestion: Mapping[str, str] | None = None,
+        bulk: str | None = None,
     ) -> str:
         """Label a feature; returns the event's uid. A person's second label on a feature edits their first.
 
         After a merge they may have several: the new one edits the latest and takes the others back.
         `verdict` is 1 to 5 (monosemanticity), `confidence` 0 to 1, `evidence` hashes of texts, `from_suggestion`
         "method" and "text" of the suggestion that the text began as: kept with whether it was changed, as a label
-        that repeats a suggestion is no independent opinion of it. Counts in every queue that has the feature,
-        whether it was lent, skipped or asked for by its number.
+        that repeats a suggestion is no independent opinion of it. `bulk` is the batch it was accepted in (`bulk.py`).
+        Counts in every queue that has the feature, whether it was lent, skipped or asked for by its number.
         Raises PermissionRefused, or StoreError for what does not hold.
         """
         text = label_text(text)
@@ -125,6 +126,8 @@ class Labels:
                 "text": began[:LONGEST_TEXT],
                 "changed": " ".join(began.split()) != " ".join(text.split()),
             }
+        if bulk is not None:
+            data["bulk"] = string(bulk, "a batch")
         with self.store.write():
             annotator = self._may("label")
             feature = self._feature(feature)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from feature_db.errors import StoreError
 from feature_db.features.catalogue import FeatureFilter
 from feature_db.label.labels import Labels
+from feature_db.label.queue_order import NAMEABLE, features_in_order
 from feature_db.label_values import string
 from feature_db.roles import People, check_name
 from feature_db.sqlite.connection import microseconds
 from feature_db.store import Store
 
-__all__ = ["Assignment", "Progress", "Queue", "Queues"]
+__all__ = ["NAMEABLE", "REQUIRABLE", "Assignment", "Progress", "Queue", "Queues"]
+
+REQUIRABLE = ("category", "verdict", "confidence", "note")
+"""What a queue may ask for besides the text, which no label is without"""
 
 # One statement, so two people cannot both see a place as free. First what this person still holds or held when
 # the lease ran out, then the first open place. Each half stops at its first row. A plus sign keeps SQLite from an
@@ -98,6 +102,12 @@ class Queue:
     size: int
     closed: int | None
     """When it was closed (microseconds since 1970 UTC); None while it lends."""
+    required: tuple[str, ...] = ()
+    """Fields that each label from it has to fill, of `REQUIRABLE`"""
+
+    def missing(self, fields: Mapping[str, Any]) -> list[str]:
+        """Those of `required` that `fields` leaves empty."""
+        return [name for name in self.required if fields.get(name) in (None, "")]
 
 
 @dataclass(frozen=True)
@@ -144,11 +154,13 @@ class Queues:
         limit: int = 1_000,
         overlap: int = 1,
         lease_seconds: int = 900,
+        required: Sequence[str] = (),
     ) -> int:
         """Make a queue of the features a filter lets through now, largest `sort` first; returns its id.
 
-        `overlap` people are asked for each. Raises PermissionRefused, or StoreError when the name is taken,
-        a number is out of range or no feature is left.
+        The sort "nameable" puts those first that a program nearly named (`queue_order`). `overlap` people are asked for
+        each, and for the fields `required` (of `REQUIRABLE`) as well as a text. Raises PermissionRefused, or StoreError
+        when the name is taken, a number is out of range or no feature is left.
         """
         name = string(name, "a queue's name").strip()
         if not 1 <= len(name) <= 100:
@@ -157,6 +169,10 @@ class Queues:
             raise StoreError("overlap, lease and limit are whole numbers")
         if not 1 <= overlap <= 100 or not 10 <= lease_seconds <= 86_400 * 7 or not 1 <= limit < 2**63:
             raise StoreError("overlap is 1 to 100, a lease 10 seconds to 7 days, and the limit at least 1")
+        if unknown := set(required) - set(REQUIRABLE):
+            raise StoreError(
+                f"a queue can require {', '.join(REQUIRABLE)}, not {', '.join(sorted(map(str, unknown)))}"
+            )
         filters = filters or FeatureFilter()
         where = {key: value for key, value in asdict(filters).items() if value is not None}
         if filters.ids is not None:
@@ -168,12 +184,12 @@ class Queues:
             if same is not None:
                 state = "" if same["closed"] is None else ", closed; open it again or choose another name"
                 raise StoreError(f"there is a queue named {name!r} already{state}")
-            rows = self.store.features_page(sort, filters=filters, limit=limit).rows
-            if not rows:
+            chosen = features_in_order(self.store, sort, filters, limit)
+            if not chosen:
                 raise StoreError("no feature is left by this filter; nothing to label")
             queue = conn.execute(
-                "INSERT INTO queues (name, made_from, overlap, lease_seconds, made_by, made) "
-                "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                "INSERT INTO queues (name, made_from, overlap, lease_seconds, made_by, made, required) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (
                     name,
                     json.dumps({"filter": where, "sort": sort, "limit": limit}),
@@ -181,11 +197,12 @@ class Queues:
                     lease_seconds,
                     annotator,
                     microseconds(),
+                    json.dumps([field for field in REQUIRABLE if field in required]),
                 ),
             ).fetchone()[0]
             conn.executemany(
                 "INSERT INTO queue_items (queue, position, feature, wanted) VALUES (?, ?, ?, ?)",
-                [(queue, position, row.id, overlap) for position, row in enumerate(rows)],
+                [(queue, position, feature, overlap) for position, feature in enumerate(chosen)],
             )
         return int(queue)
 
@@ -222,10 +239,21 @@ class Queues:
     def queues(self) -> list[Queue]:
         """All queues, closed ones too, newest first."""
         rows = self.store.rows(
-            "SELECT id, name, made_from, overlap, lease_seconds, made_by, closed, "
+            "SELECT id, name, made_from, overlap, lease_seconds, made_by, closed, required, "
             "(SELECT count(*) FROM queue_items WHERE queue = queues.id) AS size FROM queues ORDER BY id DESC"
         )
-        return [Queue(**{**dict(row), "made_from": json.loads(row["made_from"])}) for row in rows]
+        return [
+            Queue(
+                **dict(row)
+                | {"made_from": json.loads(row["made_from"]), "required": tuple(json.loads(row["required"]))}
+            )
+            for row in rows
+        ]
+
+    def queue(self, queue: int) -> Queue:
+        """One queue. Raises StoreError where there is none of that number."""
+        self._queue(queue)
+        return next(found for found in self.queues() if found.id == queue)
 
     def claim(self, queue: int) -> Assignment | None:
         """The next feature for this person, or None when nothing is left for them. StoreError: it is closed.
@@ -299,6 +327,9 @@ class Queues:
         """
         with self.store.write():
             feature = self._open(assignment)
+            asks = self.store.value("SELECT queue FROM assignments WHERE id = ?", (assignment,))
+            if missing := self.queue(asks).missing(fields):
+                raise StoreError(f"this queue asks for more: {' and '.join(missing)}")
             uid = self.labels.label(feature, text, **fields)
             self._finish(assignment, "done")
         return uid

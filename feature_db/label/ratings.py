@@ -2,7 +2,8 @@
 
 Once a person's label is in, others' labels of that feature appear to them. What they change afterwards is no second
 opinion, so their rating stays the one that stood when they first could read another's: agreement that comes of
-reading each other is not agreement about the feature. Who has no label standing any more rates nothing.
+reading each other is not agreement about the feature. Who has no label standing
+any more rates nothing; names accepted in bulk repeat a program and are no rating either.
 
 The events tell no more than that. Somebody may have read a label before they wrote their own: features that no queue
 asks for can be read by all, and those who run the queues may read everything (`blindness`).
@@ -43,7 +44,7 @@ def ratings_at(
     waiting = list(times)
     for uid, feature, annotator, kind, value, supersedes, time in store.rows(
         f"SELECT uid, feature, annotator, kind, {_column(measure)}, supersedes, time FROM label_events "
-        "WHERE kind IN ('label', 'edit', 'undo') ORDER BY time, seq"
+        "WHERE kind IN ('label', 'edit', 'undo') AND json_extract(data, '$.bulk') IS NULL ORDER BY time, seq"
     ):
         while waiting and waiting[0] is not None and time > waiting[0]:
             add()
