@@ -18,6 +18,8 @@ import numpy.typing as npt
 __all__ = [
     "KINDS",
     "LABEL_METHOD",
+    "LLM_PREFIX",
+    "PAIRS_METHOD",
     "PURPOSES",
     "EncodingRecord",
     "ExamplePlace",
@@ -37,6 +39,8 @@ PURPOSES = ("label", "check")
 PAIRS_METHOD = "pairs"
 """Names made of pairs of answers to one prompt, `sarm_core.harvest.suggest_pairs.METHOD`; they come before other
 suggestions of programs."""
+LLM_PREFIX = "llm: "
+"""Of methods of names that a language model wrote, `sarm_core.name.naming.METHOD_PREFIX`: one a model and prompt."""
 LABEL_METHOD = "human-label"
 """Method of a suggestion that is a person's label from another store: hidden wherever labels are hidden."""
 

@@ -22,7 +22,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
         ("cli",),
         ("wish", "dictionary"),
-        ("train", "find", "report", "share", "watch"),
+        ("train", "find", "report", "share", "watch", "name"),
         ("prove", "ship"),
         ("explain", "harvest", "provenance"),
         ("score",),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.draw.plain_text import cut
+from feature_db.records import LLM_PREFIX
 
 __all__ = ["described", "how_far"]
 
@@ -23,6 +24,8 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     Suggestions come from files too, so nothing of the evidence is taken for granted.
     """
     evidence = _evidence(suggestion)
+    if str(suggestion["method"]).startswith(LLM_PREFIX):
+        return _of_a_model(str(suggestion["method"]), evidence)
     words = [str(suggestion["method"]), *_of_a_file(evidence)]
     words += _of_pairs(evidence)
     strongest, elsewhere = _counts(evidence.get("strongest")), evidence.get("elsewhere")
@@ -49,11 +52,42 @@ def how_far(suggestion: Mapping[str, Any]) -> list[str]:
     return words
 
 
+def _of_a_model(method: str, evidence: Mapping[str, Any]) -> list[str]:
+    """Who wrote it, and how it held on answers that it was not written from."""
+    words = [f"suggested by {cut(method.removeprefix(LLM_PREFIX), 160)}"]
+    pairs, detection = evidence.get("pairs"), evidence.get("detection")
+    shares = [evidence.get(name) for name in ("auc", "low", "high")]
+    if type(pairs) is int and pairs > 0 and _all_shares(shares):
+        words[0] += f", held in {shares[0]:.0%} [{shares[1]:.0%}, {shares[2]:.0%}] of {pairs:,} checks"
+        words.append("a check: which of two answers to one prompt fits it more")
+    else:
+        words.append("not checked on pairs of answers")
+    if isinstance(detection, dict):
+        found, n = [detection.get(name) for name in ("value", "low", "high")], detection.get("n")
+        if type(n) is int and _all_shares(found):
+            words.append(
+                f"found in the right ones of {n:,} answers with {found[0]:.0%} [{found[1]:.0%}, {found[2]:.0%}] "
+                "balanced "
+                "accuracy (50% is chance)"
+            )
+    tried = evidence.get("tried")
+    if evidence.get("holds") is False and type(tried) is int:
+        words.append(f"no better than chance among {tried:,} names that were tried")
+    score = evidence.get("score")
+    if type(score) is int and 1 <= score <= 5:
+        words.append(f"its model scores the pattern {score} of 5")
+    return words
+
+
+def _all_shares(values: list[Any]) -> bool:
+    return all(isinstance(value, float | int) and 0 <= value <= 1 for value in values)
+
+
 def _of_pairs(evidence: Mapping[str, Any]) -> list[str]:
     """How well a name tells which of two answers to one prompt has more of the feature."""
     auc, low, high = (evidence.get(name) for name in ("auc", "low", "high"))
     pairs, prompts, tried = (evidence.get(name) for name in ("pairs", "prompts", "tried"))
-    if not all(isinstance(value, float | int) and 0 <= value <= 1 for value in (auc, low, high)):
+    if not _all_shares([auc, low, high]):
         return _shared(evidence)
     words = f"of two answers to one prompt it tells which has more of it in {auc:.0%} [{low:.0%}, {high:.0%}]"
     if type(pairs) is int and type(prompts) is int and type(tried) is int:

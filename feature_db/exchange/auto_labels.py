@@ -2,8 +2,9 @@
 
     {engine, features_scored, results: {"<feature>": {score: 1..5 | null, explanation, contexts: [str], response}}}
 
-They come in as suggestions of the method "auto-label: <engine>", never as labels. Cannot be held: anything but
-one explanation a feature and engine.
+They come in as suggestions of the method "auto-label: <engine>", never as labels. Names that `sarm name` made go out as
+an engine of the same kind, called by model and prompt: the explanation is theirs, and the name and its checks stand
+beside it. Cannot be held: anything but one explanation a feature and engine.
 """
 
 from __future__ import annotations
@@ -18,18 +19,29 @@ from feature_db.exchange.foreign import read_json, strings, whole, written_besid
 from feature_db.exchange.format import Format, Look, Option, Report
 from feature_db.exchange.whose import SAME_MODEL, check_fingerprint, check_model, check_width
 from feature_db.harvest.undo import undoable_suggestions
-from feature_db.records import SuggestionRecord, clean_text
+from feature_db.records import LLM_PREFIX, SuggestionRecord, clean_text
 from feature_db.store import Store
 
 __all__ = ["METHOD_PREFIX", "AutoLabels", "export_auto_labels", "import_auto_labels"]
 
 METHOD_PREFIX = "auto-label: "
+_CHECKS = ("detection", "auc", "low", "high", "pairs", "ties", "holds", "tried", "prompt_hash")
 _KNOWN = {"score", "explanation", "contexts", "response"}
 
 
 def _engines(store: Store) -> list[str]:
+    return list(_methods(store))
+
+
+def _methods(store: Store) -> dict[str, str]:
+    """The method of each engine; of two of one name the auto-labels'."""
     methods = [row[0] for row in store.rows("SELECT DISTINCT method FROM suggestions ORDER BY method")]
-    return [m.removeprefix(METHOD_PREFIX) for m in methods if m.startswith(METHOD_PREFIX)]
+    return {
+        method.removeprefix(prefix): method
+        for prefix in (LLM_PREFIX, METHOD_PREFIX)
+        for method in methods
+        if method.startswith(prefix)
+    }
 
 
 class AutoLabels(Format):
@@ -142,14 +154,17 @@ def export_auto_labels(store: Store, path: str | Path, engine: str | None = None
     if engine is None or engine not in engines:
         raise StoreError(f"choose one of the engines in this store: {', '.join(engines) or 'it has none'}")
     results = {}
-    for record in store.suggestions(METHOD_PREFIX + engine):
+    method = _methods(store)[engine]
+    for record in store.suggestions(method):
         evidence = dict(record.evidence)
+        written = method.startswith(LLM_PREFIX)
+        checks = {key: evidence[key] for key in _CHECKS if key in evidence} if written else {}
         results[str(record.feature)] = {
             "score": evidence.get("score"),
-            "explanation": record.text,
+            "explanation": evidence.get("description", record.text) if written else record.text,
             "contexts": evidence.get("contexts", []),
             "response": evidence.get("response"),
-            **evidence.get("other", {}),
+            **({"name": record.text, "checks": checks} if written else evidence.get("other", {})),
         }
     with written_beside(path) as beside:
         beside.write_text(

@@ -399,14 +399,15 @@ class Catalogue(Connection):
     ) -> dict[int, tuple[str, float | None]]:
         """The first suggestion of each feature that names no other, and its balanced accuracy on unseen texts.
 
-        Labels of another store come first, then names made of pairs, then what was suggested first. Without `opinions`
-        the first that is no label of another store. What several features would be called alike is left out.
+        Labels of another store come first, then names made of pairs, then what was suggested first; last what says of
+        itself that it does not hold. Without `opinions` the first that is no label of another store. What several
+        features would be called alike is left out.
         """
         rows = self.rows(
             f"SELECT feature, text, {_ACCURACY} AS accuracy FROM suggestions "
             "WHERE feature IN (SELECT value FROM json_each(?)) AND (? OR method <> ?) "
             "AND NOT coalesce(json_extract(evidence, '$.shared_by'), 0) > 1 "
-            "ORDER BY method = ?, method = ?, id DESC",
+            "ORDER BY method = ?, method = ?, json_type(evidence, '$.holds') IS NOT 'false', id DESC",
             (str(list(features)), opinions, LABEL_METHOD, LABEL_METHOD, PAIRS_METHOD),
         )
         return {

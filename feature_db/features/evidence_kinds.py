@@ -39,7 +39,8 @@ def evidence_kinds(store: Connection, *, hidden: Collection[int] = ()) -> dict[i
     unseen = set(hidden)
     for feature, opinion, holds in store.rows(
         "SELECT feature, method = ?, json_type(evidence, '$.pairs') = 'integer' "
-        "AND json_type(evidence, '$.low') = 'real' AND json_extract(evidence, '$.low') > 0.5 FROM suggestions "
+        "AND json_type(evidence, '$.low') = 'real' AND json_extract(evidence, '$.low') > 0.5 "
+        "AND json_type(evidence, '$.holds') IS NOT 'false' FROM suggestions "
         "WHERE json_valid(evidence) AND NOT coalesce(json_extract(evidence, '$.shared_by'), 0) > 1",
         (LABEL_METHOD,),
     ):

@@ -21,6 +21,7 @@ from sarm_core.cli.inspect import Inspect
 from sarm_core.cli.interrupts import interrupts_kept
 from sarm_core.cli.keep import Keep
 from sarm_core.cli.learn import Learn
+from sarm_core.cli.name import NameFeatures
 from sarm_core.cli.perturb import Perturb
 from sarm_core.cli.propose import Propose
 from sarm_core.cli.report import Report
@@ -50,6 +51,7 @@ COMMANDS: list[Command] = [
     Harvest(),
     Inspect(),
     Suggest(),
+    NameFeatures(),
     DictionaryReport(),
     Keep(),
     Build(),

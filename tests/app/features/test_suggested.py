@@ -110,3 +110,21 @@ def test_the_table_says_how_well_a_suggestion_does_and_only_of_suggestions(tmp_p
         assert shown["#0"] == pytest.approx((9 / 16 + 23 / 24) / 2)
         assert shown.drop("#0").isna().all()
         assert store.titles([0])[0].text == "a"
+
+
+def test_a_name_by_a_model_says_who_wrote_it_and_how_it_held():
+    evidence = {
+        "auc": 0.71, "low": 0.52, "high": 0.85, "pairs": 20, "score": 4, "holds": True, "tried": 9,
+        "detection": {"value": 0.6, "low": 0.4, "high": 0.8, "n": 10},
+    }  # fmt: skip
+    said = how_far(suggestion(evidence, "llm: <b>judge</b>, prompt v1"))
+    assert said[0] == "suggested by <b>judge</b>, prompt v1, held in 71% [52%, 85%] of 20 checks"
+    assert any("60% [40%, 80%] balanced accuracy" in words for words in said)
+    assert any("scores the pattern 4 of 5" in words for words in said)
+    view = FeatureView(
+        FeatureRecord(1), None, 0, None, [suggestion(evidence, "llm: <b>judge</b>, prompt v1")]
+    )
+    assert "<b>judge" not in labels_html(view) and "&lt;b&gt;judge" in labels_html(view)
+    lost = how_far(suggestion(evidence | {"holds": False}, "llm: judge, prompt v1"))
+    assert any("no better than chance among 9 names" in words for words in lost)
+    assert how_far(suggestion({}, "llm: judge, prompt v1"))[1] == "not checked on pairs of answers"

@@ -35,6 +35,7 @@ BAD_INPUT = {
     "export": ["--model", "absent", "--steering", "absent.json", "--out", "out"],
     "harvest": ["absent.jsonl", "--model", "absent", "--db", "out.db"],
     "suggest": ["absent.db"],
+    "name": ["absent.db", "--local", "absent"],
     "dictionary": ["absent.jsonl", "--model", "absent", "--out", "out.html"],
     "keep": ["absent.db", "absent.jsonl"],
     "watch": ["absent", "--model", "absent", "--once", "--out", "out.json"],
