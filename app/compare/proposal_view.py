@@ -153,7 +153,8 @@ def _table(question: Question, proposal: Proposal, notes: Mapping[int, FeatureNo
         note = notes.get(feature)
         name = escape(marked_name(note)) or "<i>unlabelled</i>"
         rows.append(
-            f"<tr><td>#{feature} {name}</td><td>×{_short(before)}&nbsp;→&nbsp;<b>×{_short(after)}</b></td>"
+            f'<tr><td><span data-card="{feature}" role="button" tabindex="0">#{feature} {name}</span></td>'
+            f"<td>×{_short(before)}&nbsp;→&nbsp;<b>×{_short(after)}</b></td>"
             f"<td>{proposal.costs[feature]:.2g}</td></tr>"
         )
     answers = "these" if question.elsewhere is None else "stored"

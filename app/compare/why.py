@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from app.session.engine import FeatureNote
-from app.session.feature_title import feature_title, marked_name
+from app.session.feature_title import feature_title, insert_names
 from sarm_core.features import FeatureMatrix
 
 __all__ = [
@@ -40,7 +40,7 @@ def decide(
     made_of = matrix.difference_table(left, right)
     ids, known = made_of.features.tolist(), notes or {}
     table = pd.DataFrame(made_of.columns())
-    table.insert(1, "label", [marked_name(known.get(i)) for i in ids])
+    insert_names(table, known)
     table["density"] = [known[i].density if i in known else None for i in ids]
     return Decision(table, made_of.margin, made_of.error)
 

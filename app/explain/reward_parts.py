@@ -16,7 +16,7 @@ from app.explain.bars import bars
 from app.session import session
 from app.session.comparison import Comparison
 from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import feature_title, marked_name
+from app.session.feature_title import feature_title, insert_names
 from sarm_core.score.scored import Scored
 from sarm_core.steering import Steering
 
@@ -71,7 +71,7 @@ class Explained:
         ids = made_of.features.tolist()
         notes = engine.notes(ids)
         table = pd.DataFrame(made_of.columns())
-        table.insert(1, "label", [marked_name(notes[i]) for i in ids])
+        insert_names(table, notes)
         table["density"] = [notes[i].density for i in ids]
         return cls(engine, comparison, index, scored, steering, scored.rewards, steered.rewards, table, notes)
 

@@ -16,7 +16,7 @@ from app.draw.colours import AGAINST, FOR
 from app.draw.files import uploaded
 from app.draw.plain_text import chart_text
 from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import marked_name
+from app.session.feature_title import insert_names, marked_name
 from sarm_core.bootstrap import FEWEST_PROMPTS
 from sarm_core.find.contrast import Contrast
 from sarm_core.find.corpus import axis_sides
@@ -163,7 +163,7 @@ def listed(
     table = table.iloc[np.argsort(-np.nan_to_num(size, nan=-1.0), kind="stable")].reset_index(drop=True)
     table = table.copy()
     ids = table["feature"].tolist()
-    table.insert(1, "label", [marked_name(notes.get(i)) for i in ids])
+    insert_names(table, notes)
     table["density"] = [notes[i].density if i in notes else None for i in ids]
     table["flags"] = [
         ", ".join(

@@ -15,7 +15,7 @@ from app.find.found import Found, find_in_corpus, find_in_upload, listed, set_na
 from app.find.headline import sentences
 from app.runs.kept import Recipe, numbers, plain_values
 from app.session.engine import Engine
-from app.session.feature_title import marked_name
+from app.session.feature_title import insert_names
 from feature_db.runs import Run, RunRecord
 from sarm_core.find.preference import Preference
 from sarm_core.find.sides import Sides, from_bias, from_pairs, from_styles, from_two_files
@@ -129,7 +129,7 @@ def show_kept(run: Run, engine: Engine) -> None:
         st.caption(plain(". ".join(note[0].upper() + note[1:] for note in held["notes"])))
     table = pd.DataFrame(held["features"])
     if not table.empty:
-        table.insert(1, "label", [marked_name(notes.get(int(i))) for i in table["feature"]])
+        insert_names(table, notes)
         st.dataframe(
             table,
             hide_index=True,

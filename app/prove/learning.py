@@ -12,7 +12,7 @@ from app.draw.colours import FOR, UNCLEAR
 from app.draw.files import uploaded
 from app.prove.profiles_view import ProfilesHere
 from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import marked_name
+from app.session.feature_title import insert_names
 from app.session.wishes import Wanted
 from sarm_core.demo.corpus import CORPUS
 from sarm_core.errors import SarmError
@@ -136,9 +136,9 @@ def _of(
 
 
 def moved_table(found: Learned, notes: Mapping[int, FeatureNote]) -> pd.DataFrame:
-    """feature, name, before, after; those first that move leads most."""
+    """feature, name, how named, before, after; those first that move leads most."""
     table = found.frame()
-    table.insert(1, "name", [marked_name(notes.get(i)) for i in table["feature"].tolist()])
+    insert_names(table, notes, "name")
     return table
 
 

@@ -12,7 +12,7 @@ from app.draw.files import uploaded
 from app.draw.plain_text import cut
 from app.session.comparison import Answer, Comparison
 from app.session.engine import Engine, FeatureNote
-from app.session.feature_title import marked_name
+from app.session.feature_title import HOW_NAMED, insert_names
 from sarm_core.errors import SarmError
 from sarm_core.prove.benchmarks.pairs import Pairs
 from sarm_core.prove.corpus import CORPUS_SETS
@@ -160,9 +160,10 @@ def moved_rows(found: Perturbation, rule: str, notes: Mapping[int, FeatureNote])
         table = table[table["rule"] == rule]
     table = table.sort_values("mean_abs_change", ascending=False, kind="stable")
     table = table.drop_duplicates("feature").head(TOP).reset_index(drop=True)
-    ids = table["feature"].tolist()
-    table.insert(1, "label", [marked_name(notes.get(i)) for i in ids])
-    return table[["feature", "label", "w", "mean_change", "mean_abs_change", "share_changed", "rule"]]
+    insert_names(table, notes)
+    return table[
+        ["feature", "label", HOW_NAMED, "w", "mean_change", "mean_abs_change", "share_changed", "rule"]
+    ]
 
 
 def flip_rows(of: Checked, found: Perturbation) -> pd.DataFrame:

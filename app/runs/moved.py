@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app.session.engine import Engine
-from app.session.feature_title import marked_name
+from app.session.feature_title import insert_names
 from feature_db.runs import Run
 
 __all__ = ["moved_features"]
@@ -18,7 +18,7 @@ def moved_features(run: Run, engine: Engine, moved: list) -> None:
         return
     notes = engine.notes([i for i, _, _ in moved])
     table = pd.DataFrame(moved, columns=["feature", "before", "after"])
-    table.insert(1, "name", [marked_name(notes.get(i)) for i in table["feature"].tolist()])
+    insert_names(table, notes, "name")
     st.dataframe(
         table,
         hide_index=True,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from app.draw.plain_text import cut
 from app.session.engine import FeatureNote
 
-__all__ = ["about_mark", "feature_title", "marked_name"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["HOW_NAMED", "about_mark", "feature_title", "insert_names", "marked_name"]
+
+HOW_NAMED = "how named"
+"""The column beside a name"""
 
 _ABOUT = {
     "suggested": "Suggested by a program, not by a person.",
@@ -38,3 +47,13 @@ def marked_name(note: FeatureNote | None, width: int | None = None) -> str:
         return ""
     name = note.name if width is None else cut(note.name, width)
     return f"{name} ({note.mark})".lstrip() if note.mark else name
+
+
+def insert_names(table: pd.DataFrame, notes: Mapping[int, FeatureNote], column: str = "label") -> None:
+    """Put behind the numbers, the first column, what each feature is called, and its mark in a column of its own.
+
+    At the end of a long name it would be cut off.
+    """
+    found = [notes.get(int(i), FeatureNote()) for i in table["feature"]]
+    table.insert(1, column, [note.name for note in found])
+    table.insert(2, HOW_NAMED, [note.mark or ("label" if note.name else "") for note in found])

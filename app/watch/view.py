@@ -16,7 +16,7 @@ from app.draw.progress import encoding_bar
 from app.features.slider_actions import slider_actions
 from app.session import session
 from app.session.engine import Engine
-from app.session.feature_title import marked_name
+from app.session.feature_title import insert_names
 from app.watch.charts import features_chart, reward_chart
 from app.watch.texts_view import texts
 from app.watch.watched import Watched, named, watched
@@ -141,10 +141,9 @@ def _table(drift: Drift, engine: Engine) -> None:
 
 def _rows(drift: Drift, engine: Engine) -> pd.DataFrame:
     notes = engine.notes([int(i) for i in drift.features])
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "feature": drift.features,
-            "name": [marked_name(notes.get(int(i))) for i in drift.features],
             "change": drift.change[:, -1],
             "low": drift.change_low[:, -1],
             "high": drift.change_high[:, -1],
@@ -155,6 +154,8 @@ def _rows(drift: Drift, engine: Engine) -> pd.DataFrame:
             "last": drift.mean[:, -1],
         }
     ).dropna(axis="columns", how="all")
+    insert_names(table, notes, "name")
+    return table
 
 
 def _columns() -> dict[str, Any]:

@@ -132,8 +132,9 @@ function pressed(card, event) {
     back?.focus?.({ preventScroll: true });
     return;
   }
-  const cell = event.composedPath()[0];
-  if (event.key !== "Enter" || cell.getAttribute?.("role") !== "gridcell") return;
+  const at = event.composedPath()[0];
+  const waits = at.getAttribute?.("role") === "gridcell" || (at.dataset?.card && at.tagName !== "BUTTON");
+  if (event.key !== "Enter" || !waits) return;
   const place = placeOf(event);
   if (!place) return;
   event.preventDefault();

@@ -7,10 +7,11 @@ const TABLE = "stDataFrame";
 const ROW_HEIGHT = 35;
 const LARGEST = 2 ** 31;
 
-/** A feature's number out of text such as "17" or "#17"; null for anything else. */
+/** A feature's number out of "17", "#17" or "#17 its name"; null for anything else. */
 export function featureIn(text) {
-  const found = /^#?(\d{1,9})$/.exec(String(text ?? "").trim().replaceAll(",", ""));
-  return found && Number(found[1]) < LARGEST ? Number(found[1]) : null;
+  const found = /^(?:#(\d{1,9})(?![\d.])|(\d{1,9})$)/.exec(String(text ?? "").trim());
+  const feature = Number(found?.[1] ?? found?.[2] ?? NaN);
+  return feature < LARGEST ? feature : null;
 }
 
 /** The place of the first element of an event's path that speaks of a feature; null where none does. */

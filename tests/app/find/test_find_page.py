@@ -51,7 +51,7 @@ def test_filters_hide_what_they_say(engine):
     assert every["s"].abs().is_monotonic_decreasing
     notes = {int(every["feature"].iloc[0]): FeatureNote("a guess", "suggested")}
     named = listed(found, notes, hide_few=False, only_opposing=False, sort="s")
-    assert named["label"].iloc[0] == "a guess (suggested)"
+    assert (named["label"].iloc[0], named["how named"].iloc[0]) == ("a guess", "suggested")
     opposing = listed(found, {}, hide_few=True, only_opposing=True, sort="w")
     assert (opposing["s"] * opposing["w"] < 0).all() and not opposing["few"].any()
     assert opposing["flags"].str.contains("against w").all()
