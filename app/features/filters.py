@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from app.draw.plain_text import cut
 from app.features.lists import changeable_list, manage_list
 from app.features.own_text import own_text_form
 from app.features.table import DEAD, DENSE, DENSITIES, NAMED, SEARCH_BY, SIGNS, SORTS, Wanted
 from app.session.engine import Engine
+from feature_db import FeatureFilter
 from feature_db.saved_work import FeatureList
 
 __all__ = ["Search", "filter_row", "search_row"]
@@ -22,13 +24,17 @@ class Search:
 
     words: str
     by: str
-    """One of SEARCH_BY; the first where nothing was typed."""
+    """One of SEARCH_BY; "words", which finds all features, where nothing was typed."""
     hide_dense: bool
 
     @property
     def order(self) -> str | None:
         """The order a search brings with it, in words; None where it is the one to sort by."""
-        return {"meaning": "order of similarity", "texts": "order of how many texts match"}.get(self.by)
+        return {
+            "all": "order of what speaks for each",
+            "meaning": "order of similarity",
+            "texts": "order of how many texts match",
+        }.get(self.by)
 
 
 def _first_page() -> None:
@@ -36,15 +42,23 @@ def _first_page() -> None:
     st.session_state["f_page"] = 1
 
 
+def _example(engine: Engine) -> str:
+    """What to type, by a name that is there to be found: that of the feature with most influence that has one."""
+    with engine.store() as store:
+        named = store.features_page("effect", filters=FeatureFilter(suggested=True), limit=1).rows
+    name = named[0].suggestion.split(";")[0].strip() if named and named[0].suggestion else ""
+    return f"{cut(name, 30)}, rude, lists, or what it is about" if name else "a word of a name or of a text"
+
+
 def search_row(engine: Engine) -> Search:
     """The search, the door to one's own text, and the switch for dense features."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
-            "Search names or texts",
+            "Search features",
             key="f_words",
             bind="query-params",
             icon=":material/search:",
-            placeholder='refusal, "step by step", apolog…, or what it is about',
+            placeholder=_example(engine),
             on_change=_first_page,
             width=380,
         )
@@ -56,9 +70,11 @@ def search_row(engine: Engine) -> Search:
             key="f_by",
             bind="query-params",
             on_change=_first_page,
-            help="Words: every word you type occurs in the name, in the order you sort by. Meaning: names that say "
-            "something like it in other words, most similar first. English. Texts: features that fire in texts with "
-            "all these words, most such texts first, then the largest |w| × mean z.",
+            help="All: labels with the words, features that are higher in answers of this kind, suggested names with "
+            "the words, names like it, texts with the words; each feature once. Words: every word you type occurs in "
+            "the name, in the order you sort by. Meaning: names that say something like it in other words, most "
+            "similar first. English. Texts: features that fire in texts with all these words, most such texts first, "
+            "then the largest |w| × mean z.",
         )
         own_text_form(engine)
         hide_dense = st.toggle(
@@ -69,7 +85,7 @@ def search_row(engine: Engine) -> Search:
             on_change=_first_page,
             help="Features that fire nearly everywhere say little about any one text",
         )
-    return Search(words, by if words.strip() else SEARCH_BY[0], hide_dense)
+    return Search(words, by if words.strip() else "words", hide_dense)
 
 
 def filter_row(

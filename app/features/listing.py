@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,10 +16,13 @@ from app.features.filters import Search
 from app.features.lists import changeable_list
 from app.features.map import feature_map, map_columns, map_names, on_map, selected_ids
 from app.features.meaning_search import nothing_found, search_by_meaning, similarity_frame, weak_match
+from app.features.one_search import KINDS, OneSearch, match_frame, search_everything
 from app.features.table import DEAD, PAGE_ROWS, SORTS, Wanted, columns_shown, frame, numbers, seen_by
 from app.features.text_search import text_ranking, texts_frame
+from app.features.trait_search import trait_index
 from app.features.view import open_feature
 from app.session.engine import Engine
+from feature_db import FeatureFilter
 from feature_db.features.text_search import features_by_texts
 from feature_db.label.blindness import rows_for
 from feature_db.saved_work import FeatureList
@@ -53,7 +57,7 @@ def show_all(of: Listing) -> None:
     if picked is not None:
         of = replace(of, wanted=replace(of.wanted, ids=tuple(picked)))
     above, below = st.container(), st.container()
-    show = {"meaning": _by_meaning, "texts": _by_texts}.get(of.search.by, _by_number)
+    show = {"all": _by_all, "meaning": _by_meaning, "texts": _by_texts}.get(of.search.by, _by_number)
     show(of, above, below)
 
 
@@ -122,17 +126,20 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
         total = store.features_page(column, filters=filters, limit=0).total
         wider = seen_by(store, wanted.filters(hide_dense=False), of.me)
         dense = store.features_page(column, filters=wider, limit=0).total - total
-        searched = not total and bool(of.search.words.strip())
-        foot, first = (below, 0) if searched else _page_number(below, total)
+        foot, first = _page_number(below, total)
         page = store.features_page(column, of.descending, filters, limit=PAGE_ROWS, offset=first)
         rows = rows_for(store, of.me, page.rows)
-    if searched:
-        _elsewhere(of, above, below)
-        return
     parts = [f"{total:,} of {of.n_harvested:,} features", *of.on_the_map()]
     if dense and wanted.hide_dense and wanted.dead != DEAD[2]:
         parts.append(f"{dense:,} dense {'ones' if dense > 1 else 'one'} hidden")
     above.caption(" · ".join(parts))
+    if not rows and of.search.words.strip():
+        above.info(
+            f"No name has the words “{plain(of.search.words.strip())}”. “all” looks at what answers are like and into "
+            "texts, too; or widen the filters.",
+            icon=":material/search_off:",
+        )
+        return
     if not rows:
         above.info(
             "No feature fits. Widen the density, or "
@@ -147,30 +154,39 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
     _rows(of, frame(rows), first, total, above, foot)
 
 
-def _elsewhere(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
-    """No name has the words: names that say something like it, else the texts that features fire in."""
+def _by_all(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
+    """Everything that speaks for a feature, in one list."""
     words = plain(of.search.words.strip())
-    of = replace(of, wanted=replace(of.wanted, words=""))
     with of.engine.store() as store:
-        found = search_by_meaning(store, of.search.words, of.wanted.filters(), of.me, None)
-        alike = bool(found.matches) and weak_match(found) is None
-        in_texts = alike or len(
-            text_ranking(store, of.search.words).within(store, of.wanted.filters()).features
-        )
-    if alike:
-        above.info(f"No name has the words “{words}”. These say something like it.", icon=":material/search:")
-        _by_meaning(of, above, below)
-    elif in_texts:
+        index = trait_index(store)
+
+        def search(filters: FeatureFilter) -> OneSearch:
+            return search_everything(store, of.search.words, filters, of.me, index)
+
+        found = search(of.wanted.filters())
+        dense = 0
+        if of.wanted.hide_dense:
+            dense = len(search(of.wanted.filters(hide_dense=False)).matches) - len(found.matches)
+        total = len(found.matches)
+        foot, first = (below, 0) if not total else _page_number(below, total)
+        shown = match_frame(store, found.matches[first : first + PAGE_ROWS], of.me) if total else None
+    if shown is None:
         above.info(
-            f"No name has the words “{words}”, or says something like it. These features fire in texts with them.",
-            icon=":material/search:",
-        )
-        _by_texts(of, above, below)
-    else:
-        above.info(
-            f"No name and no kept text has the words “{words}”. Use fewer or other words, or widen the filters.",
+            f"No name and no kept text has the words “{words}”, and no kind of answer is called so. Use fewer or other "
+            "words, or widen the filters.",
             icon=":material/search_off:",
         )
+        return
+    counts = Counter(match.kind for match in found.matches)
+    parts = [f"{n:,} by {KINDS[kind]}" for kind in KINDS if (n := counts[kind])]
+    said = [f"{total:,} of {of.n_harvested:,} features: {', '.join(parts)}", *of.on_the_map()]
+    if dense > 0:
+        said.append(f"{dense:,} dense hidden")
+    read = " or ".join(f"“{plain(each)}”" for each in found.read_as[:3])
+    if counts["answers"]:
+        said.append(f"answers read as {read}")
+    above.caption(" · ".join(said))
+    _rows(of, shown, first, total, above, foot)
 
 
 def _by_meaning(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:

@@ -48,7 +48,7 @@ SORTS = {
     "number": "id",
 }
 DENSITIES = {"0": 0.0, "0.001 %": 1e-5, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "10 %": 0.1, "100 %": 1.0}
-SEARCH_BY = ("words", "meaning", "texts")
+SEARCH_BY = ("all", "words", "meaning", "texts")
 SIGNS = {"any sign": None, "w > 0": 1, "w < 0": -1}
 NAMED = ("labelled or not", "labelled", "unlabelled", "only suggested", "disputed")
 DEAD = ("with dead ones", "without dead ones", "dead ones only")
@@ -171,6 +171,13 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
         ),
         "matched_in": st.column_config.TextColumn(
             "how named", width=94, help="A person's label, or suggested by a program"
+        ),
+        "found_by": st.column_config.TextColumn("found by", width=150, help="What the words were found in"),
+        "why": st.column_config.TextColumn(
+            "why",
+            width="large",
+            help="Of pairs of answers to one prompt, one of which has more of what was asked for: how often the "
+            "feature is higher in that one (equal counts half). Or the name that is like it; or texts with the words",
         ),
         "texts": st.column_config.TextColumn(
             "in texts", width=84, help="Of its kept texts in which it fires, those with all these words"

@@ -33,7 +33,7 @@ from scipy.stats import norm
 
 from sarm_core.text.answer_traits import Trait, TraitTable, words_of
 
-__all__ = ["CHANCE", "AnswerSet", "PairwiseName", "names_of", "with_words"]
+__all__ = ["CHANCE", "AnswerSet", "PairwiseName", "names_of", "pairs_within", "with_words"]
 
 CHANCE = 0.05
 MOST_TRAITS = 3
@@ -106,7 +106,7 @@ def with_words(table: TraitTable, texts: Sequence[tuple[str, str]], prompt: Sequ
 
 def names_of(answers: AnswerSet) -> list[PairwiseName]:
     """A name for each feature that has one, by feature; see the module."""
-    left, right = _pairs(answers.group)
+    left, right = pairs_within(answers.group)
     if not left.size:
         return []
     prompts = {text: number for number, text in enumerate(dict.fromkeys(answers.prompt))}
@@ -136,7 +136,8 @@ def _checks(prompt: str) -> bool:
     return hashlib.sha256(prompt.encode("utf-8", "replace")).digest()[0] >= 128
 
 
-def _pairs(group: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def pairs_within(group: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of both answers of each pair of one group, each pair once; of a large group `MOST_PAIRS` of them."""
     left, right = [], []
     order = np.argsort(group, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):

@@ -60,10 +60,11 @@ def suggest_pairs(store: ExampleStore, tags: Tags | None = None) -> int:
     return store.replace_suggestions(METHOD, names)
 
 
-def answer_set(store: ExampleStore, tags: Tags) -> AnswerSet | None:
+def answer_set(store: ExampleStore, tags: Tags, *, words: bool = True) -> AnswerSet | None:
     """The store's encoded answers that share a prompt with another of the same source; None where there is none.
 
-    Of one source only: what tells the files apart, such as that one has sampled answers, is nothing about an answer.
+    With `words` each word that many answers have is a trait, too. Of one source only: what tells the files apart, such
+    as that one has sampled answers, is nothing about an answer.
     """
     ids, indptr, indices, values = store.encodings()
     texts = [store.text(int(text)) for text in ids[:MOST_ANSWERS]]
@@ -81,7 +82,9 @@ def answer_set(store: ExampleStore, tags: Tags) -> AnswerSet | None:
     kept = [keys[i] for i in rows]
     z = sparse.csr_matrix((values, indices, indptr), shape=(len(ids), store.model.n_features))[rows]
     asked = [prompts[i] for i in rows]
-    table = with_words(measured(kept, TRAITS, [tags.get(key) for key in kept]), kept, asked)
+    table = measured(kept, TRAITS, [tags.get(key) for key in kept])
+    if words:
+        table = with_words(table, kept, asked)
     return AnswerSet(z, table, group[rows], asked)
 
 

@@ -180,7 +180,7 @@ def test_a_search_by_meaning_is_chosen_by_a_click_and_comes_back_by_link(open_pa
     app = open_page("features")
     app.page.locator(".st-key-f_words input").fill("saying sorry")
     app.page.locator(".st-key-f_words input").press("Enter")
-    app.page.get_by_text("These say something like it").wait_for(timeout=20_000)
+    app.page.get_by_text("by a name like it").wait_for(timeout=20_000)
     app.page.locator(".st-key-f_by").get_by_text("meaning").click()
     app.page.get_by_text("called something like this").wait_for(timeout=20_000)
     app.settled()

@@ -20,10 +20,14 @@ LEAST_WORDS = 10
 
 @dataclass(frozen=True)
 class Trait:
-    """What is said of the answer that has more of it, and of the one that has less."""
+    """What is said of the answer that has more of it, and of the one that has less.
+
+    `also` are other words for more of it, between commas: by them it is found, and nothing is called by them.
+    """
 
     more: str
     less: str
+    also: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,21 +101,54 @@ def measured(
 
 
 _CALLED = {
-    ("topic", "off"): Trait("off topic", "not off topic"),
-    ("topic", "on"): Trait("on topic", "not on topic"),
-    ("format", "heavy"): Trait("heavily formatted", "not heavily formatted"),
-    ("format", "plain"): Trait("plainly formatted", "not plainly formatted"),
-    ("length", "normal"): Trait("of normal length", "not of normal length"),
-    ("tone", "neutral"): Trait("neutral in tone", "not neutral in tone"),
+    ("topic", "off"): Trait(
+        "off topic", "not off topic", "irrelevant, beside the point, strays, unrelated, ignores the question"
+    ),
+    ("topic", "on"): Trait("on topic", "not on topic", "relevant, answers the question, to the point"),
+    ("format", "heavy"): Trait(
+        "heavily formatted",
+        "not heavily formatted",
+        "markdown, formatting, formatted, styling, too much formatting",
+    ),
+    ("format", "plain"): Trait(
+        "plainly formatted", "not plainly formatted", "plain text, unformatted, prose, no markdown"
+    ),
+    ("length", "normal"): Trait("of normal length", "not of normal length", "medium length, right length"),
+    ("tone", "neutral"): Trait(
+        "neutral in tone", "not neutral in tone", "neutral, matter of fact, objective, impersonal"
+    ),
     ("completeness", "cut-off"): Trait("cut off", "not cut off"),
     ("helpfulness", "refusing"): Trait("refuses", "does not refuse"),
-    ("helpfulness", "over-refusing"): Trait("refuses without need", "does not refuse without need"),
-    ("helpfulness", "complying"): Trait("complies with harm", "does not comply with harm"),
+    ("helpfulness", "over-refusing"): Trait(
+        "refuses without need",
+        "does not refuse without need",
+        "over-refusal, needless refusal, refuses harmless questions, overly cautious, says no to a harmless question",
+    ),
+    ("helpfulness", "complying"): Trait(
+        "complies with harm",
+        "does not comply with harm",
+        "harmful help, unsafe compliance, dangerous instructions",
+    ),
 }
 """The corpus's tags whose values say too little alone"""
+_ALSO = {
+    "calibrated": "admits uncertainty, honest about doubt, well calibrated, knows its limits",
+    "complete": "finished, whole answer, thorough, nothing missing, full answer",
+    "curt": "brief, terse, short, abrupt, one word, blunt",
+    "flattering": "flattery, flatters, praise, compliments, sycophantic, sycophancy, buttering up",
+    "hedged": "hedging, cautious, perhaps, maybe, vague, non-committal, uncertain",
+    "helpful": "useful, solves the problem, of help, good answer",
+    "kind": "friendly, warm, kindness, caring, empathy, gentle, supportive",
+    "overconfident": "too sure, too confident, too sure of itself, unjustified certainty, arrogant",
+    "padded": "padding, filler, verbose, wordy, fluff, long-winded, bloated, rambling",
+    "preachy": "moralising, lecturing, sermon, moral advice, finger-wagging, judgemental, ethics lecture",
+    "right": "correct, accurate, true, correct answer, factual",
+    "wrong": "incorrect, mistake, error, false, wrong answer, inaccurate, hallucination",
+}
+"""Other words for the corpus's tags"""
 
 
 def _called(axis: str, value: str) -> Trait:
     """A tag as words of a name: its value, on one line, where it needs no more."""
     word = " ".join(value.split())[:40]
-    return _CALLED.get((axis, value), Trait(word, f"not {word}"))
+    return _CALLED.get((axis, value), Trait(word, f"not {word}", _ALSO.get(word, "")))

@@ -35,8 +35,16 @@ class OtherLanguage(Family):
     """Letters beyond English, and how many of its words are the commonest of English, beside the question's."""
 
     traits = (
-        Trait("letters beyond English", "English letters only"),
-        Trait("another language than the question", "the question's language"),
+        Trait(
+            "letters beyond English",
+            "English letters only",
+            "other alphabet, accents, foreign letters, non-English characters, Chinese, Cyrillic, Arabic",
+        ),
+        Trait(
+            "another language than the question",
+            "the question's language",
+            "foreign language, wrong language, switches language, not in English, translation, other language",
+        ),
     )
 
     @classmethod

@@ -20,14 +20,30 @@ class Layout(Family):
     """Marks of Markdown, counted or there."""
 
     traits = (
-        Trait("bullet list", "no bullet list"),
-        Trait("numbered list", "no numbered list"),
-        Trait("headings", "no headings"),
-        Trait("bold text", "no bold text"),
-        Trait("table", "no table"),
-        Trait("code", "no code"),
-        Trait("more paragraphs", "fewer paragraphs"),
-        Trait("emoji", "no emoji"),
+        Trait(
+            "bullet list",
+            "no bullet list",
+            "list, bullets, bullet points, itemised, unordered list, dashes, listing",
+        ),
+        Trait(
+            "numbered list",
+            "no numbered list",
+            "list, numbered steps, ordered list, steps, step by step, enumeration",
+        ),
+        Trait("headings", "no headings", "headers, titles, sections, subheadings, hash marks, headlines"),
+        Trait("bold text", "no bold text", "bold, emphasis, strong words, asterisks, highlighted"),
+        Trait("table", "no table", "tables, columns, rows and columns, tabular"),
+        Trait(
+            "code",
+            "no code",
+            "programming, source code, code block, snippet, function, python, script, command line",
+        ),
+        Trait(
+            "more paragraphs",
+            "fewer paragraphs",
+            "many paragraphs, several paragraphs, line breaks, blank lines",
+        ),
+        Trait("emoji", "no emoji", "emojis, smileys, emoticons, pictograms"),
     )
 
     @classmethod

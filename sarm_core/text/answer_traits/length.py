@@ -16,9 +16,11 @@ class Length(Family):
     """In words, words a sentence, and letters a word."""
 
     traits = (
-        Trait("longer", "shorter"),
-        Trait("longer sentences", "shorter sentences"),
-        Trait("longer words", "shorter words"),
+        Trait(
+            "longer", "shorter", "long, long answer, length, verbose, wordy, lengthy, long-winded, rambling"
+        ),
+        Trait("longer sentences", "shorter sentences", "long sentences, run-on sentences, complex sentences"),
+        Trait("longer words", "shorter words", "long words, big words, difficult words, jargon"),
     )
 
     @classmethod

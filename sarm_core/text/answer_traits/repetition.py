@@ -16,8 +16,16 @@ class Repetition(Family):
     """The share of its sentences that stood there before, and of its runs of four words."""
 
     traits = (
-        Trait("repeats sentences", "repeats no sentence"),
-        Trait("repeats phrases", "repeats fewer phrases"),
+        Trait(
+            "repeats sentences",
+            "repeats no sentence",
+            "repetition, repeats itself, same sentence again, loops, repetitive, duplicate",
+        ),
+        Trait(
+            "repeats phrases",
+            "repeats fewer phrases",
+            "repetition, repeats itself, same phrase again, repetitive wording, loops",
+        ),
     )
 
     @classmethod

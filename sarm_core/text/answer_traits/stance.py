@@ -58,17 +58,59 @@ class Stance(Family):
     """Whether the first or last sentence refuses; how often the rest is said, a word."""
 
     traits = (
-        Trait("refuses", "does not refuse"),
-        Trait("apologises", "does not apologise"),
-        Trait("hedges more", "hedges less"),
-        Trait("surer of itself", "less sure of itself"),
-        Trait("sends to a professional", "sends to no professional"),
-        Trait("warns more", "warns less"),
-        Trait("rude", "not rude"),
-        Trait("praises who asked", "does not praise who asked"),
-        Trait("kind words", "no kind words"),
-        Trait("tells what one should do", "tells less what one should do"),
-        Trait("asks back", "does not ask back"),
+        Trait(
+            "refuses",
+            "does not refuse",
+            "refusal, refusing, declines, rejects, says no, will not answer, cannot help, turns down",
+        ),
+        Trait(
+            "apologises",
+            "does not apologise",
+            "apology, apologies, sorry, saying sorry, regret, unfortunately",
+        ),
+        Trait(
+            "hedges more",
+            "hedges less",
+            "hedging, cautious, perhaps, maybe, might, uncertain, it depends, vague, unsure, qualifies",
+        ),
+        Trait(
+            "surer of itself",
+            "less sure of itself",
+            "certain, confident, sure of itself, definitely, certainty, absolutely, assertive",
+        ),
+        Trait(
+            "sends to a professional",
+            "sends to no professional",
+            "see a doctor, consult an expert, ask a lawyer, professional help, specialist, therapist, seek help",
+        ),
+        Trait(
+            "warns more",
+            "warns less",
+            "warning, warnings, caution, danger, risk, be careful, safety, harmful",
+        ),
+        Trait(
+            "rude",
+            "not rude",
+            "insult, insults, impolite, insulting, mean, hostile, nasty, offensive, disrespectful, sarcastic, contempt",
+        ),
+        Trait(
+            "praises who asked",
+            "does not praise who asked",
+            "praise, compliment, great question, flattery, well done, congratulates",
+        ),
+        Trait(
+            "kind words", "no kind words", "friendly, warm, kindness, good luck, polite, thanks, pleasantries"
+        ),
+        Trait(
+            "tells what one should do",
+            "tells less what one should do",
+            "should, must, moralising, advice on morals, duty, ought to, lecturing, instructs",
+        ),
+        Trait(
+            "asks back",
+            "does not ask back",
+            "follow-up question, asks for clarification, clarifying question, asks for details, counter question",
+        ),
     )
 
     @classmethod

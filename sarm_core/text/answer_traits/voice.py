@@ -19,12 +19,20 @@ class Voice(Family):
     """Pronouns, negations and marks, a word."""
 
     traits = (
-        Trait("speaks of I", "speaks less of I"),
-        Trait("speaks to you", "speaks less to you"),
-        Trait("speaks of we", "speaks less of we"),
-        Trait("negates more", "negates less"),
-        Trait("exclaims", "exclaims less"),
-        Trait("asks questions", "asks no questions"),
+        Trait("speaks of I", "speaks less of I", "first person, I, talks about itself, myself, as an AI, me"),
+        Trait(
+            "speaks to you",
+            "speaks less to you",
+            "second person, you, addresses the reader, talks to the reader, your",
+        ),
+        Trait("speaks of we", "speaks less of we", "we, us, our, inclusive, together"),
+        Trait("negates more", "negates less", "negation, not, denial, never, don't"),
+        Trait(
+            "exclaims",
+            "exclaims less",
+            "exclamation mark, exclamation marks, excited, enthusiastic, enthusiasm, shouting",
+        ),
+        Trait("asks questions", "asks no questions", "question marks, questions, rhetorical question"),
     )
 
     @classmethod

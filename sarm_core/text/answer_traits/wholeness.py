@@ -20,10 +20,24 @@ class Wholeness(Family):
     """The mark at the end, and a greeting or a yes at the beginning."""
 
     traits = (
-        Trait("cut off", "not cut off"),
-        Trait("full stop at the end", "no full stop at the end"),
-        Trait("opens with a phrase", "opens at once"),
-        Trait("begins in lower case", "begins with a capital"),
+        Trait(
+            "cut off",
+            "not cut off",
+            "unfinished, truncated, incomplete, breaks off, stops in the middle, ends abruptly, half a sentence",
+        ),
+        Trait(
+            "full stop at the end",
+            "no full stop at the end",
+            "finished sentence, ends properly, final period, punctuation at the end",
+        ),
+        Trait(
+            "opens with a phrase",
+            "opens at once",
+            "sure, of course, certainly, opening phrase, greeting, preamble, hello",
+        ),
+        Trait(
+            "begins in lower case", "begins with a capital", "lower case, no capital letter, uncapitalised"
+        ),
     )
 
     @classmethod

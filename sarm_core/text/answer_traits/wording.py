@@ -18,14 +18,22 @@ class Wording(Family):
     """The share of the question's longer words that it takes up; the rest a word."""
 
     traits = (
-        Trait("takes up the question's words", "leaves the question's words"),
-        Trait("more numbers", "fewer numbers"),
-        Trait("calculates", "calculates less"),
-        Trait("quotes more", "quotes less"),
-        Trait("more commas", "fewer commas"),
-        Trait("more brackets", "fewer brackets"),
-        Trait("more colons", "fewer colons"),
-        Trait("links", "no links"),
+        Trait(
+            "takes up the question's words",
+            "leaves the question's words",
+            "repeats the question, restates the question, echoes the prompt, paraphrases the question",
+        ),
+        Trait("more numbers", "fewer numbers", "numbers, digits, figures, statistics, amounts"),
+        Trait(
+            "calculates",
+            "calculates less",
+            "maths, math, arithmetic, calculation, equation, sums, computes, formula",
+        ),
+        Trait("quotes more", "quotes less", "quotation marks, quotes, citations, quoted text"),
+        Trait("more commas", "fewer commas", "commas, comma"),
+        Trait("more brackets", "fewer brackets", "brackets, parentheses, parenthesis"),
+        Trait("more colons", "fewer colons", "colons, colon"),
+        Trait("links", "no links", "link, url, web address, website, hyperlink"),
     )
 
     @classmethod

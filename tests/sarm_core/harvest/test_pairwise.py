@@ -116,14 +116,14 @@ def test_words_that_some_answers_to_many_prompts_have_are_traits() -> None:
 
 
 def test_many_answers_to_one_prompt_are_compared_by_a_sample_of_their_pairs() -> None:
-    from sarm_core.harvest.pairwise import MOST_PAIRS, _pairs
+    from sarm_core.harvest.pairwise import MOST_PAIRS, pairs_within
 
-    left, right = _pairs(np.array([0] * 3 + [1] * 5_000))
+    left, right = pairs_within(np.array([0] * 3 + [1] * 5_000))
     assert len(left) == 3 + MOST_PAIRS and len(set(zip(left.tolist(), right.tolist(), strict=True))) == len(
         left
     )
     assert (left < right).all() and set(left[:3].tolist()) == {0, 1} and left[3:].min() >= 3
-    assert [part.tolist() for part in _pairs(np.array([0] * 3 + [1] * 5_000))] == [
+    assert [part.tolist() for part in pairs_within(np.array([0] * 3 + [1] * 5_000))] == [
         left.tolist(),
         right.tolist(),
     ]
