@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from feature_db import (
+    EncodingRecord,
     ExampleRecord,
     FeatureFilter,
     FeatureRecord,
@@ -33,9 +34,13 @@ from feature_db import (
     SuggestionRecord,
     TextRecord,
 )
+from feature_db.features.same_prompt import quiet_answers
 from feature_db.features.text_search import TextRanking, features_by_texts, rank_by_texts
 
 TOKENS = 96
+ANSWERS = 5
+"""To one prompt"""
+ACTIVE = 64
 WORDS = np.array([f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "bdgklmnprst"])
 
 
@@ -48,7 +53,8 @@ def sentence(rng: np.random.Generator, n: int) -> list[str]:
 def texts(n: int) -> Iterator[TextRecord]:
     rng = np.random.default_rng(1)
     for i in range(n):
-        words = [*sentence(rng, TOKENS - 1), f"n{i}"]
+        asked = sentence(np.random.default_rng((7, i // ANSWERS)), 30)
+        words = [*asked, *sentence(rng, TOKENS - 31), f"n{i}"]
         yield TextRecord(
             [
                 {"role": "user", "content": " ".join(words[:30])},
@@ -59,6 +65,13 @@ def texts(n: int) -> Iterator[TextRecord]:
             "synthetic",
             "chat",
         )
+
+
+def encodings(n_texts: int, n_features: int) -> Iterator[EncodingRecord]:
+    rng = np.random.default_rng(4)
+    for i in range(n_texts):
+        ids = np.unique(rng.integers(0, n_features, ACTIVE))
+        yield EncodingRecord(i, ids, rng.exponential(size=ids.size).astype(np.float32))
 
 
 def features(n: int) -> Iterator[FeatureRecord]:
@@ -141,7 +154,10 @@ def run(folder: Path, n_features: int, per_feature: int, n_texts: int) -> dict[s
     with Store.open(path, create=ModelRecord("0" * 64, "synthetic", n_features)) as store:
         start, start_cpu = time.perf_counter(), time.process_time()
         counts = store.import_harvest(
-            features(n_features), texts(n_texts), (), examples(n_features, per_feature, n_texts)
+            features(n_features),
+            texts(n_texts),
+            encodings(n_texts, n_features),
+            examples(n_features, per_feature, n_texts),
         )
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
         assert counts.examples == generated == n_features * per_feature
@@ -167,6 +183,8 @@ def run(folder: Path, n_features: int, per_feature: int, n_texts: int) -> dict[s
         results["open"] = timed(lambda _: Store.open(path).close(), [None] * 20)
         ids = [int(i) for i in rng.integers(0, n_features, 200)]
         results["feature_page"] = timed(lambda i: (store.feature(i), store.examples(i, purpose=None)), ids)
+        pages = [(i, store.examples(i, "top")[:6]) for i in ids]
+        results["quiet_answers"] = timed(lambda page: quiet_answers(store, *page), pages)
         common = [str(word) for word in WORDS[:20]]
         rare = [str(word) for word in WORDS[200:280]]
         prefixes = [word[:2] for word in WORDS[::11]]
@@ -201,6 +219,7 @@ def run(folder: Path, n_features: int, per_feature: int, n_texts: int) -> dict[s
 
 LIMITS = {
     "feature_page": ("feature page query", 20.0),
+    "quiet_answers": ("quieter answers to the prompts of six", 20.0),
     "label_search_rare_word": ("label search, a word", 30.0),
     "label_search_prefix": ("label search, two letters typed", 30.0),
     "label_search_commonest_words": ("label search, the commonest words", 30.0),
@@ -220,12 +239,12 @@ LIMITS = {
 
 def show(results: dict[str, Any]) -> None:
     names = ("median ms", "p95 ms", "max ms", "processor", "p95", "limit ms")
-    print(f"{'':36}" + "".join(f"{name:>10}" for name in names))
+    print(f"{'':38}" + "".join(f"{name:>10}" for name in names))
     for key, (name, limit) in LIMITS.items():
         r = results[key]
         shown = "" if limit is None else f"{limit:.0f}"
         figures = ("median_ms", "p95_ms", "max_ms", "processor_ms", "processor_p95_ms")
-        print(f"{name:36}" + "".join(f"{r[figure]:10.2f}" for figure in figures) + f"{shown:>10}")
+        print(f"{name:38}" + "".join(f"{r[figure]:10.2f}" for figure in figures) + f"{shown:>10}")
     imported = results["import"]
     print(
         f"import of {imported['examples']:,} examples: {imported['seconds_total']:.1f} s, that is "

@@ -57,7 +57,7 @@ def evidence_list(
     """
     scale = colour_scale(view.record, found)
     groups = example_groups(found, scale)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         group = _group(groups, place)
         context = _context(engine, me, found, place)
     if missing:
@@ -92,6 +92,7 @@ def _group(groups: Sequence[Group], place: Place) -> Group:
         format_func=lambda key: titles.get(key, key),
         required=True,
         wrap=True,
+        label_visibility="collapsed",
         key=place.group,
         bind="query-params" if place.linked else None,
     )
@@ -121,11 +122,10 @@ def _context(engine: Engine, me: Me, found: Sequence[StoredExample], place: Plac
         default="chat" if named else None,
         format_func=lambda key: CONTEXTS[key],
         required=True,
+        label_visibility="collapsed",
         key=place.context,
         on_change=_choose,
         args=(engine, me, place.context),
-        help="A chat has the whole answer, shaded where the feature is active inside it; tokens have the chat template "
-        "and z at each. What you choose is kept under your name.",
         bind="query-params" if place.linked else None,
     )
     return context or "chat"

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.features.table import frame
 from feature_db import FeatureFilter, Store
+from feature_db.features.catalogue import FeatureRow
 from feature_db.features.names import Names, NameTable
 from feature_db.label.blindness import hidden_from
 from sarm_core.search import NameIndex, PreparedNames, best_rows, piece_vectors
@@ -133,8 +134,13 @@ def similarity_frame(store: Store, matches: Sequence[Match]) -> pd.DataFrame:
     ordered = [found[row.id] for row in rows]
     shown.insert(1, "similarity", [match.similarity for match in ordered])
     shown.insert(2, "matched", [match.text for match in ordered])
-    shown.insert(3, "matched_in", [match.origin for match in ordered])
+    shown.insert(3, "matched_in", [_origin(match, row) for match, row in zip(ordered, rows, strict=True)])
     return shown
+
+
+def _origin(match: Match, row: FeatureRow) -> str:
+    """What the name rests on: of a label what all labels of the feature come to, "disputed" or "2 labels"."""
+    return row.standing.note if match.origin == "label" and row.standing is not None else match.origin
 
 
 def weak_match(found: Found) -> str | None:

@@ -170,7 +170,9 @@ def columns_shown(open_row: Any) -> dict[str, Any]:
             "nearest name", width="large", help="The label or suggestion that is most like what you typed"
         ),
         "matched_in": st.column_config.TextColumn(
-            "how named", width=94, help="A person's label, or suggested by a program"
+            "how named",
+            width=94,
+            help="By people: settled, or how many labels agree; disputed, no pattern or no verdict. Else by a program",
         ),
         "found_by": st.column_config.TextColumn("found by", width=150, help="What the words were found in"),
         "why": st.column_config.TextColumn(

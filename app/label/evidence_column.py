@@ -6,6 +6,8 @@ import html
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from app.features.evidence_list import COLUMN, evidence_list
@@ -15,6 +17,7 @@ from app.session.engine import Engine
 from app.session.who import Me
 from feature_db import FeatureView
 from feature_db.features.evidence import StoredExample
+from sarm_core.figures import percent, signed
 
 __all__ = ["SHOWN", "evidence", "read_evidence", "suggestion_html"]
 
@@ -33,6 +36,16 @@ def suggestion_html(item: Mapping[str, Any]) -> str:
         f'<style>{_CSS}</style><div class="sarm-suggested"><div><i>suggested</i>{html.escape(described(item))} '
         f"<small>{html.escape(' · '.join(how_far(item)))}</small></div></div>"
     )
+
+
+def _figures(feature: int, head: npt.NDArray[np.floating], view: FeatureView) -> str:
+    """In one line, and all of them in a fold: the answers are what is read here."""
+    often = view.record.density
+    line = f"weight {signed(float(head[feature]))}" + (
+        "" if often is None else f" · fires in {percent(often, 2)}"
+    )
+    fold = f"<summary>{html.escape(line)}</summary>{figures_html(feature, head, view)}"
+    return f'<style>{_CSS}</style><details class="sarm-more">{fold}</details>'
 
 
 def _suggestions(view: FeatureView, use: Callable[[str, str], None]) -> None:
@@ -54,7 +67,7 @@ def evidence(
 ) -> None:
     """The left column; `use` gets method and text of a suggestion that is taken into the form."""
     feature = view.record.id
-    st.html(figures_html(feature, engine.scorer.head, view))
+    st.html(_figures(feature, engine.scorer.head, view))
     _suggestions(view, use)
     if not found:
         st.warning("The store keeps no texts of this feature: skip it, or harvest a corpus.")
@@ -71,4 +84,6 @@ _CSS = """
   border: 1px solid rgba(128, 140, 155, 0.5); margin-right: 0.5rem; white-space: nowrap }
 .sarm-suggested small { opacity: 0.7; margin-left: 0.4rem }
 .st-key-label_evidence .sarm-figures { gap: 0.4rem 1rem }
+.st-key-label_evidence .sarm-more > summary { cursor: pointer; font-size: 0.85rem;
+  color: rgb(from currentColor r g b / 0.75); font-variant-numeric: tabular-nums }
 """

@@ -269,7 +269,7 @@ def test_the_table_says_whether_a_label_or_a_suggestion_matched(run_page: Run, s
     test = run_page("features.py", f_words="apology", f_by="meaning")
     shown = test.dataframe[0].value.set_index("open")
     assert shown.loc[f"#{LABELLED}", "matched"] == "apologies"
-    assert shown.loc[f"#{LABELLED}", "matched_in"] == "label"
+    assert shown.loc[f"#{LABELLED}", "matched_in"] == "disputed", "it is a label, and another says otherwise"
     test.text_input(key="f_words").set_value("programming language").run()
     shown = test.dataframe[0].value.set_index("open")
     assert shown.loc["#7", "matched_in"] == "suggested"
