@@ -17,7 +17,7 @@ from app.session.feature_title import about_mark
 from app.session.stored_pairs import stored_pairs
 from feature_db import FeatureView, Store, StoreError
 from feature_db.features.evidence import StoredExample
-from feature_db.label.blindness import titles_for
+from feature_db.label.blindness import titles_for, with_opinions
 from feature_db.label.labels import Labels
 from feature_db.records import LABEL_METHOD
 from sarm_core.figures import percent, signed
@@ -51,7 +51,7 @@ class FeatureCard:
     sources: tuple[str, ...]
     """Who says so: labels with their verdicts, what was settled, or how a suggestion was made and holds"""
     hidden: bool
-    """Others' labels must not be read yet"""
+    """There are labels that must not be read yet"""
     weight: float
     rank: int
     """1 for the largest |w|; features of one |w| share the first place of theirs"""
@@ -73,14 +73,14 @@ def read_card(
     head = engine.scorer.head
     with engine.store() as store:
         feature = store.check_feature(feature)
-        labels = Labels(store, name)
-        hidden = labels.hidden(feature) is not None
+        hidden = Labels(store, name).hidden(feature) is not None
         title = titles_for(store, name, [feature]).get(feature)
         try:
             view: FeatureView | None = store.feature(feature)
         except StoreError:  # not harvested: the model's own figures are all there is
             view = None
         top = store.examples(feature, kind="top", limit=ANSWERS) if view is not None else []
+        said = view is not None and bool(view.labels or with_opinions(store, [feature]))
         sources = () if view is None else _sources(store, view, title.text if title else "", hidden)
     note = FeatureNote(
         title.text if title else "",
@@ -92,7 +92,7 @@ def read_card(
         feature,
         note,
         sources,
-        hidden,
+        hidden and said,
         float(head[feature]),
         int((np.abs(head) > size).sum()) + 1,
         len(head),

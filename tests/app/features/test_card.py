@@ -116,7 +116,8 @@ def test_one_label_is_a_name_and_says_that_it_is_one(engine: Engine) -> None:
 def test_who_labels_blind_reads_nothing_of_others(engine: Engine) -> None:
     with engine.store() as store:
         People(store).set_role(None, "chief", "admin")
-        Queues(store, "chief").make("all", FeatureFilter(ids=[LABELLED]), sort="id", overlap=3)
+        Queues(store, "chief").make("all", FeatureFilter(ids=[LABELLED, 9]), sort="id", overlap=3)
+    assert not card(engine, 9, "cy").hidden, "nobody said anything of it"
     blind = card(engine, LABELLED, "cy")
     words = Page(card_html(blind)).text
     assert blind.hidden and blind.note.mark == "suggested" and "hidden until your own label is in" in words
