@@ -7,19 +7,19 @@ import streamlit as st
 from app.label.agreement_view import agreement
 from app.label.differences import differences
 from app.label.guidelines import FOCUS_STYLE
-from app.label.people_section import people_section
-from app.label.transfer import export_section, import_section
 from app.session.page import page
 from app.session.pages import Page
 from feature_db.label.agreement import MEASURES
 
 CAPTION = "How far do people agree on what features mean, where do they differ, and what was settled?"
-TABS = ("Where labels differ", "Agreement", "Export and import", "People and categories")
+TABS = ("Where labels differ", "Agreement")
 
 with page(Page.DISAGREEMENTS, CAPTION) as here:
     st.html(FOCUS_STYLE)
-    differ, figures, files, people = st.tabs(TABS, key="dispute_tab", on_change="rerun")
-    # What reads every label, only when it is looked at; a chosen file is not to be lost on the way to another tab.
+    with here.head:
+        st.page_link(Page.PEOPLE.path, label=Page.PEOPLE.title, icon=Page.PEOPLE.icon)
+    differ, figures = st.tabs(TABS, key="dispute_tab", on_change="rerun")
+    # What reads every label, only when it is looked at.
     if differ.open:
         with differ:
             differences(here.engine, here.me)
@@ -29,10 +29,3 @@ with page(Page.DISAGREEMENTS, CAPTION) as here:
                 "Of", list(MEASURES), default=MEASURES[0], required=True, key="agreement_of"
             )
             agreement(here.engine, of)
-    with files:
-        st.markdown("## Take labels out")
-        export_section(here.engine)
-        st.markdown("## Bring labels in")
-        import_section(here.engine, here.me)
-    with people:
-        people_section(here.engine, here.me)

@@ -1,1 +1,1 @@
-"""The parts of the Label and Disagreements pages."""
+"""The parts of the Label, Disagreements and People and data pages."""

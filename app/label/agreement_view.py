@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import plotly.graph_objects as go
 import streamlit as st
 
-from app.draw.plain_text import plain
+from app.draw.colours import FOR
+from app.draw.plain_text import chart_text, plain
+from app.label.agreement_words import in_words
 from app.session.engine import Engine
 from feature_db.label.agreement import (
     Agreement,
@@ -26,7 +29,11 @@ __all__ = ["agreement", "figure_text", "interval_text"]
 
 def figure_text(figure: Agreement) -> str:
     """The value, or why there is none; never a zero in its place."""
-    return "undefined" if figure.value is None else f"{figure.value:.3f}"
+    if figure.value is None:
+        return "undefined"
+    if figure.method == "percent":
+        return f"{figure.value:.0%} of pairs equal"
+    return f"{figure.value:.3f}"
 
 
 def interval_text(figure: Agreement) -> str:
@@ -35,6 +42,8 @@ def interval_text(figure: Agreement) -> str:
         return figure.reason
     if figure.low is None or figure.high is None:
         return "too few features for an interval"
+    if figure.method == "percent":
+        return f"{figure.low:.0%} to {figure.high:.0%}"
     return f"{figure.low:.3f} to {figure.high:.3f}"
 
 
@@ -43,6 +52,7 @@ def _table(named: Sequence[tuple[str, Agreement]], first: str) -> None:
         {
             first: [name for name, _ in named],
             "value": [figure_text(figure) for _, figure in named],
+            "in words": ["" if figure.method == "percent" else in_words(figure) for _, figure in named],
             "95 % interval (bootstrap over features)": [interval_text(figure) for _, figure in named],
             "features": [figure.n_features for _, figure in named],
             "ratings": [figure.n_ratings for _, figure in named],
@@ -80,6 +90,9 @@ def agreement(engine: Engine, measure: str) -> None:
     with engine.store() as store:
         last = last_rating_event(store)
     found = _figures(str(engine.store_path), engine.fingerprint, last, measure, engine)
+    whole = found.whole[1]
+    figure = f" {whole.method} {figure_text(whole)}, 95 % interval: {interval_text(whole)}."
+    st.markdown(f"**{plain(in_words(whole))}**" + ("" if whole.value is None else plain(figure)))
     st.markdown("## All together")
     _table([(figure.method, figure) for figure in found.whole], "measure")
     st.caption(
@@ -101,7 +114,50 @@ def agreement(engine: Engine, measure: str) -> None:
         st.caption("No two people rated the same feature yet: make a queue with an overlap of 2 or more.")
     st.markdown("## Over time")
     if found.times:
-        _table(found.times, "up to (UTC)")
-        st.caption(f"{plain(found.times[0][1].method)} of the ratings that stood at each of these times.")
+        _over_time(found.times)
     else:
         st.caption("No labels yet.")
+
+
+def _over_time(times: Sequence[tuple[str, Agreement]]) -> None:
+    """A point with its interval for each time at which the figure is defined; where it is not, the words say so."""
+    defined = [(when, figure) for when, figure in times if figure.value is not None]
+    undefined = [(when, figure) for when, figure in times if figure.value is None]
+    if defined:
+        values = [figure.value or 0.0 for _, figure in defined]
+        bars = [
+            (value, value) if figure.low is None or figure.high is None else (figure.low, figure.high)
+            for value, (_, figure) in zip(values, defined, strict=True)
+        ]
+        chart = go.Figure()
+        chart.add_scatter(
+            x=[when for when, _ in defined],
+            y=values,
+            mode="lines+markers",
+            line_color=FOR,
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - value for value, (_, high) in zip(values, bars, strict=True)],
+                "arrayminus": [value - low for value, (low, _) in zip(values, bars, strict=True)],
+            },
+            text=[in_words(figure) for _, figure in defined],
+            hovertemplate="%{x} UTC<br>%{y:.3f}<br>%{text}<extra></extra>",
+        )
+        chart.add_hline(y=0, line_dash="dot", annotation_text="chance", annotation_position="bottom right")
+        chart.update_layout(
+            height=300,
+            margin={"l": 10, "r": 10, "t": 10, "b": 10},
+            xaxis={"title": "up to (UTC)", "type": "category"},
+            yaxis_title=chart_text(defined[0][1].method),
+        )
+        st.plotly_chart(chart, width="stretch", key="agreement_over_time")
+    if undefined:
+        st.markdown(
+            "Undefined up to "
+            + ", ".join(f"{when} ({plain(figure.reason)})" for when, figure in undefined)
+            + ": no point stands for these."
+        )
+    with st.expander("The same as a table"):
+        _table(times, "up to (UTC)")
+    st.caption(f"{plain(times[0][1].method)} of the ratings that stood at each of these times.")

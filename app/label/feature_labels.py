@@ -10,6 +10,7 @@ from app.draw.plain_text import plain
 from app.features.view import labels_html, without_labels
 from app.label.blind import withheld
 from app.label.standing_labels import check_words, history, settled_label, standing_labels
+from app.label.trials_view import score_sentence
 from app.session.engine import Engine, FeatureNote
 from app.session.feature_title import marked_name
 from app.session.pages import Page
@@ -18,6 +19,7 @@ from feature_db import FeatureView
 from feature_db.label.blindness import titles_for, with_opinions
 from feature_db.label.events import Event
 from feature_db.label.labels import Labels
+from feature_db.label.trials import KINDS, Trials
 from feature_db.saved_work import BOOKMARKS
 
 __all__ = [
@@ -114,4 +116,10 @@ def what_people_said(engine: Engine, me: Me, feature: int, said: Said) -> None:
     if said.settled is not None:
         settled_label(said.settled)
     standing_labels(engine, me, said.labels, "page")
+    with engine.store() as store:
+        scores = [Trials(store, me.name).of_feature(feature, kind) for kind in KINDS]
+    for score in scores:
+        if score.of:
+            kind = "Told by its name" if score.kind == "names" else "Its silent answer found"
+            st.caption(score_sentence(score, f"{kind}, by everybody asked"))
     history(engine, me, feature)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from app.components.draft_watch import draft_watch
@@ -20,9 +22,9 @@ from feature_db.label.label_tests import TEXTS, LabelTests
 from feature_db.label.labels import categories
 from feature_db.label_values import LONGEST_TEXT
 
-__all__ = ["label_form"]
+__all__ = ["SHORT", "label_form"]
 
-SHORT = {1: "none", 2: "several", 3: "one mixed", 4: "nearly one", 5: "one"}
+SHORT: Mapping[int, str] = {1: "none", 2: "several", 3: "one mixed", 4: "nearly one", 5: "one"}
 SURE = {0.25: "guess", 0.5: "unsure", 0.75: "fairly sure", 1.0: "sure"}
 
 

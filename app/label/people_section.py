@@ -6,14 +6,47 @@ import streamlit as st
 
 from app.draw.plain_text import plain
 from app.label.queue_bar import first_admin
+from app.label.queue_view import people_at_work
+from app.label.trials_view import score_sentence
 from app.session import session
 from app.session.engine import Engine
 from app.session.who import Me
+from feature_db.label.counts import label_counts
 from feature_db.label.labels import categories, set_categories
+from feature_db.label.queues import Queues
 from feature_db.label.same_people import merge_people, spelled_apart
+from feature_db.label.trials import Trials
 from feature_db.roles import EVERYONE, ROLES, People
 
-__all__ = ["people_section"]
+__all__ = ["people_section", "who_did_what"]
+
+
+def who_did_what(engine: Engine) -> None:
+    """Each queue that is open with who does what in it, and what people could tell by names."""
+    with engine.store() as store:
+        queues = [queue for queue in Queues(store, "").queues() if queue.closed is None]
+        scores = Trials(store, "").everybody()
+        counts = label_counts(store)
+    of = f"{counts.people:,} {'person' if counts.people == 1 else 'people'}"
+    st.markdown(
+        f"**{counts.labels:,} label{'' if counts.labels == 1 else 's'} of {of} stand**, and {len(queues):,} "
+        f"queue{' is' if len(queues) == 1 else 's are'} open."
+    )
+    if queues:
+        by_id = {queue.id: queue for queue in queues}
+        chosen = st.selectbox(
+            "Queue",
+            list(by_id),
+            format_func=lambda i: by_id[i].name if i in by_id else str(i),
+            key="people_queue",
+        )
+        people_at_work(engine, chosen)
+    st.markdown("## Told by the name")
+    if not scores:
+        st.caption("Nobody compared names or looked for the odd one out yet: ways of working on *Label*.")
+    for who, score in scores:
+        kind = "comparing names" if score.kind == "names" else "odd one out"
+        st.markdown(f"{kind.capitalize()}. {score_sentence(score, plain(who))}")
 
 
 def people_section(engine: Engine, me: Me) -> None:

@@ -69,7 +69,7 @@ def people_at_work(engine: Engine, queue: int) -> None:
     paces = [person.per_hour for person in work if person.per_hour is not None]
     st.markdown(
         f"**{done:,} label{'' if done == 1 else 's'} by {len(work):,} {'person' if len(work) == 1 else 'people'}**"
-        + (f", {sum(paces) / len(paces):.0f} an hour each while they worked" if paces else "")
+        + (f", {sum(paces) / len(paces):,.0f} an hour each while they worked" if paces else "")
     )
     st.dataframe(
         {
@@ -79,7 +79,7 @@ def people_at_work(engine: Engine, queue: int) -> None:
             "drafts": [person.drafts for person in work],
             "left": [person.left for person in work],
             "labels per hour": [
-                "too few to say" if person.per_hour is None else f"{person.per_hour:.0f}" for person in work
+                "too few to say" if person.per_hour is None else f"{person.per_hour:,.0f}" for person in work
             ],
             "last (UTC)": [
                 None if person.last is None else datetime.fromtimestamp(person.last / 1e6, UTC)

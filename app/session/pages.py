@@ -30,6 +30,7 @@ class Page(Enum):
     EVALUATE = "evaluate", "Change", "Evaluate", ":material/checklist:"
     WATCH = "watch", "Change", "Watch a run", ":material/monitoring:"
     BUILD = "build", "Set up", "Build", ":material/construction:"
+    PEOPLE = "people", "Set up", "People and data", ":material/group:"
     MODEL = "model", "Set up", "Model", ":material/memory:"
 
     def __init__(self, address: str, group: str, title: str, icon: str) -> None:

@@ -17,6 +17,8 @@ STATES = ("pending", "draft", "skipped", "done")
 
 LONGEST_PAUSE = 10 * 60 * 1_000_000
 """Microseconds between two labels after which somebody was away, which is no slow labelling"""
+SHORTEST_STEP = 1_000_000
+"""Below a second nobody labelled: many were accepted at once, or came in from a file"""
 LEAST_STEPS = 3
 """Steps from one label to the next from which a pace is said"""
 
@@ -105,7 +107,7 @@ def persons_work(store: Store, queue: int) -> list[PersonsWork]:
 
 
 def _pace(finished: Sequence[int]) -> float | None:
-    steps = [b - a for a, b in itertools.pairwise(finished) if b - a <= LONGEST_PAUSE]
+    steps = [b - a for a, b in itertools.pairwise(finished) if SHORTEST_STEP <= b - a <= LONGEST_PAUSE]
     if len(steps) < LEAST_STEPS or not sum(steps):
         return None
     return len(steps) / (sum(steps) / 3_600e6)

@@ -32,7 +32,7 @@ def test_exports_come_out_and_go_in_elsewhere_after_a_dry_run(
     with Store.open(other) as store:
         Labels(store, "far").label(9, "from elsewhere", verdict=5)
         export_events(store, tmp_path / "events.jsonl")
-    test = sign(run_page("disagreements.py"), CHIEF)
+    test = sign(run_page("people.py"), CHIEF)
     test.file_uploader(key="import_file").upload("e.jsonl", (tmp_path / "events.jsonl").read_bytes()).run()
     assert "1 events (1 label) of far would be added" in shown(test).replace("\\", "")
     with Store.open(store_path) as store:
@@ -55,7 +55,7 @@ def test_another_store_of_the_model_comes_in_with_its_history_after_a_dry_run(
         Labels(store, "far").adjudicate(9, text="agreed", verdict=4)
     with Store.open(store_path) as store:
         Labels(store, "near").label(9, "from here")
-    test = sign(run_page("disagreements.py"), CHIEF)
+    test = sign(run_page("people.py"), CHIEF)
     test.file_uploader(key="import_file").upload("Colleague's.db", other.read_bytes()).run()
     assert "3 events (1 adjudicate, 1 edit, 1 label) of far would be added" in shown(test).replace("\\", "")
     assert "labels, or what was settled, of 1 features change" in shown(test)
@@ -85,7 +85,7 @@ def test_what_is_no_store_of_this_model_is_refused_in_one_line_and_stays_refused
     foreign = tmp_path / "foreign.db"
     Store.open(foreign, create=ModelRecord("0" * 64, "**another**", 64)).close()
     whole = foreign.read_bytes()
-    test = sign(run_page("disagreements.py"), CHIEF)
+    test = sign(run_page("people.py"), CHIEF)
     with Store.open(store_path) as store:
         before = list(store.conn.iterdump())
     for name, content, message in (
@@ -105,12 +105,12 @@ def test_what_is_no_store_of_this_model_is_refused_in_one_line_and_stays_refused
 
 
 def test_only_an_admin_is_offered_an_import(run_page: Run, queue: int) -> None:
-    assert not sign(run_page("disagreements.py"), ANN).get("file_uploader")
+    assert not sign(run_page("people.py"), ANN).get("file_uploader")
 
 
 @pytest.mark.slow
 def test_a_fresh_store_takes_its_first_admin_and_no_second(run_page: Run, store_path: Path) -> None:
-    first, second = (sign(run_page("disagreements.py"), name) for name in (ANN, BO))
+    first, second = (sign(run_page("people.py"), name) for name in (ANN, BO))
     press(first, "first_admin")
     assert "ann is the admin" in shown(first) and not [b for b in first.button if b.key == "first_admin"]
     press(second, "first_admin")
@@ -130,8 +130,8 @@ def test_the_button_for_the_first_admin_is_on_the_page_once(run_page: Run, store
 
 @pytest.mark.slow
 def test_roles_are_given_by_an_admin_only(run_page: Run, queue: int, store_path: Path) -> None:
-    assert not [w for w in sign(run_page("disagreements.py"), ANN).text_input if w.key == "role_name"]
-    test = sign(run_page("disagreements.py"), CHIEF)
+    assert not [w for w in sign(run_page("people.py"), ANN).text_input if w.key == "role_name"]
+    test = sign(run_page("people.py"), CHIEF)
     test.text_input(key="role_name").set_value(BO)
     test.selectbox(key="role_role").select("adjudicator")
     press(test, "role_go")

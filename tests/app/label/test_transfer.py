@@ -38,7 +38,7 @@ def buttons(test: Any) -> set[str]:
 def test_every_format_is_offered_and_its_file_goes_in_again(
     run_page: Run, admin: str, store_path: Path, tmp_path: Path
 ) -> None:
-    test = sign(run_page("disagreements.py"), admin)
+    test = sign(run_page("people.py"), admin)
     written = [format for format in formats.FORMATS if format.writable]
     wanted = {f"export_{format.name}_{ending}" for format in written for ending in format.endings}
     assert wanted <= buttons(test)
@@ -75,7 +75,7 @@ def test_a_format_that_is_added_is_offered_read_and_asked_for_its_options(
     run_page: Run, admin: str, store_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, Toy()))
-    test = sign(run_page("disagreements.py"), admin)
+    test = sign(run_page("people.py"), admin)
     assert "export_toy_toy" in buttons(test)
     test.file_uploader(key="import_file").upload("x.toy", b"3\tfrom a toy\n").run()
     test.text_input(key="import_toy_under").set_value("mine").run()
@@ -89,7 +89,7 @@ def test_a_format_that_is_added_is_offered_read_and_asked_for_its_options(
 def test_what_no_format_knows_is_refused_in_one_line_unless_it_is_named(
     run_page: Run, admin: str, store_path: Path
 ) -> None:
-    test = sign(run_page("disagreements.py"), admin)
+    test = sign(run_page("people.py"), admin)
     test.file_uploader(key="import_file").upload("odd.json", b"{}").run()
     (line,) = [error.value.replace("\\", "") for error in test.error]
     assert line.startswith("odd.json: cannot tell what this is")
@@ -108,7 +108,7 @@ def test_two_spellings_of_one_person_are_made_one_by_an_admin(
             "INSERT INTO label_events (uid, feature, annotator, kind, text, time) "
             "VALUES ('b', 3, 'Ann', 'label', 'x', 9)"
         )
-    test = sign(run_page("disagreements.py"), admin.upper())
+    test = sign(run_page("people.py"), admin.upper())
     assert "Ann is ann" in shown(test)
     press(test, "people_merge")
     with Store.open(store_path) as store:
