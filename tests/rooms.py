@@ -35,7 +35,7 @@ ORDER: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "app": (
         ("main",),
         ("app_pages", "serve"),
-        ("build",),
+        ("build", "naming"),
         ("ship", "compare", "prove", "watch"),
         ("find",),
         ("label", "steer", "datasets", "runs", "dictionary"),

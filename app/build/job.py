@@ -1,35 +1,24 @@
-"""A build that runs beside the app, as a process of its own: it outlives page reloads, and the app itself.
+"""A build that runs beside the app (`app.session.beside`).
 
-What is known of it lies in its folder: `job.json` (what was asked, the process), `log.txt` (what `sarm build` says),
-and the pairs that were uploaded. Whether it was built is decided by the new model's `report.json`, which is whole or
-absent.
+Whether it was built is decided by the new model's `report.json`, which is whole or absent.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from app.session import session
+from app.session import beside, session
 from sarm_core.errors import SarmError
-from sarm_core.files import cache_folder, check_new, whole_file
+from sarm_core.files import cache_folder, check_new
 
 __all__ = ["Asked", "Job", "State", "begin", "jobs", "start"]
 
 State = Literal["running", "built", "stopped"]
-ROOT = Path(__file__).resolve().parents[2]
-_STARTED: dict[int, subprocess.Popen[bytes]] = {}
-"""Processes of this app, which have to be waited for; those of an earlier one are nobody's."""
 _PROGRESS = re.compile(r"([\d,]+) of ([\d,]+) answers read, ([\d,.]+) a second, ([\d,]+) s left")
 
 
@@ -67,14 +56,11 @@ class Job:
         """Running, built, or ended without a model (an error, Stop, a kill)."""
         if (Path(self.asked.out) / "report.json").exists():
             return "built"
-        return "running" if self._runs() else "stopped"
+        return "running" if beside.runs(self.pid, self.asked.out) else "stopped"
 
     def log(self) -> list[str]:
         """What it said so far, a line each."""
-        try:
-            return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
+        return beside.log_of(self.folder)
 
     def progress(self) -> tuple[float, float, int] | None:
         """Share of the answers that are read, answers a second and seconds left, as measured; None before the first."""
@@ -86,7 +72,7 @@ class Job:
 
     def error(self) -> str | None:
         """The line with which it refused, None without one."""
-        return next((line.removeprefix("error: ") for line in self.log() if line.startswith("error: ")), None)
+        return beside.error_in(self.log())
 
     def report(self) -> dict[str, Any]:
         """The report of what was built. Raises SarmError."""
@@ -98,46 +84,16 @@ class Job:
 
     def stop(self) -> None:
         """End it as Ctrl-C does. What was read is kept, and a new build of the same goes on from there."""
-        if self._runs():
-            os.killpg(self.pid, signal.SIGINT)
-
-    def _runs(self) -> bool:
-        own = _STARTED.get(self.pid)
-        if own is not None:
-            return own.poll() is None
-        try:  # another process may have the number by now
-            words = Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        return self.asked.out.encode() in words
+        beside.stop(self.pid, self.asked.out)
 
 
 def start(asked: Asked, uploads: Sequence[tuple[str, bytes]] = ()) -> Job:
     """Begin a build; `uploads` are files of pairs by name, kept beside its log. Raises SarmError."""
     check_new(asked.out)
-    folder = _jobs_folder() / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    folder.mkdir(parents=True)
-    paths = []
-    for number, (name, data) in enumerate(uploads):
-        harmless = re.sub(r"[^\w.-]", "_", name)[-80:]
-        path = folder / f"{number}-{harmless}"
-        path.write_bytes(data)
-        paths.append(str(path))
+    folder = beside.new_folder(_jobs_folder())
+    paths = beside.kept_uploads(folder, uploads)
     asked = Asked(**{**asdict(asked), "pairs": (*asked.pairs, *paths)})
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sarm_core", *asked.words()],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
-        )
-    _STARTED[process.pid] = process
-    job = Job(folder, asked, process.pid, time.time())
-    with whole_file(folder / "job.json") as file:
-        json.dump({"asked": asdict(asked), "pid": job.pid, "began": job.began}, file)
-    return job
+    return Job(folder, asked, *beside.run_beside(folder, asked.words(), asdict(asked)))
 
 
 def begin(asked: Asked, uploads: Sequence[tuple[str, bytes]] = ()) -> Job:
@@ -149,12 +105,11 @@ def begin(asked: Asked, uploads: Sequence[tuple[str, bytes]] = ()) -> Job:
 def jobs() -> list[Job]:
     """Every build that was asked for here, the last one first."""
     found = []
-    for path in sorted(_jobs_folder().glob("*/job.json"), reverse=True):
+    for folder, held in beside.kept_jobs(_jobs_folder()):
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
             asked = Asked(**{**held["asked"], "pairs": tuple(held["asked"]["pairs"])})
-            found.append(Job(path.parent, asked, int(held["pid"]), float(held["began"])))
-        except (OSError, ValueError, KeyError, TypeError):
+            found.append(Job(folder, asked, int(held["pid"]), float(held["began"])))
+        except (ValueError, KeyError, TypeError):
             continue
     return found
 

@@ -31,6 +31,7 @@ class Page(Enum):
     WATCH = "watch", "Change", "Watch a run", ":material/monitoring:"
     BUILD = "build", "Set up", "Build", ":material/construction:"
     PEOPLE = "people", "Set up", "People and data", ":material/group:"
+    NAMING = "naming", "Set up", "Names by a model", ":material/smart_toy:"
     MODEL = "model", "Set up", "Model", ":material/memory:"
 
     def __init__(self, address: str, group: str, title: str, icon: str) -> None:

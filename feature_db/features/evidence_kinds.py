@@ -9,7 +9,7 @@ from feature_db.features.standing import standings
 from feature_db.records import LABEL_METHOD
 from feature_db.sqlite.connection import Connection
 
-__all__ = ["EVIDENCE_KINDS", "evidence_kinds"]
+__all__ = ["EVIDENCE_KINDS", "NAMED", "evidence_kinds"]
 
 EVIDENCE_KINDS = {
     "settled": "settled by an adjudicator",
@@ -21,6 +21,8 @@ EVIDENCE_KINDS = {
     "none": "no name",
 }
 """From the strongest evidence to none, with what to call it."""
+NAMED = ("settled", "labels", "label")
+"""Kinds of names that people gave"""
 
 
 def evidence_kinds(store: Connection, *, hidden: Collection[int] = ()) -> dict[int, str]:

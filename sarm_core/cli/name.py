@@ -16,7 +16,6 @@ from sarm_core.cli.options import add_seed_option, count, number
 if TYPE_CHECKING:
     from sarm_core.name.budget import Budget
     from sarm_core.name.evidence import AnswerPool
-    from sarm_core.name.journal import Journal
     from sarm_core.name.naming import Naming
     from sarm_core.name.prompts import Prompts
 
@@ -103,7 +102,7 @@ class NameFeatures(Command):
         from sarm_core.cli.stores import store_errors
         from sarm_core.errors import SarmError
         from sarm_core.name.evidence import AnswerPool, Sizes
-        from sarm_core.name.naming import evidence_of
+        from sarm_core.name.naming import evidence_of, header_of
         from sarm_core.name.prompts import read_prompts
 
         prompts, budget = read_prompts(options.prompts), _budget(options)
@@ -118,7 +117,7 @@ class NameFeatures(Command):
                     "with an "
                     "answer in which it is stronger than in another; harvest several answers a prompt"
                 )
-            header = _header(name, prompts, store.model.fingerprint, sizes)
+            header = header_of(name, prompts, store.model.fingerprint, sizes)
         if options.dry_run:
             return _dry(options, tasks, prompts, budget, name, header)
         return _run(options, tasks, prompts, budget, name, url, header)
@@ -138,7 +137,7 @@ def _run(
 
     with Journal(journal_path(options.db, header), header) as journal:
         asker = _asker(options, name, url)
-        cost = estimated(tasks, prompts, budget, journal)
+        cost = estimated(tasks, prompts, budget, journal.done)
         print(
             f"{len(tasks):,} features by {name}, prompts {prompts.version}: about {cost.words}",
             file=sys.stderr,
@@ -183,15 +182,10 @@ def _dry(
 ) -> int:
     """The estimate and the first prompt; nothing is asked or written."""
     from sarm_core.name.evidence import label_rows
-    from sarm_core.name.journal import Journal, journal_path
+    from sarm_core.name.journal import asked_before, journal_path
     from sarm_core.name.naming import estimated
 
-    path = journal_path(options.db, header)
-    journal: Journal | None = None
-    if path.exists():
-        with Journal(path, header) as journal:
-            pass
-    cost = estimated(tasks, prompts, budget, journal)
+    cost = estimated(tasks, prompts, budget, asked_before(journal_path(options.db, header)))
     print(
         f"{len(tasks):,} features by {name}, prompts {prompts.version} ({prompts.hash}): about {cost.words}"
     )
@@ -205,23 +199,11 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def _header(name: str, prompts: Prompts, fingerprint: str, sizes: Any) -> dict[str, Any]:
-    """What makes two namings the same one, to go on with."""
-    return {
-        "model": name,
-        "prompts": prompts.version,
-        "prompt_hash": prompts.hash,
-        "fingerprint": fingerprint,
-        **vars(sizes),
-    }
-
-
 def _features(options: argparse.Namespace, store: Any, pool: AnswerPool) -> list[int]:
     """Those that were asked for, else all that no person named, those with the largest mass first."""
-    import numpy as np
-
-    from feature_db.features.evidence_kinds import evidence_kinds
+    from feature_db.features.evidence_kinds import NAMED, evidence_kinds
     from sarm_core.errors import SarmError
+    from sarm_core.name.naming import ranked
 
     if options.features:
         wrong = [i for i in options.features if not 0 <= i < store.model.n_features]
@@ -231,12 +213,8 @@ def _features(options: argparse.Namespace, store: Any, pool: AnswerPool) -> list
             )
         options.most = max(options.most, len(options.features))
         return list(dict.fromkeys(options.features))
-    kinds = evidence_kinds(store)
-    mass = pool.mass * np.abs(np.nan_to_num(store.head()))
-    named = ("settled", "labels", "label")
-    return [
-        int(i) for i in np.argsort(-mass, kind="stable") if mass[i] > 0 and kinds.get(int(i)) not in named
-    ]
+    named = {i for i, kind in evidence_kinds(store).items() if kind in NAMED}
+    return ranked(pool, store.head(), named)
 
 
 def _model(options: argparse.Namespace) -> tuple[str, str | None]:
@@ -266,7 +244,7 @@ def _asker(options: argparse.Namespace, name: str, url: str | None) -> Any:
     from sarm_core.name.local import LocalModel
 
     if url is None:
-        return LocalModel(options.local, device=options.device, reply_tokens=options.reply_tokens)
+        return LocalModel(options.local, device=options.device)
     key = os.environ.get(options.key_variable) or None
     if key is None:
         print(f"${options.key_variable} is not set: asking without a key", file=sys.stderr)

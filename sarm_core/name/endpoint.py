@@ -18,14 +18,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from sarm_core.errors import SarmError
-from sarm_core.name.model import FeatureFailed, Reply, Stopped
+from sarm_core.name.model import FeatureFailed, Field, Reply, Stopped
 
 __all__ = ["Endpoint", "checked_url"]
 
@@ -68,7 +68,7 @@ class Endpoint:
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
-    def ask(self, turns: list[dict[str, str]], begin: str, before: Callable[[], None]) -> Reply:
+    def ask(self, turns: list[dict[str, str]], form: Sequence[Field], before: Callable[[], None]) -> Reply:
         """See `Asker.ask`."""
         body = {"model": self.name, "messages": turns, "temperature": 0, "max_tokens": self.reply_tokens}
         body |= self.extra

@@ -11,20 +11,36 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from sarm_core.errors import SarmError
 
-__all__ = ["Journal", "journal_path"]
+__all__ = ["Journal", "asked_before", "journal_path"]
 
 
 def journal_path(store: Path, what: Mapping[str, Any]) -> Path:
     """The journal of naming `what` says: the model, the prompts, the store's model and the sizes."""
     digest = hashlib.sha256(json.dumps(dict(what), sort_keys=True).encode()).hexdigest()[:16]
     return store.with_name(f"{store.name}.names") / f"{digest}.jsonl"
+
+
+def asked_before(path: Path) -> Collection[tuple[int, str]]:
+    """(feature, step) of what the journal in `path` holds, without holding it; lines that are none are passed over."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return ()
+    found = set()
+    for line in lines:
+        try:
+            held = json.loads(line)
+            found.add((int(held["feature"]), str(held["step"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
 
 
 class Journal:

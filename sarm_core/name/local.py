@@ -1,17 +1,20 @@
 """A language model of Transformers in a folder on this machine: its own chat template, greedy.
 
-A small model seldom keeps to a form, so its reply is begun for it and ends with the first whole JSON object.
+A small model seldom keeps to a form, so the form is filled in with it: the keys are written for it, and of each
+value it writes what comes before the value's end.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sarm_core.errors import SarmError
-from sarm_core.name.model import FeatureFailed, Reply
+from sarm_core.name.model import FeatureFailed, Field, Reply, Stopped
 
 __all__ = ["LocalModel"]
 
@@ -24,7 +27,7 @@ class LocalModel:
 
     at_once = 1
 
-    def __init__(self, folder: str, *, device: str | None = None, reply_tokens: int = 400):
+    def __init__(self, folder: str, *, device: str | None = None):
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -51,18 +54,30 @@ class LocalModel:
         if where == "cpu":
             self._model = self._model.float()
         self._longest = int(getattr(model.config, "max_position_embeddings", None) or 4096)
-        self._reply_tokens = reply_tokens
+        self.stopping = threading.Event()
         self.name = "SmolLM2-135M-Instruct" if folder == "demo" else path.resolve().name
 
-    def ask(self, turns: list[dict[str, str]], begin: str, before: Callable[[], None]) -> Reply:
+    def ask(self, turns: list[dict[str, str]], form: Sequence[Field], before: Callable[[], None]) -> Reply:
         """See `Asker.ask`."""
+        before()
+        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) + "{"
+        found: dict[str, Any] = {}
+        read = written = 0
+        for field in form:
+            text += f'{", " if found else ""}"{field.key}": {_OPENS[field.kind]}'
+            said, n, made = self._go_on(text, field)
+            value = found[field.key] = _VALUES[field.kind](said)
+            text += json.dumps(value, ensure_ascii=False).removeprefix(_OPENS[field.kind])
+            read, written = max(read, n), written + made
+        return Reply(json.dumps(found, ensure_ascii=False), False, read, written)
+
+    def _go_on(self, text: str, field: Field) -> tuple[str, int, int]:
+        """How the model goes on up to the end of a value; tokens read and written. Raises FeatureFailed."""
         import torch
 
-        before()
-        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) + begin
         ids = self._tokenizer(text, return_tensors="pt", add_special_tokens=False).to(self._model.device)
         n = int(ids["input_ids"].shape[1])
-        if n + self._reply_tokens > self._longest:
+        if n + field.tokens > self._longest:
             raise FeatureFailed(
                 f"the prompt has {n:,} tokens and the model reads {self._longest:,}; show less"
             )
@@ -73,33 +88,39 @@ class LocalModel:
                 temperature=None,
                 top_p=None,
                 top_k=None,
-                max_new_tokens=self._reply_tokens,
+                max_new_tokens=field.tokens,
                 pad_token_id=self._tokenizer.eos_token_id,
-                stopping_criteria=[_Whole(self._tokenizer, n, begin)],
+                stopping_criteria=[_Ended(self._tokenizer, n, _ENDS[field.kind], self.stopping)],
             )[0, n:]
-        reply = begin + self._tokenizer.decode(made, skip_special_tokens=True)
-        end = _end_of_object(reply)
-        return Reply(reply if end is None else reply[:end], end is None, n, len(made))
+        if self.stopping.is_set():
+            raise Stopped("stopped")
+        said = self._tokenizer.decode(made, skip_special_tokens=True)
+        end = _ENDS[field.kind].search(said)
+        return said[: end.start()] if end else said, n, len(made)
 
 
-class _Whole:
-    """Stops once the reply holds a whole JSON object."""
+_OPENS = {"text": '"', "number": "", "numbers": "["}
+_ENDS = {
+    "text": re.compile(r'["\n]'),
+    "number": re.compile(r"(?<=\d)\D|[^\d\s]"),
+    "numbers": re.compile(r"[]\n]"),
+}
+_VALUES: Mapping[str, Callable[[str], Any]] = {
+    "text": lambda said: " ".join(said.split()),
+    "number": lambda said: int(said) if said.strip().isdecimal() else None,
+    "numbers": lambda said: list(dict.fromkeys(int(i) for i in re.findall(r"\d{1,6}", said))),
+}
 
-    def __init__(self, tokenizer: Any, start: int, begin: str):
-        self._tokenizer, self._start, self._begin = tokenizer, start, begin
+
+class _Ended:
+    """Stops once a value has its end, or the run is to end."""
+
+    def __init__(self, tokenizer: Any, start: int, end: re.Pattern[str], stopping: threading.Event):
+        self._tokenizer, self._start, self._end, self._stopping = tokenizer, start, end, stopping
 
     def __call__(self, input_ids: Any, _scores: Any, **_more: Any) -> Any:
         import torch
 
-        text = self._begin + self._tokenizer.decode(input_ids[0, self._start :], skip_special_tokens=True)
-        whole = "}" in text and _end_of_object(text) is not None
-        return torch.full((input_ids.shape[0],), whole, dtype=torch.bool, device=input_ids.device)
-
-
-def _end_of_object(text: str) -> int | None:
-    """Where the first JSON object ends that the text begins with; None where none does."""
-    try:
-        found, end = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    return end if isinstance(found, dict) else None
+        said = self._tokenizer.decode(input_ids[0, self._start :], skip_special_tokens=True)
+        ended = self._stopping.is_set() or self._end.search(said) is not None
+        return torch.full((input_ids.shape[0],), ended, dtype=torch.bool, device=input_ids.device)

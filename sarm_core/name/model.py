@@ -3,13 +3,14 @@ these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sarm_core.errors import SarmError
 
-__all__ = ["Asker", "FeatureFailed", "Reply", "Stopped"]
+__all__ = ["FORMS", "Asker", "FeatureFailed", "Field", "Reply", "Stopped"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,22 @@ class Reply:
     cut: bool = False
     prompt_tokens: int | None = None
     reply_tokens: int | None = None
+
+
+class Field(NamedTuple):
+    """A key of the object that a reply is: "text", "number" or "numbers", of at most so many tokens."""
+
+    key: str
+    kind: str
+    tokens: int
+
+
+FORMS: Mapping[str, tuple[Field, ...]] = {
+    "label": (Field("name", "text", 16), Field("explanation", "text", 60), Field("score", "number", 2)),
+    "detect": (Field("has", "numbers", 40),),
+    "pair": (Field("fits", "text", 4),),
+}
+"""What is asked for in each step"""
 
 
 class FeatureFailed(Exception):
@@ -41,6 +58,10 @@ class Asker(Protocol):
     def at_once(self) -> int:
         """Questions that may be out at a time."""
 
-    def ask(self, turns: list[dict[str, str]], begin: str, before: Callable[[], None]) -> Reply:
-        """The reply to `turns`. `begin` is how the reply will begin, for a model that can be made to. `before` is
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when the run is to end: nothing is waited out then."""
+
+    def ask(self, turns: list[dict[str, str]], form: Sequence[Field], before: Callable[[], None]) -> Reply:
+        """The reply to `turns`. `form` says which object it is to be, for a model that can be held to it. `before` is
         called before each request that costs something, and may raise. Raises FeatureFailed, Stopped."""

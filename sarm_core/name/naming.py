@@ -10,20 +10,34 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from sarm_core.errors import SarmError
 from sarm_core.name.budget import Budget, Cost, tokens_in
-from sarm_core.name.evidence import AnswerPool, FeatureEvidence, detect_rows, label_rows, pair_row
+from sarm_core.name.evidence import AnswerPool, FeatureEvidence, Sizes, detect_rows, label_rows, pair_row
 from sarm_core.name.journal import Journal
-from sarm_core.name.model import Asker, FeatureFailed, Reply, Stopped
+from sarm_core.name.model import FORMS, Asker, FeatureFailed, Reply, Stopped
 from sarm_core.name.prompts import Prompts
 from sarm_core.name.replies import BadReply, Label, read_detect, read_label, read_pair
 from sarm_core.name.scores import balanced_accuracy, holding, pairwise
 
-__all__ = ["METHOD_PREFIX", "Named", "Naming", "Outcome", "estimated", "evidence_of", "merged", "method_of"]
+__all__ = [
+    "METHOD_PREFIX",
+    "Named",
+    "Naming",
+    "Outcome",
+    "estimated",
+    "evidence_of",
+    "header_of",
+    "merged",
+    "method_of",
+    "ranked",
+]
 
 METHOD_PREFIX = "llm: "
 """Of the methods under which these suggestions are stored, one a model and version of the prompts"""
@@ -31,8 +45,7 @@ READINGS = 3
 """Times a question is asked whose reply is not what was asked for"""
 REPLY_TOKENS = {"label": 90, "detect": 30, "pair": 10}
 """What replies have, about; for the estimate"""
-BEGINS = {"label": '{"name": "', "detect": '{"has": [', "pair": '{"fits": "'}
-GRACE = 5.0
+GRACE = 10.0
 """Seconds that replies which are under way get after a Stop"""
 T = TypeVar("T")
 
@@ -54,6 +67,23 @@ def evidence_of(pool: AnswerPool, features: Iterable[int], most: int) -> list[Fe
     return found
 
 
+def ranked(pool: AnswerPool, head: npt.ArrayLike, without: Collection[int]) -> list[int]:
+    """Features with any mass (the sum of |w z|), the largest first, but for those `without`."""
+    mass = pool.mass * np.abs(np.nan_to_num(np.asarray(head, dtype=np.float64)))
+    return [int(i) for i in np.argsort(-mass, kind="stable") if mass[i] > 0 and int(i) not in without]
+
+
+def header_of(model: str, prompts: Prompts, fingerprint: str, sizes: Sizes) -> dict[str, Any]:
+    """What makes two namings the same one, to go on with: model, prompts, the store's model, texts."""
+    return {
+        "model": model,
+        "prompts": prompts.version,
+        "prompt_hash": prompts.hash,
+        "fingerprint": fingerprint,
+        **vars(sizes),
+    }
+
+
 @dataclass(frozen=True)
 class Named:
     """A feature's name; see `feature_db.SuggestionRecord`."""
@@ -70,6 +100,8 @@ class Outcome:
     named: int = 0
     failed: dict[int, str] = field(default_factory=dict)
     stopped: str | None = None
+    interrupt: KeyboardInterrupt | None = None
+    """Kept, as one that dies unseen is raised again (`cli.interrupts`)"""
 
 
 class Naming:
@@ -105,7 +137,8 @@ class Naming:
             for end in ends:
                 while not end.wait(0.2):
                     pass
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            self.outcome.interrupt = interrupt
             self._end("stopped")
             latest = time.monotonic() + GRACE
             for end in ends:
@@ -146,9 +179,7 @@ class Naming:
             if self.outcome.stopped is None:
                 self.outcome.stopped = why
         self.stop.set()
-        stopping = getattr(self.asker, "stopping", None)
-        if stopping is not None:
-            stopping.set()
+        self.asker.stopping.set()
 
     # -- one feature ---------------------------------------------------------------------------------------------
 
@@ -183,7 +214,7 @@ class Naming:
                 if not reading
                 else f"\n\n(The last reply could not be used: {why}. Reply with the JSON object alone.)"
             )
-            reply = self._reply([{"role": "user", "content": prompt + again}], BEGINS[step])
+            reply = self._reply([{"role": "user", "content": prompt + again}], step)
             if reply.cut:
                 why = "it is cut off"
                 continue
@@ -193,13 +224,13 @@ class Naming:
                 why = str(bad)
         raise FeatureFailed(f"no reply to the {step} prompt could be used ({why}); asked {READINGS} times")
 
-    def _reply(self, turns: list[dict[str, str]], begin: str) -> Reply:
+    def _reply(self, turns: list[dict[str, str]], step: str) -> Reply:
         if self.stop.is_set():
             raise Stopped("stopped")
         meter = _Meter(self.budget, tokens_in(turns[0]["content"]), self._most)
         reply = None
         try:
-            reply = self.asker.ask(turns, begin, meter.before)
+            reply = self.asker.ask(turns, FORMS[step], meter.before)
         finally:
             meter.end(reply)
         return reply
@@ -240,10 +271,9 @@ def _label_kept(made: Label, raw: str, task: FeatureEvidence) -> dict[str, Any]:
 
 
 def estimated(
-    tasks: Sequence[FeatureEvidence], prompts: Prompts, budget: Budget, journal: Journal | None
+    tasks: Sequence[FeatureEvidence], prompts: Prompts, budget: Budget, done: Collection[tuple[int, str]] = ()
 ) -> Cost:
-    """What asking all that is not in the journal will cost, about: each question once, replies of usual length."""
-    done = journal.done if journal is not None else {}
+    """What asking all that is not `done` (feature, step) costs, about: each question once, replies of usual length."""
     sizes, replies = [], 0
     name = "a name of about this many words and letters"
     for task in tasks:

@@ -14,8 +14,9 @@ M = 6
 FINGERPRINT = "e" * 64
 
 
-def naming_store(path: Path, *, prompts: int = 40, words: str = "") -> Path:
+def naming_store(path: Path, *, prompts: int = 40, words: str = "", model: ModelRecord | None = None) -> Path:
     """`prompts` prompts with three answers each; `words` stand in every answer."""
+    model = model or ModelRecord(FINGERPRINT, "tiny", M)
     rng = np.random.default_rng(3)
     texts, encodings = [], []
     for prompt in range(prompts):
@@ -36,8 +37,8 @@ def naming_store(path: Path, *, prompts: int = 40, words: str = "") -> Path:
             texts.append(TextRecord(turns, None, None, "made up", None))
     features = [
         FeatureRecord(i, head_weight=1.0 + i, firing_count=10, denominator=100, mean=1.0, max=4.0)
-        for i in range(M)
+        for i in range(model.n_features)
     ]
-    with Store.open(path, create=ModelRecord(FINGERPRINT, "tiny", M)) as store:
+    with Store.open(path, create=model) as store:
         store.import_harvest(features=features, texts=texts, encodings=encodings, examples=[])
     return path

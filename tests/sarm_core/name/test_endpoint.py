@@ -22,7 +22,7 @@ def endpoint(server: NamingServer, **how) -> Endpoint:
 
 
 def ask(of: Endpoint, before=lambda: None):
-    return of.ask(TURNS, "", before)
+    return of.ask(TURNS, (), before)
 
 
 def failing(times: int, fault, then='{"a": 1}'):

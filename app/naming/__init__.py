@@ -1,0 +1,1 @@
+"""The parts of the Names by a model page."""
