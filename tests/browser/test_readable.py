@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
 
+from app.session.pages import Page
 from tests.app.store_builder import store_for
 from tests.browser.conftest import ROOT, AppPage, AppServer
 from tests.sarm_core.tiny_models import chatml, reference_checkpoint
@@ -49,6 +51,21 @@ CONTRAST = """() => {
 }"""
 
 
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+AXE = """async (rules) => {
+  const found = await axe.run(document, { resultTypes: ["violations"], runOnly: rules });
+  const streamlits = "[data-testid=stSidebarNav], :has(> :disabled), :has([aria-disabled=true])";
+  return found.violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) => nodes.map(({ target, html, failureSummary }) => {
+      const node = target.length === 1 && typeof target[0] === "string" ? document.querySelector(target[0]) : null;
+      return node?.closest(streamlits) ? null : `${id}: ${html.slice(0, 120)} ${failureSummary.slice(0, 160)}`;
+    }))
+    .filter(Boolean);
+}"""
+"""Not ours: the sections of Streamlit's menu are no list items, and labels of what is disabled are pale as it is."""
+
+
 @pytest.fixture(scope="module")
 def address(app_server: AppServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder: Path = tmp_path_factory.mktemp("readable")
@@ -76,3 +93,23 @@ def test_captions_and_badges_have_contrast_and_headings_no_gap(
             page,
             levels,
         )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_nothing_serious_of_ours_on_any_page(
+    address: str, new_page: Callable[..., AppPage], dark: bool
+) -> None:
+    app = new_page(dark=dark)
+    script = AXE_FILE_PATH.read_text(encoding="utf-8")
+    looked_at = {Page.FEATURE: "?feature=5", Page.FEATURES: "?f_words=apologies&f_hide_dense=false"}
+    found = {}
+    for page in Page:
+        app.page.goto(
+            f"{address}/{page.address if page is not Page.COMPARE else ''}{looked_at.get(page, '')}"
+        )
+        app.finished()
+        app.page.locator("h1").wait_for()
+        app.page.evaluate(script)
+        if serious := app.page.evaluate(AXE, RULES):
+            found[page.address] = serious
+    assert not found, "\n".join(f"{page}: {line}" for page in found for line in found[page])
