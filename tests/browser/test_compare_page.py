@@ -298,7 +298,8 @@ def test_tokens_are_coloured_by_the_feature_that_was_clicked(open_page: Open) ->
             app.page.locator(".bar-row .cell").nth(row).click()
         app.settled()
         app.page.get_by_text(f"z of feature #{feature} at each token").wait_for()
-        assert app.page.locator(".bar-row.chosen").get_attribute("data-feature") == feature
+        app.page.locator(f'.bar-row.chosen[data-feature="{feature}"]').wait_for()
+        app.settled()
         assert query(app)["f"] == feature
         titles.append(scored.get_attribute("title"))
         colour = scored.evaluate("node => getComputedStyle(node).backgroundColor")

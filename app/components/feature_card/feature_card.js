@@ -8,6 +8,7 @@ import { featureIn, placeOf, placeOfPoint } from "./places.js";
 const WAIT = 320;
 const GONE = 260;
 const GAP = 8;
+const LEAVING = 2500;
 const mounted = new WeakMap();
 
 export default function render(component) {
@@ -35,7 +36,7 @@ function createCard(component) {
   root.setAttribute("popover", "manual");
   root.setAttribute("role", "dialog");
   root.setAttribute("aria-labelledby", "card-name");
-  const card = { root, kept: new Map(), epoch: null, place: null, held: false, timer: 0, asked: null, stop: new AbortController() };
+  const card = { root, kept: new Map(), epoch: null, place: null, held: false, timer: 0, asked: null, leaving: 0, stop: new AbortController() };
   card.outbox = createOutbox((name, value) => component().setTriggerValue(name, value));
   card.want = (feature) => component().setTriggerValue("want", { feature, at: Date.now() });
   listen(card);
@@ -79,6 +80,10 @@ function inside(card, event) {
 }
 
 function pointed(card, event) {
+  // What comes under a pointer that rests, as a card closes or a page changes, was not pointed at.
+  const at = `${event.clientX},${event.clientY}`;
+  if (card.closedAt === at) return;
+  card.closedAt = null;
   if (inside(card, event)) {
     clearTimeout(card.timer);
     return;
@@ -164,7 +169,11 @@ function acted(card, event) {
     return;
   }
   card.outbox.send({ act, feature: card.place.feature });
-  if (act === "open" || act === "label") hide(card);
+  if (act !== "open" && act !== "label") return;
+  // The page is about to change: a question from this one would lead back to it.
+  card.leaving = Date.now();
+  card.closedAt = `${event.clientX},${event.clientY}`;
+  hide(card);
 }
 
 /** Plotly tells of its points itself; a chart is asked once, when the pointer first comes to it. */
@@ -236,6 +245,7 @@ function addOwn(card) {
 function ask(card) {
   const feature = card.place?.feature;
   if (feature === undefined || card.kept.has(feature) || card.asked === feature) return;
+  if (Date.now() - card.leaving < LEAVING) return;
   const running = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
   if (running) {
     setTimeout(() => ask(card), 120);
