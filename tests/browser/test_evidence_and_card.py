@@ -144,6 +144,16 @@ def test_one_card_from_a_bar_a_slider_a_row_and_a_point(
     page.keyboard.press("Escape")
     closed(app)
 
+    # The number of a row opens its page, whatever card was on show or was just asked for.
+    page.mouse.move(box["x"] + 200, box["y"] + 3 * ROW_HEIGHT + 10)
+    page.mouse.click(box["x"] + 70, box["y"] + 3 * ROW_HEIGHT + 10)
+    page.wait_for_url("**/feature?**")
+    app.finished()
+    assert page.url.split("feature=")[1].split("&")[0] == in_row
+    page.wait_for_timeout(900)
+    assert "/feature?" in page.url
+    opened(app, address, "features")
+
     if width > 640:
         chart = page.locator(".st-key-f_map .js-plotly-plot")
         chart.scroll_into_view_if_needed()

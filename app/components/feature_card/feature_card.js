@@ -9,6 +9,7 @@ const WAIT = 320;
 const GONE = 260;
 const GAP = 8;
 const LEAVING = 2500;
+const PRESSED = 700;
 const mounted = new WeakMap();
 
 export default function render(component) {
@@ -36,7 +37,7 @@ function createCard(component) {
   root.setAttribute("popover", "manual");
   root.setAttribute("role", "dialog");
   root.setAttribute("aria-labelledby", "card-name");
-  const card = { root, kept: new Map(), epoch: null, place: null, held: false, timer: 0, asked: null, leaving: 0, stop: new AbortController() };
+  const card = { root, kept: new Map(), epoch: null, place: null, held: false, timer: 0, asked: null, leaving: 0, pressed: 0, path: "", stop: new AbortController() };
   card.outbox = createOutbox((name, value) => component().setTriggerValue(name, value));
   card.want = (feature) => component().setTriggerValue("want", { feature, at: Date.now() });
   listen(card);
@@ -54,6 +55,7 @@ function take(card, data) {
     card.kept.set(data.card.feature, data.card.html);
     if (card.asked === data.card.feature) card.asked = null;
   }
+  if (card.place && location.pathname !== card.path) hide(card);
   if (card.place) fill(card);
 }
 
@@ -62,7 +64,10 @@ function listen(card) {
   const on = (kind, heard) => document.addEventListener(kind, heard, options);
   on("pointerover", (event) => event.pointerType !== "touch" && pointed(card, event));
   on("pointermove", (event) => overTable(event) && event.pointerType !== "touch" && pointed(card, event));
-  on("pointerdown", (event) => !inside(card, event) && !placeOf(event) && hide(card));
+  on("pointerdown", (event) => {
+    card.pressed = Date.now();
+    if (!inside(card, event) && !placeOf(event)) hide(card);
+  });
   on("focusin", (event) => focused(card, event));
   on("keydown", (event) => pressed(card, event));
   on("click", (event) => clicked(card, event));
@@ -152,7 +157,8 @@ function clicked(card, event) {
   if (inside(card, event)) return;
   const place = placeOf(event);
   const bare = place && featureIn(place.node.dataset?.card) !== null && place.node.tagName !== "BUTTON";
-  if (bare || (place && overTable(event))) show(card, place, bare);
+  if (bare) show(card, place, true);
+  else if (place && overTable(event)) soon(card, place);
 }
 
 function overTable(event) {
@@ -170,7 +176,6 @@ function acted(card, event) {
   }
   card.outbox.send({ act, feature: card.place.feature });
   if (act !== "open" && act !== "label") return;
-  // The page is about to change: a question from this one would lead back to it.
   card.leaving = Date.now();
   card.closedAt = `${event.clientX},${event.clientY}`;
   hide(card);
@@ -197,6 +202,7 @@ function show(card, place, held) {
   card.timer = 0;
   card.place = { ...place, focus: deepFocus() };
   card.held = held;
+  card.path = location.pathname;
   fill(card);
   if (held) card.root.focus({ preventScroll: true });
 }
@@ -245,9 +251,11 @@ function addOwn(card) {
 function ask(card) {
   const feature = card.place?.feature;
   if (feature === undefined || card.kept.has(feature) || card.asked === feature) return;
-  if (Date.now() - card.leaving < LEAVING) return;
+  const now = Date.now();
+  // A press may lead to another page. A question of this one that came behind it would lead back here.
+  const pressed = now - card.leaving < LEAVING || (!card.held && now - card.pressed < PRESSED);
   const running = document.querySelector("[data-testid=stApp]")?.dataset.testScriptState === "running";
-  if (running) {
+  if (pressed || running) {
     setTimeout(() => ask(card), 120);
     return;
   }
