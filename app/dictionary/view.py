@@ -40,7 +40,7 @@ def block_bar(place: DeltaGenerator, done: int, of: int) -> None:
 
 def show_headline(report: Mapping[str, Any]) -> None:
     """The report in a sentence."""
-    st.markdown(f"#### {plain(headline(report))}")
+    st.markdown(f"**{plain(headline(report))}**")
 
 
 def show_sections(report: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ def show_names(engine: Engine) -> None:
         ]
         if not methods:
             return
-        st.subheader("Names that models gave", anchor=False)
+        st.header("Names that models gave", anchor=False)
         method = st.selectbox(
             "Model and prompts", methods, format_func=lambda name: cut(name.removeprefix(LLM_PREFIX), 120),
             key="naming_method",

@@ -80,7 +80,16 @@ def test_captions_and_badges_have_contrast_and_headings_no_gap(
     address: str, new_page: Callable[..., AppPage], dark: bool
 ) -> None:
     app = new_page(dark=dark)
-    for page in ("", "explain", "feature?feature=5", "features", "disagreements", "model"):
+    for page in (
+        "",
+        "explain",
+        "feature?feature=5",
+        "features",
+        "dictionary",
+        "disagreements",
+        "naming",
+        "model",
+    ):
         app.page.goto(f"{address}/{page}")
         app.finished()
         app.page.locator("h1").wait_for()

@@ -78,5 +78,5 @@ def test_the_page_opens(model, tmp_path, monkeypatch):
     monkeypatch.setenv("SARM_DATA", str(tmp_path))
     test = AppTest.from_file(str(HOUSE / "app" / "main.py"), default_timeout=120)
     test.switch_page("app_pages/width.py").run()
-    assert not test.exception and [title.value for title in test.title] == ["Dictionary"]
+    assert not test.exception and [title.value for title in test.title] == ["Width"]
     assert test.metric[0].value == "64"
