@@ -58,6 +58,7 @@ def feature(page: Page, address: str) -> None:
     page.goto(address)
     settle(page)
     first = page.locator(".st-key-rerank").get_by_text("#").first.inner_text().strip().lstrip("#")
+    page.set_viewport_size({"width": 1280, "height": 1300})
     page.goto(f"{address}/feature?feature={first}")
     settle(page)
     page.screenshot(path=IMAGES / "feature.png")

@@ -20,6 +20,8 @@ __all__ = ["CHAT_CSS", "Answer", "answer_of", "answer_start", "asked_html", "cha
 
 LONG_QUESTION, QUESTION_SHOWN = 240, 170
 """Characters of a prompt from which it is folded, and of it that then stay in sight"""
+MOST_LINES = 4
+"""Lines of a prompt that stay in sight"""
 LONG_ANSWER = 1_500
 """Characters from which an answer scrolls by itself"""
 ROLES = {"user": "asked", "assistant": "answered before", "system": "told beforehand"}
@@ -106,7 +108,8 @@ def asked_html(messages: Sequence[Mapping[str, Any]]) -> str:
         f"{html.escape(text)}</p>"
         for role, text in turns
     ]
-    if sum(len(text) for _, text in turns) <= LONG_QUESTION:
+    n_lines = sum(text.count("\n") + 1 for _, text in turns)
+    if sum(len(text) for _, text in turns) <= LONG_QUESTION and n_lines <= MOST_LINES:
         return f'<div class="asked">{"".join(lines)}</div>'
     last = " ".join(turns[-1][1].split())
     first = last[:QUESTION_SHOWN].rstrip() + ("…" if len(last) > QUESTION_SHOWN else "")

@@ -124,6 +124,11 @@ def test_long_prompts_fold_and_long_answers_scroll_and_both_are_whole() -> None:
     page = example_html(an_example(None, turns), "chat", scale=2.0, place=1)
     assert asked.strip() in Words(page).said and said.strip() in Words(page).said
     assert '<details class="asked">' in page and 'tabindex="0"' in page
+    code = [
+        {"role": "user", "content": "why?\n\na = 1\nb = 2\nprint(a)"},
+        {"role": "assistant", "content": "so"},
+    ]
+    assert '<details class="asked">' in example_html(an_example(None, code), "chat", scale=2.0, place=1)
     short = example_html(an_example(None), "chat", scale=2.0, place=1)
     assert '<details class="asked">' not in short and "tabindex" not in short
 
