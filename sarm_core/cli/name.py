@@ -240,7 +240,7 @@ def _model(options: argparse.Namespace) -> tuple[str, str | None]:
 
 
 def _asker(options: argparse.Namespace, name: str, url: str | None) -> Any:
-    from sarm_core.name.endpoint import Endpoint
+    from sarm_core.name.endpoint import Endpoint, is_loopback
     from sarm_core.name.local import LocalModel
 
     if url is None:
@@ -248,6 +248,8 @@ def _asker(options: argparse.Namespace, name: str, url: str | None) -> Any:
     key = os.environ.get(options.key_variable) or None
     if key is None:
         print(f"${options.key_variable} is not set: asking without a key", file=sys.stderr)
+    elif url.startswith("http://") and not is_loopback(url):
+        print(f"the key goes to {url} unencrypted: use https where the network is not yours", file=sys.stderr)
     return Endpoint(
         url,
         name,

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from sarm_core.errors import SarmError
 from sarm_core.name.model import FeatureFailed, Field, Reply, Stopped
 
-__all__ = ["Endpoint", "checked_url"]
+__all__ = ["Endpoint", "checked_url", "is_loopback"]
 
 MOST_BYTES = 2_000_000
 LONGEST_PAUSE = 120.0
@@ -64,7 +64,7 @@ class Endpoint:
             _NoRedirects(),
             urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         ]
-        if _is_loopback(self.url):
+        if is_loopback(self.url):
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
@@ -205,7 +205,8 @@ def checked_url(url: str) -> str:
     return url.strip().rstrip("/").removesuffix(_PATH)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

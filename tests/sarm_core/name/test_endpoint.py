@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sarm_core.errors import SarmError
-from sarm_core.name.endpoint import MOST_BYTES, Endpoint, checked_url
+from sarm_core.name.endpoint import MOST_BYTES, Endpoint, checked_url, is_loopback
 from sarm_core.name.model import FeatureFailed, Stopped
 from tests.sarm_core.name.naming_server import KEY, NamingServer, completion, running
 
@@ -191,6 +191,13 @@ def test_what_is_no_address_is_refused_without_repeating_it(url, said):
 def test_the_address_is_taken_as_people_paste_it():
     assert checked_url(" https://a.example/v1/ ") == "https://a.example/v1"
     assert checked_url("https://a.example/v1/chat/completions") == "https://a.example/v1"
+
+
+def test_what_is_on_this_machine_is_known():
+    for url in ("http://127.0.0.1:1/v1", "http://localhost", "http://[::1]:8000/v1"):
+        assert is_loopback(url)
+    for url in ("http://127.0.0.1.example.org", "http://10.0.0.1", "https://localhost.example.org"):
+        assert not is_loopback(url)
 
 
 def test_a_key_that_no_header_holds_is_refused_without_repeating_it():
