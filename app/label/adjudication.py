@@ -20,6 +20,13 @@ from feature_db.label.labels import LONGEST_TEXT, Labels, categories
 __all__ = ["disputed_feature"]
 
 OWN_WORDS = "a text of my own"
+_STYLE = """<style>
+@media (max-width: 640px) {
+  .st-key-dispute_panes > * > [data-testid=stHorizontalBlock],
+  .st-key-dispute_panes > [data-testid=stHorizontalBlock] { flex-direction: column-reverse }
+}
+</style>"""
+"""On a phone the labels come before the texts, which are long."""
 
 
 def disputed_feature(engine: Engine, me: Me, feature: int, choice: str, then: int | None) -> None:
@@ -34,7 +41,9 @@ def disputed_feature(engine: Engine, me: Me, feature: int, choice: str, then: in
         known = categories(store)
     if settled is not None:
         settled_label(settled)
-    left, right = st.columns([3, 2], gap="large")
+    st.html(_STYLE)
+    with st.container(key="dispute_panes"):
+        left, right = st.columns([3, 2], gap="large")
     with left, st.container(key="label_evidence"):
         _evidence(engine, me, feature)
     with right:

@@ -116,5 +116,5 @@ def unmarked(example: StoredExample) -> str:
 _CSS = """
 .sarm-unmarked { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.88rem; line-height: 1.55;
   max-height: 15rem; overflow-y: auto; padding: 0.1rem 0 0.6rem 1.8rem }
-.sarm-unmarked p { opacity: 0.6; margin: 0 0 0.3rem }
+.sarm-unmarked p { opacity: 0.7; margin: 0 0 0.3rem; font-size: inherit }
 """

@@ -88,7 +88,9 @@ def _choices(engine: Engine, me: Me, trial: Trial, words: Sequence[str]) -> None
 
 
 def _answers(examples: Sequence[StoredExample]) -> None:
-    st.html("".join(unmarked(example) for example in examples))
+    for example in examples:
+        with st.container(border=True):
+            st.html(unmarked(example))
 
 
 def _say(engine: Engine, me: Me, trial: Trial, place: int) -> None:

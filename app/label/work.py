@@ -25,6 +25,9 @@ LAST = "label_last"
 REFUSED = "label_refused"
 """State's key: why the form was not sent, said beside Submit until the next act"""
 
+LOOKS_SECONDS = 180
+"""How long a feature is held for somebody who has typed nothing yet; the first key holds it for the whole lease"""
+
 ENDS_FORM = ("label", "edit", "skip")
 """Events that put the form away, and whose undo fills it again"""
 
@@ -91,7 +94,7 @@ class Work:
                 return Item(feature)
             if self.queue is None:
                 return None
-            claimed = Queues(store, self.me.name).claim(self.queue)
+            claimed = Queues(store, self.me.name).claim(self.queue, LOOKS_SECONDS)
         before = st.session_state.get("label_lent")
         who = (self.engine.fingerprint, self.me.name, self.queue)
         now = None if claimed is None else (*who, claimed.feature)

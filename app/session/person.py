@@ -155,17 +155,12 @@ def ask_who() -> None:
             _sign_in_buttons("_here")
         return
     st.info(
-        "Type your name first. It is written beside what you label; without sign-in it is no proof of identity.",
+        "Type your name first: it is written beside what you label, and remembered in this browser.",
         icon=":material/badge:",
     )
-    st.text_input(
-        "Your name",
-        key="person_here",
-        max_chars=100,
-        placeholder="Enter goes on",
-        width=320,
-        on_change=_name_here,
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Your name", key="person_here", max_chars=100, width=320, on_change=_name_here)
+        st.button("Go on", key="person_here_go", type="primary")  # leaving the box for it hands the name over
     try:
         _typed(st.session_state.get("person") or "")
     except StoreError as error:

@@ -40,7 +40,7 @@ _FREE = """
 _CLAIM = f"""
 INSERT INTO assignments (queue, feature, annotator, state, leased, expires)
 SELECT :queue, feature, :annotator, 'leased', :now,
-       :now + 1000000 * (SELECT lease_seconds FROM queues WHERE id = :queue)
+       :now + 1000000 * min(:most, (SELECT lease_seconds FROM queues WHERE id = :queue))
 FROM (
     SELECT feature FROM (
         SELECT own.feature FROM assignments AS own
@@ -255,11 +255,12 @@ class Queues:
         self._queue(queue)
         return next(found for found in self.queues() if found.id == queue)
 
-    def claim(self, queue: int) -> Assignment | None:
+    def claim(self, queue: int, most: int | None = None) -> Assignment | None:
         """The next feature for this person, or None when nothing is left for them. StoreError: it is closed.
 
         Asking again while a lease runs gives the same feature and renews the lease, so a reload loses
-        nothing. Features this person has labelled or skipped are not offered again.
+        nothing. Features this person has labelled or skipped are not offered again. `most` seconds are what it is
+        held for somebody who only looks: until they have a draft of it, which `renew` holds for the whole lease.
         """
         with self.store.write() as conn:
             annotator = People(self.store).require(self.annotator, "claim")
@@ -267,13 +268,21 @@ class Queues:
             if self._queue(queue)["closed"] is not None:
                 raise StoreError(f"the queue {self._queue(queue)['name']!r} was closed; choose another one")
             row = conn.execute(
-                _CLAIM, {"queue": queue, "annotator": annotator, "now": microseconds()}
+                _CLAIM,
+                {
+                    "queue": queue,
+                    "annotator": annotator,
+                    "now": microseconds(),
+                    "most": 2**31 if most is None else most,
+                },
             ).fetchone()
             if row is None:
                 return None
-            return Assignment(
-                row["id"], queue, row["feature"], row["expires"], self.labels.last_draft(row["feature"])
-            )
+            draft = self.labels.last_draft(row["feature"])
+            expires = row["expires"]
+            if most is not None and draft is not None and any(draft.values()):
+                expires = self.renew(row["id"])
+            return Assignment(row["id"], queue, row["feature"], expires, draft)
 
     def take(self, feature: int, first: int | None = None) -> Assignment | None:
         """The place of one feature in a queue, also one this person had skipped; renews a lease they hold.

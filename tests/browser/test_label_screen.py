@@ -101,6 +101,9 @@ def test_fifteen_labels_by_the_mouse_with_a_pill_in_focus_and_nothing_left_behin
         text.click()
         app.page.keyboard.type(f"pointed at {step}")
         app.page.get_by_role("radio", name=VERDICTS[step % 5], exact=True).click()
+        text.click()  # typed while the press is still being answered
+        app.page.keyboard.press("End")
+        app.page.keyboard.type(" and on")
         app.page.locator(CATEGORIES).first.click()
         app.settled()
         if step % 3 == 0:  # Ctrl+Enter with the focus on the pill that was pressed
@@ -117,7 +120,7 @@ def test_fifteen_labels_by_the_mouse_with_a_pill_in_focus_and_nothing_left_behin
         assert box(app, TEXT).input_value() == ""
         assert app.page.get_by_role("dialog").count() == 0
     assert own_labels(label_app[1], "mouse", done) == [
-        (f"pointed at {i}", i % 5 + 1, "style") for i in range(LABELS)
+        (f"pointed at {i} and on", i % 5 + 1, "style") for i in range(LABELS)
     ]
 
 

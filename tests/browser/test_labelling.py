@@ -323,9 +323,9 @@ def test_my_work_opens_a_draft_and_a_labelled_feature_and_is_gone_then(
     becomes(app, TEXT, "half of nine")
     assert feature(app) == 9
     app.page.get_by_role("button", name="My work").click()
-    dialog.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    dialog.locator(".st-key-my_labels canvas").first.wait_for()
     app.settled()
-    app.tick("[role=dialog] [data-testid=stDataFrame]", 1)
+    app.tick("[role=dialog] .st-key-my_labels [data-testid=stDataFrame]", 1)
     app.page.wait_for_url("**/feature?feature=11")
     app.settled()
     assert dialog.count() == 0

@@ -47,6 +47,8 @@ export default function render(component) {
   let timesTold = 0;
   /** The items that were looked at: what their box held already, and what an earlier page kept of them. */
   const met = new Set();
+  /** What was given to the server and is not in its box yet, by item: when, and how often. */
+  const given = new Map();
 
   const boxOf = (node) => (inField(node) ? data.boxes.find((box) => field(box.key) === node) : undefined);
 
@@ -82,12 +84,18 @@ export default function render(component) {
     const found = {};
     for (const { key, item, saved } of data.boxes) {
       if (same(kept(item), saved)) kept(item, null);
-      if (met.has(item) || typed.has(item)) continue;
       const box = field(key);
-      if (box === null) continue;
+      if (typed.has(item) || box?.value) given.delete(item);
+      // Streamlit breaks a callback off when another message comes in: what it was given is given again.
+      const before = given.get(item);
+      const again = before && before.times < MOST_TOLD && Date.now() - before.at > UNHEARD_MS;
+      if (box === null || ((met.has(item) || typed.has(item)) && !again)) continue;
       met.add(item);
       if (box.value && !same(box.value, saved)) heard(item, box.value);
-      else if (kept(item)) found[item] = kept(item);
+      else if (kept(item)) {
+        found[item] = kept(item);
+        given.set(item, { at: Date.now(), times: (before?.times ?? 0) + 1 });
+      }
     }
     if (Object.keys(found).length) component.setTriggerValue("typed", { found });
   }
@@ -103,6 +111,7 @@ export default function render(component) {
       }
       typed.delete(item);
       met.delete(item);
+      given.delete(item);
     }
     component = next;
     data = next.data;

@@ -6,6 +6,7 @@
 const AFTER_MS = 1500;
 const LOOK_MS = 150;
 const PULL_PX = 24;
+const BURST_MS = 400;
 const mounted = new WeakMap();
 const root = document.documentElement;
 const CHOICES = "button[role=radio]";
@@ -32,6 +33,7 @@ export default function render(component) {
   /** What `done` was when the form was closed for an act; null while it is open. */
   let waitsFor = null;
   let quietSince = 0;
+  let lastStoppedAt = 0;
   let pulledFrom = null;
 
   function sheet(open) {
@@ -91,12 +93,15 @@ export default function render(component) {
   function onKey(event) {
     if (event.isComposing) return;
     const modified = event.ctrlKey || event.metaKey || event.altKey;
-    if (waitsFor !== null && !inDialog()) {
-      // What is typed now would be a key of the next item.
-      if ((!modified && (event.key.length === 1 || event.key === "Enter")) || (modified && event.key === "Enter")) stopped(event);
+    if (inDialog()) return;
+    const writes = !modified && (event.key.length === 1 || event.key === "Enter");
+    // What is typed now would be a key of the next item, and so would the rest of the same word.
+    const rest = writes && !inField(event.target) && Date.now() - lastStoppedAt < BURST_MS;
+    if (waitsFor !== null || rest) {
+      if (writes) lastStoppedAt = Date.now();
+      if (writes || event.key === "Enter") stopped(event);
       return;
     }
-    if (inDialog()) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       stopped(event);
       if (!event.repeat) submit();
@@ -175,13 +180,13 @@ export default function render(component) {
 
   const looks = setInterval(look, LOOK_MS);
   const describes = setInterval(describe, AFTER_MS);
-  document.addEventListener("keydown", onKey, true);
+  window.addEventListener("keydown", onKey, true); // before the keys of draft_watch, which listens to the document
   document.addEventListener("click", onClick, true);
   document.addEventListener("focusin", onFocus, true);
   function stop() {
     clearInterval(looks);
     clearInterval(describes);
-    document.removeEventListener("keydown", onKey, true);
+    window.removeEventListener("keydown", onKey, true);
     document.removeEventListener("click", onClick, true);
     document.removeEventListener("focusin", onFocus, true);
     reopen();

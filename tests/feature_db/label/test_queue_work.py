@@ -127,3 +127,25 @@ def test_names_that_hold_are_accepted_together_marked_and_taken_back(store: Stor
         "what was edited since stays"
     )
     assert [name.feature for name in ann.offered()] == [0]
+
+
+def test_who_only_looks_holds_a_feature_for_a_short_time_and_the_first_key_for_the_lease(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queues(store, "chief").make("q", FeatureFilter(ids=[2, 3]), lease_seconds=900)
+    now = 10**15
+    for module in ("labels", "queues", "drafts", "assignments"):
+        monkeypatch.setattr(f"feature_db.label.{module}.microseconds", lambda: now)
+    chief, ann = Queues(store, "chief"), Queues(store, "ann")
+    first = chief.claim(queue, 180)
+    assert first is not None and first.expires == now + 180_000_000
+    chief.labels.draft(first.feature, {"text": "", "verdict": None})
+    again = chief.claim(queue, 180)
+    assert again is not None and again.expires == now + 180_000_000, "an empty form is no work"
+    now += 181_000_000
+    hers = ann.claim(queue, 180)
+    assert hers is not None and hers.feature == first.feature, "it is free again"
+    ann.labels.draft(hers.feature, {"text": "a"})
+    again = ann.claim(queue, 180)
+    assert again is not None and (again.id, again.expires) == (hers.id, now + 900_000_000)
+    assert chief.claim(queue, 5_000).expires == now + 900_000_000, "never longer than the queue's lease"
