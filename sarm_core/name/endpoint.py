@@ -30,6 +30,7 @@ from sarm_core.name.model import FeatureFailed, Field, Reply, Stopped
 __all__ = ["Endpoint", "checked_url", "is_loopback"]
 
 MOST_BYTES = 2_000_000
+FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 120.0
 """Seconds a server may ask to wait; one that asks for more gets no further request of this run."""
 AGAIN = frozenset([408, 409, 425, 429])
@@ -52,7 +53,6 @@ class Endpoint:
     at_once: int = 4
     reply_tokens: int = 400
     extra: Mapping[str, Any] = field(default_factory=dict)
-    first_pause: float = 1.0
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the run is to end: no pause is waited out then."""
 
@@ -96,7 +96,7 @@ class Endpoint:
     def _wait(self, attempt: int, asked: float | None) -> None:
         if asked is not None and asked > LONGEST_PAUSE:
             raise Stopped(f"{self.url}: asks to wait {asked:,.0f} seconds; go on later with the same command")
-        pause = self.first_pause * 2**attempt * random.uniform(0.75, 1.25)
+        pause = FIRST_PAUSE * 2**attempt * random.uniform(0.75, 1.25)
         self.stopping.wait(min(LONGEST_PAUSE, max(pause, asked or 0.0)))
 
     def _once(self, data: bytes) -> Reply:

@@ -17,8 +17,13 @@ from tests.sarm_core.name.naming_server import KEY, NamingServer, completion, ru
 TURNS = [{"role": "user", "content": "You name what\n<<data-000000000000\n{}\ndata-000000000000>>"}]
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sarm_core.name.endpoint.FIRST_PAUSE", 0.01)
+
+
 def endpoint(server: NamingServer, **how) -> Endpoint:
-    return Endpoint(server.url, "m", first_pause=0.01, **({"attempts": 4, "timeout": 5} | how))
+    return Endpoint(server.url, "m", **({"attempts": 4, "timeout": 5} | how))
 
 
 def ask(of: Endpoint, before=lambda: None):
@@ -79,6 +84,7 @@ def test_a_fault_that_stays_fails_the_feature_in_one_line():
         assert len(server.times) == 1, "what a server calls wrong is wrong again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_date", [False, True])
 def test_retry_after_is_waited_out(as_date):
     wait = email.utils.formatdate(time.time() + 2.5, usegmt=True) if as_date else "1"
@@ -94,6 +100,7 @@ def test_a_server_that_asks_for_hours_ends_the_run():
         assert len(server.times) == 1
 
 
+@pytest.mark.slow
 def test_a_slow_server_is_left_after_the_timeout_and_a_dripping_one_too():
     def drip() -> None:
         connection, _ = listener.accept()
@@ -104,11 +111,11 @@ def test_a_slow_server_is_left_after_the_timeout_and_a_dripping_one_too():
                 connection.sendall(b" ")
                 time.sleep(0.05)
 
-    with running(lambda _asked: time.sleep(1) or "late") as server:
+    with running(lambda _asked: time.sleep(5) or "late") as server:
         started = time.monotonic()
         with pytest.raises(FeatureFailed, match=r"no reply within 0.2 seconds; tried 2 times"):
             ask(endpoint(server, timeout=0.2, attempts=2))
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 4
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -117,7 +124,7 @@ def test_a_slow_server_is_left_after_the_timeout_and_a_dripping_one_too():
         started = time.monotonic()
         with pytest.raises(FeatureFailed, match="no reply within"):
             ask(of)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4
 
 
 def test_a_wrong_key_ends_the_run_at_once_and_is_in_no_word():
@@ -144,7 +151,7 @@ def test_nobody_there_ends_the_run():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    of = Endpoint(f"http://127.0.0.1:{port}/v1", "m", attempts=2, first_pause=0.01)
+    of = Endpoint(f"http://127.0.0.1:{port}/v1", "m", attempts=2)
     with pytest.raises(Stopped, match=r"cannot be reached \(.*refused.*\); tried 2 times"):
         ask(of)
 

@@ -47,6 +47,7 @@ def model(folder: Path) -> LocalModel:
 TURNS = [{"role": "user", "content": "Which?"}]
 
 
+@pytest.mark.slow
 def test_every_reply_is_the_form_filled_in(model: LocalModel):
     asked: list[int] = []
     for step, form in FORMS.items():
@@ -79,6 +80,7 @@ def test_stop_ends_it_before_the_next_token(folder: Path):
         model.ask(TURNS, FORMS["label"], lambda: None)
 
 
+@pytest.mark.slow
 def test_what_is_no_chat_model_is_one_line(folder: Path, tmp_path: Path):
     with pytest.raises(SarmError, match="no such folder"):
         LocalModel(str(tmp_path / "absent"))
@@ -93,6 +95,7 @@ def test_what_is_no_chat_model_is_one_line(folder: Path, tmp_path: Path):
         LocalModel(str(bare))
 
 
+@pytest.mark.slow
 def test_the_command_runs_it_and_says_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = _chat_model(tmp_path / "long-chat", positions=8192)
     db = naming_store(tmp_path / "store.db", prompts=12)

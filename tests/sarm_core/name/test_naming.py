@@ -41,6 +41,7 @@ def db(template: Path, tmp_path: Path) -> Path:
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SARM_NAME_URL", "SARM_NAME_MODEL", "SARM_NAME_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sarm_core.name.endpoint.FIRST_PAUSE", 0.01)
 
 
 def words(db: Path, server: NamingServer, *more: str) -> list[str]:
@@ -64,6 +65,7 @@ def names(db: Path) -> dict[int, dict]:
         return {s.feature: {"name": s.text, **s.evidence} for s in store.suggestions(METHOD)}
 
 
+@pytest.mark.slow
 def test_names_come_into_the_store_with_how_far_they_hold(db, capsys, monkeypatch):
     monkeypatch.setenv("SARM_NAME_KEY", KEY)
     with running(good, KEY) as server:
@@ -109,6 +111,7 @@ def test_no_text_is_both_written_from_and_checked_on(db):
     assert set(label_rows(made)[0]) == {"prompt", "strong", "weak"}
 
 
+@pytest.mark.slow
 def test_a_second_run_asks_nothing(db):
     with running(good) as server:
         assert main(words(db, server)) == 0
@@ -120,6 +123,7 @@ def test_a_second_run_asks_nothing(db):
     assert set(names(db)) == set(NAMED), "names of the same method that were there stay"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fault",
     [
@@ -164,6 +168,7 @@ def test_faults_on_the_way_change_no_name(db):
     assert names(db)[0]["auc"] == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "obeys",
     [
@@ -204,6 +209,7 @@ def test_an_injection_gets_no_further_than_a_bad_name(tmp_path, capsys, obeys):
     assert "\x1b" not in "".join(capsys.readouterr()) and prompts
 
 
+@pytest.mark.slow
 def test_a_limit_ends_it_cleanly_and_the_next_run_goes_on(db, capsys):
     with running(good) as server:
         assert main(words(db, server, "--most-requests", "15", "--at-once", "2")) == 3
@@ -215,6 +221,7 @@ def test_a_limit_ends_it_cleanly_and_the_next_run_goes_on(db, capsys):
     assert set(names(db)) == set(NAMED)
 
 
+@pytest.mark.slow
 def test_no_request_goes_out_that_could_pass_the_money(db, capsys):
     prices = ["--prompt-price", "1000", "--reply-price", "1000", "--most-money"]
     with running(good) as server:
@@ -235,6 +242,7 @@ def test_a_wrong_key_is_one_line_after_one_request(db, capsys, monkeypatch):
     assert names(db) == {}
 
 
+@pytest.mark.slow
 def test_requests_at_once_are_as_many_as_asked_for(db):
     def slow(asked):
         time.sleep(0.02)
@@ -293,6 +301,7 @@ def test_after_a_kill_or_ctrl_c_nothing_that_was_answered_is_asked_again(db, end
     assert set(names(db)) == set(NAMED)
 
 
+@pytest.mark.slow
 def test_two_at_a_time_are_told_apart_and_a_broken_journal_is_one_line(db, capsys):
     with running(good) as server:
         assert main(words(db, server, "--features", "0")) == 0
