@@ -1,6 +1,6 @@
 """Cosines between decoder columns, a block of products at a time: pairs within a dictionary, the nearest in another.
 
-Memory beside the decoders: two blocks of [BLOCK, d] and one of [BLOCK, BLOCK] float32, 200 MB at d 4,096, however many
+Memory beside the decoders: a few blocks of [BLOCK, d] and [BLOCK, BLOCK] float32, under 300 MB at d 4,096, however many
 features there are; and the pairs that are kept, 16 bytes each.
 """
 
