@@ -25,8 +25,14 @@ _STYLE = """<style>
   .st-key-dispute_panes > * > [data-testid=stHorizontalBlock],
   .st-key-dispute_panes > [data-testid=stHorizontalBlock] { flex-direction: column-reverse }
 }
+@media (min-width: 901px) {
+  .st-key-dispute_panes > * > [data-testid=stHorizontalBlock] > [data-testid=stColumn]:last-child > * {
+    position: sticky; top: 3.5rem; max-height: calc(100dvh - 4rem); overflow-y: auto; flex-wrap: nowrap }
+  .st-key-dispute_panes > * > [data-testid=stHorizontalBlock] > [data-testid=stColumn]:last-child > * > * {
+    flex-shrink: 0 }
+}
 </style>"""
-"""On a phone the labels come before the texts, which are long."""
+"""The labels stay in sight beside the texts, which are long; on a phone they come first."""
 
 
 def disputed_feature(engine: Engine, me: Me, feature: int, choice: str, then: int | None) -> None:
