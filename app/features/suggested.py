@@ -13,9 +13,11 @@ __all__ = ["described", "how_far"]
 
 
 def described(suggestion: Mapping[str, Any]) -> str:
-    """The description in full; what charts and tables show may be cut."""
-    whole = _evidence(suggestion).get("description")
-    return whole if isinstance(whole, str) and whole.strip() else str(suggestion["text"])
+    """The description in full; what charts and tables show may be cut. Of a name by a model: it, and what it means."""
+    text, whole = str(suggestion["text"]), _evidence(suggestion).get("description")
+    if not (isinstance(whole, str) and whole.strip()):
+        return text
+    return f"{text}: {whole}" if str(suggestion["method"]).startswith(LLM_PREFIX) else whole
 
 
 def how_far(suggestion: Mapping[str, Any]) -> list[str]:

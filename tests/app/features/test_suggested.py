@@ -125,6 +125,8 @@ def test_a_name_by_a_model_says_who_wrote_it_and_how_it_held():
         FeatureRecord(1), None, 0, None, [suggestion(evidence, "llm: <b>judge</b>, prompt v1")]
     )
     assert "<b>judge" not in labels_html(view) and "&lt;b&gt;judge" in labels_html(view)
+    named = suggestion(evidence | {"description": "It says sorry."}, "llm: judge, prompt v1")
+    assert described(named) == "line of code or …: It says sorry."
     lost = how_far(suggestion(evidence | {"holds": False}, "llm: judge, prompt v1"))
     assert any("no better than chance among 9 names" in words for words in lost)
     assert how_far(suggestion({}, "llm: judge, prompt v1"))[1] == "not checked on pairs of answers"
