@@ -5,6 +5,8 @@
 
 const TABLE = "stDataFrame";
 const ROW_HEIGHT = 35;
+/** The column with the boxes to tick: who ticks one row after the other wants no card over the next. */
+const BOXES_PX = 36;
 const LARGEST = 2 ** 31;
 
 /** A feature's number out of "17", "#17" or "#17 its name"; null for anything else. */
@@ -36,6 +38,7 @@ function featureOfLink(node) {
 /** The grid draws on a canvas and keeps what is in sight as a table inside it, for screen readers: that is read. */
 function placeInTable(table, event) {
   const canvas = table.querySelector("canvas");
+  if (canvas && event.clientX < canvas.getBoundingClientRect().left + BOXES_PX) return null;
   const below = canvas ? event.clientY - canvas.getBoundingClientRect().top - ROW_HEIGHT : -1;
   if (!(below >= 0)) return null;
   const row = Math.floor((below + scrolled(table)) / ROW_HEIGHT);
