@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
 from sarm_core.errors import SarmError
 from sarm_core.model.backbone import native_bfloat16, quietly
 from sarm_core.model.embedded import ensure_backbone
+from sarm_core.model.hf import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
 __all__ = ["Sampled", "Sampler", "load_sampler"]
 

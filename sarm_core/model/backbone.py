@@ -15,14 +15,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoTokenizer, PretrainedConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_MAPPING
-from transformers.utils import logging as transformers_logging
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.adapters import ADAPTER_CONFIG
 from sarm_core.model.cut import BLOCK_LISTS, check_layer, class_cut_after, drop_final_norm
+from sarm_core.model.hf import (
+    CONFIG_MAPPING,
+    MODEL_MAPPING,
+    AutoTokenizer,
+    PretrainedConfig,
+    transformers_logging,
+)
 from sarm_core.model.other_folders import refuse_adapters
 from sarm_core.model.tensor_files import TensorFiles, read_json
 

@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import PretrainedConfig
 
 from sarm_core.errors import CheckpointError
 from sarm_core.model.backbone import (
@@ -38,6 +37,7 @@ from sarm_core.model.backbone import (
     reaches,
 )
 from sarm_core.model.cut import check_layer
+from sarm_core.model.hf import PretrainedConfig
 from sarm_core.model.other_folders import (
     file_instead,
     refuse_adapters,

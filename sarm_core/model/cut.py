@@ -17,10 +17,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from transformers import PretrainedConfig
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from sarm_core.errors import CheckpointError
+from sarm_core.model.hf import BaseModelOutputWithPast, PretrainedConfig
 
 __all__ = ["BLOCK_LISTS", "blocks_read", "check_layer", "class_cut_after", "cut_after", "drop_final_norm"]
 

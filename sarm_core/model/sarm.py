@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
 
+from sarm_core.model.hf import PretrainedConfig
 from sarm_core.model.sae import SAE, Rows
 
 __all__ = ["SARM", "SARMOutput", "last_attended", "position_ids_of"]

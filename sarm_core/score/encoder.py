@@ -22,10 +22,9 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from sarm_core.model.cut import blocks_read
+from sarm_core.model.hf import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 from sarm_core.model.sarm import SARM, position_ids_of
 
 __all__ = ["Batch", "Encoder", "Progress", "Traced", "padded", "plan_batches", "shared_prefixes"]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from sarm_core.errors import CheckpointError
 from sarm_core.files import whole_folder
 from sarm_core.model.backbone import AUTO_TYPE, FINAL_NORM, bare_name
 from sarm_core.model.checkpoint import READING, Checkpoint
+from sarm_core.model.hf import transformers
 from sarm_core.ship.export import block_tensors
 from sarm_core.ship.layouts import auto_words
 from sarm_core.ship.tokenizer_files import write_tokenizer

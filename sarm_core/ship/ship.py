@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import transformers
 
 from sarm_core.errors import CheckpointError
 from sarm_core.files import cache_folder, whole_file, whole_folder
 from sarm_core.model.checkpoint import Checkpoint
+from sarm_core.model.hf import transformers
 from sarm_core.score.scorer import Scorer
 from sarm_core.ship.check import ExportCheck, Trial, check_export, export_layout
 from sarm_core.ship.export import reference_name

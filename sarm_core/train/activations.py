@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoTokenizer
 
 from sarm_core.errors import SarmError
 from sarm_core.model.backbone import cut_backbone
 from sarm_core.model.checkpoint import find_folder
+from sarm_core.model.hf import AutoTokenizer
 from sarm_core.model.sae import SAE, TopK
 from sarm_core.model.sarm import SARM
 from sarm_core.score.cache import HIDDEN

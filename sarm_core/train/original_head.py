@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import AutoModelForSequenceClassification
 
 from sarm_core.errors import CheckpointError, SarmError
 from sarm_core.model.backbone import quietly
+from sarm_core.model.hf import AutoModelForSequenceClassification
 from sarm_core.model.tensor_files import read_json
 from sarm_core.score.cache import HIDDEN
 from sarm_core.text.conversation import ChatFormat, TokenSequence
