@@ -63,7 +63,11 @@ function listen(card) {
   const options = { capture: true, signal: card.stop.signal };
   const on = (kind, heard) => document.addEventListener(kind, heard, options);
   on("pointerover", (event) => event.pointerType !== "touch" && pointed(card, event));
-  on("pointermove", (event) => overTable(event) && event.pointerType !== "touch" && pointed(card, event));
+  on("pointermove", (event) => {
+    const moved = card.at !== whereOf(event);
+    if (event.pointerType !== "touch" && (overTable(event) || (card.still && moved))) pointed(card, event);
+    card.at = whereOf(event);
+  });
   on("pointerdown", (event) => {
     card.pressed = Date.now();
     if (!inside(card, event) && !placeOf(event)) hide(card);
@@ -80,14 +84,19 @@ function listen(card) {
   card.root.addEventListener("click", (event) => acted(card, event));
 }
 
+function whereOf(event) {
+  return `${event.clientX},${event.clientY}`;
+}
+
 function inside(card, event) {
   return event.composedPath().includes(card.root);
 }
 
 function pointed(card, event) {
-  // What comes under a pointer that rests, as a card closes or a page changes, was not pointed at.
-  const at = `${event.clientX},${event.clientY}`;
-  if (card.closedAt === at) return;
+  // What comes under a pointer that rests, as a card or a dialog closes or a page changes, was not pointed at.
+  const at = whereOf(event);
+  card.still = event.type === "pointerover" && card.at === at;
+  if (card.still || card.closedAt === at) return;
   card.closedAt = null;
   if (inside(card, event)) {
     clearTimeout(card.timer);
