@@ -118,7 +118,11 @@ def upload(app: AppPage, name: str, *rows: Any) -> None:
 
 
 def sideways(app: AppPage) -> list[int]:
-    """Pixels that the document and Streamlit's own scroller could be pushed sideways."""
+    """Pixels that the document and Streamlit's own scroller could be pushed sideways.
+
+    Once all is drawn: what stands for an element whose code is being fetched is as wide as the window.
+    """
+    app.page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
     return app.page.evaluate(
         """[document.documentElement, document.querySelector('[data-testid=stMain]')]
            .map(node => node.scrollWidth - node.clientWidth)"""
