@@ -95,7 +95,10 @@ function inside(card, event) {
 function pointed(card, event) {
   // What comes under a pointer that rests, as a card or a dialog closes or a page changes, was not pointed at.
   const at = whereOf(event);
-  card.still = event.type === "pointerover" && card.at === at;
+  const place = placeOf(event);
+  // What was pointed at and is drawn anew is still pointed at.
+  const again = place && [card.next, card.place].some((known) => known?.feature === place.feature);
+  card.still = event.type === "pointerover" && card.at === at && !again;
   if (card.still || card.closedAt === at) return;
   card.closedAt = null;
   if (inside(card, event)) {
@@ -103,7 +106,6 @@ function pointed(card, event) {
     return;
   }
   watchChart(card, event);
-  const place = placeOf(event);
   if (place) soon(card, place);
   else if (!card.held) leave(card, event);
 }
@@ -209,6 +211,7 @@ function watchChart(card, event) {
 function show(card, place, held) {
   clearTimeout(card.timer);
   card.timer = 0;
+  if (!place.node.isConnected) return; // drawn anew meanwhile
   card.place = { ...place, focus: deepFocus() };
   card.held = held;
   card.path = location.pathname;
