@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app.draw.plain_text import plain
+from app.draw.plain_text import cut, plain
 from app.features.actions import feature_actions
 from app.features.filters import Search
 from app.features.lists import changeable_list
@@ -135,8 +135,8 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
     above.caption(" · ".join(parts))
     if not rows and of.search.words.strip():
         above.info(
-            f"No name has the words “{plain(of.search.words.strip())}”. “all” looks at what answers are like and into "
-            "texts, too; or widen the filters.",
+            f"No name has the words “{plain(cut(of.search.words.strip(), 60))}”. “all” looks at what answers are like "
+            "and into texts, too; or widen the filters.",
             icon=":material/search_off:",
         )
         return
@@ -156,7 +156,7 @@ def _by_number(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> Non
 
 def _by_all(of: Listing, above: DeltaGenerator, below: DeltaGenerator) -> None:
     """Everything that speaks for a feature, in one list."""
-    words = plain(of.search.words.strip())
+    words = plain(cut(of.search.words.strip(), 60))
     with of.engine.store() as store:
         index = trait_index(store)
 
